@@ -1,0 +1,129 @@
+//! An ONNX checkpoint: input `state` [batch, state_dim] of f32; outputs `mean` and `log_std`, or `action` alone,
+//! [batch, action_dim].
+
+use std::fmt::Debug;
+use std::io::Cursor;
+
+use anyhow::{Context, Result, bail, ensure};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::{DimLike, Factoid};
+
+pub const FORMAT: &str = "onnx";
+
+/// What the graph's outputs are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heads {
+    /// Outputs `mean` and `log_std`, before squashing.
+    Gaussian,
+    /// One output `action`, taken as it is.
+    Action,
+}
+
+/// A graph whose interface is that of an actor.
+pub struct Network {
+    graph: InferenceModel,
+    pub heads: Heads,
+    pub state_dim: usize,
+    pub action_dim: usize,
+}
+
+impl Network {
+    /// Parses a file and checks its inputs and outputs. The error says what was found and what was expected.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        ensure!(!bytes.is_empty(), "the file is empty, an ONNX model is expected");
+        let onnx = tract_onnx::onnx();
+        let proto = onnx.proto_model_for_read(&mut Cursor::new(bytes)).context("not an ONNX model")?;
+        // The exporters write this field last: without it the file has been cut short.
+        ensure!(!proto.opset_import.is_empty(), "the ONNX model has no opset_import: the file is incomplete");
+        let known = |name: &str| proto.graph.as_ref().is_some_and(|g| defines(g, name));
+        for output in proto.graph.iter().flat_map(|g| &g.output) {
+            ensure!(known(&output.name), "output `{}` is computed by no node of the graph", output.name);
+        }
+        let graph = onnx.parse(&proto, None).context("unusable ONNX graph")?;
+        ensure!(
+            graph.unresolved_inputs.is_empty(),
+            "the graph uses undefined values: {}",
+            graph.unresolved_inputs.join(", ")
+        );
+        let graph = graph.model;
+        let state_dim = state_dim(&graph)?;
+        let (graph, heads) = select_heads(graph)?;
+        let mut network = Network { graph, heads, state_dim, action_dim: 0 };
+        network.action_dim = network.check_outputs()?;
+        Ok(network)
+    }
+
+    /// The graph for inputs of [rows, state_dim].
+    pub fn typed(&self, rows: TDim) -> Result<TypedModel> {
+        let fact = InferenceFact::dt_shape(f32::datum_type(), [rows, self.state_dim.to_dim()]);
+        self.graph.clone().with_input_fact(0, fact)?.into_typed()
+    }
+
+    /// A symbol of this graph for its number of rows.
+    pub fn any_rows(&self) -> TDim {
+        self.graph.symbols.sym("rows").into()
+    }
+
+    fn check_outputs(&self) -> Result<usize> {
+        let model = self.typed(1.to_dim()).context("the graph does not fit a state of shape [1, state_dim]")?;
+        let mut dims = Vec::new();
+        for outlet in model.output_outlets()? {
+            let name = model.outlet_label(*outlet).unwrap_or("output");
+            let fact = model.outlet_fact(*outlet)?;
+            ensure!(
+                fact.datum_type == f32::datum_type(),
+                "output `{name}`: f32 is expected, found {:?}",
+                fact.datum_type
+            );
+            match fact.shape.as_concrete() {
+                Some([1, dim]) if *dim > 0 => dims.push(*dim),
+                _ => bail!(
+                    "output `{name}`: shape [batch, action_dim] is expected, found {:?} for one state",
+                    fact.shape
+                ),
+            }
+        }
+        ensure!(
+            dims.windows(2).all(|d| d[0] == d[1]),
+            "`mean` and `log_std` must have one dimension, found {} and {}",
+            dims[0],
+            dims[1]
+        );
+        Ok(dims[0])
+    }
+}
+
+fn defines(graph: &tract_onnx::pb::GraphProto, name: &str) -> bool {
+    graph.node.iter().any(|n| n.output.iter().any(|o| o == name))
+        || graph.initializer.iter().any(|i| i.name == name)
+        || graph.input.iter().any(|i| i.name == name)
+}
+
+fn state_dim(graph: &InferenceModel) -> Result<usize> {
+    let names = graph.input_outlets()?.iter().map(|o| graph.node(o.node).name.as_str()).collect::<Vec<_>>();
+    ensure!(names == ["state"], "one input named `state` is expected, found {}", list(&names));
+    let fact = graph.input_fact(0)?;
+    if let Some(found) = fact.datum_type.concretize() {
+        ensure!(found == f32::datum_type(), "input `state`: f32 is expected, found {found:?}");
+    }
+    let rank = fact.shape.rank().concretize().context("input `state` has no shape, [batch, state_dim] is expected")?;
+    ensure!(rank == 2, "input `state`: rank 2, [batch, state_dim], is expected, found rank {rank}");
+    let dim = fact.shape.dim(1).and_then(|d| d.concretize()).and_then(|d| d.to_usize().ok());
+    dim.filter(|d| *d > 0).context("input `state`: the second dimension must be a number, state_dim")
+}
+
+fn select_heads(graph: InferenceModel) -> Result<(InferenceModel, Heads)> {
+    let outputs = graph.output_outlets()?.to_vec();
+    let names = outputs.iter().map(|o| graph.outlet_label(*o).unwrap_or("?")).collect::<Vec<_>>();
+    let named = |wanted: &str| names.iter().position(|n| *n == wanted).map(|i| outputs[i]);
+    let (selected, heads) = match (named("mean"), named("log_std"), named("action")) {
+        (Some(mean), Some(log_std), _) => (vec![mean, log_std], Heads::Gaussian),
+        (None, None, Some(action)) => (vec![action], Heads::Action),
+        _ => bail!("outputs `mean` and `log_std`, or `action`, are expected, found {}", list(&names)),
+    };
+    Ok((graph.with_output_outlets(&selected)?, heads))
+}
+
+fn list(names: &[impl Debug]) -> String {
+    if names.is_empty() { "none".to_owned() } else { format!("{names:?}") }
+}

@@ -1,0 +1,37 @@
+use anyhow::{Context, Result, ensure};
+use tract_onnx::prelude::*;
+
+use crate::onnx::Network;
+
+/// A network made ready to run.
+pub struct Plan {
+    state: TypedSimpleState,
+    state_dim: usize,
+}
+
+impl Plan {
+    /// A plan for `rows` states at once, or for any number of them.
+    pub fn new(network: &Network, rows: TDim, optimised: bool) -> Result<Self> {
+        let mut model = network.typed(rows)?;
+        if optimised {
+            model = model.into_optimized().context("the graph cannot be optimised")?;
+        }
+        let state = model.into_runnable().context("the graph cannot be run")?.spawn()?;
+        Ok(Plan { state, state_dim: network.state_dim })
+    }
+
+    /// Runs the network on row-major [rows, state_dim] and returns each output, row-major [rows, action_dim].
+    pub fn run(&mut self, states: &[f32]) -> Result<TVec<TValue>> {
+        let rows = states.len() / self.state_dim;
+        let input = Tensor::from_shape(&[rows, self.state_dim], states)?;
+        let outputs = self.state.run(tvec!(input.into()))?;
+        for output in &outputs {
+            ensure!(
+                output.shape().first() == Some(&rows),
+                "{rows} states gave an output of shape {:?}",
+                output.shape()
+            );
+        }
+        Ok(outputs)
+    }
+}

@@ -1,0 +1,129 @@
+//! How long a forward pass takes.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Call, Origin, forward, respond};
+use crate::error::Error;
+use crate::schema::{Field, Kind, Schema};
+use crate::service::Outcome;
+
+const MOST_ITERATIONS: u64 = 100_000;
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct Benchmark {
+    warmup: u64,
+    iterations: u64,
+    batch_size: u64,
+}
+
+impl Default for Benchmark {
+    fn default() -> Self {
+        Benchmark { warmup: 50, iterations: 1000, batch_size: 1 }
+    }
+}
+
+impl Schema for Benchmark {
+    const FIELDS: &'static [Field] = &[
+        Field { name: "warmup", kind: Kind::Count(0), required: false },
+        Field { name: "iterations", kind: Kind::Count(1), required: false },
+        Field { name: "batch_size", kind: Kind::Count(1), required: false },
+    ];
+
+    fn holds(&self) -> bool {
+        self.iterations >= 1 && self.batch_size >= 1
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    p50_ms: f64,
+    p90_ms: f64,
+    p95_ms: f64,
+    p99_ms: f64,
+    mean_ms: f64,
+    min_ms: f64,
+    max_ms: f64,
+    iterations: u64,
+    warmup: u64,
+    batch_size: u64,
+    throughput_per_s: f64,
+    #[serde(flatten)]
+    origin: Origin<'a>,
+}
+
+pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
+    let Benchmark { warmup, iterations, batch_size } =
+        if call.body.is_empty() { Benchmark::default() } else { call.parse()? };
+    let max_batch = u64::from(call.service.config.max_batch);
+    let may_block = call.situation.may_block;
+    let loaded = call.model()?;
+    for (name, got, limit) in [
+        ("warmup", warmup, MOST_ITERATIONS),
+        ("iterations", iterations, MOST_ITERATIONS),
+        ("batch_size", batch_size, max_batch),
+    ] {
+        if got > limit {
+            return Err(Error::OverLimit { name, got, limit });
+        }
+    }
+    if !may_block {
+        return Ok(Outcome::Long);
+    }
+    let states = states(batch_size as usize * loaded.actor.state_dim());
+    for _ in 0..warmup {
+        forward(&mut loaded.actor, &states)?;
+    }
+    let mut times = Vec::with_capacity(iterations as usize);
+    for _ in 0..iterations {
+        let start = Instant::now();
+        forward(&mut loaded.actor, &states)?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    // A clock too coarse to see the work must not make this zero.
+    let total_ms = times.iter().sum::<f64>().max(1e-6);
+    respond(
+        200,
+        &Report {
+            p50_ms: percentile(&times, 50.0),
+            p90_ms: percentile(&times, 90.0),
+            p95_ms: percentile(&times, 95.0),
+            p99_ms: percentile(&times, 99.0),
+            mean_ms: total_ms / iterations as f64,
+            min_ms: percentile(&times, 0.0),
+            max_ms: percentile(&times, 100.0),
+            iterations,
+            warmup,
+            batch_size,
+            throughput_per_s: (iterations * batch_size) as f64 * 1e3 / total_ms,
+            origin: Origin::of(loaded),
+        },
+    )
+}
+
+/// Numbers spread over [-1, 1), the same in every run (a Weyl sequence).
+fn states(count: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i as f32 * 0.618_034).fract()) * 2.0 - 1.0).collect()
+}
+
+/// Of ascending values, with linear interpolation between neighbours, as numpy's default does it.
+fn percentile(ascending: &[f64], percent: f64) -> f64 {
+    let at = percent / 100.0 * (ascending.len() - 1) as f64;
+    let (below, above) = (ascending[at.floor() as usize], ascending[at.ceil() as usize]);
+    below + (above - below) * at.fract()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percentile;
+
+    #[test]
+    fn percentiles_interpolate_as_numpy_does() {
+        let values = [1.0, 2.0, 3.0, 4.0];
+        assert_eq!([0.0, 50.0, 90.0, 100.0].map(|p| percentile(&values, p)), [1.0, 2.5, 3.7, 4.0]);
+        assert_eq!(percentile(&[5.0], 99.0), 5.0);
+    }
+}

@@ -1,0 +1,160 @@
+//! The routes as a table, and what all of them share.
+
+mod benchmark;
+mod model;
+mod predict;
+
+use serde::Serialize;
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::actor::{Actor, Forward};
+use crate::error::Error;
+use crate::schema::{self, Schema};
+use crate::service::{Body, Loaded, Outcome, Request, Response, Service, Situation};
+
+const ROUTES: &[Route] = &[
+    Route { path: "/sac/health", method: Method::Get, public: true, handler: model::health },
+    Route { path: "/sac/model/info", method: Method::Get, public: false, handler: model::info },
+    Route { path: "/sac/model/reload", method: Method::Post, public: false, handler: model::reload },
+    Route { path: "/sac/predict", method: Method::Post, public: false, handler: predict::predict },
+    Route { path: "/sac/predict/batch", method: Method::Post, public: false, handler: predict::predict_batch },
+    Route { path: "/sac/benchmark", method: Method::Post, public: false, handler: benchmark::benchmark },
+];
+
+/// Finds the route and runs it. The order of the checks is the contract's: 413, 404, 405, 401, then the route's own.
+pub(crate) fn answer(service: &mut Service, request: &Request, situation: &Situation) -> Result<Outcome, Error> {
+    let Body::Complete(body) = &request.body else {
+        return Err(Error::BodyOverLimit { limit: service.config.max_body_bytes });
+    };
+    let route = ROUTES.iter().find(|route| route.path == request.path).ok_or(Error::UnknownRoute)?;
+    if !route.method.accepts(&request.method) {
+        return Err(Error::WrongMethod { allow: route.method.allow() });
+    }
+    if !route.public && !authorised(request.authorization.as_deref(), &situation.tokens) {
+        return Err(Error::Unauthorized);
+    }
+    (route.handler)(&mut Call { service, body, situation })
+}
+
+struct Route {
+    path: &'static str,
+    method: Method,
+    /// Answers without a token.
+    public: bool,
+    handler: fn(&mut Call) -> Result<Outcome, Error>,
+}
+
+#[derive(Clone, Copy)]
+enum Method {
+    Get,
+    Post,
+}
+
+impl Method {
+    /// HEAD is answered as GET; the server that owns the connection leaves the body out.
+    fn accepts(self, method: &str) -> bool {
+        match self {
+            Method::Get => matches!(method, "GET" | "HEAD"),
+            Method::Post => method == "POST",
+        }
+    }
+
+    fn allow(self) -> &'static str {
+        match self {
+            Method::Get => "GET, HEAD",
+            Method::Post => "POST",
+        }
+    }
+}
+
+/// Compares with every token, in a time that does not tell how much of one was right.
+fn authorised(authorization: Option<&str>, tokens: &[String]) -> bool {
+    if tokens.is_empty() {
+        return true;
+    }
+    let presented = authorization
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map_or("", |(_, token)| token.trim());
+    let matches = |token: &String| !token.is_empty() & bool::from(token.as_bytes().ct_eq(presented.as_bytes()));
+    tokens.iter().fold(Choice::from(0), |found, token| found | Choice::from(u8::from(matches(token)))).into()
+}
+
+/// An authorised request on its way through a route.
+struct Call<'a> {
+    service: &'a mut Service,
+    body: &'a [u8],
+    situation: &'a Situation,
+}
+
+impl Call<'_> {
+    /// Multiply-adds in one forward pass, or bytes of JSON, that take about a millisecond.
+    const LONG_WORK: usize = 8 << 20;
+    const LONG_BODY: usize = 128 << 10;
+
+    fn parse<T: Schema>(&self) -> Result<T, Error> {
+        schema::parse(self.body).map_err(Error::Invalid)
+    }
+
+    fn model(&mut self) -> Result<&mut Loaded, Error> {
+        self.service.model(self.situation)
+    }
+
+    /// Whether the body alone asks for a thread that may block.
+    fn has_long_body(&self) -> bool {
+        !self.situation.may_block && self.body.len() > Self::LONG_BODY
+    }
+
+    /// Whether a forward pass of so many rows does. A weight of four bytes is one multiply-add for each row.
+    fn is_long(&self, rows: usize, size_bytes: usize) -> bool {
+        !self.situation.may_block && rows.saturating_mul(size_bytes / 4) > Self::LONG_WORK
+    }
+}
+
+/// Which checkpoint an answer comes from.
+#[derive(Serialize)]
+struct Origin<'a> {
+    model_path: &'a str,
+    model_mtime_utc: &'a str,
+    jit_compiled: bool,
+}
+
+impl<'a> Origin<'a> {
+    fn of(loaded: &'a Loaded) -> Self {
+        Origin {
+            model_path: &loaded.checkpoint.path,
+            model_mtime_utc: &loaded.modified,
+            jit_compiled: loaded.actor.optimised(),
+        }
+    }
+}
+
+fn respond(status: u16, body: &impl Serialize) -> Result<Outcome, Error> {
+    let body = serde_json::to_vec(body).map_err(|error| Error::Inference(error.into()))?;
+    Ok(Outcome::Respond(Response { status, headers: vec![], body }))
+}
+
+fn forward(actor: &mut Actor, states: &[f32]) -> Result<Forward, Error> {
+    actor.forward(states).map_err(Error::Inference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::authorised;
+
+    #[test]
+    fn a_request_is_authorised_by_any_of_the_tokens_and_by_nothing_else() {
+        let tokens = ["first".to_owned(), "second".to_owned()];
+        for good in ["Bearer first", "Bearer second", "bearer second", "BEARER  first "] {
+            assert!(authorised(Some(good), &tokens), "{good}");
+        }
+        for bad in
+            ["", "Bearer", "Bearer ", "Bearer firs", "Bearer firstsecond", "first", "Basic first", "Bearer First"]
+        {
+            assert!(!authorised(Some(bad), &tokens), "{bad}");
+        }
+        assert!(!authorised(None, &tokens));
+        assert!(!authorised(None, &[String::new()]));
+        assert!(authorised(None, &[]));
+    }
+}

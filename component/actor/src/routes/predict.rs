@@ -1,0 +1,218 @@
+//! Actions for one state, or for a batch of them.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Call, Origin, forward, respond};
+use crate::error::{Error, Row};
+use crate::policy::{self, Noise};
+use crate::schema::{Field, Kind, Schema, finite};
+use crate::service::{Loaded, Outcome};
+
+#[derive(Deserialize)]
+struct Predict {
+    state: Vec<f32>,
+    #[serde(default = "yes")]
+    deterministic: bool,
+    #[serde(default)]
+    seed: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct PredictBatch {
+    states: Vec<Vec<f32>>,
+    #[serde(default = "yes")]
+    deterministic: bool,
+    #[serde(default)]
+    seed: Option<u64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+const DETERMINISTIC: Field = Field { name: "deterministic", kind: Kind::Boolean, required: false };
+const SEED: Field = Field { name: "seed", kind: Kind::Seed, required: false };
+
+impl Schema for Predict {
+    const FIELDS: &'static [Field] = &[Field { name: "state", kind: Kind::State, required: true }, DETERMINISTIC, SEED];
+
+    fn holds(&self) -> bool {
+        finite(&self.state)
+    }
+}
+
+impl Schema for PredictBatch {
+    const FIELDS: &'static [Field] =
+        &[Field { name: "states", kind: Kind::States, required: true }, DETERMINISTIC, SEED];
+
+    fn holds(&self) -> bool {
+        !self.states.is_empty() && self.states.iter().all(|state| finite(state))
+    }
+}
+
+/// A number for a policy of one action dimension, else a list.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Action<'a> {
+    Number(f32),
+    List(&'a [f32]),
+}
+
+#[derive(Serialize)]
+struct Prediction<'a> {
+    action: Action<'a>,
+    #[serde(flatten)]
+    origin: Origin<'a>,
+    latency_ms: f64,
+}
+
+#[derive(Serialize)]
+struct BatchPrediction<'a> {
+    actions: Vec<Action<'a>>,
+    batch_size: usize,
+    #[serde(flatten)]
+    origin: Origin<'a>,
+    latency_ms: f64,
+}
+
+pub(super) fn predict(call: &mut Call) -> Result<Outcome, Error> {
+    if call.has_long_body() {
+        return Ok(Outcome::Long);
+    }
+    let Predict { state, deterministic, seed } = call.parse()?;
+    let size_bytes = call.model()?.size_bytes;
+    if call.is_long(1, size_bytes) {
+        return Ok(Outcome::Long);
+    }
+    let loaded = call.model()?;
+    check_dimension(Row(None), &state, loaded)?;
+    let (actions, latency_ms) = act(loaded, &state, deterministic, seed, |_| Row(None))?;
+    respond(200, &Prediction { action: action(&actions), origin: Origin::of(loaded), latency_ms })
+}
+
+pub(super) fn predict_batch(call: &mut Call) -> Result<Outcome, Error> {
+    if call.has_long_body() {
+        return Ok(Outcome::Long);
+    }
+    let PredictBatch { states, deterministic, seed } = call.parse()?;
+    let limit = call.service.config.max_batch;
+    let size_bytes = call.model()?.size_bytes;
+    if states.len() > limit as usize {
+        return Err(Error::OverLimit { name: "batch size", got: states.len() as u64, limit: limit.into() });
+    }
+    if call.is_long(states.len(), size_bytes) {
+        return Ok(Outcome::Long);
+    }
+    let loaded = call.model()?;
+    for (row, state) in states.iter().enumerate() {
+        check_dimension(Row(Some(row)), state, loaded)?;
+    }
+    let (actions, latency_ms) = act(loaded, &states.concat(), deterministic, seed, |row| Row(Some(row)))?;
+    let actions = actions.chunks(loaded.actor.action_dim()).map(action).collect::<Vec<_>>();
+    let batch_size = actions.len();
+    respond(200, &BatchPrediction { actions, batch_size, origin: Origin::of(loaded), latency_ms })
+}
+
+fn check_dimension(row: Row, state: &[f32], loaded: &Loaded) -> Result<(), Error> {
+    let (got, expected) = (state.len(), loaded.actor.state_dim());
+    if got == expected { Ok(()) } else { Err(Error::StateDim { row, got, expected }) }
+}
+
+/// The actions of row-major states, and the milliseconds that they took.
+fn act(
+    loaded: &mut Loaded,
+    states: &[f32],
+    deterministic: bool,
+    seed: Option<u64>,
+    row: fn(usize) -> Row,
+) -> Result<(Vec<f32>, f64), Error> {
+    let actor = &mut loaded.actor;
+    if !deterministic && !actor.stochastic() {
+        return Err(Error::DeterministicOnly);
+    }
+    let start = Instant::now();
+    let forward = forward(actor, states)?;
+    let mut noise = match deterministic {
+        true => None,
+        false => Some(Noise::new(seed).map_err(|error| Error::Inference(error.into()))?),
+    };
+    let actions = policy::actions(forward, noise.as_mut());
+    let latency_ms = start.elapsed().as_secs_f64() * 1e3;
+    match actions.iter().position(|number| !number.is_finite()) {
+        Some(index) => Err(Error::NotFinite { row: row(index / actor.action_dim()) }),
+        None => Ok((actions, latency_ms)),
+    }
+}
+
+fn action(numbers: &[f32]) -> Action<'_> {
+    match numbers {
+        [number] => Action::Number(*number),
+        numbers => Action::List(numbers),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::schema::{Issue, parse};
+
+    fn issues<T: Schema>(body: &str) -> Vec<(Value, &'static str)> {
+        let issues = parse::<T>(body.as_bytes()).err().expect("the body is refused");
+        issues.into_iter().map(|Issue { loc, r#type, .. }| (json!(loc), r#type)).collect()
+    }
+
+    #[test]
+    fn a_body_that_fits_is_taken() {
+        let parsed = parse::<Predict>(br#"{"state": [1, -2.5], "deterministic": false, "seed": 18446744073709551615}"#);
+        let Ok(Predict { state, deterministic, seed }) = parsed else { panic!("refused") };
+        assert_eq!((state.as_slice(), deterministic, seed), (&[1.0, -2.5][..], false, Some(u64::MAX)));
+        assert!(parse::<Predict>(br#"{"state": [], "seed": null, "unknown": 1}"#).is_ok());
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_and_where() {
+        let wrong = r#"{"state": [1, "2", null, 1e39, true], "deterministic": 1, "seed": -1}"#;
+        assert_eq!(
+            issues::<Predict>(wrong),
+            [
+                (json!(["body", "state", 1]), "float_type"),
+                (json!(["body", "state", 2]), "float_type"),
+                (json!(["body", "state", 3]), "finite_number"),
+                (json!(["body", "state", 4]), "float_type"),
+                (json!(["body", "deterministic"]), "bool_type"),
+                (json!(["body", "seed"]), "int_type"),
+            ]
+        );
+        assert_eq!(issues::<PredictBatch>(r#"{"states": []}"#), [(json!(["body", "states"]), "too_short")]);
+        assert_eq!(
+            issues::<PredictBatch>(r#"{"states": [[1], 2, [-1e39]]}"#),
+            [(json!(["body", "states", 1]), "list_type"), (json!(["body", "states", 2, 0]), "finite_number")]
+        );
+    }
+
+    #[test]
+    fn every_refused_body_has_an_issue() {
+        for (body, kind) in [
+            ("", "missing"),
+            ("{}", "missing"),
+            ("[1]", "model_attributes_type"),
+            (r#"{"state": [NaN]}"#, "json_invalid"),
+            (r#"{"state": [1e999]}"#, "json_invalid"),
+            (r#"{"state": [1]"#, "json_invalid"),
+            (r#"{"state": [1], "state": [1]}"#, "value_error"),
+            ("\u{ff}", "json_invalid"),
+        ] {
+            assert_eq!(issues::<Predict>(body)[0].1, kind, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_batch_that_is_wrong_everywhere_gets_a_bounded_answer() {
+        let body = format!(r#"{{"states": [{}]}}"#, vec!["null"; 4096].join(","));
+        assert_eq!(issues::<PredictBatch>(&body).len(), 20);
+    }
+}

@@ -1,0 +1,130 @@
+//! The request bodies. A body is parsed straight into its type; one that does not fit is read a second time, field by
+//! field, to say everything that is wrong with it as FastAPI would.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+/// One thing that is wrong with a body, in the words of pydantic.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Issue {
+    pub loc: Vec<Value>,
+    pub msg: String,
+    pub r#type: &'static str,
+}
+
+/// A type that a request body is parsed into, with what [`parse`] needs to explain a refusal.
+pub trait Schema: DeserializeOwned {
+    const FIELDS: &'static [Field];
+
+    /// What the types of the fields do not say.
+    fn holds(&self) -> bool;
+}
+
+pub struct Field {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub required: bool,
+}
+
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// A list of numbers, each finite as an f32.
+    State,
+    /// A list of at least one state.
+    States,
+    Boolean,
+    /// A whole number from 0 to 2⁶⁴-1, or null.
+    Seed,
+    /// A whole number of at least this.
+    Count(u64),
+}
+
+/// Parses a body, or says all that is wrong with it.
+pub fn parse<T: Schema>(body: &[u8]) -> Result<T, Vec<Issue>> {
+    match serde_json::from_slice::<T>(body) {
+        Ok(parsed) if parsed.holds() => Ok(parsed),
+        Ok(_) => Err(explain(body, T::FIELDS, "a value is out of range")),
+        Err(error) => Err(explain(body, T::FIELDS, &error.to_string())),
+    }
+}
+
+pub fn finite(state: &[f32]) -> bool {
+    state.iter().all(|number| number.is_finite())
+}
+
+/// `otherwise` is said when no field is found wrong, as for a field that stands twice.
+fn explain(body: &[u8], fields: &[Field], otherwise: &str) -> Vec<Issue> {
+    let mut issues = Issues(Vec::new());
+    let root = vec![json!("body")];
+    match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Object(object)) => fields.iter().for_each(|field| issues.check_field(&root, field, &object)),
+        Ok(_) => issues.add(root.clone(), "Input should be a valid dictionary or object", "model_attributes_type"),
+        Err(_) if body.iter().all(u8::is_ascii_whitespace) => issues.add(root.clone(), "Field required", "missing"),
+        Err(error) => issues.add(root.clone(), format!("JSON decode error: {error}"), "json_invalid"),
+    }
+    if issues.0.is_empty() {
+        issues.add(root, otherwise, "value_error");
+    }
+    issues.0
+}
+
+struct Issues(Vec<Issue>);
+
+impl Issues {
+    /// A large batch can be wrong in every number of it: what is said stays readable, and small.
+    const MOST: usize = 20;
+
+    fn add(&mut self, loc: Vec<Value>, msg: impl Into<String>, r#type: &'static str) {
+        if self.0.len() < Self::MOST {
+            self.0.push(Issue { loc, msg: msg.into(), r#type });
+        }
+    }
+
+    fn check_field(&mut self, at: &[Value], field: &Field, object: &Map<String, Value>) {
+        let loc = below(at, json!(field.name));
+        match object.get(field.name) {
+            Some(value) => self.check(loc, field.kind, value),
+            None if field.required => self.add(loc, "Field required", "missing"),
+            None => {}
+        }
+    }
+
+    fn check(&mut self, loc: Vec<Value>, kind: Kind, value: &Value) {
+        match (kind, value) {
+            (Kind::State | Kind::States, Value::Array(items)) => self.check_list(&loc, kind, items),
+            (Kind::State | Kind::States, _) => self.add(loc, "Input should be a valid list", "list_type"),
+            (Kind::Boolean, Value::Bool(_)) | (Kind::Seed, Value::Null) => {}
+            (Kind::Boolean, _) => self.add(loc, "Input should be a valid boolean", "bool_type"),
+            (Kind::Seed, value) if value.is_u64() => {}
+            (Kind::Seed, _) => self.add(loc, "Input should be a whole number from 0 to 2^64 - 1", "int_type"),
+            (Kind::Count(least), value) => match value.as_u64() {
+                Some(count) if count >= least => {}
+                None if !value.is_i64() => self.add(loc, "Input should be a valid integer", "int_type"),
+                _ => self.add(loc, format!("Input should be greater than or equal to {least}"), "greater_than_equal"),
+            },
+        }
+    }
+
+    fn check_list(&mut self, loc: &[Value], kind: Kind, items: &[Value]) {
+        if matches!(kind, Kind::States) && items.is_empty() {
+            self.add(loc.to_vec(), "List should have at least 1 item, not 0", "too_short");
+        }
+        for (index, item) in items.iter().enumerate() {
+            let loc = below(loc, json!(index));
+            match (kind, item) {
+                (Kind::States, item) => self.check(loc, Kind::State, item),
+                (_, Value::Number(number)) => {
+                    if !number.as_f64().is_some_and(|number| (number as f32).is_finite()) {
+                        self.add(loc, "Input should be a finite number within the range of f32", "finite_number");
+                    }
+                }
+                _ => self.add(loc, "Input should be a valid number", "float_type"),
+            }
+        }
+    }
+}
+
+fn below(loc: &[Value], key: Value) -> Vec<Value> {
+    loc.iter().cloned().chain([key]).collect()
+}

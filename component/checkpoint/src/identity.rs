@@ -1,0 +1,49 @@
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::Stat;
+
+/// What tells one state of a file from another. Compared with `!=`, never `>`: a rename keeps an older mtime,
+/// `cp -p` restores one, and clocks step back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    pub dev: u64,
+    /// Under WASI a hash that stands for the file's device and number.
+    pub ino: u64,
+    pub size: u64,
+    pub modified: SystemTime,
+    /// Under WASI always the epoch: it is not to be had there.
+    pub changed: SystemTime,
+}
+
+impl Identity {
+    // The width and sign of a stat's fields differ from platform to platform.
+    #[allow(clippy::unnecessary_cast)]
+    pub fn of(stat: &Stat) -> Self {
+        #[cfg(not(target_os = "wasi"))]
+        let (modified, changed) = (
+            time(stat.st_mtime as i64, stat.st_mtime_nsec as u32),
+            time(stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+        );
+        #[cfg(target_os = "wasi")]
+        let (modified, changed) = (
+            time(stat.st_mtim.tv_sec as i64, stat.st_mtim.tv_nsec as u32),
+            time(stat.st_ctim.tv_sec as i64, stat.st_ctim.tv_nsec as u32),
+        );
+        Identity { dev: stat.st_dev as u64, ino: stat.st_ino as u64, size: stat.st_size as u64, modified, changed }
+    }
+
+    /// Whether the file may have been written so recently that its clock could not tell the next write from this one.
+    pub(crate) fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
+        // A time in the future, where `duration_since` fails, is young too.
+        [self.modified, self.changed].iter().any(|at| !now.duration_since(*at).is_ok_and(|passed| passed >= age))
+    }
+}
+
+fn time(seconds: i64, nanoseconds: u32) -> SystemTime {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let at = match seconds {
+        0.. => SystemTime::UNIX_EPOCH.checked_add(whole),
+        _ => SystemTime::UNIX_EPOCH.checked_sub(whole),
+    };
+    at.and_then(|at| at.checked_add(Duration::from_nanos(nanoseconds.into()))).unwrap_or(SystemTime::UNIX_EPOCH)
+}

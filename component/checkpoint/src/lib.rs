@@ -1,0 +1,15 @@
+//! Which checkpoint serves, and is it new: what every owner of a checkpoint folder decides alike.
+//!
+//! [`Source`] lists the candidates, [`read`] reads one whole and unchanged, and [`Freshness`] judges on each request
+//! whether what is in service is still what should be.
+
+mod digest;
+mod freshness;
+mod identity;
+mod read;
+mod source;
+
+pub use freshness::{Freshness, Judgement, Refused, Renewal};
+pub use identity::Identity;
+pub use read::{Content, ReadError};
+pub use source::{Candidate, DEFAULT_FOLDER, Limits, Source};

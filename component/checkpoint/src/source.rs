@@ -1,0 +1,131 @@
+use std::cmp::Reverse;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FileType, Stat};
+
+use crate::identity::Identity;
+
+/// Where checkpoints are looked for when nothing says otherwise, relative to the working directory.
+pub const DEFAULT_FOLDER: &str = "cache/models/rl/stat_pair";
+
+const PREFIX: &str = "model_";
+const EXTENSIONS: &[&str] = &["onnx"];
+
+/// Where the checkpoint comes from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    location: Location,
+    pub limits: Limits,
+    /// How a file is identified. Tests put a coarser clock here.
+    pub identify: fn(&Stat) -> Identity,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A larger file is refused before it is read.
+    pub max_bytes: u64,
+    /// A file younger than this when it was read is looked at once more when it has aged: longer than the tick of any
+    /// file system's clock, which NFS makes a second.
+    pub settle: Duration,
+    /// Of how many candidates, the newest, one may be found to serve.
+    pub max_tries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { max_bytes: 64 << 20, settle: Duration::from_secs(2), max_tries: 8 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Location {
+    File(PathBuf),
+    Folder(PathBuf),
+}
+
+/// A file that could serve.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// As it was found: symlinks are not resolved.
+    pub path: PathBuf,
+    pub identity: Identity,
+}
+
+impl Source {
+    /// One file (`model`), else a folder (`dir`), else [`DEFAULT_FOLDER`]. A blank value counts as unset; a leading
+    /// `~` is `home`. What is set decides alone: a missing file or an empty folder never falls through to the next.
+    pub fn new(model: Option<&Path>, dir: Option<&Path>, home: Option<&Path>) -> Self {
+        let given = |path: Option<&Path>| path.filter(|p| !is_blank(p)).map(|p| expand(p, home));
+        let location = match (given(model), given(dir)) {
+            (Some(file), _) => Location::File(file),
+            (None, Some(folder)) => Location::Folder(folder),
+            (None, None) => Location::Folder(DEFAULT_FOLDER.into()),
+        };
+        Source { location, limits: Limits::default(), identify: Identity::of }
+    }
+
+    /// The file or the folder.
+    pub fn path(&self) -> &Path {
+        match &self.location {
+            Location::File(path) | Location::Folder(path) => path,
+        }
+    }
+
+    /// The files that could serve, newest first: by mtime, then by name. A file that is gone, or a folder that does
+    /// not exist yet, gives none.
+    pub fn candidates(&self) -> Vec<Candidate> {
+        match &self.location {
+            Location::File(path) => self.candidate(path.clone()).into_iter().collect(),
+            Location::Folder(folder) => {
+                let mut found = names(folder).filter_map(|name| self.candidate(folder.join(name))).collect::<Vec<_>>();
+                found.sort_by_cached_key(|c| Reverse((c.identity.modified, c.path.clone())));
+                found
+            }
+        }
+    }
+
+    pub(crate) fn identity(&self, path: &Path) -> Option<Identity> {
+        rustix::fs::stat(path).ok().map(|stat| (self.identify)(&stat))
+    }
+
+    fn candidate(&self, path: PathBuf) -> Option<Candidate> {
+        self.identity(&path).map(|identity| Candidate { path, identity })
+    }
+}
+
+/// What an operator reads when there is no candidate.
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.location {
+            Location::File(path) => write!(f, "{}", path.display()),
+            Location::Folder(folder) => write!(f, "{}/{PREFIX}*.{{{}}}", folder.display(), EXTENSIONS.join(",")),
+        }
+    }
+}
+
+pub(crate) fn is_regular(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+fn names(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let is_checkpoint = |name: &PathBuf| {
+        let extension = name.extension().and_then(|e| e.to_str());
+        name.as_os_str().as_encoded_bytes().starts_with(PREFIX.as_bytes())
+            && extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| PathBuf::from(entry.file_name())).filter(is_checkpoint)
+}
+
+fn is_blank(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().trim_ascii().is_empty()
+}
+
+fn expand(path: &Path, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
+}

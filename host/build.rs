@@ -1,0 +1,60 @@
+//! Builds the actor component and tells the crate where it is, to embed it.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// Opcodes of relaxed fused multiply-add on f32x4: the prefix of SIMD, and 0x105 as LEB128.
+const RELAXED_MADD: [u8; 3] = [0xfd, 0x85, 0x02];
+
+fn main() -> Result<()> {
+    let workspace = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("..").canonicalize()?;
+    for input in ["component/actor", "wit", ".cargo/config.toml", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", workspace.join(input).display());
+    }
+    add_target()?;
+    build_component(&workspace)?;
+    let component = workspace.join("target/component").join(TARGET).join("component/sac_actor.wasm");
+    check_simd(&component)?;
+    println!("cargo::rerun-if-changed={}", component.display());
+    println!("cargo::rustc-env=SAC_ACTOR_COMPONENT={}", component.display());
+    Ok(())
+}
+
+/// Adds the target where it is missing, as a fresh machine has it.
+fn add_target() -> Result<()> {
+    let rustc = env::var("RUSTC")?;
+    let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output()?;
+    let libraries = PathBuf::from(String::from_utf8(output.stdout)?.trim());
+    if output.status.success() && libraries.is_dir() {
+        return Ok(());
+    }
+    let status = Command::new("rustup").args(["target", "add", TARGET]).status();
+    let added = status.is_ok_and(|status| status.success());
+    ensure!(added, "the Rust target {TARGET} is missing and `rustup target add {TARGET}` failed");
+    Ok(())
+}
+
+fn build_component(workspace: &Path) -> Result<()> {
+    let status = Command::new(env::var("CARGO")?)
+        .args(["component", "-p", "sac-actor"])
+        .current_dir(workspace)
+        // Cargo sets these for a build script, and they outrank .cargo/config.toml: the SIMD flags would be lost.
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .status()
+        .context("cargo could not be run")?;
+    ensure!(status.success(), "the actor component does not build: see above");
+    Ok(())
+}
+
+fn check_simd(component: &Path) -> Result<()> {
+    let bytes = std::fs::read(component).with_context(|| format!("no component at {}", component.display()))?;
+    let found = bytes.windows(RELAXED_MADD.len()).any(|window| window == RELAXED_MADD);
+    ensure!(found, "{} was built without relaxed SIMD: do RUSTFLAGS outrank .cargo/config.toml?", component.display());
+    Ok(())
+}

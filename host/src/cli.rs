@@ -1,0 +1,155 @@
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, Subcommand};
+use sac_serving::{Config, Limits, OnBadCheckpoint, Source};
+
+use crate::logging::LogFormat;
+
+/// Serves a Soft Actor-Critic policy from a WebAssembly component: a checkpoint that is written serves the next request
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// How log lines are written to stderr; RUST_LOG sets their level
+    #[arg(long, global = true, env = "SAC_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the newest checkpoint of a folder, or one file
+    Serve(ServeArgs),
+    /// Serve a pendulum's policy from a temporary folder, then drop a better one in
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where to listen; port 0 takes a free one, which the log names
+    #[arg(long, env = "SAC_LISTEN", default_value = "127.0.0.1:8000")]
+    pub listen: SocketAddr,
+
+    /// Serve this checkpoint file and no other; while it is missing there is none
+    #[arg(long, env = "STAT_PAIR_RL_MODEL", value_name = "FILE")]
+    pub model: Option<PathBuf>,
+
+    /// Serve the newest model_*.onnx of this folder [default: cache/models/rl/stat_pair]
+    #[arg(long, env = "STAT_PAIR_RL_DIR", value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+
+    /// Ask for this bearer token on every route but health. A flag shows in the process list: prefer the variable, or
+    /// the file
+    #[arg(long, env = "SAC_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub api_token: Option<String>,
+
+    /// Read bearer tokens from this file, one a line; any of them authorises
+    #[arg(long, env = "SAC_API_TOKEN_FILE", value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
+
+    /// Listen beyond this machine without a token
+    #[arg(long, env = "SAC_NO_AUTH", value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_name = "BOOL")]
+    pub no_auth: bool,
+
+    /// Run tract's optimised plan; off runs the graph as written, which is slower
+    #[arg(long, env = "STAT_PAIR_RL_JIT", value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
+          default_value = "true", value_name = "BOOL")]
+    pub jit: bool,
+
+    /// How many requests run at once, each on an instance and a thread of its own [default: the number of cores]
+    #[arg(long, env = "SAC_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub workers: Option<u16>,
+
+    /// What a broken checkpoint does: `keep` goes on with the policy in service, `fail` answers 500 until one loads
+    #[arg(long, env = "SAC_ON_BAD_CHECKPOINT", value_enum, default_value = "keep")]
+    pub on_bad_checkpoint: OnBadCheckpoint,
+
+    /// How long a request waits for a new checkpoint to load before the policy in service answers it
+    #[arg(long, env = "SAC_RELOAD_WAIT", value_parser = humantime::parse_duration, default_value = "250ms", value_name = "TIME")]
+    pub reload_wait: Duration,
+
+    /// Refuse a larger checkpoint, before it is read
+    #[arg(long, env = "SAC_MAX_CHECKPOINT_BYTES", default_value_t = Limits::default().max_bytes, value_name = "BYTES")]
+    pub max_checkpoint_bytes: u64,
+
+    /// Answer a larger request body with 413
+    #[arg(long, env = "SAC_MAX_BODY_BYTES", default_value_t = Config::default().max_body_bytes, value_name = "BYTES")]
+    pub max_body_bytes: usize,
+
+    /// The most states in a batch
+    #[arg(long, env = "SAC_MAX_BATCH", default_value_t = Config::default().max_batch, value_name = "N")]
+    pub max_batch: u32,
+
+    /// Keep the compiled component here [default: sac-serving in the user's cache folder]
+    #[arg(long, env = "SAC_CACHE_DIR", value_name = "FOLDER")]
+    pub cache_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, env = "SAC_LISTEN", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+
+    /// Drop the trained policy in after this time instead of on Enter
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub swap_after: Option<Duration>,
+}
+
+/// An empty variable counts as unset. To be called before anything else runs.
+pub fn forget_blank_variables() {
+    for (name, value) in std::env::vars_os() {
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with("SAC_") || name.starts_with("STAT_PAIR_RL_"));
+        if is_ours && value.as_encoded_bytes().trim_ascii().is_empty() {
+            // SAFETY: the first thing that `main` does, with no other thread to read the environment.
+            unsafe { std::env::remove_var(name) };
+        }
+    }
+}
+
+impl ServeArgs {
+    /// Reads the token file; everything else is taken as it is.
+    pub fn config(&self) -> Result<Config> {
+        let home = std::env::home_dir();
+        let mut source = Source::new(self.model.as_deref(), self.dir.as_deref(), home.as_deref());
+        source.limits.max_bytes = self.max_checkpoint_bytes;
+        let defaults = Config::default();
+        Ok(Config {
+            source,
+            jit: self.jit,
+            workers: self.workers.map_or(defaults.workers, usize::from),
+            on_bad_checkpoint: self.on_bad_checkpoint,
+            reload_wait: self.reload_wait,
+            max_body_bytes: self.max_body_bytes,
+            max_batch: self.max_batch,
+            tokens: self.tokens()?,
+            cache_dir: self.cache_dir.clone().or(defaults.cache_dir),
+            ..Config::default()
+        })
+    }
+
+    fn tokens(&self) -> Result<Vec<String>> {
+        let mut tokens = self.api_token.iter().map(|token| token.trim().to_owned()).collect::<Vec<_>>();
+        if let Some(path) = &self.api_token_file {
+            let file = std::fs::read_to_string(path).with_context(|| format!("--api-token-file {}", path.display()))?;
+            tokens.extend(file.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+            ensure!(!tokens.is_empty(), "--api-token-file {} holds no token", path.display());
+        }
+        let is_loopback = match self.listen.ip() {
+            IpAddr::V4(ip) => ip.is_loopback(),
+            IpAddr::V6(ip) => ip.to_canonical().is_loopback(),
+        };
+        ensure!(
+            is_loopback || self.no_auth || !tokens.is_empty(),
+            "{} can be reached from other machines: set a token (SAC_API_TOKEN or --api-token-file), or --no-auth",
+            self.listen
+        );
+        Ok(tokens)
+    }
+}

@@ -1,0 +1,86 @@
+//! Two policies of one training run, one after the other: what a hot swap looks like.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use sac_serving::{Config, Source};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::cli::DemoArgs;
+use crate::run::{build, on_runtime, shutdown_signal};
+
+/// After 500 and after 8,000 steps of training on Pendulum-v1: a state is cos θ, sin θ and the angular velocity, an
+/// action the torque as a part of the largest.
+const EARLY: &[u8] = include_bytes!("../../tests/data/pendulum_00500.onnx");
+const TRAINED: &[u8] = include_bytes!("../../tests/data/pendulum_08000.onnx");
+const STATE: &str = r#"{"state": [0.0, 1.0, 0.5]}"#;
+
+pub fn run(args: &DemoArgs) -> Result<()> {
+    let folder = tempfile::tempdir().context("no temporary folder")?;
+    let source = Source::new(None, Some(folder.path()), None);
+    let config = Config { source, ..Config::default() };
+    on_runtime(config.workers, async {
+        let shutdown = shutdown_signal()?;
+        let listener =
+            TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+        let address = listener.local_addr()?;
+        publish(folder.path(), "model_00500.onnx", EARLY)?;
+        let service = build(config).await?;
+        tokio::select! {
+            () = sac_serving::serve(listener, service, shutdown) => Ok(()),
+            outcome = show(args, address, folder.path()) => outcome,
+        }
+    })
+}
+
+/// Never returns but with an error: the server goes on until it is stopped.
+async fn show(args: &DemoArgs, address: SocketAddr, folder: &Path) -> Result<()> {
+    println!("\nA pendulum's policy after 500 steps of training is served from {}.\n", folder.display());
+    println!("  curl -s http://{address}/sac/health");
+    println!("  curl -s http://{address}/sac/model/info");
+    println!("  curl -s http://{address}/sac/predict -d '{STATE}'\n");
+    println!("Before: {}", predict(address).await?);
+    match args.swap_after {
+        Some(time) => tokio::time::sleep(time).await,
+        None => {
+            println!("\nPress Enter to drop the fully trained policy into the folder.");
+            enter().await?;
+        }
+    }
+    publish(folder, "model_08000.onnx", TRAINED)?;
+    println!("After:  {}", predict(address).await?);
+    println!("\nThe next request was answered by the new file. The server goes on: Ctrl-C ends it.");
+    std::future::pending().await
+}
+
+/// As a trainer should: under a temporary name first, so that no reader sees half a file.
+fn publish(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let temporary = folder.join(format!("{name}.tmp"));
+    fs::write(&temporary, bytes)?;
+    fs::rename(&temporary, folder.join(name)).with_context(|| format!("{name} cannot be published"))
+}
+
+async fn predict(address: SocketAddr) -> Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!(
+        "POST /sac/predict HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{STATE}",
+        STATE.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    let (_, body) = response.split_once("\r\n\r\n").context("the server did not answer")?;
+    Ok(body.to_owned())
+}
+
+/// Waits for a line; a closed input never gives one.
+async fn enter() -> Result<()> {
+    let mut line = String::new();
+    match BufReader::new(tokio::io::stdin()).read_line(&mut line).await? {
+        0 => std::future::pending().await,
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,150 @@
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::{Result, anyhow};
+use bytes::Bytes;
+use sac_checkpoint::Content;
+use tokio::task::spawn_blocking;
+use tracing::warn;
+
+use crate::bindings::{self, Body, Checkpoint, Instant, Outcome, Policy, Refusal, Request, Situation};
+use crate::instance::{Broken, Instance};
+use crate::pool::{Lease, Pool};
+use crate::sandbox::Sandbox;
+
+/// One checkpoint in service, or none, and the instances that hold it. They belong to it and end with it.
+pub(crate) struct Generation {
+    /// Counts what was published, from 1; 0 holds no checkpoint.
+    pub(crate) number: u64,
+    pub(crate) policy: Option<Policy>,
+    /// For requests that take microseconds, on the runtime's own threads.
+    short: Arc<Pool>,
+    /// For those that take long, on threads that may block: they never hold up the others.
+    long: Arc<Pool>,
+}
+
+/// What instances are made of, besides a checkpoint.
+#[derive(Clone)]
+pub(crate) struct Recipe {
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) config: bindings::Config,
+    pub(crate) size: usize,
+}
+
+/// A request as it is handed to the component, as often as that asks for it.
+pub(crate) struct Call {
+    pub(crate) method: http::Method,
+    pub(crate) path: String,
+    pub(crate) authorization: Option<String>,
+    /// None when it is over the limit.
+    pub(crate) body: Option<Bytes>,
+}
+
+/// How things stand for a [`Call`].
+pub(crate) struct Standing {
+    pub(crate) tokens: Arc<[String]>,
+    pub(crate) refusal: Option<sac_checkpoint::Refused>,
+    pub(crate) reloaded: Option<Result<(), String>>,
+}
+
+impl Generation {
+    /// A generation without a checkpoint. Blocks for an instance.
+    pub(crate) fn empty(recipe: &Recipe) -> Result<Self> {
+        let make = {
+            let recipe = recipe.clone();
+            move || recipe.instance()
+        };
+        let first = make()?;
+        let pool = |idle| Pool::new(recipe.size, idle, make.clone());
+        Ok(Generation { number: 0, policy: None, short: pool(vec![first]), long: pool(vec![]) })
+    }
+
+    /// Loads a checkpoint into a first instance. Blocks. The error says in one line why it is refused.
+    pub(crate) fn load(recipe: &Recipe, content: Content, number: u64) -> Result<Self, String> {
+        let content = Arc::new(content);
+        let (first, policy) = recipe.loaded_instance(&content, number)?;
+        let make = {
+            let recipe = recipe.clone();
+            move || {
+                recipe.loaded_instance(&content, number).map(|(instance, _)| instance).map_err(|error| anyhow!(error))
+            }
+        };
+        let pool = |idle| Pool::new(recipe.size, idle, make.clone());
+        Ok(Generation { number, policy: Some(policy), short: pool(vec![first]), long: pool(vec![]) })
+    }
+
+    /// Makes the other instances, before requests need them. Blocks.
+    pub(crate) fn fill(&self) {
+        if let Err(error) = self.short.fill() {
+            warn!(generation = self.number, "a further instance could not be made: {error:#}");
+        }
+    }
+
+    /// Hands a call to an instance: on this thread, and again on one that may block where the component asks for it.
+    pub(crate) async fn handle(&self, call: &Arc<Call>, standing: &Arc<Standing>) -> Result<Outcome> {
+        let lease = self.short.lease().await?;
+        match run(lease, call, standing, false)? {
+            Outcome::Long => {}
+            outcome => return Ok(outcome),
+        }
+        let lease = self.long.lease().await?;
+        let (call, standing) = (call.clone(), standing.clone());
+        Ok(spawn_blocking(move || run(lease, &call, &standing, true)).await??)
+    }
+}
+
+impl Recipe {
+    fn instance(&self) -> Result<Instance> {
+        Instance::new(&self.sandbox, self.config)
+    }
+
+    fn loaded_instance(&self, content: &Content, number: u64) -> Result<(Instance, Policy), String> {
+        let mut instance = self.instance().map_err(|error| format!("no instance of the component: {error:#}"))?;
+        let path = content.path.to_string_lossy();
+        let checkpoint = Checkpoint {
+            path: &path,
+            modified: instant(content.identity.modified),
+            loaded: instant(content.read_at),
+            sha256: &content.sha256,
+            generation: number,
+        };
+        let policy = instance.load(checkpoint, &content.bytes).map_err(|broken| broken.to_string())??;
+        Ok((instance, policy))
+    }
+}
+
+fn run(mut lease: Lease, call: &Call, standing: &Standing, may_block: bool) -> Result<Outcome, Broken> {
+    let path = standing.refusal.as_ref().map(|refused| refused.path().to_string_lossy());
+    let refusal = standing.refusal.as_ref().zip(path.as_deref()).map(|(refused, path)| Refusal {
+        path,
+        modified: Some(instant(refused.modified())),
+        detail: &refused.detail,
+        at: instant(refused.at),
+    });
+    let tokens = standing.tokens.iter().map(String::as_str).collect::<Vec<_>>();
+    let reloaded = standing.reloaded.as_ref().map(|reloaded| reloaded.as_ref().copied().map_err(String::as_str));
+    let request = Request {
+        method: call.method.as_str(),
+        path: &call.path,
+        authorization: call.authorization.as_deref(),
+        body: call.body.as_ref().map_or(Body::OverLimit, |body| Body::Complete(body)),
+    };
+    let outcome = lease.instance.handle(request, Situation { tokens: &tokens, refusal, reloaded, may_block });
+    if outcome.is_ok() {
+        lease.give_back();
+    }
+    outcome
+}
+
+fn instant(time: SystemTime) -> Instant {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => Instant { seconds: after.as_secs() as i64, nanoseconds: after.subsec_nanos() },
+        Err(before) => {
+            let before = before.duration();
+            // Nanoseconds count forward: half a second before the epoch is -1 s and 500,000,000 ns.
+            let seconds = -(before.as_secs() as i64) - i64::from(before.subsec_nanos() > 0);
+            let nanoseconds = (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000;
+            Instant { seconds, nanoseconds }
+        }
+    }
+}

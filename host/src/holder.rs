@@ -1,0 +1,146 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use arc_swap::ArcSwap;
+use sac_checkpoint::{Content, Freshness, Judgement, Refused, Source};
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::generation::{Generation, Recipe};
+
+/// Holds the generation in service, and keeps it the one that the files call for.
+pub(crate) struct Holder {
+    source: Source,
+    recipe: Recipe,
+    reload_wait: Duration,
+    /// Read by every request. Written by [`Holder::renew_blocking`] alone.
+    service: ArcSwap<InService>,
+    /// Held by the one reload that is under way, on whatever thread it runs, so that the request that began it may go.
+    reloading: Arc<Mutex<()>>,
+    /// Checkpoints that were read and handed to the component, since the start.
+    loads: AtomicU64,
+}
+
+/// Everything that changes together.
+struct InService {
+    generation: Arc<Generation>,
+    freshness: Freshness,
+}
+
+/// What a request is answered by.
+pub(crate) struct Current {
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) refusal: Option<Refused>,
+}
+
+impl Holder {
+    /// Serves nothing yet: the first request, or [`Holder::current`] called ahead of it, loads a checkpoint.
+    pub(crate) fn new(source: Source, recipe: Recipe, reload_wait: Duration) -> Result<Arc<Self>> {
+        let generation = Arc::new(Generation::empty(&recipe)?);
+        let service = ArcSwap::from_pointee(InService { generation, freshness: Freshness::default() });
+        let (reloading, loads) = Default::default();
+        Ok(Arc::new(Holder { source, recipe, reload_wait, service, reloading, loads }))
+    }
+
+    pub(crate) fn loads(&self) -> u64 {
+        self.loads.load(Ordering::Relaxed)
+    }
+
+    /// The generation for a request that arrives now, after a reload where the files call for one. With a policy in
+    /// service the request waits for the reload at most `reload_wait`.
+    pub(crate) async fn current(self: &Arc<Self>) -> Current {
+        let candidates = self.source.candidates();
+        let service = self.service.load_full();
+        if let Judgement::Current { refusal } = service.freshness.judge(&candidates, &self.source, Instant::now()) {
+            return Current { generation: service.generation.clone(), refusal: refusal.cloned() };
+        }
+        let reload = self.reload(false);
+        if service.generation.policy.is_some() {
+            // What is cut off is the waiting: the reload goes on.
+            let _ = timeout(self.reload_wait, reload).await;
+        } else {
+            let _ = reload.await;
+        }
+        self.published()
+    }
+
+    /// Loads the newest candidate whether it changed or not. The error is for the client who asked.
+    pub(crate) async fn force_reload(self: &Arc<Self>) -> Result<(), String> {
+        self.reload(true).await
+    }
+
+    /// What is in service now, whatever the files say.
+    pub(crate) fn published(&self) -> Current {
+        let service = self.service.load_full();
+        let candidates = self.source.candidates();
+        let refusal = match service.freshness.judge(&candidates, &self.source, Instant::now()) {
+            Judgement::Current { refusal } => refusal.cloned(),
+            Judgement::Changed => None,
+        };
+        Current { generation: service.generation.clone(), refusal }
+    }
+
+    async fn reload(self: &Arc<Self>, forced: bool) -> Result<(), String> {
+        let guard = self.reloading.clone().lock_owned().await;
+        if !forced && self.is_current() {
+            return Ok(());
+        }
+        let holder = self.clone();
+        let reload = spawn_blocking(move || {
+            let outcome = holder.renew_blocking(forced);
+            drop(guard);
+            outcome
+        });
+        reload.await.unwrap_or_else(|error| Err(format!("the reload failed: {error}")))
+    }
+
+    fn is_current(&self) -> bool {
+        let candidates = self.source.candidates();
+        let service = self.service.load();
+        matches!(service.freshness.judge(&candidates, &self.source, Instant::now()), Judgement::Current { .. })
+    }
+
+    /// The one place that publishes. Its caller holds `reloading`.
+    fn renew_blocking(&self, forced: bool) -> Result<(), String> {
+        let start = Instant::now();
+        let before = self.service.load_full();
+        let number = before.generation.number + 1;
+        let renewal = before.freshness.renew(&self.source, forced, |content| self.load(content, number));
+        for refused in &renewal.refused {
+            warn!(path = %refused.path().display(), "checkpoint refused: {}", refused.detail);
+        }
+        let loaded = renewal.loaded.is_some();
+        let generation = renewal.loaded.unwrap_or_else(|| before.generation.clone());
+        self.service.store(Arc::new(InService { generation: generation.clone(), freshness: renewal.freshness }));
+        if loaded {
+            info!(generation = number, duration_ms = start.elapsed().as_secs_f64() * 1e3, "checkpoint in service");
+            spawn_blocking(move || generation.fill());
+        }
+        match renewal.refused.first() {
+            Some(refused) => Err(format!("{}: {}", refused.path().display(), refused.detail)),
+            None if forced && !loaded && number > 1 => Err(format!("no checkpoint at {}", self.source)),
+            None => Ok(()),
+        }
+    }
+
+    fn load(&self, content: Content, number: u64) -> Result<Arc<Generation>, String> {
+        self.loads.fetch_add(1, Ordering::Relaxed);
+        let path = content.path.clone();
+        let generation = Generation::load(&self.recipe, content, number)?;
+        if let Some(policy) = &generation.policy {
+            info!(
+                path = %path.display(),
+                format = policy.format,
+                state_dim = policy.state_dim,
+                action_dim = policy.action_dim,
+                stochastic = policy.stochastic,
+                "checkpoint loaded"
+            );
+        }
+        Ok(Arc::new(generation))
+    }
+}

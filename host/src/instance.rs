@@ -1,0 +1,87 @@
+use std::time::Duration;
+
+use anyhow::Result;
+use thiserror::Error;
+use wasmtime::component::ResourceAny;
+use wasmtime::{Store, Trap};
+
+use crate::bindings::{Actor, Checkpoint, Config, Outcome, Policy, Request, Situation};
+use crate::engine::ticks;
+use crate::sandbox::{Guest, Sandbox};
+
+/// How long the component may take; it is stopped at the next tick.
+const LOAD_TIME: Duration = Duration::from_secs(10);
+const CALL_TIME: Duration = Duration::from_secs(10);
+const LONG_CALL_TIME: Duration = Duration::from_secs(120);
+
+/// One instance of the component, with one service in it. After an error it is of no more use.
+pub(crate) struct Instance {
+    store: Store<Guest>,
+    actor: Actor,
+    service: ResourceAny,
+}
+
+/// Why an instance had to be thrown away, in one line.
+#[derive(Debug, Error)]
+pub(crate) enum Broken {
+    #[error("the component panicked: {0}")]
+    Panicked(String),
+    #[error("the component was stopped: it took longer than {} s", .0.as_secs())]
+    TookTooLong(Duration),
+    #[error("the component failed: {0:#}")]
+    Trapped(wasmtime::Error),
+}
+
+impl Instance {
+    pub(crate) fn new(sandbox: &Sandbox, config: Config) -> Result<Self> {
+        let (mut store, actor) = sandbox.instantiate(ticks(CALL_TIME))?;
+        let service = actor.sac_serving_serving().service().call_constructor(&mut store, config)?;
+        Ok(Instance { store, actor, service })
+    }
+
+    /// The inner error is the component's own: the checkpoint is refused, and the instance is well.
+    pub(crate) fn load(&mut self, checkpoint: Checkpoint, bytes: &[u8]) -> Result<Result<Policy, String>, Broken> {
+        self.store.set_epoch_deadline(ticks(LOAD_TIME));
+        let service = self.actor.sac_serving_serving().service();
+        let loaded = service.call_load(&mut self.store, self.service, checkpoint, bytes);
+        loaded.map_err(|error| self.broken(error, LOAD_TIME))
+    }
+
+    pub(crate) fn handle(&mut self, request: Request, situation: Situation) -> Result<Outcome, Broken> {
+        let limit = if situation.may_block { LONG_CALL_TIME } else { CALL_TIME };
+        self.store.set_epoch_deadline(ticks(limit));
+        let service = self.actor.sac_serving_serving().service();
+        let outcome = service.call_handle(&mut self.store, self.service, request, situation);
+        outcome.map_err(|error| self.broken(error, limit))
+    }
+
+    fn broken(&mut self, error: wasmtime::Error, limit: Duration) -> Broken {
+        let stderr = self.store.data_mut().take_stderr();
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => Broken::TookTooLong(limit),
+            _ if stderr.is_empty() => Broken::Trapped(error),
+            _ => Broken::Panicked(last_words(&stderr)),
+        }
+    }
+}
+
+/// The message of a Rust panic without the place and the advice around it, or else the first line.
+fn last_words(stderr: &str) -> String {
+    let mut lines = stderr.lines();
+    let first = lines.next().unwrap_or_default();
+    let message = if first.contains("panicked at") { lines.next() } else { None };
+    message.unwrap_or(first).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_words;
+
+    #[test]
+    fn a_panic_is_told_by_its_message() {
+        let panic = "thread '<unnamed>' (1) panicked at src/lib.rs:7:9:\nindex out of bounds\nnote: run with …";
+        assert_eq!(last_words(panic), "index out of bounds");
+        assert_eq!(last_words("memory allocation of 8 bytes failed\n"), "memory allocation of 8 bytes failed");
+        assert_eq!(last_words(""), "");
+    }
+}

@@ -1,0 +1,35 @@
+//! Serves a Soft Actor-Critic policy from a WebAssembly component. A checkpoint that is written serves the next
+//! request.
+//!
+//! [`SacService`] is a `tower::Service` that a server mounts under `/sac`; [`serve`] is a server around it.
+//!
+//! ```no_run
+//! # async fn run() -> anyhow::Result<()> {
+//! use sac_serving::{Config, SacService, Source};
+//!
+//! let source = Source::new(None, Some("checkpoints".as_ref()), None);
+//! let service = SacService::new(Config { source, ..Config::default() })?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
+//! sac_serving::serve(listener, service, std::future::pending()).await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod artefact;
+mod bindings;
+mod body;
+mod config;
+mod engine;
+mod generation;
+mod holder;
+mod instance;
+mod pool;
+mod sandbox;
+mod server;
+mod service;
+
+pub use artefact::default_cache_dir;
+pub use config::{Config, OnBadCheckpoint};
+pub use sac_checkpoint::{Identity, Limits, Source};
+pub use server::serve;
+pub use service::SacService;

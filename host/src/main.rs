@@ -1,0 +1,23 @@
+//! The `sac-serving` program.
+
+mod cli;
+mod demo;
+mod logging;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cli::forget_blank_variables();
+    let cli = cli::Cli::parse();
+    logging::init(cli.log_format);
+    match run::run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,60 @@
+use std::future::Future;
+
+use anyhow::{Context, Result};
+use sac_serving::{Config, SacService};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+use crate::cli::{Command, ServeArgs};
+use crate::demo;
+
+/// Runs a command to its end.
+pub fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Serve(args) => serve(&args),
+        Command::Demo(args) => demo::run(&args),
+    }
+}
+
+fn serve(args: &ServeArgs) -> Result<()> {
+    let config = args.config()?;
+    on_runtime(config.workers, async {
+        let shutdown = shutdown_signal()?;
+        // Bound first: an address that is taken is told before anything is compiled.
+        let listener =
+            TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+        let source = config.source.to_string();
+        let service = build(config).await?;
+        info!("listening on http://{}", listener.local_addr()?);
+        info!("serving {source}");
+        sac_serving::serve(listener, service, shutdown).await;
+        Ok(())
+    })
+}
+
+/// Compiling the component takes seconds, and must not hold up the runtime.
+pub async fn build(config: Config) -> Result<SacService> {
+    tokio::task::spawn_blocking(|| SacService::new(config)).await?
+}
+
+/// Runs a future to its end and waits for nothing else, such as a benchmark that nobody waits for.
+pub fn on_runtime(workers: usize, future: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime: Runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    let outcome = runtime.block_on(future);
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Resolves on SIGTERM or Ctrl-C; from this call on they no longer end the process.
+pub fn shutdown_signal() -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

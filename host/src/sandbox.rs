@@ -1,0 +1,164 @@
+//! What the component can reach: clocks, randomness, and a stderr that is kept for the word on its panic.
+//!
+//! wasip2's standard library imports more. The environment is empty, there is no preopened folder, and whatever else
+//! is called traps. wasmtime-wasi's synchronous streams are not used: they block on a runtime, which panics on one of
+//! its own threads.
+
+use anyhow::Result;
+use wasmtime::component::{Component, ComponentType, HasData, Linker, Lower, Resource, ResourceTable, ResourceType};
+use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sync::io};
+use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::bindings::{Actor, ActorPre};
+
+/// The most memory that one instance may hold, over all its memories.
+const MAX_MEMORY_BYTES: usize = 256 << 20;
+
+/// A compiled component and all that it may import.
+pub(crate) struct Sandbox {
+    engine: Engine,
+    component: ActorPre<Guest>,
+}
+
+impl Sandbox {
+    pub(crate) fn new(engine: Engine, component: &Component) -> Result<Self> {
+        let mut linker = Linker::new(&engine);
+        link(&mut linker, component)?;
+        let component = ActorPre::new(linker.instantiate_pre(component)?)?;
+        Ok(Sandbox { engine, component })
+    }
+
+    /// A fresh instance in a store of its own. Code that runs before a deadline is set gets no time at all.
+    pub(crate) fn instantiate(&self, ticks: u64) -> Result<(Store<Guest>, Actor)> {
+        let mut store = Store::new(&self.engine, Guest::new());
+        store.limiter(|guest| &mut guest.limits);
+        store.set_epoch_deadline(ticks);
+        let actor = self.component.instantiate(&mut store)?;
+        Ok((store, actor))
+    }
+}
+
+/// The host's side of one instance.
+pub(crate) struct Guest {
+    wasi: WasiCtx,
+    resources: ResourceTable,
+    limits: Limits,
+    stderr: Vec<u8>,
+}
+
+impl Guest {
+    const MAX_STDERR_BYTES: usize = 4096;
+
+    fn new() -> Self {
+        Guest {
+            wasi: WasiCtxBuilder::new().build(),
+            resources: ResourceTable::new(),
+            limits: Limits { free: MAX_MEMORY_BYTES },
+            stderr: Vec::new(),
+        }
+    }
+
+    /// What the guest wrote to stderr, or stdout, so far.
+    pub(crate) fn take_stderr(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.stderr)).trim().to_owned()
+    }
+
+    fn write_stderr(&mut self, bytes: &[u8]) {
+        let room = Self::MAX_STDERR_BYTES.saturating_sub(self.stderr.len());
+        self.stderr.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+struct Limits {
+    /// Bytes that the instance may still grow by.
+    free: usize,
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let free = self.free.checked_sub(desired.saturating_sub(current));
+        self.free = free.unwrap_or(self.free);
+        Ok(free.is_some())
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= 100_000)
+    }
+}
+
+fn link(linker: &mut Linker<Guest>, component: &Component) -> Result<()> {
+    clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
+    clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
+    random::random::add_to_linker::<_, WasiRandom>(linker, |guest| guest.wasi.random())?;
+    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |guest| guest.wasi.random())?;
+    link_process(linker)?;
+    link_output(linker)?;
+    linker.define_unknown_imports_as_traps(component)?;
+    Ok(())
+}
+
+/// An empty environment, no arguments, no preopened folder, no terminal, and an exit that is a trap.
+fn link_process(linker: &mut Linker<Guest>) -> Result<()> {
+    cli::environment::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    cli::exit::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, Guest::filesystem)?;
+    Ok(())
+}
+
+/// Both output streams write to the guest's [`Guest::write_stderr`], and never block.
+fn link_output(linker: &mut Linker<Guest>) -> Result<()> {
+    for (interface, function) in [("stderr", "get-stderr"), ("stdout", "get-stdout")] {
+        let mut cli = linker.instance(&format!("wasi:cli/{interface}@0.2.12"))?;
+        cli.func_wrap(function, |_, ()| Ok((Resource::<Output>::new_own(0),)))?;
+    }
+    io::error::add_to_linker::<_, Table>(linker, |guest| &mut guest.resources)?;
+    let mut streams = linker.instance("wasi:io/streams@0.2.12")?;
+    streams.resource("output-stream", ResourceType::host::<Output>(), |_, _| Ok(()))?;
+    streams.func_wrap("[method]output-stream.check-write", |_, (_,): (Resource<Output>,)| {
+        Ok((Ok::<_, StreamError>(Guest::MAX_STDERR_BYTES as u64),))
+    })?;
+    for function in ["write", "blocking-write-and-flush"] {
+        streams.func_wrap(
+            &format!("[method]output-stream.{function}"),
+            |mut store: StoreContextMut<'_, Guest>, (_, bytes): (Resource<Output>, Vec<u8>)| {
+                store.data_mut().write_stderr(&bytes);
+                Ok((Ok::<(), StreamError>(()),))
+            },
+        )?;
+    }
+    for function in ["flush", "blocking-flush"] {
+        streams.func_wrap(&format!("[method]output-stream.{function}"), |_, (_,): (Resource<Output>,)| {
+            Ok((Ok::<(), StreamError>(()),))
+        })?;
+    }
+    Ok(())
+}
+
+struct Output;
+
+#[derive(ComponentType, Lower)]
+#[component(variant)]
+#[expect(dead_code, reason = "the interface has it, the streams here never fail")]
+enum StreamError {
+    #[component(name = "last-operation-failed")]
+    LastOperationFailed(Resource<io::error::Error>),
+    #[component(name = "closed")]
+    Closed,
+}
+
+struct Table;
+
+impl HasData for Table {
+    type Data<'a> = &'a mut ResourceTable;
+}
