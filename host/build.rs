@@ -1,4 +1,4 @@
-//! Builds the actor component and tells the crate where it is, to embed it.
+//! Builds the components and tells the crate where the actor is, to embed it.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ const RELAXED_MADD: [u8; 3] = [0xfd, 0x85, 0x02];
 
 fn main() -> Result<()> {
     let workspace = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("..").canonicalize()?;
-    for input in ["component/actor", "wit", ".cargo/config.toml", "Cargo.toml", "Cargo.lock"] {
+    for input in ["component", "wit", ".cargo/config.toml", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     add_target()?;
-    build_component(&workspace)?;
+    build_components(&workspace)?;
     let component = workspace.join("target/component").join(TARGET).join("component/sac_actor.wasm");
     check_simd(&component)?;
     println!("cargo::rerun-if-changed={}", component.display());
@@ -39,16 +39,16 @@ fn add_target() -> Result<()> {
     Ok(())
 }
 
-fn build_component(workspace: &Path) -> Result<()> {
+fn build_components(workspace: &Path) -> Result<()> {
     let status = Command::new(env::var("CARGO")?)
-        .args(["component", "-p", "sac-actor"])
+        .arg("wasm")
         .current_dir(workspace)
         // Cargo sets these for a build script, and they outrank .cargo/config.toml: the SIMD flags would be lost.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .status()
         .context("cargo could not be run")?;
-    ensure!(status.success(), "the actor component does not build: see above");
+    ensure!(status.success(), "the components do not build: see above");
     Ok(())
 }
 

@@ -1,9 +1,10 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
 use bytes::Bytes;
-use sac_checkpoint::Content;
+use sac_checkpoint::{Content, since_epoch};
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
@@ -16,11 +17,17 @@ use crate::sandbox::Sandbox;
 pub(crate) struct Generation {
     /// Counts what was published, from 1; 0 holds no checkpoint.
     pub(crate) number: u64,
-    pub(crate) policy: Option<Policy>,
+    pub(crate) loaded: Option<Loaded>,
     /// For requests that take microseconds, on the runtime's own threads.
     short: Arc<Pool>,
     /// For those that take long, on threads that may block: they never hold up the others.
     long: Arc<Pool>,
+}
+
+/// What a generation serves.
+pub(crate) struct Loaded {
+    pub(crate) path: PathBuf,
+    pub(crate) policy: Policy,
 }
 
 /// What instances are made of, besides a checkpoint.
@@ -56,11 +63,12 @@ impl Generation {
         };
         let first = make()?;
         let pool = |idle| Pool::new(recipe.size, idle, make.clone());
-        Ok(Generation { number: 0, policy: None, short: pool(vec![first]), long: pool(vec![]) })
+        Ok(Generation { number: 0, loaded: None, short: pool(vec![first]), long: pool(vec![]) })
     }
 
     /// Loads a checkpoint into a first instance. Blocks. The error says in one line why it is refused.
     pub(crate) fn load(recipe: &Recipe, content: Content, number: u64) -> Result<Self, String> {
+        let path = content.path.clone();
         let content = Arc::new(content);
         let (first, policy) = recipe.loaded_instance(&content, number)?;
         let make = {
@@ -70,7 +78,7 @@ impl Generation {
             }
         };
         let pool = |idle| Pool::new(recipe.size, idle, make.clone());
-        Ok(Generation { number, policy: Some(policy), short: pool(vec![first]), long: pool(vec![]) })
+        Ok(Generation { number, loaded: Some(Loaded { path, policy }), short: pool(vec![first]), long: pool(vec![]) })
     }
 
     /// Makes the other instances, before requests need them. Blocks.
@@ -81,7 +89,7 @@ impl Generation {
     }
 
     /// Hands a call to an instance: on this thread, and again on one that may block where the component asks for it.
-    pub(crate) async fn handle(&self, call: &Arc<Call>, standing: &Arc<Standing>) -> Result<Outcome> {
+    pub(crate) async fn answer(&self, call: &Arc<Call>, standing: &Arc<Standing>) -> Result<Outcome> {
         let lease = self.short.lease().await?;
         match run(lease, call, standing, false)? {
             Outcome::Long => {}
@@ -129,7 +137,7 @@ fn run(mut lease: Lease, call: &Call, standing: &Standing, may_block: bool) -> R
         authorization: call.authorization.as_deref(),
         body: call.body.as_ref().map_or(Body::OverLimit, |body| Body::Complete(body)),
     };
-    let outcome = lease.instance.handle(request, Situation { tokens: &tokens, refusal, reloaded, may_block });
+    let outcome = lease.instance.answer(request, Situation { tokens: &tokens, refusal, reloaded, may_block });
     if outcome.is_ok() {
         lease.give_back();
     }
@@ -137,14 +145,6 @@ fn run(mut lease: Lease, call: &Call, standing: &Standing, may_block: bool) -> R
 }
 
 fn instant(time: SystemTime) -> Instant {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => Instant { seconds: after.as_secs() as i64, nanoseconds: after.subsec_nanos() },
-        Err(before) => {
-            let before = before.duration();
-            // Nanoseconds count forward: half a second before the epoch is -1 s and 500,000,000 ns.
-            let seconds = -(before.as_secs() as i64) - i64::from(before.subsec_nanos() > 0);
-            let nanoseconds = (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000;
-            Instant { seconds, nanoseconds }
-        }
-    }
+    let (seconds, nanoseconds) = since_epoch(time);
+    Instant { seconds, nanoseconds }
 }

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::generation::{Generation, Recipe};
+use crate::generation::{Generation, Loaded, Recipe};
 
 /// Holds the generation in service, and keeps it the one that the files call for.
 pub(crate) struct Holder {
@@ -59,7 +59,7 @@ impl Holder {
             return Current { generation: service.generation.clone(), refusal: refusal.cloned() };
         }
         let reload = self.reload(false);
-        if service.generation.policy.is_some() {
+        if service.generation.loaded.is_some() {
             // What is cut off is the waiting: the reload goes on.
             let _ = timeout(self.reload_wait, reload).await;
         } else {
@@ -113,34 +113,31 @@ impl Holder {
         for refused in &renewal.refused {
             warn!(path = %refused.path().display(), "checkpoint refused: {}", refused.detail);
         }
-        let loaded = renewal.loaded.is_some();
-        let generation = renewal.loaded.unwrap_or_else(|| before.generation.clone());
-        self.service.store(Arc::new(InService { generation: generation.clone(), freshness: renewal.freshness }));
-        if loaded {
-            info!(generation = number, duration_ms = start.elapsed().as_secs_f64() * 1e3, "checkpoint in service");
+        let generation = renewal.loaded.clone().unwrap_or_else(|| before.generation.clone());
+        self.service.store(Arc::new(InService { generation, freshness: renewal.freshness }));
+        if let Some(generation) = renewal.loaded {
+            announce(&generation, start.elapsed());
             spawn_blocking(move || generation.fill());
         }
-        match renewal.refused.first() {
-            Some(refused) => Err(format!("{}: {}", refused.path().display(), refused.detail)),
-            None if forced && !loaded && number > 1 => Err(format!("no checkpoint at {}", self.source)),
-            None => Ok(()),
-        }
+        renewal.outcome
     }
 
     fn load(&self, content: Content, number: u64) -> Result<Arc<Generation>, String> {
         self.loads.fetch_add(1, Ordering::Relaxed);
-        let path = content.path.clone();
-        let generation = Generation::load(&self.recipe, content, number)?;
-        if let Some(policy) = &generation.policy {
-            info!(
-                path = %path.display(),
-                format = policy.format,
-                state_dim = policy.state_dim,
-                action_dim = policy.action_dim,
-                stochastic = policy.stochastic,
-                "checkpoint loaded"
-            );
-        }
-        Ok(Arc::new(generation))
+        Generation::load(&self.recipe, content, number).map(Arc::new)
     }
+}
+
+fn announce(generation: &Generation, duration: Duration) {
+    let Some(Loaded { path, policy }) = &generation.loaded else { return };
+    info!(
+        path = %path.display(),
+        format = policy.format,
+        state_dim = policy.state_dim,
+        action_dim = policy.action_dim,
+        stochastic = policy.stochastic,
+        generation = generation.number,
+        duration_ms = duration.as_micros() as f64 / 1e3,
+        "checkpoint in service"
+    );
 }

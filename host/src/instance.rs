@@ -47,12 +47,12 @@ impl Instance {
         loaded.map_err(|error| self.broken(error, LOAD_TIME))
     }
 
-    pub(crate) fn handle(&mut self, request: Request, situation: Situation) -> Result<Outcome, Broken> {
+    pub(crate) fn answer(&mut self, request: Request, situation: Situation) -> Result<Outcome, Broken> {
         let limit = if situation.may_block { LONG_CALL_TIME } else { CALL_TIME };
         self.store.set_epoch_deadline(ticks(limit));
         let service = self.actor.sac_serving_serving().service();
-        let outcome = service.call_handle(&mut self.store, self.service, request, situation);
-        outcome.map_err(|error| self.broken(error, limit))
+        let answered = service.call_answer(&mut self.store, self.service, request, situation);
+        answered.map_err(|error| self.broken(error, limit))
     }
 
     fn broken(&mut self, error: wasmtime::Error, limit: Duration) -> Broken {

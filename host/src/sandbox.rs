@@ -5,12 +5,11 @@
 //! its own threads.
 
 use anyhow::Result;
-use wasmtime::component::{Component, ComponentType, HasData, Linker, Lower, Resource, ResourceTable, ResourceType};
+use wasmtime::component::{Component, ComponentType, Linker, Lower, Resource, ResourceTable};
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
-use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sync::io};
+use wasmtime_wasi::p2::bindings::{cli, clocks, random};
 use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
@@ -102,63 +101,53 @@ fn link(linker: &mut Linker<Guest>, component: &Component) -> Result<()> {
     clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
     random::random::add_to_linker::<_, WasiRandom>(linker, |guest| guest.wasi.random())?;
     random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |guest| guest.wasi.random())?;
-    link_process(linker)?;
+    // Empty, and not a trap: libraries ask for variables.
+    cli::environment::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    cli::exit::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    let mut preopens = linker.instance("wasi:filesystem/preopens@0.2.12")?;
+    preopens.func_wrap("get-directories", |_, ()| Ok((Vec::<(Resource<Inert>, String)>::new(),)))?;
     link_output(linker)?;
     linker.define_unknown_imports_as_traps(component)?;
     Ok(())
 }
 
-/// An empty environment, no arguments, no preopened folder, no terminal, and an exit that is a trap.
-fn link_process(linker: &mut Linker<Guest>) -> Result<()> {
-    cli::environment::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    cli::exit::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, Guest::filesystem)?;
-    Ok(())
-}
+/// What stands behind every resource: nothing. It is the type that `define_unknown_imports_as_traps` gives to those
+/// that are not defined here.
+type Inert = ();
 
 /// Both output streams write to the guest's [`Guest::write_stderr`], and never block.
 fn link_output(linker: &mut Linker<Guest>) -> Result<()> {
-    for (interface, function) in [("stderr", "get-stderr"), ("stdout", "get-stdout")] {
-        let mut cli = linker.instance(&format!("wasi:cli/{interface}@0.2.12"))?;
-        cli.func_wrap(function, |_, ()| Ok((Resource::<Output>::new_own(0),)))?;
+    for stream in ["stdout", "stderr"] {
+        let mut cli = linker.instance(&format!("wasi:cli/{stream}@0.2.12"))?;
+        cli.func_wrap(&format!("get-{stream}"), |_, ()| Ok((Resource::<Inert>::new_own(0),)))?;
     }
-    io::error::add_to_linker::<_, Table>(linker, |guest| &mut guest.resources)?;
     let mut streams = linker.instance("wasi:io/streams@0.2.12")?;
-    streams.resource("output-stream", ResourceType::host::<Output>(), |_, _| Ok(()))?;
-    streams.func_wrap("[method]output-stream.check-write", |_, (_,): (Resource<Output>,)| {
+    streams.func_wrap("[method]output-stream.check-write", |_, (_,): (Resource<Inert>,)| {
         Ok((Ok::<_, StreamError>(Guest::MAX_STDERR_BYTES as u64),))
     })?;
-    for function in ["write", "blocking-write-and-flush"] {
+    for method in ["write", "blocking-write-and-flush"] {
         streams.func_wrap(
-            &format!("[method]output-stream.{function}"),
-            |mut store: StoreContextMut<'_, Guest>, (_, bytes): (Resource<Output>, Vec<u8>)| {
+            &format!("[method]output-stream.{method}"),
+            |mut store: StoreContextMut<'_, Guest>, (_, bytes): (Resource<Inert>, Vec<u8>)| {
                 store.data_mut().write_stderr(&bytes);
                 Ok((Ok::<(), StreamError>(()),))
             },
         )?;
     }
-    for function in ["flush", "blocking-flush"] {
-        streams.func_wrap(&format!("[method]output-stream.{function}"), |_, (_,): (Resource<Output>,)| {
+    for method in ["flush", "blocking-flush"] {
+        streams.func_wrap(&format!("[method]output-stream.{method}"), |_, (_,): (Resource<Inert>,)| {
             Ok((Ok::<(), StreamError>(()),))
         })?;
     }
     Ok(())
 }
 
-struct Output;
-
 #[derive(ComponentType, Lower)]
 #[component(variant)]
-#[expect(dead_code, reason = "the interface has it, the streams here never fail")]
+#[expect(dead_code, reason = "the interface has them, the streams here never fail")]
 enum StreamError {
     #[component(name = "last-operation-failed")]
-    LastOperationFailed(Resource<io::error::Error>),
+    LastOperationFailed(Resource<Inert>),
     #[component(name = "closed")]
     Closed,
-}
-
-struct Table;
-
-impl HasData for Table {
-    type Data<'a> = &'a mut ResourceTable;
 }

@@ -100,14 +100,14 @@ impl SacService {
         let call = Arc::new(call);
         let standing = |refusal, reloaded| Arc::new(Standing { tokens: self.tokens.clone(), refusal, reloaded });
         let current = self.holder.current().await;
-        match current.generation.handle(&call, &standing(current.refusal, None)).await? {
+        match current.generation.answer(&call, &standing(current.refusal, None)).await? {
             Outcome::Respond(response) => return response_of(response),
             Outcome::Long => bail!("the component answered `long` where it may block"),
             Outcome::Reload => {}
         }
         let reloaded = self.holder.force_reload().await;
         let current = self.holder.published();
-        match current.generation.handle(&call, &standing(current.refusal, Some(reloaded))).await? {
+        match current.generation.answer(&call, &standing(current.refusal, Some(reloaded))).await? {
             Outcome::Respond(response) => response_of(response),
             _ => bail!("the component did not answer after a reload"),
         }

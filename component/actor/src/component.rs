@@ -38,8 +38,8 @@ impl wit::GuestService for Service {
         }
     }
 
-    fn handle(&self, request: wit::Request, situation: wit::Situation) -> wit::Outcome {
-        match self.0.borrow_mut().handle(&request.into(), &situation.into()) {
+    fn answer(&self, request: wit::Request, situation: wit::Situation) -> wit::Outcome {
+        match self.0.borrow_mut().answer(&request.into(), &situation.into()) {
             Outcome::Respond(response) => wit::Outcome::Respond(wit::Response {
                 status: response.status,
                 headers: response.headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),

@@ -97,7 +97,7 @@ impl Service {
         Ok(policy)
     }
 
-    pub fn handle(&mut self, request: &Request, situation: &Situation) -> Outcome {
+    pub fn answer(&mut self, request: &Request, situation: &Situation) -> Outcome {
         routes::answer(self, request, situation).unwrap_or_else(|error| Outcome::Respond(error.into()))
     }
 

@@ -52,6 +52,8 @@ pub struct Renewal<T> {
     pub loaded: Option<T>,
     /// Those that were refused this time.
     pub refused: Vec<Refused>,
+    /// What to tell a client who forced it.
+    pub outcome: Result<(), String>,
 }
 
 impl Freshness {
@@ -77,7 +79,7 @@ impl Freshness {
         mut load: impl FnMut(Content) -> Result<T, String>,
     ) -> Renewal<T> {
         let candidates = source.candidates();
-        let mut renewal = Renewal { freshness: self.clone(), loaded: None, refused: Vec::new() };
+        let mut renewal = Renewal { freshness: self.clone(), loaded: None, refused: Vec::new(), outcome: Ok(()) };
         let next = &mut renewal.freshness;
         next.refused.retain(|refused| candidates.iter().any(|c| c.path == refused.seen.path));
         for (index, candidate) in self.considered(&candidates, source).iter().enumerate() {
@@ -95,6 +97,13 @@ impl Freshness {
                 Err(refused) => renewal.refused.push(refused),
             }
         }
+        renewal.outcome = match renewal.refused.first() {
+            Some(refused) => Err(format!("{}: {}", refused.path().display(), refused.detail)),
+            None if forced && renewal.loaded.is_none() && self.serving.is_some() => {
+                Err(format!("no checkpoint at {source}; the one in service stays"))
+            }
+            None => Ok(()),
+        };
         renewal
     }
 

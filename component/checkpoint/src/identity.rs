@@ -39,6 +39,17 @@ impl Identity {
     }
 }
 
+/// A time as whole seconds since the Unix epoch and nanoseconds that count forward.
+pub fn since_epoch(time: SystemTime) -> (i64, u32) {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => (after.as_secs() as i64, after.subsec_nanos()),
+        Err(before) => {
+            let (seconds, nanoseconds) = (before.duration().as_secs() as i64, before.duration().subsec_nanos());
+            if nanoseconds == 0 { (-seconds, 0) } else { (-seconds - 1, 1_000_000_000 - nanoseconds) }
+        }
+    }
+}
+
 fn time(seconds: i64, nanoseconds: u32) -> SystemTime {
     let whole = Duration::from_secs(seconds.unsigned_abs());
     let at = match seconds {
@@ -46,4 +57,16 @@ fn time(seconds: i64, nanoseconds: u32) -> SystemTime {
         _ => SystemTime::UNIX_EPOCH.checked_sub(whole),
     };
     at.and_then(|at| at.checked_add(Duration::from_nanos(nanoseconds.into()))).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_the_epoch_count_their_nanoseconds_forward_too() {
+        for (seconds, nanoseconds) in [(0, 0), (1_700_000_000, 5), (-1, 500_000_000), (-2, 0), (-2, 1)] {
+            assert_eq!(since_epoch(time(seconds, nanoseconds)), (seconds, nanoseconds));
+        }
+    }
 }

@@ -10,6 +10,6 @@ mod read;
 mod source;
 
 pub use freshness::{Freshness, Judgement, Refused, Renewal};
-pub use identity::Identity;
+pub use identity::{Identity, since_epoch};
 pub use read::{Content, ReadError};
 pub use source::{Candidate, DEFAULT_FOLDER, Limits, Source};

@@ -100,7 +100,9 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.location {
             Location::File(path) => write!(f, "{}", path.display()),
-            Location::Folder(folder) => write!(f, "{}/{PREFIX}*.{{{}}}", folder.display(), EXTENSIONS.join(",")),
+            Location::Folder(folder) => {
+                write!(f, "{}/{PREFIX}*.{}", folder.display(), EXTENSIONS.join(&format!(" or {PREFIX}*.")))
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Origin, forward, respond};
+use super::{Call, Origin, forward, milliseconds, respond};
 use crate::error::Error;
 use crate::schema::{Field, Kind, Schema};
 use crate::service::Outcome;
@@ -80,7 +80,7 @@ pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
     for _ in 0..iterations {
         let start = Instant::now();
         forward(&mut loaded.actor, &states)?;
-        times.push(start.elapsed().as_secs_f64() * 1e3);
+        times.push(milliseconds(start));
     }
     times.sort_by(f64::total_cmp);
     // A clock too coarse to see the work must not make this zero.

@@ -4,6 +4,8 @@ mod benchmark;
 mod model;
 mod predict;
 
+use std::time::Instant;
+
 use serde::Serialize;
 use subtle::{Choice, ConstantTimeEq};
 
@@ -132,6 +134,11 @@ impl<'a> Origin<'a> {
 fn respond(status: u16, body: &impl Serialize) -> Result<Outcome, Error> {
     let body = serde_json::to_vec(body).map_err(|error| Error::Inference(error.into()))?;
     Ok(Outcome::Respond(Response { status, headers: vec![], body }))
+}
+
+/// Since `start`, to the nanosecond.
+fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_nanos() as f64 / 1e6
 }
 
 fn forward(actor: &mut Actor, states: &[f32]) -> Result<Forward, Error> {

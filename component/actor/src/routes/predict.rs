@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Origin, forward, respond};
+use super::{Call, Origin, forward, milliseconds, respond};
 use crate::error::{Error, Row};
 use crate::policy::{self, Noise};
 use crate::schema::{Field, Kind, Schema, finite};
@@ -139,7 +139,7 @@ fn act(
         false => Some(Noise::new(seed).map_err(|error| Error::Inference(error.into()))?),
     };
     let actions = policy::actions(forward, noise.as_mut());
-    let latency_ms = start.elapsed().as_secs_f64() * 1e3;
+    let latency_ms = milliseconds(start);
     match actions.iter().position(|number| !number.is_finite()) {
         Some(index) => Err(Error::NotFinite { row: row(index / actor.action_dim()) }),
         None => Ok((actions, latency_ms)),

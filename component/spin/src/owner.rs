@@ -1,0 +1,97 @@
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Result, bail};
+use sac_checkpoint::{Content, Freshness, Judgement, Refused, Source, since_epoch};
+
+use crate::config::Config;
+
+mod bindings {
+    wit_bindgen::generate!({ world: "owner", path: "../../wit" });
+}
+
+pub use bindings::sac::serving::serving as wit;
+
+/// The one instance of the actor, and what it serves.
+pub struct Owner {
+    service: wit::Service,
+    source: Source,
+    freshness: Freshness,
+    /// Counts what this instance has published.
+    generation: u64,
+    tokens: Vec<String>,
+}
+
+impl Owner {
+    pub fn new(config: Config) -> Self {
+        let service = wit::Service::new(wit::Config {
+            optimised: config.jit,
+            on_refusal: config.on_bad_checkpoint,
+            max_batch: config.max_batch,
+            max_body_bytes: config.max_body_bytes as u64,
+        });
+        let (source, tokens) = (config.source, config.tokens);
+        Owner { service, source, freshness: Freshness::default(), generation: 0, tokens }
+    }
+
+    /// Answers from the newest checkpoint.
+    pub fn answer(&mut self, request: &wit::Request) -> Result<wit::Response> {
+        let candidates = self.source.candidates();
+        if let Judgement::Changed = self.freshness.judge(&candidates, &self.source, Instant::now()) {
+            let _ = self.renew(false);
+        }
+        match self.ask(request, None) {
+            wit::Outcome::Respond(response) => return Ok(response),
+            wit::Outcome::Long => bail!("the actor answered `long` where it may block"),
+            wit::Outcome::Reload => {}
+        }
+        let reloaded = self.renew(true);
+        match self.ask(request, Some(reloaded)) {
+            wit::Outcome::Respond(response) => Ok(response),
+            _ => bail!("the actor did not answer after a reload"),
+        }
+    }
+
+    fn ask(&self, request: &wit::Request, reloaded: Option<Result<(), String>>) -> wit::Outcome {
+        let candidates = self.source.candidates();
+        let refusal = match self.freshness.judge(&candidates, &self.source, Instant::now()) {
+            Judgement::Current { refusal } => refusal.map(told),
+            Judgement::Changed => None,
+        };
+        let situation = wit::Situation { tokens: self.tokens.clone(), refusal, reloaded, may_block: true };
+        self.service.answer(request, &situation)
+    }
+
+    /// The error is for the client who forced it.
+    fn renew(&mut self, forced: bool) -> Result<(), String> {
+        let number = self.generation + 1;
+        let renewal = self.freshness.renew(&self.source, forced, |content| self.load(&content, number));
+        self.freshness = renewal.freshness;
+        self.generation += u64::from(renewal.loaded.is_some());
+        renewal.outcome
+    }
+
+    fn load(&self, content: &Content, generation: u64) -> Result<(), String> {
+        let checkpoint = wit::Checkpoint {
+            path: content.path.to_string_lossy().into_owned(),
+            modified: instant(content.identity.modified),
+            loaded: instant(content.read_at),
+            sha256: content.sha256.clone(),
+            generation,
+        };
+        self.service.load(&checkpoint, &content.bytes).map(|_| ())
+    }
+}
+
+fn told(refused: &Refused) -> wit::Refusal {
+    wit::Refusal {
+        path: refused.path().to_string_lossy().into_owned(),
+        modified: Some(instant(refused.modified())),
+        detail: refused.detail.clone(),
+        at: instant(refused.at),
+    }
+}
+
+fn instant(time: SystemTime) -> wit::Instant {
+    let (seconds, nanoseconds) = since_epoch(time);
+    wit::Instant { seconds, nanoseconds }
+}

@@ -1,0 +1,64 @@
+"""Writes the small ONNX files in odd/, each of which is special in the one way that its name says.
+
+    pip install onnx numpy && python make_odd.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, checker, helper, numpy_helper, save
+
+HERE = Path(__file__).parent / "odd"
+F32, I64 = TensorProto.FLOAT, TensorProto.INT64
+
+
+def write(name, nodes, constants, outputs, state=(F32, ["batch", 3]), check=True):
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info("state", *state)],
+        [helper.make_tensor_value_info(o, F32, ["batch", None]) for o in outputs],
+        [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if check:
+        checker.check_model(model)
+    save(model, HERE / f"{name}.onnx")
+
+
+def linear(output, weight, bias):
+    return helper.make_node("Gemm", ["state", weight, bias], [output], transB=1)
+
+
+rng = np.random.default_rng(0)
+f32 = lambda *shape: rng.normal(size=shape).astype(np.float32)
+heads = [linear("mean", "w1", "b1"), linear("log_std", "w2", "b2")]
+both = ["mean", "log_std"]
+
+two = {"w1": f32(2, 3), "b1": f32(2), "w2": f32(2, 3), "b2": f32(2)}
+write("two_action_dims", heads, two, both)
+write("unequal_heads", heads, {**two, "w2": f32(1, 3), "b2": f32(1)}, both)
+write("nan_weights", heads, {**two, "w1": np.full((2, 3), np.nan, np.float32)}, both)
+write("fixed_batch", heads, two, both, state=(F32, [1, 3]))
+write("only_mean", heads, two, ["mean"])
+write("no_state_dim", heads, two, both, state=(F32, ["batch", "features"]))
+write("rank_three", [helper.make_node("ReduceSum", ["state", "axes"], ["action"], keepdims=0)],
+      {"axes": np.array([1])}, ["action"], state=(F32, ["batch", 4, 3]))
+write("whole_number_state", [helper.make_node("Cast", ["state"], ["action"], to=F32)], {}, ["action"],
+      state=(I64, ["batch", 3]))
+
+# Deterministic only: one output, the state times ten; and one that overflows at a state of 10.
+write("action_only", [helper.make_node("Mul", ["state", "ten"], ["action"])], {"ten": np.float32(10)}, ["action"])
+write("overflows", [helper.make_node("Mul", ["state", "huge"], ["action"])], {"huge": np.float32(1e38)}, ["action"])
+
+# Whole-number division panics in the runtime when its divisor is zero: at a state of -1, or of 0.
+for name, offset in [("panics_at_minus_one", 1), ("panics_at_zero", 0)]:
+    write(name, [
+        helper.make_node("Cast", ["state"], ["whole"], to=I64),
+        helper.make_node("Add", ["whole", "offset"], ["divisor"]),
+        helper.make_node("Div", ["hundred", "divisor"], ["quotient"]),
+        helper.make_node("Cast", ["quotient"], ["action"], to=F32),
+    ], {"offset": np.int64(offset), "hundred": np.int64(100)}, ["action"])
+
+# No node computes the output that is declared.
+write("missing_output", heads, two, ["mean", "log_std", "action_that_is_not_there"], check=False)

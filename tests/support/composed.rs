@@ -1,0 +1,290 @@
+//! The application of spin.toml without Spin: built by its own command, composed as Spin composes it, and run by
+//! wasmtime-wasi-http's handler, which reuses instances as Spin does.
+
+use std::convert::Infallible;
+use std::fs;
+use std::future::{Future, pending};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use sac_serving::OnBadCheckpoint;
+use tokio::net::TcpListener;
+use wac_graph::types::Package;
+use wac_graph::{CompositionGraph, EncodeOptions};
+use wasmtime::component::{Component, GuestTaskId, Linker, ResourceTable};
+use wasmtime::{Config, Engine, Store, StoreContextMut};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+use crate::server::Settings;
+
+/// How many requests an instance answers, as by Spin's default.
+const REUSE: usize = 128;
+
+/// The parts of spin.toml that say what runs.
+pub struct Manifest {
+    pub build_command: String,
+    pub gateway: PathBuf,
+    /// The import that it satisfies, and the actor.
+    pub dependency: (String, PathBuf),
+    /// Source and destination.
+    pub files: (PathBuf, String),
+    toml: toml::Table,
+}
+
+impl Manifest {
+    pub fn read() -> Result<Manifest> {
+        let root = root();
+        let toml: toml::Table = fs::read_to_string(root.join("spin.toml"))?.parse()?;
+        let component = &toml["component"]["sac"];
+        let text = |value: &toml::Value| value.as_str().map(str::to_owned).context("a string is expected");
+        let dependencies = component["dependencies"].as_table().context("no dependencies")?;
+        let (import, dependency) = dependencies.iter().next().context("no dependency")?;
+        let mount = &component["files"][0];
+        Ok(Manifest {
+            build_command: text(&component["build"]["command"])?,
+            gateway: root.join(text(&component["source"])?),
+            dependency: (import.clone(), root.join(text(&dependency["path"])?)),
+            files: (root.join(text(&mount["source"])?), text(&mount["destination"])?),
+            toml,
+        })
+    }
+
+    /// Whether the manifest gives the actor anything that is the gateway's.
+    pub fn actor_inherits(&self) -> bool {
+        let component = self.toml["component"]["sac"].as_table().expect("a table");
+        let dependency = &component["dependencies"][&self.dependency.0];
+        component.contains_key("dependencies_inherit_configuration")
+            || dependency.get("inherit_configuration").is_some()
+    }
+}
+
+/// Runs the manifest's build command, as `spin build` does.
+pub fn build_components(manifest: &Manifest) -> Result<()> {
+    let mut command = Command::new("sh");
+    command.args(["-c", &manifest.build_command]).current_dir(root());
+    // What cargo sets for the tests is not there for `spin build`.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_")) {
+        if name != "CARGO_HOME" {
+            command.env_remove(name);
+        }
+    }
+    ensure!(command.status()?.success(), "`{}` failed", manifest.build_command);
+    Ok(())
+}
+
+/// Answers HTTP/1.1 on a listener until it is dropped.
+pub(crate) async fn serve(listener: TcpListener, settings: Settings) {
+    let pre = tokio::task::spawn_blocking(pre).await.expect("no panic");
+    let handler = ProxyHandler::new(Application { pre, settings });
+    loop {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        stream.set_nodelay(true).expect("a TCP socket");
+        let handler = handler.clone();
+        let answer = service_fn(move |request| {
+            let handler = handler.clone();
+            async move { Ok::<_, Infallible>(answer(&handler, request).await) }
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+    }
+}
+
+async fn answer(handler: &ProxyHandler<Application>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (mut parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    parts.uri = format!("http://test{path}").parse().expect("a URI");
+    let body = body.map_err(Error::Hyper).boxed_unsync();
+    match handler.handle((), Request::from_parts(parts, body)).await {
+        Ok(response) => {
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await.map(|body| body.to_bytes());
+            Response::from_parts(parts, Full::new(body.unwrap_or_default()))
+        }
+        Err(error) => {
+            let mut response = Response::new(Full::new(format!("{{\"detail\":{:?}}}", error.to_string()).into()));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    }
+}
+
+/// Compiled once for all tests of the process.
+fn pre() -> &'static (Engine, ServicePre<Guest>) {
+    static PRE: OnceLock<(Engine, ServicePre<Guest>)> = OnceLock::new();
+    PRE.get_or_init(|| {
+        let manifest = Manifest::read().expect("spin.toml");
+        build_components(&manifest).expect("the components build");
+        let bytes = compose(&manifest).expect("the components fit");
+        let mut config = Config::new();
+        config.wasm_component_model_async(true);
+        let engine = Engine::new(&config).expect("an engine");
+        let component = Component::new(&engine, bytes).expect("a component");
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("WASI 0.2");
+        wasmtime_wasi::p3::add_to_linker(&mut linker).expect("WASI 0.3");
+        wasmtime_wasi_http::p3::add_to_linker(&mut linker).expect("wasi:http 0.3");
+        let pre = linker.instantiate_pre(&component).expect("nothing else is imported");
+        (engine, ServicePre::new(pre).expect("it exports wasi:http/handler"))
+    })
+}
+
+/// The actor satisfies the gateway's import, and the gateway's exports are the composition's.
+fn compose(manifest: &Manifest) -> Result<Vec<u8>> {
+    let mut graph = CompositionGraph::new();
+    let mut register = |name: &str, path: &Path| -> Result<_> {
+        let package = Package::from_file(name, None, path, graph.types_mut())?;
+        let world = package.ty();
+        let id = graph.register_package(package)?;
+        Ok((graph.instantiate(id), world))
+    };
+    let (gateway, world) = register("sac:gateway", &manifest.gateway)?;
+    let (actor, _) = register("sac:actor", &manifest.dependency.1)?;
+    let world = &graph.types()[world];
+    let import = world.imports.keys().find(|name| name.starts_with(&manifest.dependency.0));
+    let import = import.context("the gateway does not import the actor")?.clone();
+    let exports = world.exports.keys().cloned().collect::<Vec<_>>();
+    let serving = graph.alias_instance_export(actor, &import)?;
+    graph.set_instantiation_argument(gateway, &import, serving)?;
+    for export in exports {
+        let node = graph.alias_instance_export(gateway, &export)?;
+        graph.export(node, &export)?;
+    }
+    Ok(graph.encode(EncodeOptions::default())?)
+}
+
+struct Application {
+    pre: &'static (Engine, ServicePre<Guest>),
+    settings: Settings,
+}
+
+impl HandlerState for Application {
+    type StoreData = Guest;
+    type WorkerExpiration = Never;
+    type WorkerState = Reused;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<Guest, Never, Reused>> {
+        let (engine, pre) = self.pre;
+        let mut store = Store::new(engine, Guest::new(&self.settings)?);
+        let proxy = ProxyPre::P3(pre.clone()).instantiate_async(&mut store).await?;
+        Ok(Instance { store, proxy, view: WasiHttpView::http, expiration: Never, state: Reused })
+    }
+}
+
+/// An instance ends when it has answered its share.
+struct Never;
+
+impl WorkerExpiration for Never {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>, _: WorkerStatus, _: Instant) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+struct Reused;
+
+impl WorkerState for Reused {
+    type StoreData = Guest;
+    type RequestData = ();
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        match (concurrent, total) {
+            (_, REUSE..) => ShouldAccept::Never,
+            (0, _) => ShouldAccept::Yes,
+            _ => ShouldAccept::No,
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        _: StoreContextMut<'_, Guest>,
+        (): (),
+        _: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        Box::pin(pending())
+    }
+
+    fn drop(&self, _: Store<Guest>, _: wasmtime::Result<()>) {}
+}
+
+struct Guest {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    network: NoNetwork,
+    table: ResourceTable,
+}
+
+impl Guest {
+    /// The environment as `spin up --env` sets it, and the folder mounted under the name that it has outside.
+    fn new(settings: &Settings) -> wasmtime::Result<Guest> {
+        let mut wasi = WasiCtxBuilder::new();
+        if let Some(model) = &settings.model {
+            wasi.env("STAT_PAIR_RL_MODEL", model.to_string_lossy());
+        }
+        if let Some(token) = &settings.token {
+            wasi.env("SAC_API_TOKEN", token);
+        }
+        let on_bad = match settings.on_bad_checkpoint {
+            OnBadCheckpoint::Keep => "keep",
+            OnBadCheckpoint::Fail => "fail",
+        };
+        let folder = settings.dir.to_string_lossy();
+        wasi.env("STAT_PAIR_RL_DIR", &folder)
+            .env("STAT_PAIR_RL_JIT", if settings.jit { " " } else { "0" })
+            .env("SAC_ON_BAD_CHECKPOINT", on_bad)
+            .env("SAC_MAX_BATCH", settings.max_batch.to_string())
+            .env("SAC_MAX_BODY_BYTES", settings.max_body_bytes.to_string())
+            .env("SAC_MAX_CHECKPOINT_BYTES", settings.max_checkpoint_bytes.to_string())
+            .inherit_stderr();
+        if settings.dir.is_dir() {
+            wasi.preopened_dir(&settings.dir, &folder, FsPerms::ReadOnly)?;
+        }
+        Ok(Guest { wasi: wasi.build(), http: WasiHttpCtx::new(), network: NoNetwork, table: ResourceTable::new() })
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.network, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+/// The application sends no requests.
+struct NoNetwork;
+
+type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for NoNetwork {
+    fn send_request(
+        &mut self,
+        _: Request<WasiBody>,
+        _: Option<RequestOptions>,
+        _: Io,
+    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Io), Error>> + Send> {
+        Box::new(async { Err(Error::HttpRequestDenied) })
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace")
+}

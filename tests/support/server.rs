@@ -1,0 +1,129 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use sac_serving::{Config, OnBadCheckpoint, SacService, Source};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::client::Client;
+use crate::composed;
+
+/// Who owns the checkpoint folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `sac-serving`.
+    Host,
+    /// The Spin gateway composed with the actor, in wasmtime-wasi-http's handler.
+    Composed,
+}
+
+/// What both kinds can be told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub model: Option<PathBuf>,
+    pub dir: PathBuf,
+    pub token: Option<String>,
+    pub jit: bool,
+    pub on_bad_checkpoint: OnBadCheckpoint,
+    pub max_batch: u32,
+    pub max_body_bytes: usize,
+    pub max_checkpoint_bytes: u64,
+}
+
+/// A server on a port of its own, ended when it is dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    /// Of [`Kind::Host`].
+    service: Option<SacService>,
+    task: JoinHandle<()>,
+}
+
+impl Settings {
+    pub fn folder(dir: &Path) -> Settings {
+        Settings {
+            model: None,
+            dir: dir.to_owned(),
+            token: None,
+            jit: true,
+            on_bad_checkpoint: OnBadCheckpoint::Keep,
+            max_batch: 4096,
+            max_body_bytes: 8 << 20,
+            max_checkpoint_bytes: 64 << 20,
+        }
+    }
+
+    /// For the host, where a test needs more than both kinds can be told.
+    pub fn config(&self) -> Config {
+        let mut source = Source::new(self.model.as_deref(), Some(&self.dir), None);
+        source.limits.max_bytes = self.max_checkpoint_bytes;
+        Config {
+            source,
+            jit: self.jit,
+            workers: 2,
+            on_bad_checkpoint: self.on_bad_checkpoint,
+            max_body_bytes: self.max_body_bytes,
+            max_batch: self.max_batch,
+            tokens: self.token.iter().cloned().collect(),
+            cache_dir: Some(cache_dir()),
+            ..Config::default()
+        }
+    }
+}
+
+impl Server {
+    pub async fn start(kind: Kind, settings: &Settings) -> Server {
+        match kind {
+            Kind::Host => Server::with_config(settings.config()).await,
+            Kind::Composed => {
+                let listener = listen().await;
+                let address = listener.local_addr().expect("bound");
+                let task = tokio::spawn(composed::serve(listener, settings.clone()));
+                Server { address, service: None, task }
+            }
+        }
+    }
+
+    /// The host, serving the newest checkpoint of a folder.
+    pub async fn folder(dir: &Path) -> Server {
+        Server::start(Kind::Host, &Settings::folder(dir)).await
+    }
+
+    pub async fn with_config(config: Config) -> Server {
+        static COMPILED: Once = Once::new();
+        let build = move || {
+            // By the first test that comes here, for all of them.
+            COMPILED.call_once(|| drop(SacService::new(Config { cache_dir: Some(cache_dir()), ..Config::default() })));
+            SacService::new(config)
+        };
+        let service = tokio::task::spawn_blocking(build).await.expect("no panic").expect("a service");
+        let listener = listen().await;
+        let address = listener.local_addr().expect("bound");
+        let task = tokio::spawn(sac_serving::serve(listener, service.clone(), std::future::pending()));
+        Server { address, service: Some(service), task }
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    /// The service behind [`Kind::Host`].
+    pub fn service(&self) -> &SacService {
+        self.service.as_ref().expect("the host")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The compiled component, kept from run to run in the target folder.
+pub fn cache_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tests-cache")
+}
+
+async fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a free port")
+}
