@@ -4,8 +4,11 @@
 //! is called traps. wasmtime-wasi's synchronous streams are not used: they block on a runtime, which panics on one of
 //! its own threads.
 
+use std::time::Instant;
+
 use anyhow::Result;
-use wasmtime::component::{Component, ComponentType, Linker, Lower, Resource, ResourceTable};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, ComponentType, Linker, Lower, Resource, ResourceTable, ResourceType};
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
@@ -14,6 +17,9 @@ use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::bindings::{Actor, ActorPre};
+
+/// The version of wasmtime-wasi's interfaces. A component's own may be another patch of 0.2.
+const WASI: &str = "0.2.12";
 
 /// The most memory that one instance may hold, over all its memories.
 const MAX_MEMORY_BYTES: usize = 256 << 20;
@@ -48,6 +54,8 @@ pub(crate) struct Guest {
     resources: ResourceTable,
     limits: Limits,
     stderr: Vec<u8>,
+    /// Where its monotonic clock begins.
+    start: Instant,
 }
 
 impl Guest {
@@ -59,6 +67,7 @@ impl Guest {
             resources: ResourceTable::new(),
             limits: Limits { free: MAX_MEMORY_BYTES },
             stderr: Vec::new(),
+            start: Instant::now(),
         }
     }
 
@@ -97,31 +106,56 @@ impl ResourceLimiter for Limits {
 }
 
 fn link(linker: &mut Linker<Guest>, component: &Component) -> Result<()> {
-    clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
     clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
     random::random::add_to_linker::<_, WasiRandom>(linker, |guest| guest.wasi.random())?;
     random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |guest| guest.wasi.random())?;
+    let mut clock = linker.instance(&format!("wasi:clocks/monotonic-clock@{WASI}"))?;
+    clock.func_wrap("now", |store: StoreContextMut<'_, Guest>, ()| {
+        Ok((store.data().start.elapsed().as_nanos() as u64,))
+    })?;
+    clock.func_wrap("resolution", |_, ()| Ok((1u64,)))?;
     // Empty, and not a trap: libraries ask for variables.
     cli::environment::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
     cli::exit::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    let mut preopens = linker.instance("wasi:filesystem/preopens@0.2.12")?;
+    let mut preopens = linker.instance(&format!("wasi:filesystem/preopens@{WASI}"))?;
     preopens.func_wrap("get-directories", |_, ()| Ok((Vec::<(Resource<Inert>, String)>::new(),)))?;
     link_output(linker)?;
-    linker.define_unknown_imports_as_traps(component)?;
-    Ok(())
+    link_traps(linker, component)
 }
 
-/// What stands behind every resource: nothing. It is the type that `define_unknown_imports_as_traps` gives to those
-/// that are not defined here.
+/// What stands behind every resource: nothing.
 type Inert = ();
+
+/// Whatever else the component imports: functions that trap, and inert resources. `define_unknown_imports_as_traps`
+/// would shadow the interfaces above where the component was built for another patch of WASI 0.2.
+fn link_traps(linker: &mut Linker<Guest>, component: &Component) -> Result<()> {
+    let engine = linker.engine().clone();
+    for (name, import) in component.component_type().imports(&engine) {
+        let ComponentItem::ComponentInstance(interface) = import.ty else { continue };
+        let unversioned = name.split_once("@0.2.").map(|(unversioned, _)| format!("{unversioned}@{WASI}"));
+        let mut instance = linker.instance(unversioned.as_deref().unwrap_or(name))?;
+        for (item, export) in interface.exports(&engine) {
+            let called = format!("the sandbox has no {name} {item}");
+            // An error says that it is defined already.
+            let _ = match export.ty {
+                ComponentItem::ComponentFunc(_) => {
+                    instance.func_new(item, move |_, _, _, _| wasmtime::bail!("{called}"))
+                }
+                ComponentItem::Resource(_) => instance.resource(item, ResourceType::host::<Inert>(), |_, _| Ok(())),
+                _ => Ok(()),
+            };
+        }
+    }
+    Ok(())
+}
 
 /// Both output streams write to the guest's [`Guest::write_stderr`], and never block.
 fn link_output(linker: &mut Linker<Guest>) -> Result<()> {
     for stream in ["stdout", "stderr"] {
-        let mut cli = linker.instance(&format!("wasi:cli/{stream}@0.2.12"))?;
+        let mut cli = linker.instance(&format!("wasi:cli/{stream}@{WASI}"))?;
         cli.func_wrap(&format!("get-{stream}"), |_, ()| Ok((Resource::<Inert>::new_own(0),)))?;
     }
-    let mut streams = linker.instance("wasi:io/streams@0.2.12")?;
+    let mut streams = linker.instance(&format!("wasi:io/streams@{WASI}"))?;
     streams.func_wrap("[method]output-stream.check-write", |_, (_,): (Resource<Inert>,)| {
         Ok((Ok::<_, StreamError>(Guest::MAX_STDERR_BYTES as u64),))
     })?;
@@ -134,11 +168,18 @@ fn link_output(linker: &mut Linker<Guest>) -> Result<()> {
             },
         )?;
     }
+    // The libc waits for a stream before it writes: here a stream, and with it every pollable, is always ready.
+    streams.func_wrap("[method]output-stream.subscribe", |_, (_,): (Resource<Inert>,)| {
+        Ok((Resource::<Inert>::new_own(0),))
+    })?;
     for method in ["flush", "blocking-flush"] {
         streams.func_wrap(&format!("[method]output-stream.{method}"), |_, (_,): (Resource<Inert>,)| {
             Ok((Ok::<(), StreamError>(()),))
         })?;
     }
+    let mut poll = linker.instance(&format!("wasi:io/poll@{WASI}"))?;
+    poll.func_wrap("[method]pollable.block", |_, (_,): (Resource<Inert>,)| Ok(()))?;
+    poll.func_wrap("[method]pollable.ready", |_, (_,): (Resource<Inert>,)| Ok((true,)))?;
     Ok(())
 }
 

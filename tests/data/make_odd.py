@@ -51,14 +51,12 @@ write("whole_number_state", [helper.make_node("Cast", ["state"], ["action"], to=
 write("action_only", [helper.make_node("Mul", ["state", "ten"], ["action"])], {"ten": np.float32(10)}, ["action"])
 write("overflows", [helper.make_node("Mul", ["state", "huge"], ["action"])], {"huge": np.float32(1e38)}, ["action"])
 
-# Whole-number division panics in the runtime when its divisor is zero: at a state of -1, or of 0.
-for name, offset in [("panics_at_minus_one", 1), ("panics_at_zero", 0)]:
-    write(name, [
-        helper.make_node("Cast", ["state"], ["whole"], to=I64),
-        helper.make_node("Add", ["whole", "offset"], ["divisor"]),
-        helper.make_node("Div", ["hundred", "divisor"], ["quotient"]),
-        helper.make_node("Cast", ["quotient"], ["action"], to=F32),
-    ], {"offset": np.int64(offset), "hundred": np.int64(100)}, ["action"])
+# An index beyond its table panics in the runtime: at a state of 5 and more, or whenever it is loaded.
+write("panics_at_five", [
+    helper.make_node("Cast", ["state"], ["index"], to=I64),
+    helper.make_node("Gather", ["table", "index"], ["action"]),
+], {"table": np.arange(5, dtype=np.float32)}, ["action"])
+write("panics_at_load", [helper.make_node("Transpose", ["state"], ["action"], perm=[0, 7])], {}, ["action"], check=False)
 
 # No node computes the output that is declared.
 write("missing_output", heads, two, ["mean", "log_std", "action_that_is_not_there"], check=False)

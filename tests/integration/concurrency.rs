@@ -1,1 +1,140 @@
+//! Many at once.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sac_serving::Config;
+use sac_tests::{Golden, Server, Settings, at, checkpoint, publish, set_modified};
+use serde_json::{Value, json};
+use tempfile::tempdir;
+use tokio::sync::Barrier;
+
+const POLICIES: [&str; 3] = ["pendulum_00500", "pendulum_02000", "pendulum_08000"];
+const PATIENT: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_during_a_hundred_swaps_is_the_one_of_the_checkpoint_that_it_names() {
+    const SWAPS: usize = 100;
+    let golden = Golden::read();
+    let state = golden.policy(POLICIES[0]).states()[0].clone();
+    // All three were asked the same, each says its own.
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("chosen.onnx");
+    let settings = Settings { model: Some(path.clone()), ..Settings::folder(folder.path()) };
+    let server = Server::with_config(Config { reload_wait: PATIENT, ..settings.config() }).await;
+    let mut control = server.client().await;
+    let mut expected = HashMap::new();
+    for policy in POLICIES {
+        publish(&path, &checkpoint(policy));
+        expected.insert(policy, control.predict(&state).await["action"].clone());
+    }
+    let put = |swap: usize| {
+        let temporary = folder.path().join("next");
+        std::fs::write(&temporary, checkpoint(POLICIES[swap % 3])).unwrap();
+        set_modified(&temporary, at(swap as u64));
+        std::fs::rename(temporary, &path).unwrap();
+    };
+    put(0);
+    control.predict(&state).await;
+
+    let done = Arc::new(AtomicBool::new(false));
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let (mut client, state, done) = (server.client().await, state.clone(), done.clone());
+        clients.push(tokio::spawn(async move {
+            let mut answers = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                // A status other than 200 panics here.
+                answers.push(client.predict(&state).await);
+            }
+            answers
+        }));
+    }
+    for swap in 1..=SWAPS {
+        put(swap);
+        let mtime = control.predict(&state).await["model_mtime_utc"].clone();
+        assert_eq!(mtime, rfc3339(swap), "the next request is answered by the new file");
+    }
+    done.store(true, Ordering::Relaxed);
+    let mut answered = 0;
+    for client in clients {
+        for answer in client.await.unwrap() {
+            assert_eq!(answer["action"], expected[policy_of(&answer["model_mtime_utc"])], "{answer}");
+            answered += 1;
+        }
+    }
+    assert!(answered > SWAPS, "only {answered} answers");
+    assert_eq!(server.service().generation(), POLICIES.len() as u64 + 1 + SWAPS as u64);
+}
+
+/// The time of [`at`], as answers give it: 1,700,000,000 s is 22:13:20 of a day, and a hundred more stay within it.
+fn rfc3339(swap: usize) -> String {
+    let second = 20 + swap;
+    format!("2023-11-14T22:{:02}:{:02}.000000+00:00", 13 + second / 60, second % 60)
+}
+
+fn policy_of(mtime: &Value) -> &'static str {
+    let swap = (0..=100).find(|swap| *mtime == rfc3339(*swap)).expect("the time of a swap");
+    POLICIES[swap % 3]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_see_the_new_file_at_once_cause_one_read_and_one_publish() {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    let settings = Settings::folder(folder.path());
+    let server = Server::with_config(Config { reload_wait: PATIENT, ..settings.config() }).await;
+    let mut clients = Vec::new();
+    for _ in 0..32 {
+        let mut client = server.client().await;
+        client.info().await;
+        clients.push(client);
+    }
+    let new = folder.path().join("model_b.onnx");
+    publish(&new, &checkpoint("pendulum_08000"));
+    let barrier = Arc::new(Barrier::new(clients.len()));
+    let requests = clients.into_iter().map(|mut client| {
+        let barrier = barrier.clone();
+        tokio::spawn(async move {
+            barrier.wait().await;
+            client.info().await
+        })
+    });
+    for request in requests.collect::<Vec<_>>() {
+        let info = request.await.unwrap();
+        assert_eq!((info["path"].as_str(), &info["generation"]), (new.to_str(), &json!(2)));
+    }
+    assert_eq!((server.service().loads(), server.service().generation()), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_benchmark_holds_up_nobody_and_ends_on_the_generation_that_it_began_with() {
+    let folder = tempdir().unwrap();
+    let old = folder.path().join("model_a.onnx");
+    publish(&old, &checkpoint("stat_pair_01000"));
+    let server = Server::folder(folder.path()).await;
+    let mut client = server.client().await;
+    client.info().await;
+    // As many as there are threads and instances.
+    let mut benchmarks = Vec::new();
+    for _ in 0..2 {
+        let mut client = server.client().await;
+        benchmarks.push(tokio::spawn(async move {
+            client.post("/sac/benchmark", json!({"iterations": 400, "batch_size": 256})).await.ok()
+        }));
+    }
+    let mut answered = 0;
+    while !benchmarks.iter().all(|benchmark| benchmark.is_finished()) {
+        client.predict(&[0.1; 28]).await;
+        answered += 1;
+        if answered == 10 {
+            publish(&folder.path().join("model_b.onnx"), &checkpoint("stat_pair_03000"));
+        }
+    }
+    assert!(answered > 20, "{answered} predictions beside the benchmarks");
+    for benchmark in benchmarks {
+        assert_eq!(benchmark.await.unwrap()["model_path"], old.to_str().unwrap());
+    }
+}

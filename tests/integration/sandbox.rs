@@ -1,1 +1,101 @@
+//! What the component can reach, and what becomes of the server when it panics.
 
+use std::borrow::Cow;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use sac_serving::Config;
+use sac_tests::{Server, Settings, checkpoint, odd, publish};
+use serde_json::{Value, json};
+use tempfile::tempdir;
+use tokio::net::TcpListener;
+
+/// A component that answers a path by trying to do what the path says: tests/probe.
+fn probe() -> &'static [u8] {
+    static PROBE: OnceLock<Vec<u8>> = OnceLock::new();
+    PROBE.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--profile", "component", "--target", "wasm32-wasip2", "--target-dir", "target/component"])
+            .args(["-p", "sac-probe"])
+            .current_dir(&root)
+            .status();
+        assert!(built.unwrap().success());
+        std::fs::read(root.join("target/component/wasm32-wasip2/component/sac_probe.wasm")).unwrap()
+    })
+}
+
+async fn probing_server() -> Server {
+    let folder = tempdir().unwrap();
+    let config = Settings::folder(folder.path()).config();
+    let component = tokio::task::spawn_blocking(probe).await.unwrap();
+    Server::with_config(Config { component: Cow::Borrowed(component), cache_dir: None, ..config }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_component_finds_no_variable_no_argument_no_file_and_an_output_that_never_blocks() {
+    let server = probing_server().await;
+    let mut client = server.client().await;
+    assert!(std::env::vars().next().is_some(), "this process has variables");
+    for (attempt, found) in [
+        ("environment", json!(0)),
+        ("arguments", json!(0)),
+        ("read-folder", Value::Null),
+        ("read-file", Value::Null),
+        ("write-file", Value::Null),
+        ("print-a-megabyte", json!("printed")),
+        ("clock", json!("ticks")),
+        ("random", json!("differs")),
+    ] {
+        assert_eq!(client.get(&format!("/sac/{attempt}")).await.ok(), found, "{attempt}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_else_the_component_calls_ends_the_instance_and_not_the_server() {
+    let server = probing_server().await;
+    let mut client = server.client().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for attempt in [&format!("connect/{port}"), "listen", "sleep", "exit", "panic", "take-all-memory"] {
+        let answer = client.get(&format!("/sac/{attempt}")).await;
+        let refused = answer.status == 500 || answer.json == Value::Null;
+        assert!(refused, "{attempt}: {} {}", answer.status, answer.json);
+        assert_eq!(client.get("/sac/environment").await.ok(), json!(0), "well after {attempt}");
+    }
+    let reached = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
+    assert!(reached.is_err(), "a connection was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_of_the_guest_is_a_500_and_the_next_request_is_answered() {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &odd("panics_at_five"));
+    let server = Server::folder(folder.path()).await;
+    let mut client = server.client().await;
+    for _ in 0..5 {
+        let answer = client.post("/sac/predict", json!({"state": [5, 0, 0]})).await;
+        assert_eq!(answer.detail(500), "the policy's sandbox failed and was replaced");
+        assert_eq!(client.predict(&[0.0, 1.0, 4.0]).await["action"], json!([0.0, 1.0, 4.0]));
+        // On a thread that may block, too.
+        let states = vec![[5.000000001, 5.000000001, 5.000000001]; 4096];
+        let answer = client.post("/sac/predict/batch", json!({ "states": states })).await;
+        assert_eq!(answer.detail(500), "the policy's sandbox failed and was replaced");
+    }
+    assert_eq!(client.info().await["generation"], 1, "the generation outlives its instances");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_while_loading_refuses_the_checkpoint_with_the_panics_word() {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    let server = Server::folder(folder.path()).await;
+    let mut client = server.client().await;
+    client.predict(&[0.1, 0.2, 0.3]).await;
+    publish(&folder.path().join("model_b.onnx"), &odd("panics_at_load"));
+    client.predict(&[0.1, 0.2, 0.3]).await;
+    let detail = client.info().await["last_error"]["detail"].clone();
+    let detail = detail.as_str().unwrap();
+    assert!(detail.starts_with("the component panicked: ") && detail.contains("out of bounds"), "{detail}");
+}

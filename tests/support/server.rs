@@ -91,6 +91,8 @@ impl Server {
 
     pub async fn with_config(config: Config) -> Server {
         static COMPILED: Once = Once::new();
+        // Shown where a test fails.
+        let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         let build = move || {
             // By the first test that comes here, for all of them.
             COMPILED.call_once(|| drop(SacService::new(Config { cache_dir: Some(cache_dir()), ..Config::default() })));

@@ -34,7 +34,7 @@ impl wit::GuestService for Service {
                 action_dim: policy.action_dim,
                 stochastic: policy.stochastic,
             }),
-            Err(error) => Err(format!("{error:#}")),
+            Err(error) => Err(one_line(&format!("{error:#}"))),
         }
     }
 
@@ -48,6 +48,15 @@ impl wit::GuestService for Service {
             Outcome::Reload => wit::Outcome::Reload,
             Outcome::Long => wit::Outcome::Long,
         }
+    }
+}
+
+/// An error of a library may span lines, and quote the file at length.
+fn one_line(error: &str) -> String {
+    let words = error.split_whitespace().collect::<Vec<_>>().join(" ");
+    match words.char_indices().nth(500) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words,
     }
 }
 

@@ -1,0 +1,75 @@
+//! Answers /sac/ATTEMPT by trying what it says. The body is null where the attempt failed.
+#![cfg(target_family = "wasm")]
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+use std::{env, fs, process};
+
+wit_bindgen::generate!({ world: "actor", path: "../../wit" });
+export!(Probe);
+
+use exports::sac::serving::serving::*;
+
+struct Probe;
+
+impl Guest for Probe {
+    type Service = Probe;
+}
+
+impl GuestService for Probe {
+    fn new(_: Config) -> Self {
+        Probe
+    }
+
+    fn load(&self, _: Checkpoint, _: Vec<u8>) -> Result<Policy, String> {
+        Err("a probe loads nothing".to_owned())
+    }
+
+    fn answer(&self, request: Request, _: Situation) -> Outcome {
+        let attempt = request.path.trim_start_matches("/sac/");
+        let body = attempt_to(attempt).unwrap_or("null".to_owned()).into_bytes();
+        Outcome::Respond(Response { status: 200, headers: vec![], body })
+    }
+}
+
+fn attempt_to(what: &str) -> Option<String> {
+    let done = |word: &str| Some(format!("{word:?}"));
+    match what {
+        "environment" => Some(env::vars().count().to_string()),
+        "arguments" => Some(env::args().count().to_string()),
+        "read-folder" => fs::read_dir("/").ok().and_then(|_| done("read")),
+        "read-file" => fs::read("/etc/hostname").ok().and_then(|_| done("read")),
+        "write-file" => fs::write("/tmp/probe", "probe").ok().and_then(|_| done("written")),
+        "print-a-megabyte" => {
+            eprintln!("{}", "x".repeat(1 << 20));
+            println!("{}", "x".repeat(1 << 20));
+            done("printed")
+        }
+        "clock" => {
+            let start = Instant::now();
+            while start.elapsed() == Duration::ZERO {}
+            done("ticks")
+        }
+        "random" => {
+            (RandomState::new().hash_one(0) != RandomState::new().hash_one(1)).then(|| "\"differs\"".to_owned())
+        }
+        "listen" => TcpListener::bind("127.0.0.1:0").ok().and_then(|_| done("bound")),
+        "sleep" => {
+            thread::sleep(Duration::from_millis(1));
+            done("slept")
+        }
+        "exit" => process::exit(0),
+        "panic" => panic!("as asked"),
+        "take-all-memory" => {
+            let hoard = (0..).map(|_| vec![1u8; 16 << 20]).collect::<Vec<_>>();
+            done(&hoard.len().to_string())
+        }
+        _ => {
+            let port = what.strip_prefix("connect/")?.parse::<u16>().ok()?;
+            TcpStream::connect(("127.0.0.1", port)).ok().and_then(|_| done("connected"))
+        }
+    }
+}
