@@ -19,6 +19,18 @@ pub struct Cli {
     /// How log lines are written to stderr; RUST_LOG sets their level
     #[arg(long, global = true, env = "SAC_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
+
+    /// Keep the compiled component here [default: sac-serving in the user's cache folder]
+    #[arg(long, global = true, env = "SAC_CACHE_DIR", value_name = "FOLDER")]
+    pub cache_dir: Option<PathBuf>,
+}
+
+impl Cli {
+    /// What every command starts from.
+    pub fn config(&self) -> Config {
+        let defaults = Config::default();
+        Config { cache_dir: self.cache_dir.clone().or(defaults.cache_dir), ..Config::default() }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,10 +97,6 @@ pub struct ServeArgs {
     /// The most states in a batch
     #[arg(long, env = "SAC_MAX_BATCH", default_value_t = Config::default().max_batch, value_name = "N")]
     pub max_batch: u32,
-
-    /// Keep the compiled component here [default: sac-serving in the user's cache folder]
-    #[arg(long, env = "SAC_CACHE_DIR", value_name = "FOLDER")]
-    pub cache_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -115,11 +123,10 @@ pub fn forget_blank_variables() {
 
 impl ServeArgs {
     /// Reads the token file; everything else is taken as it is.
-    pub fn config(&self) -> Result<Config> {
+    pub fn config(&self, defaults: Config) -> Result<Config> {
         let home = std::env::home_dir();
         let mut source = Source::new(self.model.as_deref(), self.dir.as_deref(), home.as_deref());
         source.limits.max_bytes = self.max_checkpoint_bytes;
-        let defaults = Config::default();
         Ok(Config {
             source,
             jit: self.jit,
@@ -129,8 +136,7 @@ impl ServeArgs {
             max_body_bytes: self.max_body_bytes,
             max_batch: self.max_batch,
             tokens: self.tokens()?,
-            cache_dir: self.cache_dir.clone().or(defaults.cache_dir),
-            ..Config::default()
+            ..defaults
         })
     }
 

@@ -18,10 +18,10 @@ const EARLY: &[u8] = include_bytes!("../../tests/data/pendulum_00500.onnx");
 const TRAINED: &[u8] = include_bytes!("../../tests/data/pendulum_08000.onnx");
 const STATE: &str = r#"{"state": [0.0, 1.0, 0.5]}"#;
 
-pub fn run(args: &DemoArgs) -> Result<()> {
+pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
     let folder = tempfile::tempdir().context("no temporary folder")?;
     let source = Source::new(None, Some(folder.path()), None);
-    let config = Config { source, ..Config::default() };
+    let config = Config { source, ..config };
     on_runtime(config.workers, async {
         let shutdown = shutdown_signal()?;
         let listener =

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     cli::forget_blank_variables();
     let cli = cli::Cli::parse();
     logging::init(cli.log_format);
-    match run::run(cli.command) {
+    match run::run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");

@@ -7,19 +7,18 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
-use crate::cli::{Command, ServeArgs};
+use crate::cli::{Cli, Command, ServeArgs};
 use crate::demo;
 
 /// Runs a command to its end.
-pub fn run(command: Command) -> Result<()> {
-    match command {
-        Command::Serve(args) => serve(&args),
-        Command::Demo(args) => demo::run(&args),
+pub fn run(cli: &Cli) -> Result<()> {
+    match &cli.command {
+        Command::Serve(args) => serve(args, args.config(cli.config())?),
+        Command::Demo(args) => demo::run(args, cli.config()),
     }
 }
 
-fn serve(args: &ServeArgs) -> Result<()> {
-    let config = args.config()?;
+fn serve(args: &ServeArgs, config: Config) -> Result<()> {
     on_runtime(config.workers, async {
         let shutdown = shutdown_signal()?;
         // Bound first: an address that is taken is told before anything is compiled.

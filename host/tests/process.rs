@@ -1,0 +1,326 @@
+//! The program as a process: its variables, signals, log and demo.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::{TempDir, tempdir};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sac-serving");
+const STATE: &str = r#"{"state": [0.3, -0.4, 0.5]}"#;
+
+/// A running program, killed when it is dropped.
+struct Program {
+    child: Child,
+    log: BufReader<Box<dyn Read>>,
+    seen: String,
+}
+
+impl Program {
+    /// `sac-serving serve` on a free port, with nothing in its environment but what is given.
+    fn serve(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Program {
+        let mut command = Command::new(PROGRAM);
+        command.arg("serve").args(args).current_dir(folder).env_clear();
+        command.env("SAC_LISTEN", "127.0.0.1:0").env("SAC_CACHE_DIR", cache()).envs(variables.iter().copied());
+        Program::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Program {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log: Box<dyn Read> = Box::new(child.stderr.take().unwrap());
+        Program { child, log: BufReader::new(log), seen: String::new() }
+    }
+
+    /// Reads the log as far as a line that has this in it.
+    fn wait_for(&mut self, word: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let read = self.log.read_line(&mut line).unwrap();
+            self.seen += &line;
+            assert!(read > 0, "the log ended without {word:?}:\n{}", self.seen);
+            if line.contains(word) {
+                return line;
+            }
+        }
+    }
+
+    /// The address that it prints.
+    fn address(&mut self) -> String {
+        let line = self.wait_for("listening on http://");
+        let (_, address) = line.split_once("http://").unwrap();
+        address.trim().trim_end_matches(['"', '}']).to_owned()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end, and reads the rest of the log.
+    fn end(mut self) -> (ExitStatus, String) {
+        self.log.read_to_string(&mut self.seen).unwrap();
+        (self.child.wait().unwrap(), std::mem::take(&mut self.seen))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A folder for compiled components, with the one in it that all tests use.
+fn cache() -> PathBuf {
+    static COMPILED: Once = Once::new();
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    COMPILED.call_once(|| {
+        let empty = tempdir().unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(&empty).env_clear().env("SAC_CACHE_DIR", &cache);
+        Program::spawn(command).address();
+    });
+    cache
+}
+
+fn data(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name)).unwrap()
+}
+
+/// A folder with one good checkpoint.
+fn folder() -> TempDir {
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("model_a.onnx"), data("pendulum_00500.onnx")).unwrap();
+    folder
+}
+
+/// Status and body of an answer.
+fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    stream.write_all(format!("{head}{headers}\r\n{body}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+fn predict(address: &str) -> (u16, String) {
+    ask(address, "POST", "/sac/predict", "", STATE)
+}
+
+#[test]
+fn of_the_three_tiers_the_first_that_is_set_decides_and_blank_is_unset() {
+    let place = folder();
+    let (explicit, other) = (place.path().join("chosen.onnx"), place.path().join("other"));
+    let default = place.path().join("cache/models/rl/stat_pair");
+    fs::write(&explicit, data("pendulum_00500.onnx")).unwrap();
+    for folder in [&other, &default] {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(folder.join("model_b.onnx"), data("pendulum_08000.onnx")).unwrap();
+    }
+    let home = place.path().to_str().unwrap();
+    let (model, dir) = ("STAT_PAIR_RL_MODEL", "STAT_PAIR_RL_DIR");
+    for (variables, expected) in [
+        (vec![(model, "chosen.onnx"), (dir, "other")], explicit),
+        (vec![(model, " "), (dir, "other")], other.join("model_b.onnx")),
+        (vec![(model, ""), (dir, "\t")], default.join("model_b.onnx")),
+        (vec![], default.join("model_b.onnx")),
+        (vec![(dir, "~/other"), ("HOME", home)], other.join("model_b.onnx")),
+        (vec![(dir, "~"), ("HOME", home), ("STAT_PAIR_RL_JIT", "")], place.path().join("model_a.onnx")),
+    ] {
+        let mut program = Program::serve(place.path(), &[], &variables);
+        let (status, body) = predict(&program.address());
+        assert_eq!(status, 200, "{body}");
+        let expected = expected.canonicalize().unwrap();
+        assert!(body.contains(&format!("\"model_path\":{:?}", expected)), "{variables:?}: {body}");
+    }
+    for missing in [[(model, "missing.onnx"), (dir, "other")], [(model, ""), (dir, "missing")]] {
+        let mut program = Program::serve(place.path(), &[], &missing);
+        assert_eq!(predict(&program.address()).0, 503, "{missing:?}");
+    }
+}
+
+#[test]
+fn the_compiled_mode_is_set_by_a_variable() {
+    let place = folder();
+    for (variable, compiled) in [("1", true), ("0", false), ("false", false), ("", true)] {
+        let mut program = Program::serve(place.path(), &["--dir", "."], &[("STAT_PAIR_RL_JIT", variable)]);
+        let (_, body) = predict(&program.address());
+        assert!(body.contains(&format!("\"jit_compiled\":{compiled}")), "{variable:?}: {body}");
+    }
+}
+
+#[test]
+fn sigterm_and_ctrl_c_let_a_request_in_flight_finish_and_exit_with_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let place = folder();
+        let mut program = Program::serve(place.path(), &["--dir", "."], &[]);
+        let address = program.address();
+        assert_eq!(predict(&address).0, 200);
+        // In flight: the head is there, the body is not.
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let head = format!("POST /sac/predict HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n", STATE.len());
+        stream.write_all(format!("{head}expect: 100-continue\r\n\r\n").as_bytes()).unwrap();
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).unwrap();
+        assert!(go_on.starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&go_on));
+        program.signal(signal);
+        program.wait_for("shutting down");
+        stream.write_all(STATE.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(TcpStream::connect(&address).is_err(), "it still listens");
+        let (status, log) = program.end();
+        assert_eq!(status.code(), Some(0), "{log}");
+    }
+}
+
+#[test]
+fn the_log_names_the_address_the_checkpoint_and_each_swap_and_a_refusal_once() {
+    let place = folder();
+    let mut program = Program::serve(place.path(), &["--dir", ".", "--log-format", "json"], &[]);
+    let address = program.address();
+    predict(&address);
+    fs::write(place.path().join("next"), data("pendulum_08000.onnx")).unwrap();
+    fs::rename(place.path().join("next"), place.path().join("model_b.onnx")).unwrap();
+    predict(&address);
+    fs::write(place.path().join("model_c.onnx"), "broken").unwrap();
+    for _ in 0..5 {
+        assert_eq!(predict(&address).0, 200);
+    }
+    program.signal(Signal::TERM);
+    let (_, log) = program.end();
+    let lines =
+        log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect(line)).collect::<Vec<_>>();
+    let said = |message: &str| {
+        lines.iter().filter(|line| line["message"].as_str().unwrap().contains(message)).collect::<Vec<_>>()
+    };
+    let swaps = said("checkpoint in service");
+    assert_eq!(swaps.len(), 2, "{log}");
+    for (swap, name) in swaps.iter().zip(["model_a.onnx", "model_b.onnx"]) {
+        assert!(
+            swap["path"].as_str().unwrap().ends_with(name) && swap["duration_ms"].as_f64().unwrap() > 0.0,
+            "{swap}"
+        );
+    }
+    assert_eq!(said("checkpoint refused").len(), 1, "{log}");
+}
+
+#[test]
+fn it_does_not_listen_beyond_this_machine_without_a_token() {
+    let place = folder();
+    let token = place.path().join("token");
+    fs::write(&token, "secret\nother\n").unwrap();
+    let token = token.to_str().unwrap();
+    let everywhere = ["--listen", "0.0.0.0:0", "--dir", "."];
+    let (status, log) = Program::serve(place.path(), &everywhere, &[]).end();
+    assert!(!status.success() && log.contains("set a token"), "{log}");
+    for (args, variables) in [
+        (vec!["--no-auth"], vec![]),
+        (vec!["--api-token-file", token], vec![]),
+        (vec![], vec![("SAC_API_TOKEN", "secret")]),
+    ] {
+        let mut program = Program::serve(place.path(), &[&everywhere[..], &args].concat(), &variables);
+        let address = program.address().replace("0.0.0.0", "127.0.0.1");
+        let open = predict(&address).0;
+        let authorised = ask(&address, "POST", "/sac/predict", "authorization: Bearer secret\r\n", STATE).0;
+        assert_eq!((open, authorised), (if args == ["--no-auth"] { 200 } else { 401 }, 200), "{args:?}");
+        assert!(!program.seen.contains("secret"));
+    }
+}
+
+#[test]
+fn the_help_does_not_show_a_token_that_is_set() {
+    let output = Command::new(PROGRAM).args(["serve", "--help"]).env("SAC_API_TOKEN", "secret").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("SAC_API_TOKEN") && !help.contains("secret"), "{help}");
+}
+
+#[test]
+fn the_demo_swaps_and_shows_that_the_next_request_is_answered_by_the_new_policy() {
+    let mut command = Command::new(PROGRAM);
+    command.args(["demo", "--swap-after", "10ms"]).env_clear().env("SAC_CACHE_DIR", cache());
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut program = Program::spawn(command);
+    let mut lines = BufReader::new(program.child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut find = |word: &str| lines.find(|line| line.contains(word)).expect(word);
+    assert!(find("curl").contains("/sac/health"));
+    assert!(find("Before: ").contains("model_00500.onnx"));
+    assert!(find("After: ").contains("model_08000.onnx"));
+    program.signal(Signal::INT);
+    assert_eq!(program.end().0.code(), Some(0));
+}
+
+#[test]
+fn a_compiled_component_that_was_tampered_with_is_not_run() {
+    let place = folder();
+    let cache = copy_of_the_cache(None);
+    let artefact = fs::read_dir(cache.path()).unwrap().map(|entry| entry.unwrap().path());
+    let artefact = artefact.into_iter().find(|path| path.extension().is_some_and(|e| e == "cwasm")).unwrap();
+    let mut code = fs::read(&artefact).unwrap();
+    let middle = code.len() / 2;
+    code[middle] ^= 1;
+    fs::write(&artefact, code).unwrap();
+    let variables = [("SAC_CACHE_DIR", cache.path().to_str().unwrap())];
+    let mut program = Program::serve(place.path(), &["--dir", "."], &variables);
+    assert_eq!(predict(&program.address()).0, 200);
+    assert!(program.seen.contains("is compiled anew"), "{}", program.seen);
+    let mut again = Program::serve(place.path(), &["--dir", "."], &variables);
+    again.address();
+    assert!(!again.seen.contains("compiling"), "the good one was kept: {}", again.seen);
+
+    // Others could have written it.
+    fs::set_permissions(cache.path(), Permissions::from_mode(0o777)).unwrap();
+    let mut program = Program::serve(place.path(), &["--dir", "."], &variables);
+    program.address();
+    assert!(program.seen.contains("others can write"), "{}", program.seen);
+}
+
+#[test]
+fn a_checkpoint_that_may_not_be_read_is_refused_and_heals_with_its_permission() {
+    // Root may read everything: the program then runs as nobody.
+    const NOBODY: u32 = 65534;
+    let place = folder();
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let cache = copy_of_the_cache(is_root.then_some(NOBODY));
+    let program = place.path().join("sac-serving");
+    fs::copy(PROGRAM, &program).unwrap();
+    fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
+    let secret = place.path().join("model_b.onnx");
+    fs::write(&secret, data("pendulum_08000.onnx")).unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o000)).unwrap();
+
+    let mut command = Command::new(program);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--dir", "."]).current_dir(place.path());
+    command.env_clear().env("SAC_CACHE_DIR", cache.path());
+    if is_root {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let mut program = Program::spawn(command);
+    let address = program.address();
+    let (status, body) = predict(&address);
+    assert!(status == 200 && body.contains("model_a.onnx"), "{body}");
+    let (_, info) = ask(&address, "GET", "/sac/model/info", "", "");
+    assert!(info.contains("\"stale\":true") && info.contains("Permission denied"), "{info}");
+    fs::set_permissions(&secret, Permissions::from_mode(0o644)).unwrap();
+    assert!(predict(&address).1.contains("model_b.onnx"));
+}
+
+fn copy_of_the_cache(owner: Option<u32>) -> TempDir {
+    let copy = tempdir().unwrap();
+    for entry in fs::read_dir(cache()).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+        let to = copy.path().join(entry.file_name());
+        fs::copy(entry.path(), &to).unwrap();
+        chown(to, owner, owner).unwrap();
+    }
+    chown(copy.path(), owner, owner).unwrap();
+    copy
+}
