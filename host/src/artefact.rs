@@ -4,7 +4,6 @@
 //! folder is this user's alone, its name is the component's digest and wasmtime's compatibility hash, and its content
 //! has the sha256 that stands beside it.
 
-use std::borrow::Cow;
 use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -28,11 +27,7 @@ pub fn default_cache_dir() -> Option<PathBuf> {
 
 /// Maps the component's artefact from `cache`, or compiles the component and keeps the artefact there. A cache that
 /// cannot be used costs the compilation at each start, and a warning.
-pub(crate) fn load_or_compile(
-    engine: &Engine,
-    component: &Cow<'static, [u8]>,
-    cache: Option<&Path>,
-) -> Result<Component> {
+pub(crate) fn load_or_compile(engine: &Engine, component: &[u8], cache: Option<&Path>) -> Result<Component> {
     let artefact = cache.and_then(|folder| match Artefact::new(engine, component, folder) {
         Ok(artefact) => Some(artefact),
         Err(error) => {

@@ -50,7 +50,7 @@ pub(crate) struct Call {
 /// How things stand for a [`Call`].
 pub(crate) struct Standing {
     pub(crate) tokens: Arc<[String]>,
-    pub(crate) refusal: Option<sac_checkpoint::Refused>,
+    pub(crate) refusal: Option<Arc<sac_checkpoint::Refused>>,
     pub(crate) reloaded: Option<Result<(), String>>,
 }
 

@@ -34,7 +34,7 @@ struct InService {
 /// What a request is answered by.
 pub(crate) struct Current {
     pub(crate) generation: Arc<Generation>,
-    pub(crate) refusal: Option<Refused>,
+    pub(crate) refusal: Option<Arc<Refused>>,
 }
 
 impl Holder {

@@ -1,4 +1,5 @@
 //! The program as a process: its variables, signals, log and demo.
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::identity::Identity;
@@ -11,7 +12,7 @@ use crate::source::{Candidate, Source};
 pub struct Freshness {
     serving: Option<Seen>,
     /// One at most for each candidate.
-    refused: Vec<Refused>,
+    refused: Vec<Arc<Refused>>,
 }
 
 /// A file as it was when it was read.
@@ -39,7 +40,7 @@ pub struct Refused {
 #[derive(Debug)]
 pub enum Judgement<'a> {
     /// What is in service should be; the refusal is of a newer candidate, which it outlives.
-    Current { refusal: Option<&'a Refused> },
+    Current { refusal: Option<&'a Arc<Refused>> },
     /// There is something to try: call [`Freshness::renew`], one at a time.
     Changed,
 }
@@ -51,7 +52,7 @@ pub struct Renewal<T> {
     /// Of the first candidate that loaded.
     pub loaded: Option<T>,
     /// Those that were refused this time.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<Arc<Refused>>,
     /// What to tell a client who forced it.
     pub outcome: Result<(), String>,
 }
@@ -136,7 +137,7 @@ impl Freshness {
         source: &Source,
         keep_same: bool,
         load: &mut impl FnMut(Content) -> Result<T, String>,
-    ) -> Result<Attempt<T>, Refused> {
+    ) -> Result<Attempt<T>, Arc<Refused>> {
         let content = match source.read(candidate) {
             Ok(content) => content,
             Err(error) => return Err(self.refuse(Seen::unread(candidate), source, error.to_string())),
@@ -157,15 +158,16 @@ impl Freshness {
 
     /// Whether the content, which has aged by now, is the same as before: then it is not looked at again.
     fn settle(&mut self, aged: &Seen) -> bool {
-        let known = self.serving.iter_mut().chain(self.refused.iter_mut().map(|refused| &mut refused.seen));
+        let known =
+            self.serving.iter_mut().chain(self.refused.iter_mut().map(|refused| &mut Arc::make_mut(refused).seen));
         let mut same = known.filter(|known| known.path == aged.path && known.sha256 == aged.sha256);
         same.next().map(|known| known.recheck_at = None).is_some()
     }
 
-    fn refuse(&mut self, seen: Seen, source: &Source, detail: String) -> Refused {
+    fn refuse(&mut self, seen: Seen, source: &Source, detail: String) -> Arc<Refused> {
         self.refused.retain(|refused| refused.seen.path != seen.path);
         let sidecar = source.identity(&sidecar(&seen.path));
-        let refused = Refused { seen, sidecar, detail, at: SystemTime::now() };
+        let refused = Arc::new(Refused { seen, sidecar, detail, at: SystemTime::now() });
         self.refused.push(refused.clone());
         refused
     }
@@ -174,7 +176,7 @@ impl Freshness {
 enum Comparison<'a> {
     /// It is what is in service.
     Serving,
-    Refused(&'a Refused),
+    Refused(&'a Arc<Refused>),
     Different,
     /// It seems to be one of the two, but was young when it was read.
     Aged,

@@ -54,7 +54,7 @@ impl Owner {
     fn ask(&self, request: &wit::Request, reloaded: Option<Result<(), String>>) -> wit::Outcome {
         let candidates = self.source.candidates();
         let refusal = match self.freshness.judge(&candidates, &self.source, Instant::now()) {
-            Judgement::Current { refusal } => refusal.map(told),
+            Judgement::Current { refusal } => refusal.map(|refused| told(refused)),
             Judgement::Changed => None,
         };
         let situation = wit::Situation { tokens: self.tokens.clone(), refusal, reloaded, may_block: true };

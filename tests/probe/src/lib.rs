@@ -64,7 +64,8 @@ fn attempt_to(what: &str) -> Option<String> {
         "exit" => process::exit(0),
         "panic" => panic!("as asked"),
         "take-all-memory" => {
-            let hoard = (0..).map(|_| vec![1u8; 16 << 20]).collect::<Vec<_>>();
+            // 16 GiB, where 32 bits address 4.
+            let hoard = (0..1024).map(|_| vec![1u8; 16 << 20]).collect::<Vec<_>>();
             done(&hoard.len().to_string())
         }
         _ => {
