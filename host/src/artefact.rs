@@ -38,7 +38,8 @@ pub(crate) fn load_or_compile(engine: &Engine, component: &[u8], cache: Option<&
     if let Some(found) = artefact.as_ref().and_then(|artefact| artefact.load(engine)) {
         return Ok(found);
     }
-    info!(bytes = component.len(), "compiling the component: some seconds, at the first start only");
+    let when = if artefact.is_some() { "at the first start only" } else { "at each start, for want of a cache folder" };
+    info!(bytes = component.len(), "compiling the component: some seconds, {when}");
     let start = Instant::now();
     let compiled =
         Component::new(engine, component).map_err(anyhow::Error::from).context("the component does not compile")?;

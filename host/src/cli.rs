@@ -1,4 +1,4 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -121,6 +121,11 @@ pub fn forget_blank_variables() {
     }
 }
 
+/// Whether only this machine can reach an address.
+pub fn is_local(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
 impl ServeArgs {
     /// Reads the token file; everything else is taken as it is.
     pub fn config(&self, defaults: Config) -> Result<Config> {
@@ -147,12 +152,8 @@ impl ServeArgs {
             tokens.extend(file.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
             ensure!(!tokens.is_empty(), "--api-token-file {} holds no token", path.display());
         }
-        let is_loopback = match self.listen.ip() {
-            IpAddr::V4(ip) => ip.is_loopback(),
-            IpAddr::V6(ip) => ip.to_canonical().is_loopback(),
-        };
         ensure!(
-            is_loopback || self.no_auth || !tokens.is_empty(),
+            is_local(self.listen) || self.no_auth || !tokens.is_empty(),
             "{} can be reached from other machines: set a token (SAC_API_TOKEN or --api-token-file), or --no-auth",
             self.listen
         );

@@ -3,13 +3,15 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sac_serving::{Config, Source};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::cli::DemoArgs;
+use crate::cli::{DemoArgs, is_local};
 use crate::run::{build, on_runtime, shutdown_signal};
 
 /// After 500 and after 8,000 steps of training on Pendulum-v1: a state is cos θ, sin θ and the angular velocity, an
@@ -19,16 +21,18 @@ const TRAINED: &[u8] = include_bytes!("../../tests/data/pendulum_08000.onnx");
 const STATE: &str = r#"{"state": [0.0, 1.0, 0.5]}"#;
 
 pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
+    ensure!(is_local(args.listen), "{} can be reached from other machines, and the demo has no token", args.listen);
     let folder = tempfile::tempdir().context("no temporary folder")?;
     let source = Source::new(None, Some(folder.path()), None);
-    let config = Config { source, ..config };
+    // However slow the machine is, the next request shows the new policy.
+    let config = Config { source, reload_wait: Duration::from_secs(60), ..config };
     on_runtime(config.workers, async {
-        let shutdown = shutdown_signal()?;
+        let mut shutdown = pin!(shutdown_signal()?);
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
         let address = listener.local_addr()?;
         publish(folder.path(), "model_00500.onnx", EARLY)?;
-        let service = build(config).await?;
+        let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
         tokio::select! {
             () = sac_serving::serve(listener, service, shutdown) => Ok(()),
             outcome = show(args, address, folder.path()) => outcome,
@@ -51,7 +55,9 @@ async fn show(args: &DemoArgs, address: SocketAddr, folder: &Path) -> Result<()>
         }
     }
     publish(folder, "model_08000.onnx", TRAINED)?;
-    println!("After:  {}", predict(address).await?);
+    let after = predict(address).await?;
+    println!("After:  {after}");
+    ensure!(after.contains("model_08000.onnx"), "the new policy was not served");
     println!("\nThe next request was answered by the new file. The server goes on: Ctrl-C ends it.");
     std::future::pending().await
 }

@@ -22,6 +22,8 @@ pub(crate) struct Generation {
     short: Arc<Pool>,
     /// For those that take long, on threads that may block: they never hold up the others.
     long: Arc<Pool>,
+    /// For benchmarks, one at a time, so that they measure neither each other nor hold up what is long.
+    benchmark: Arc<Pool>,
 }
 
 /// What a generation serves.
@@ -62,8 +64,7 @@ impl Generation {
             move || recipe.instance()
         };
         let first = make()?;
-        let pool = |idle| Pool::new(recipe.size, idle, make.clone());
-        Ok(Generation { number: 0, loaded: None, short: pool(vec![first]), long: pool(vec![]) })
+        Ok(Generation::of(0, None, recipe.size, first, make))
     }
 
     /// Loads a checkpoint into a first instance. Blocks. The error says in one line why it is refused.
@@ -77,8 +78,20 @@ impl Generation {
                 recipe.loaded_instance(&content, number).map(|(instance, _)| instance).map_err(|error| anyhow!(error))
             }
         };
-        let pool = |idle| Pool::new(recipe.size, idle, make.clone());
-        Ok(Generation { number, loaded: Some(Loaded { path, policy }), short: pool(vec![first]), long: pool(vec![]) })
+        Ok(Generation::of(number, Some(Loaded { path, policy }), recipe.size, first, make))
+    }
+
+    fn of(
+        number: u64,
+        loaded: Option<Loaded>,
+        size: usize,
+        first: Instance,
+        make: impl Fn() -> Result<Instance> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let short = Pool::new(size, vec![first], make.clone());
+        let long = Pool::new(size, vec![], make.clone());
+        let benchmark = Pool::new(1, vec![], make);
+        Generation { number, loaded, short, long, benchmark }
     }
 
     /// Makes the other instances, before requests need them. Blocks.
@@ -91,11 +104,12 @@ impl Generation {
     /// Hands a call to an instance: on this thread, and again on one that may block where the component asks for it.
     pub(crate) async fn answer(&self, call: &Arc<Call>, standing: &Arc<Standing>) -> Result<Outcome> {
         let lease = self.short.lease().await?;
-        match run(lease, call, standing, false)? {
-            Outcome::Long => {}
+        let pool = match run(lease, call, standing, false)? {
+            Outcome::Long => &self.long,
+            Outcome::Benchmark => &self.benchmark,
             outcome => return Ok(outcome),
-        }
-        let lease = self.long.lease().await?;
+        };
+        let lease = pool.lease().await?;
         let (call, standing) = (call.clone(), standing.clone());
         Ok(spawn_blocking(move || run(lease, &call, &standing, true)).await??)
     }
@@ -125,7 +139,7 @@ fn run(mut lease: Lease, call: &Call, standing: &Standing, may_block: bool) -> R
     let path = standing.refusal.as_ref().map(|refused| refused.path().to_string_lossy());
     let refusal = standing.refusal.as_ref().zip(path.as_deref()).map(|(refused, path)| Refusal {
         path,
-        modified: Some(instant(refused.modified())),
+        modified: instant(refused.modified()),
         detail: &refused.detail,
         at: instant(refused.at),
     });

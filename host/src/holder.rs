@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use arc_swap::ArcSwap;
-use sac_checkpoint::{Content, Freshness, Judgement, Refused, Source};
+use sac_checkpoint::{Content, Freshness, Refused, Source};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -53,13 +53,12 @@ impl Holder {
     /// The generation for a request that arrives now, after a reload where the files call for one. With a policy in
     /// service the request waits for the reload at most `reload_wait`.
     pub(crate) async fn current(self: &Arc<Self>) -> Current {
-        let candidates = self.source.candidates();
-        let service = self.service.load_full();
-        if let Judgement::Current { refusal } = service.freshness.judge(&candidates, &self.source, Instant::now()) {
-            return Current { generation: service.generation.clone(), refusal: refusal.cloned() };
+        let (current, changed) = self.judge();
+        if !changed {
+            return current;
         }
         let reload = self.reload(false);
-        if service.generation.loaded.is_some() {
+        if current.generation.loaded.is_some() {
             // What is cut off is the waiting: the reload goes on.
             let _ = timeout(self.reload_wait, reload).await;
         } else {
@@ -73,20 +72,25 @@ impl Holder {
         self.reload(true).await
     }
 
-    /// What is in service now, whatever the files say.
+    /// What is in service, without a reload.
     pub(crate) fn published(&self) -> Current {
+        self.judge().0
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.service.load().generation.number
+    }
+
+    fn judge(&self) -> (Current, bool) {
         let service = self.service.load_full();
-        let candidates = self.source.candidates();
-        let refusal = match service.freshness.judge(&candidates, &self.source, Instant::now()) {
-            Judgement::Current { refusal } => refusal.cloned(),
-            Judgement::Changed => None,
-        };
-        Current { generation: service.generation.clone(), refusal }
+        let judgement = service.freshness.judge(&self.source);
+        let current = Current { generation: service.generation.clone(), refusal: judgement.refusal.cloned() };
+        (current, judgement.changed)
     }
 
     async fn reload(self: &Arc<Self>, forced: bool) -> Result<(), String> {
         let guard = self.reloading.clone().lock_owned().await;
-        if !forced && self.is_current() {
+        if !forced && !self.judge().1 {
             return Ok(());
         }
         let holder = self.clone();
@@ -98,19 +102,13 @@ impl Holder {
         reload.await.unwrap_or_else(|error| Err(format!("the reload failed: {error}")))
     }
 
-    fn is_current(&self) -> bool {
-        let candidates = self.source.candidates();
-        let service = self.service.load();
-        matches!(service.freshness.judge(&candidates, &self.source, Instant::now()), Judgement::Current { .. })
-    }
-
     /// The one place that publishes. Its caller holds `reloading`.
     fn renew_blocking(&self, forced: bool) -> Result<(), String> {
         let start = Instant::now();
         let before = self.service.load_full();
         let number = before.generation.number + 1;
         let renewal = before.freshness.renew(&self.source, forced, |content| self.load(content, number));
-        for refused in &renewal.refused {
+        for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
             warn!(path = %refused.path().display(), "checkpoint refused: {}", refused.detail);
         }
         let generation = renewal.loaded.clone().unwrap_or_else(|| before.generation.clone());

@@ -41,6 +41,7 @@ impl Instance {
 
     /// The inner error is the component's own: the checkpoint is refused, and the instance is well.
     pub(crate) fn load(&mut self, checkpoint: Checkpoint, bytes: &[u8]) -> Result<Result<Policy, String>, Broken> {
+        self.store.data_mut().take_stderr();
         self.store.set_epoch_deadline(ticks(LOAD_TIME));
         let service = self.actor.sac_serving_serving().service();
         let loaded = service.call_load(&mut self.store, self.service, checkpoint, bytes);
@@ -49,6 +50,7 @@ impl Instance {
 
     pub(crate) fn answer(&mut self, request: Request, situation: Situation) -> Result<Outcome, Broken> {
         let limit = if situation.may_block { LONG_CALL_TIME } else { CALL_TIME };
+        self.store.data_mut().take_stderr();
         self.store.set_epoch_deadline(ticks(limit));
         let service = self.actor.sac_serving_serving().service();
         let answered = service.call_answer(&mut self.store, self.service, request, situation);

@@ -1,7 +1,7 @@
 //! Serves a Soft Actor-Critic policy from a WebAssembly component. A checkpoint that is written serves the next
 //! request.
 //!
-//! [`SacService`] is a `tower::Service` that a server mounts under `/sac`; [`serve`] is a server around it.
+//! [`SacService`] is a `tower::Service` that a server mounts for the paths `/sac/…`; [`serve`] is a server around it.
 //!
 //! ```no_run
 //! # async fn run() -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use anyhow::Result;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 use crate::instance::Instance;
@@ -36,10 +36,10 @@ impl Pool {
     /// Waits for an instance. Where none is idle and the pool is not full yet, one is made, off the runtime's threads.
     pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease> {
         let permit = match self.permits.clone().try_acquire_owned() {
-            Err(TryAcquireError::NoPermits) => self.permits.clone().acquire_owned().await,
-            permit => permit.map_err(|_| unreachable!("the pool's semaphore is never closed")),
+            Ok(permit) => permit,
+            // Never closed, so that it waits for another's permit.
+            Err(_) => self.permits.clone().acquire_owned().await?,
         };
-        let permit = permit.context("the pool is closed")?;
         if let Some(instance) = self.pop() {
             return Ok(self.clone().lend(instance, permit));
         }

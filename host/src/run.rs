@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::pin::pin;
 
 use anyhow::{Context, Result};
 use sac_serving::{Config, SacService};
@@ -20,12 +21,12 @@ pub fn run(cli: &Cli) -> Result<()> {
 
 fn serve(args: &ServeArgs, config: Config) -> Result<()> {
     on_runtime(config.workers, async {
-        let shutdown = shutdown_signal()?;
+        let mut shutdown = pin!(shutdown_signal()?);
         // Bound first: an address that is taken is told before anything is compiled.
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
         let source = config.source.to_string();
-        let service = build(config).await?;
+        let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
         info!("listening on http://{}", listener.local_addr()?);
         info!("serving {source}");
         sac_serving::serve(listener, service, shutdown).await;
@@ -33,9 +34,12 @@ fn serve(args: &ServeArgs, config: Config) -> Result<()> {
     })
 }
 
-/// Compiling the component takes seconds, and must not hold up the runtime.
-pub async fn build(config: Config) -> Result<SacService> {
-    tokio::task::spawn_blocking(|| SacService::new(config)).await?
+/// Compiling the component takes seconds, and must hold up neither the runtime nor a shutdown, which gives none.
+pub async fn build(config: Config, shutdown: impl Future<Output = ()>) -> Result<Option<SacService>> {
+    tokio::select! {
+        service = tokio::task::spawn_blocking(|| SacService::new(config)) => service?.map(Some),
+        () = shutdown => Ok(None),
+    }
 }
 
 /// Runs a future to its end and waits for nothing else, such as a benchmark that nobody waits for.

@@ -21,26 +21,30 @@ use crate::bindings::{Actor, ActorPre};
 /// The version of wasmtime-wasi's interfaces. A component's own may be another patch of 0.2.
 const WASI: &str = "0.2.12";
 
-/// The most memory that one instance may hold, over all its memories.
+/// The most memory that one instance may hold, over all its memories; and how often over that is the bytes of the
+/// largest checkpoint, which stand in it as they came, as tensors, and as packed weights.
 const MAX_MEMORY_BYTES: usize = 256 << 20;
+const CHECKPOINT_COPIES: usize = 4;
 
 /// A compiled component and all that it may import.
 pub(crate) struct Sandbox {
     engine: Engine,
     component: ActorPre<Guest>,
+    max_memory_bytes: usize,
 }
 
 impl Sandbox {
-    pub(crate) fn new(engine: Engine, component: &Component) -> Result<Self> {
+    pub(crate) fn new(engine: Engine, component: &Component, max_checkpoint_bytes: u64) -> Result<Self> {
         let mut linker = Linker::new(&engine);
         link(&mut linker, component)?;
         let component = ActorPre::new(linker.instantiate_pre(component)?)?;
-        Ok(Sandbox { engine, component })
+        let copies = usize::try_from(max_checkpoint_bytes)?.saturating_mul(CHECKPOINT_COPIES);
+        Ok(Sandbox { engine, component, max_memory_bytes: copies.max(MAX_MEMORY_BYTES) })
     }
 
     /// A fresh instance in a store of its own. Code that runs before a deadline is set gets no time at all.
     pub(crate) fn instantiate(&self, ticks: u64) -> Result<(Store<Guest>, Actor)> {
-        let mut store = Store::new(&self.engine, Guest::new());
+        let mut store = Store::new(&self.engine, Guest::new(self.max_memory_bytes));
         store.limiter(|guest| &mut guest.limits);
         store.set_epoch_deadline(ticks);
         let actor = self.component.instantiate(&mut store)?;
@@ -61,11 +65,11 @@ pub(crate) struct Guest {
 impl Guest {
     const MAX_STDERR_BYTES: usize = 4096;
 
-    fn new() -> Self {
+    fn new(max_memory_bytes: usize) -> Self {
         Guest {
             wasi: WasiCtxBuilder::new().build(),
             resources: ResourceTable::new(),
-            limits: Limits { free: MAX_MEMORY_BYTES },
+            limits: Limits { free: max_memory_bytes },
             stderr: Vec::new(),
             start: Instant::now(),
         }

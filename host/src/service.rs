@@ -25,7 +25,8 @@ use crate::sandbox::Sandbox;
 /// Answers the /sac/* routes: a [`tower::Service`](Service) over any body, to be mounted into a server, cloned at will.
 ///
 /// It never fails: whatever happens is a response. Call it within a tokio runtime; a multi-threaded one lets requests
-/// run in parallel.
+/// run in parallel. Routes are told by the whole path: mount it so that `/sac` stays part of it, as axum's
+/// `route_service("/sac/{*route}", …)` does.
 #[derive(Clone)]
 pub struct SacService {
     holder: Arc<Holder>,
@@ -40,7 +41,7 @@ impl SacService {
         let engine = engine()?;
         let component = artefact::load_or_compile(&engine, &config.component, config.cache_dir.as_deref())?;
         let recipe = Recipe {
-            sandbox: Arc::new(Sandbox::new(engine, &component)?),
+            sandbox: Arc::new(Sandbox::new(engine, &component, config.source.limits.max_bytes)?),
             config: bindings::Config {
                 optimised: config.jit,
                 on_refusal: match config.on_bad_checkpoint {
@@ -64,7 +65,7 @@ impl SacService {
 
     /// The generation in service: how many checkpoints were put into service so far.
     pub fn generation(&self) -> u64 {
-        self.holder.published().generation.number
+        self.holder.generation()
     }
 
     /// How many times a checkpoint was read and handed to the component, whether it was taken or refused.
@@ -102,7 +103,7 @@ impl SacService {
         let current = self.holder.current().await;
         match current.generation.answer(&call, &standing(current.refusal, None)).await? {
             Outcome::Respond(response) => return response_of(response),
-            Outcome::Long => bail!("the component answered `long` where it may block"),
+            Outcome::Long | Outcome::Benchmark => bail!("the component answered `long` where it may block"),
             Outcome::Reload => {}
         }
         let reloaded = self.holder.force_reload().await;

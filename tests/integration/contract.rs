@@ -147,6 +147,8 @@ async fn what_is_not_of_the_schema_is_422_and_says_where() {
             ("predict", r#"{"state": [1, 2, "3"]}"#, json!(["body", "state", 2]), "float_type"),
             ("predict", r#"{"state": [1, 2, 3], "seed": 1.5}"#, json!(["body", "seed"]), "int_type"),
             ("predict", r#"{"state": [1, 2, 3], "deterministic": 0}"#, json!(["body", "deterministic"]), "bool_type"),
+            ("predict", "[[1, 2, 3]]", json!(["body"]), "model_attributes_type"),
+            ("benchmark", "[]", json!(["body"]), "model_attributes_type"),
             ("predict/batch", r#"{"states": []}"#, json!(["body", "states"]), "too_short"),
             ("predict/batch", r#"{"states": [1]}"#, json!(["body", "states", 0]), "list_type"),
             ("benchmark", r#"{"iterations": 0}"#, json!(["body", "iterations"]), "greater_than_equal"),

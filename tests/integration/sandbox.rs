@@ -46,10 +46,12 @@ async fn the_component_finds_no_variable_no_argument_no_file_and_an_output_that_
         ("write-file", Value::Null),
         ("print-a-megabyte", json!("printed")),
         ("clock", json!("ticks")),
-        ("random", json!("differs")),
     ] {
         assert_eq!(client.get(&format!("/sac/{attempt}")).await.ok(), found, "{attempt}");
     }
+    let other = probing_server().await;
+    let drawn = [client.get("/sac/random").await.ok(), other.client().await.get("/sac/random").await.ok()];
+    assert!(drawn[0].is_u64() && drawn[0] != drawn[1], "{drawn:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! The Spin application's manifest, and what is the gateway's own.
 
-use sac_tests::{Kind, Manifest, Server, Settings, build_components, checkpoint, publish};
+use sac_tests::{Kind, Manifest, Server, Settings, build_components, checkpoint, odd, publish};
 use tempfile::tempdir;
 
 #[test]
@@ -25,13 +25,29 @@ async fn an_answer_says_its_length() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_beyond_an_instances_share_are_answered_by_the_next_instance() {
+async fn an_instance_is_reused_for_its_share_of_requests_and_then_replaced() {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
     let server = Server::start(Kind::Composed, &Settings::folder(folder.path())).await;
     let mut client = server.client().await;
-    let first = client.predict(&[0.1, 0.2, 0.3]).await["action"].clone();
+    let mut loads = Vec::new();
     for _ in 0..300 {
-        assert_eq!(client.predict(&[0.1, 0.2, 0.3]).await["action"], first);
+        loads.push(client.info().await["loaded_at_utc"].as_str().unwrap().to_owned());
     }
+    loads.dedup();
+    assert_eq!(loads.len(), 3, "128, 128 and 44 requests");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_panics_fails_requests_only_as_long_as_it_is_there() {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    let server = Server::start(Kind::Composed, &Settings::folder(folder.path())).await;
+    let mut client = server.client().await;
+    client.info().await;
+    let panics = folder.path().join("model_b.onnx");
+    publish(&panics, &odd("panics_at_load"));
+    assert_eq!(client.get("/sac/health").await.status, 500);
+    std::fs::remove_file(panics).unwrap();
+    client.info().await;
 }

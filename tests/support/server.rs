@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
+use std::time::Duration;
 
 use sac_serving::{Config, OnBadCheckpoint, SacService, Source};
 use tokio::net::TcpListener;
@@ -66,6 +67,8 @@ impl Settings {
             max_batch: self.max_batch,
             tokens: self.token.iter().cloned().collect(),
             cache_dir: Some(cache_dir()),
+            // A busy machine does not make "the next request" another.
+            reload_wait: Duration::from_secs(30),
             ..Config::default()
         }
     }

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use tract_onnx::prelude::*;
 
@@ -11,6 +13,8 @@ pub struct Actor {
     one_row: Plan,
     /// Made when it is first asked for.
     many_rows: Option<ManyRows>,
+    /// What one state took when the checkpoint was validated.
+    row_time: Duration,
 }
 
 enum ManyRows {
@@ -33,9 +37,15 @@ impl Actor {
     pub fn load(bytes: &[u8], optimised: bool) -> Result<Self> {
         let network = Network::parse(bytes)?;
         let one_row = Plan::new(&network, 1.to_dim(), optimised)?;
-        let mut actor = Actor { network, optimised, one_row, many_rows: None };
+        let mut actor = Actor { network, optimised, one_row, many_rows: None, row_time: Duration::MAX };
         let zeros = vec![0.0; actor.state_dim()];
-        let forward = actor.forward(&zeros).context("a forward pass on zeros failed")?;
+        let mut forward = Forward::default();
+        // The first pass finds caches cold.
+        for _ in 0..2 {
+            let start = Instant::now();
+            forward = actor.forward(&zeros).context("a forward pass on zeros failed")?;
+            actor.row_time = actor.row_time.min(start.elapsed());
+        }
         for (name, values) in [("mean", &forward.mean), ("log_std", &forward.log_std)] {
             let found = values.iter().find(|v| !v.is_finite());
             ensure!(
@@ -66,6 +76,15 @@ impl Actor {
     pub fn optimised(&self) -> bool {
         self.optimised
     }
+
+    /// About how long [`Actor::forward`] takes for so many rows: at least as long, where a plan has to be made first.
+    pub fn expected_time(&self, rows: usize) -> Duration {
+        let planning = if rows > 1 && self.many_rows.is_none() { Self::PLANNING } else { Duration::ZERO };
+        planning + self.row_time.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX))
+    }
+
+    /// What it takes to optimise a small network.
+    const PLANNING: Duration = Duration::from_millis(2);
 
     /// Runs the network on row-major [rows, state_dim], of at least one row.
     pub fn forward(&mut self, states: &[f32]) -> Result<Forward> {

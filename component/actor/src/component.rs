@@ -47,6 +47,7 @@ impl wit::GuestService for Service {
             }),
             Outcome::Reload => wit::Outcome::Reload,
             Outcome::Long => wit::Outcome::Long,
+            Outcome::Benchmark => wit::Outcome::Benchmark,
         }
     }
 }
@@ -112,7 +113,7 @@ impl From<wit::Situation> for Situation {
             tokens: situation.tokens,
             refusal: situation.refusal.map(|refusal| crate::Refusal {
                 path: refusal.path,
-                modified: refusal.modified.map(Instant::from),
+                modified: refusal.modified.into(),
                 detail: refusal.detail,
                 at: refusal.at.into(),
             }),

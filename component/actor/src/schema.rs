@@ -42,8 +42,10 @@ pub enum Kind {
 
 /// Parses a body, or says all that is wrong with it.
 pub fn parse<T: Schema>(body: &[u8]) -> Result<T, Vec<Issue>> {
+    // serde takes a list for a struct, field by field.
+    let is_object = body.trim_ascii_start().starts_with(b"{");
     match serde_json::from_slice::<T>(body) {
-        Ok(parsed) if parsed.holds() => Ok(parsed),
+        Ok(parsed) if is_object && parsed.holds() => Ok(parsed),
         Ok(_) => Err(explain(body, T::FIELDS, "a value is out of range")),
         Err(error) => Err(explain(body, T::FIELDS, &error.to_string())),
     }

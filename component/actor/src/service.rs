@@ -41,7 +41,7 @@ pub struct Situation {
 
 pub struct Refusal {
     pub path: String,
-    pub modified: Option<Instant>,
+    pub modified: Instant,
     pub detail: String,
     pub at: Instant,
 }
@@ -62,6 +62,7 @@ pub enum Outcome {
     Respond(Response),
     Reload,
     Long,
+    Benchmark,
 }
 
 pub struct Response {

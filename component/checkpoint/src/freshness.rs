@@ -1,9 +1,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::identity::Identity;
-use crate::read::{Content, sidecar};
+use crate::read::{Content, ReadError, sidecar};
 use crate::source::{Candidate, Source};
 
 /// What is in service and what was refused. A value: [`Freshness::renew`] gives the next one, for the owner to
@@ -33,16 +33,18 @@ pub struct Refused {
     sidecar: Option<Identity>,
     /// Why, in one line.
     pub detail: String,
+    /// The same was said of the same file before.
+    pub repeated: bool,
     pub at: SystemTime,
 }
 
 /// What a request finds.
 #[derive(Debug)]
-pub enum Judgement<'a> {
-    /// What is in service should be; the refusal is of a newer candidate, which it outlives.
-    Current { refusal: Option<&'a Arc<Refused>> },
+pub struct Judgement<'a> {
     /// There is something to try: call [`Freshness::renew`], one at a time.
-    Changed,
+    pub changed: bool,
+    /// Of the newest candidate that is known to be refused, if it is newer than what serves.
+    pub refusal: Option<&'a Arc<Refused>>,
 }
 
 /// What [`Freshness::renew`] did.
@@ -58,17 +60,21 @@ pub struct Renewal<T> {
 }
 
 impl Freshness {
-    /// Compares the candidates with what is in service. Reads no file.
-    pub fn judge(&self, candidates: &[Candidate], source: &Source, now: Instant) -> Judgement<'_> {
-        let mut refusal = None;
-        for candidate in self.considered(candidates, source) {
-            match self.compare(candidate, source, now) {
-                Comparison::Serving => {}
-                Comparison::Refused(refused) => refusal = refusal.or(Some(refused)),
-                Comparison::Different | Comparison::Aged => return Judgement::Changed,
+    /// Compares the candidates with what is in service. Reads no file. While they cannot be listed, nothing changes.
+    pub fn judge(&self, source: &Source) -> Judgement<'_> {
+        let now = Instant::now();
+        let mut judgement = Judgement { changed: false, refusal: None };
+        let Ok(candidates) = source.candidates() else {
+            return Judgement { refusal: self.refused.last(), ..judgement };
+        };
+        for candidate in self.considered(&candidates, source) {
+            let Comparison { known, aged } = self.compare(candidate, source, now);
+            judgement.changed |= aged || matches!(known, Known::Not);
+            if let Known::Refused(refused) = known {
+                judgement.refusal = judgement.refusal.or(Some(refused));
             }
         }
-        Judgement::Current { refusal }
+        judgement
     }
 
     /// Tries the candidates that differ from what is in service and from what was refused, newest first, until one
@@ -79,14 +85,19 @@ impl Freshness {
         forced: bool,
         mut load: impl FnMut(Content) -> Result<T, String>,
     ) -> Renewal<T> {
-        let candidates = source.candidates();
         let mut renewal = Renewal { freshness: self.clone(), loaded: None, refused: Vec::new(), outcome: Ok(()) };
+        let candidates = match source.candidates() {
+            Ok(candidates) => candidates,
+            Err(error) => {
+                renewal.outcome = Err(format!("{source} cannot be listed: {error}"));
+                return renewal;
+            }
+        };
         let next = &mut renewal.freshness;
         next.refused.retain(|refused| candidates.iter().any(|c| c.path == refused.seen.path));
         for (index, candidate) in self.considered(&candidates, source).iter().enumerate() {
-            let comparison = self.compare(candidate, source, Instant::now());
-            let aged = matches!(comparison, Comparison::Aged);
-            if !(aged || matches!(comparison, Comparison::Different) || (forced && index == 0)) {
+            let Comparison { known, aged } = self.compare(candidate, source, Instant::now());
+            if !(aged || matches!(known, Known::Not) || (forced && index == 0)) {
                 continue;
             }
             match next.attempt(candidate, source, aged && !forced, &mut load) {
@@ -119,14 +130,13 @@ impl Freshness {
 
     fn compare(&self, candidate: &Candidate, source: &Source, now: Instant) -> Comparison<'_> {
         let aged = |seen: &Seen| seen.recheck_at.is_some_and(|at| now >= at);
-        // First, since the file in service may have been overwritten within a tick of its clock.
+        // Refusals first, since the file in service may have been overwritten within a tick of its clock.
         if let Some(refused) = self.refused.iter().find(|refused| refused.is(candidate, source)) {
-            return if aged(&refused.seen) { Comparison::Aged } else { Comparison::Refused(refused) };
+            return Comparison { known: Known::Refused(refused), aged: aged(&refused.seen) };
         }
         match self.serving.as_ref().filter(|serving| serving.is(candidate)) {
-            Some(serving) if aged(serving) => Comparison::Aged,
-            Some(_) => Comparison::Serving,
-            None => Comparison::Different,
+            Some(serving) => Comparison { known: Known::Serving, aged: aged(serving) },
+            None => Comparison { known: Known::Not, aged: false },
         }
     }
 
@@ -138,9 +148,14 @@ impl Freshness {
         keep_same: bool,
         load: &mut impl FnMut(Content) -> Result<T, String>,
     ) -> Result<Attempt<T>, Arc<Refused>> {
+        // Before the read that looks at it: one that is put right meanwhile is then another.
+        let sidecar = source.identity(&sidecar(&candidate.path));
         let content = match source.read(candidate) {
             Ok(content) => content,
-            Err(error) => return Err(self.refuse(Seen::unread(candidate), source, error.to_string())),
+            Err(error) => {
+                let seen = Seen::unread(candidate, &error, source.limits.settle);
+                return Err(self.refuse(seen, sidecar, error.to_string()));
+            }
         };
         let seen = Seen::of(candidate, &content);
         if keep_same && self.settle(&seen) {
@@ -152,7 +167,7 @@ impl Freshness {
                 self.serving = Some(seen);
                 Ok(Attempt::Loaded(loaded))
             }
-            Err(detail) => Err(self.refuse(seen, source, detail)),
+            Err(detail) => Err(self.refuse(seen, sidecar, detail)),
         }
     }
 
@@ -160,26 +175,30 @@ impl Freshness {
     fn settle(&mut self, aged: &Seen) -> bool {
         let known =
             self.serving.iter_mut().chain(self.refused.iter_mut().map(|refused| &mut Arc::make_mut(refused).seen));
-        let mut same = known.filter(|known| known.path == aged.path && known.sha256 == aged.sha256);
+        let mut same =
+            known.filter(|known| known.path == aged.path && known.sha256.is_some() && known.sha256 == aged.sha256);
         same.next().map(|known| known.recheck_at = None).is_some()
     }
 
-    fn refuse(&mut self, seen: Seen, source: &Source, detail: String) -> Arc<Refused> {
-        self.refused.retain(|refused| refused.seen.path != seen.path);
-        let sidecar = source.identity(&sidecar(&seen.path));
-        let refused = Arc::new(Refused { seen, sidecar, detail, at: SystemTime::now() });
+    fn refuse(&mut self, seen: Seen, sidecar: Option<Identity>, detail: String) -> Arc<Refused> {
+        let before = self.refused.extract_if(.., |refused| refused.seen.path == seen.path).next();
+        let repeated = before.is_some_and(|before| before.seen.identity == seen.identity && before.detail == detail);
+        let refused = Arc::new(Refused { seen, sidecar, detail, repeated, at: SystemTime::now() });
         self.refused.push(refused.clone());
         refused
     }
 }
 
-enum Comparison<'a> {
-    /// It is what is in service.
+struct Comparison<'a> {
+    known: Known<'a>,
+    /// It was young when it was read, and has aged since.
+    aged: bool,
+}
+
+enum Known<'a> {
     Serving,
     Refused(&'a Arc<Refused>),
-    Different,
-    /// It seems to be one of the two, but was young when it was read.
-    Aged,
+    Not,
 }
 
 enum Attempt<T> {
@@ -197,8 +216,12 @@ impl Seen {
         }
     }
 
-    fn unread(candidate: &Candidate) -> Self {
-        Seen { path: candidate.path.clone(), identity: candidate.identity, sha256: None, recheck_at: None }
+    /// Of a file that a read error says nothing final about, if it is young or if the error may pass.
+    fn unread(candidate: &Candidate, error: &ReadError, settle: Duration) -> Self {
+        let is_young = candidate.identity.is_younger_than(settle, SystemTime::now());
+        let may_change = is_young || matches!(error, ReadError::Io(_));
+        let recheck_at = may_change.then(|| Instant::now() + settle);
+        Seen { path: candidate.path.clone(), identity: candidate.identity, sha256: None, recheck_at }
     }
 
     fn is(&self, candidate: &Candidate) -> bool {

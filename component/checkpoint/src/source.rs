@@ -1,9 +1,11 @@
 use std::cmp::Reverse;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FileType, Stat};
+use rustix::io::Errno;
 
 use crate::identity::Identity;
 
@@ -73,15 +75,16 @@ impl Source {
         }
     }
 
-    /// The files that could serve, newest first: by mtime, then by name. A file that is gone, or a folder that does
-    /// not exist yet, gives none.
-    pub fn candidates(&self) -> Vec<Candidate> {
+    /// The files that could serve, newest first: by mtime, then by name. A file that is gone or cannot be reached, or
+    /// a folder that does not exist yet, gives none. The error is one that may pass, and says nothing about the files.
+    pub fn candidates(&self) -> io::Result<Vec<Candidate>> {
         match &self.location {
-            Location::File(path) => self.candidate(path.clone()).into_iter().collect(),
+            Location::File(path) => Ok(self.candidate(path.clone())?.into_iter().collect()),
             Location::Folder(folder) => {
-                let mut found = names(folder).filter_map(|name| self.candidate(folder.join(name))).collect::<Vec<_>>();
+                let found = names(folder)?.into_iter().map(|name| self.candidate(folder.join(name)));
+                let mut found = found.filter_map(Result::transpose).collect::<io::Result<Vec<_>>>()?;
                 found.sort_by_cached_key(|c| Reverse((c.identity.modified, c.path.clone())));
-                found
+                Ok(found)
             }
         }
     }
@@ -90,8 +93,12 @@ impl Source {
         rustix::fs::stat(path).ok().map(|stat| (self.identify)(&stat))
     }
 
-    fn candidate(&self, path: PathBuf) -> Option<Candidate> {
-        self.identity(&path).map(|identity| Candidate { path, identity })
+    fn candidate(&self, path: PathBuf) -> io::Result<Option<Candidate>> {
+        match rustix::fs::stat(&path).map_err(io::Error::from) {
+            Ok(stat) => Ok(Some(Candidate { identity: (self.identify)(&stat), path })),
+            Err(error) if may_pass(&error) => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 }
 
@@ -111,14 +118,24 @@ pub(crate) fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
-fn names(folder: &Path) -> impl Iterator<Item = PathBuf> {
+/// Whether an error is of the machine or the network, at this moment, and not of the file.
+fn may_pass(error: &io::Error) -> bool {
+    let Some(code) = error.raw_os_error() else { return false };
+    [Errno::IO, Errno::STALE, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::TIMEDOUT, Errno::INTR]
+        .contains(&Errno::from_raw_os_error(code))
+}
+
+fn names(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let is_checkpoint = |name: &PathBuf| {
         let extension = name.extension().and_then(|e| e.to_str());
         name.as_os_str().as_encoded_bytes().starts_with(PREFIX.as_bytes())
             && extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
     };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| PathBuf::from(entry.file_name())).filter(is_checkpoint)
+    let entries = match fs::read_dir(folder) {
+        Err(error) if may_pass(&error) => return Err(error),
+        entries => entries.into_iter().flatten().flatten(),
+    };
+    Ok(entries.map(|entry| PathBuf::from(entry.file_name())).filter(is_checkpoint).collect())
 }
 
 fn is_blank(path: &Path) -> bool {

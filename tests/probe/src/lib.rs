@@ -53,9 +53,7 @@ fn attempt_to(what: &str) -> Option<String> {
             while start.elapsed() == Duration::ZERO {}
             done("ticks")
         }
-        "random" => {
-            (RandomState::new().hash_one(0) != RandomState::new().hash_one(1)).then(|| "\"differs\"".to_owned())
-        }
+        "random" => Some(RandomState::new().hash_one(0).to_string()),
         "listen" => TcpListener::bind("127.0.0.1:0").ok().and_then(|_| done("bound")),
         "sleep" => {
             thread::sleep(Duration::from_millis(1));

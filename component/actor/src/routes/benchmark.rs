@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::{Call, Origin, forward, milliseconds, respond};
 use crate::error::Error;
 use crate::schema::{Field, Kind, Schema};
-use crate::service::Outcome;
+use crate::service::{Loaded, Outcome};
 
 const MOST_ITERATIONS: u64 = 100_000;
+/// Less than the host lets a call take.
+const MOST_SECONDS: u64 = 60;
 
 #[derive(Deserialize)]
 #[serde(default)]
@@ -70,9 +72,14 @@ pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
         }
     }
     if !may_block {
-        return Ok(Outcome::Long);
+        return Ok(Outcome::Benchmark);
     }
     let states = states(batch_size as usize * loaded.actor.state_dim());
+    let pass_ms = time_of_a_pass(loaded, &states)?;
+    let seconds = ((warmup + iterations) as f64 * pass_ms / 1e3) as u64;
+    if seconds > MOST_SECONDS {
+        return Err(Error::OverLimit { name: "the benchmark's seconds", got: seconds, limit: MOST_SECONDS });
+    }
     for _ in 0..warmup {
         forward(&mut loaded.actor, &states)?;
     }
@@ -102,6 +109,14 @@ pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
             origin: Origin::of(loaded),
         },
     )
+}
+
+/// In milliseconds. The pass before it, which is not timed, makes the plan where there is none yet.
+fn time_of_a_pass(loaded: &mut Loaded, states: &[f32]) -> Result<f64, Error> {
+    forward(&mut loaded.actor, states)?;
+    let start = Instant::now();
+    forward(&mut loaded.actor, states)?;
+    Ok(milliseconds(start))
 }
 
 /// Numbers spread over [-1, 1), the same in every run (a Weyl sequence).

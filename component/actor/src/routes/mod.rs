@@ -4,7 +4,7 @@ mod benchmark;
 mod model;
 mod predict;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use subtle::{Choice, ConstantTimeEq};
@@ -90,8 +90,9 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Multiply-adds in one forward pass, or bytes of JSON, that take about a millisecond.
-    const LONG_WORK: usize = 8 << 20;
+    /// What a thread with other requests to answer can spare.
+    const LONG: Duration = Duration::from_millis(1);
+    /// Bytes of JSON that take as long to read.
     const LONG_BODY: usize = 128 << 10;
 
     fn parse<T: Schema>(&self) -> Result<T, Error> {
@@ -107,9 +108,10 @@ impl Call<'_> {
         !self.situation.may_block && self.body.len() > Self::LONG_BODY
     }
 
-    /// Whether a forward pass of so many rows does. A weight of four bytes is one multiply-add for each row.
-    fn is_long(&self, rows: usize, size_bytes: usize) -> bool {
-        !self.situation.may_block && rows.saturating_mul(size_bytes / 4) > Self::LONG_WORK
+    /// Whether a forward pass of so many rows does.
+    fn is_long(&mut self, rows: usize) -> Result<bool, Error> {
+        let may_block = self.situation.may_block;
+        Ok(!may_block && self.model()?.actor.expected_time(rows) > Self::LONG)
     }
 }
 

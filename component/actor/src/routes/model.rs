@@ -42,7 +42,7 @@ struct Info<'a> {
 #[derive(Serialize)]
 struct LastError<'a> {
     path: &'a str,
-    mtime_utc: Option<Instant>,
+    mtime_utc: Instant,
     detail: &'a str,
     at_utc: Instant,
 }

@@ -82,8 +82,7 @@ pub(super) fn predict(call: &mut Call) -> Result<Outcome, Error> {
         return Ok(Outcome::Long);
     }
     let Predict { state, deterministic, seed } = call.parse()?;
-    let size_bytes = call.model()?.size_bytes;
-    if call.is_long(1, size_bytes) {
+    if call.is_long(1)? {
         return Ok(Outcome::Long);
     }
     let loaded = call.model()?;
@@ -98,11 +97,11 @@ pub(super) fn predict_batch(call: &mut Call) -> Result<Outcome, Error> {
     }
     let PredictBatch { states, deterministic, seed } = call.parse()?;
     let limit = call.service.config.max_batch;
-    let size_bytes = call.model()?.size_bytes;
+    call.model()?;
     if states.len() > limit as usize {
         return Err(Error::OverLimit { name: "batch size", got: states.len() as u64, limit: limit.into() });
     }
-    if call.is_long(states.len(), size_bytes) {
+    if call.is_long(states.len())? {
         return Ok(Outcome::Long);
     }
     let loaded = call.model()?;
@@ -200,6 +199,8 @@ mod tests {
             ("", "missing"),
             ("{}", "missing"),
             ("[1]", "model_attributes_type"),
+            ("[[1, 2, 3]]", "model_attributes_type"),
+            (" [[1, 2, 3], true, 7]", "model_attributes_type"),
             (r#"{"state": [NaN]}"#, "json_invalid"),
             (r#"{"state": [1e999]}"#, "json_invalid"),
             (r#"{"state": [1]"#, "json_invalid"),

@@ -38,17 +38,13 @@ impl Owner {
 
     /// A request: the text in service, and whether something newer is refused.
     fn request(&mut self) -> (Option<&str>, bool) {
-        let candidates = self.source.candidates();
         // Twice where a file is still young after it was replaced: the second time its content is the same.
         for _ in 0..2 {
-            if let Judgement::Changed = self.freshness.judge(&candidates, &self.source, Instant::now()) {
+            if self.freshness.judge(&self.source).changed {
                 self.renew(false);
             }
         }
-        let Judgement::Current { refusal } = self.freshness.judge(&candidates, &self.source, Instant::now()) else {
-            panic!("still changed after a renewal")
-        };
-        (self.serving.as_deref(), refusal.is_some())
+        (self.serving.as_deref(), self.freshness.judge(&self.source).refusal.is_some())
     }
 
     fn renew(&mut self, forced: bool) {
@@ -245,11 +241,46 @@ fn a_set_path_decides_alone() {
     let owner = Owner::new();
     owner.write("model_a.onnx", "a", 10);
     let (folder, missing) = (owner.folder.path(), owner.path("missing.onnx"));
-    assert!(Source::new(Some(&missing), Some(folder), None).candidates().is_empty());
-    assert_eq!(Source::new(Some(Path::new(" ")), Some(folder), None).candidates().len(), 1);
-    assert!(Source::new(None, Some(&missing), None).candidates().is_empty());
+    let candidates = |model, dir| Source::new(model, dir, None).candidates().expect("listed");
+    assert!(candidates(Some(&missing), Some(folder)).is_empty());
+    assert_eq!(candidates(Some(Path::new(" ")), Some(folder)).len(), 1);
+    assert!(candidates(None, Some(&missing)).is_empty());
     assert_eq!(Source::new(None, Some(Path::new("")), None).path(), Path::new(crate::DEFAULT_FOLDER));
     assert_eq!(Source::new(None, Some(Path::new("~/m")), Some(folder)).path(), folder.join("m"));
     assert_eq!(Source::new(Some(Path::new("~")), None, Some(folder)).path(), folder);
     assert_eq!(Source::new(None, Some(Path::new("~x/m")), Some(folder)).path(), Path::new("~x/m"));
+}
+
+#[test]
+fn a_torn_rewrite_that_a_digest_reveals_is_looked_at_again_once_it_has_aged() {
+    let mut owner = Owner::new();
+    owner.source.identify = coarse_and_young;
+    let digest = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb";
+    owner.write("model_a.onnx.sha256", &format!("{digest}  model_a.onnx"), 0);
+    owner.write("model_a.onnx", "?", 0);
+    owner.renew(false);
+    owner.write("model_a.onnx", "a", 0);
+    assert_eq!(owner.request(), (Some("a"), false));
+}
+
+#[test]
+fn a_known_refusal_is_told_while_a_newer_candidate_waits_to_be_tried() {
+    let mut owner = Owner::new();
+    owner.write("model_a.onnx", "a", 10);
+    owner.request();
+    owner.write("model_b.onnx", "bad", 20);
+    owner.request();
+    owner.write("model_c.onnx", "c", 30);
+    let judgement = owner.freshness.judge(&owner.source);
+    assert!(judgement.changed && judgement.refusal.is_some());
+}
+
+#[test]
+fn what_is_refused_again_for_the_same_reason_says_so() {
+    let owner = Owner::new();
+    owner.write("model_a.onnx", "bad", 10);
+    let refuse = |_| Err::<(), _>("it is bad".to_owned());
+    let first = owner.freshness.renew(&owner.source, true, refuse);
+    let second = first.freshness.renew(&owner.source, true, refuse);
+    assert_eq!((first.refused[0].repeated, second.refused[0].repeated), (false, true));
 }
