@@ -10,9 +10,17 @@ fn every_path_of_the_manifest_exists_after_its_build_and_the_actor_gets_no_capab
     for path in [&manifest.gateway, &manifest.dependency.1, &manifest.files.0] {
         assert!(path.exists(), "{}", path.display());
     }
-    // Where the gateway looks when no variable says otherwise.
-    assert_eq!(manifest.files.1, "/cache/models/rl/stat_pair");
     assert!(!manifest.actor_inherits());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manifests_mount_is_where_the_gateway_looks_when_no_variable_says_otherwise() {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    let mount = Manifest::read().unwrap().files.1;
+    let settings = Settings { mount: Some(mount.clone()), ..Settings::folder(folder.path()) };
+    let server = Server::start(Kind::Composed, &settings).await;
+    assert_eq!(server.client().await.info().await["path"], format!("{mount}/model_a.onnx"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

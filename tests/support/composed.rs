@@ -242,8 +242,8 @@ impl Guest {
             OnBadCheckpoint::Keep => "keep",
             OnBadCheckpoint::Fail => "fail",
         };
-        let folder = settings.dir.to_string_lossy();
-        wasi.env("STAT_PAIR_RL_DIR", &folder)
+        let folder = settings.mount.clone().unwrap_or_else(|| settings.dir.to_string_lossy().into_owned());
+        wasi.env("STAT_PAIR_RL_DIR", if settings.mount.is_none() { &folder } else { "" })
             .env("STAT_PAIR_RL_JIT", if settings.jit { " " } else { "0" })
             .env("SAC_ON_BAD_CHECKPOINT", on_bad)
             .env("SAC_MAX_BATCH", settings.max_batch.to_string())

@@ -24,6 +24,8 @@ pub enum Kind {
 pub struct Settings {
     pub model: Option<PathBuf>,
     pub dir: PathBuf,
+    /// Where the composed component finds the folder without being told. None tells it, under the folder's own name.
+    pub mount: Option<String>,
     pub token: Option<String>,
     pub jit: bool,
     pub on_bad_checkpoint: OnBadCheckpoint,
@@ -45,6 +47,7 @@ impl Settings {
         Settings {
             model: None,
             dir: dir.to_owned(),
+            mount: None,
             token: None,
             jit: true,
             on_bad_checkpoint: OnBadCheckpoint::Keep,
