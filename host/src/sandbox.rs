@@ -42,7 +42,8 @@ impl Sandbox {
         Ok(Sandbox { engine, component, max_memory_bytes: copies.max(MAX_MEMORY_BYTES) })
     }
 
-    /// A fresh instance in a store of its own. Code that runs before a deadline is set gets no time at all.
+    /// A fresh instance in a store of its own, which has so many ticks of the engine's epoch until its next deadline is
+    /// set.
     pub(crate) fn instantiate(&self, ticks: u64) -> Result<(Store<Guest>, Actor)> {
         let mut store = Store::new(&self.engine, Guest::new(self.max_memory_bytes));
         store.limiter(|guest| &mut guest.limits);

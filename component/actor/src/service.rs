@@ -31,7 +31,6 @@ pub struct Policy {
     pub stochastic: bool,
 }
 
-#[derive(Default)]
 pub struct Situation {
     pub tokens: Vec<String>,
     pub refusal: Option<Refusal>,

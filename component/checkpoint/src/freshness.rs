@@ -25,7 +25,8 @@ struct Seen {
     recheck_at: Option<Instant>,
 }
 
-/// A candidate that is not tried again until its identity changes or a reload is forced.
+/// A candidate that is not tried again until its identity changes or a reload is forced; or once it has aged, where it
+/// was young or its error one that may pass.
 #[derive(Debug, Clone)]
 pub struct Refused {
     seen: Seen,
