@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
-use sac_serving::{Config, Limits, OnBadCheckpoint, Source};
+use sac_serving::{Activation, Config, Limits, OnBadCheckpoint, Source};
 
 use crate::logging::LogFormat;
 
@@ -37,6 +37,10 @@ impl Cli {
 pub enum Command {
     /// Serve the newest checkpoint of a folder, or one file
     Serve(ServeArgs),
+    /// Tell what the server would make of a checkpoint, or why it would refuse it
+    Inspect(InspectArgs),
+    /// Write the policy of a checkpoint as an ONNX file that gives mean, log_std and action by itself
+    Convert(ConvertArgs),
     /// Serve a pendulum's policy from a temporary folder, then drop a better one in
     Demo(DemoArgs),
 }
@@ -51,7 +55,7 @@ pub struct ServeArgs {
     #[arg(long, env = "STAT_PAIR_RL_MODEL", value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// Serve the newest model_*.onnx of this folder [default: cache/models/rl/stat_pair]
+    /// Serve the newest model_*.{onnx,pt,pth,safetensors,zip} of this folder [default: cache/models/rl/stat_pair]
     #[arg(long, env = "STAT_PAIR_RL_DIR", value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
 
@@ -74,6 +78,9 @@ pub struct ServeArgs {
           default_value = "true", value_name = "BOOL")]
     pub jit: bool,
 
+    #[command(flatten)]
+    pub reading: Reading,
+
     /// How many requests run at once, each on an instance and a thread of its own [default: the number of cores]
     #[arg(long, env = "SAC_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub workers: Option<u16>,
@@ -86,10 +93,6 @@ pub struct ServeArgs {
     #[arg(long, env = "SAC_RELOAD_WAIT", value_parser = humantime::parse_duration, default_value = "250ms", value_name = "TIME")]
     pub reload_wait: Duration,
 
-    /// Refuse a larger checkpoint, before it is read
-    #[arg(long, env = "SAC_MAX_CHECKPOINT_BYTES", default_value_t = Limits::default().max_bytes, value_name = "BYTES")]
-    pub max_checkpoint_bytes: u64,
-
     /// Answer a larger request body with 413
     #[arg(long, env = "SAC_MAX_BODY_BYTES", default_value_t = Config::default().max_body_bytes, value_name = "BYTES")]
     pub max_body_bytes: usize,
@@ -97,6 +100,50 @@ pub struct ServeArgs {
     /// The most states in a batch
     #[arg(long, env = "SAC_MAX_BATCH", default_value_t = Config::default().max_batch, value_name = "N")]
     pub max_batch: u32,
+}
+
+/// How checkpoints are read.
+#[derive(Debug, Args)]
+pub struct Reading {
+    /// What stands between the layers where a checkpoint does not say it [default: relu, told as assumed]
+    #[arg(long, env = "SAC_ACTIVATION", value_enum, value_name = "NAME")]
+    pub activation: Option<Activation>,
+
+    /// Refuse a larger checkpoint, before it is read
+    #[arg(long, env = "SAC_MAX_CHECKPOINT_BYTES", default_value_t = Limits::default().max_bytes, value_name = "BYTES")]
+    pub max_checkpoint_bytes: u64,
+}
+
+impl Reading {
+    /// For the files of this source.
+    pub fn config(&self, mut source: Source, defaults: Config) -> Config {
+        source.limits.max_bytes = self.max_checkpoint_bytes;
+        Config { source, activation: self.activation, ..defaults }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    pub file: PathBuf,
+
+    /// Tell it as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    pub file: PathBuf,
+
+    /// Where to write it; a file that is there is replaced
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 #[derive(Debug, Args)]
@@ -130,10 +177,8 @@ impl ServeArgs {
     /// Reads the token file; everything else is taken as it is.
     pub fn config(&self, defaults: Config) -> Result<Config> {
         let home = std::env::home_dir();
-        let mut source = Source::new(self.model.as_deref(), self.dir.as_deref(), home.as_deref());
-        source.limits.max_bytes = self.max_checkpoint_bytes;
+        let source = Source::new(self.model.as_deref(), self.dir.as_deref(), home.as_deref());
         Ok(Config {
-            source,
             jit: self.jit,
             workers: self.workers.map_or(defaults.workers, usize::from),
             on_bad_checkpoint: self.on_bad_checkpoint,
@@ -141,7 +186,7 @@ impl ServeArgs {
             max_body_bytes: self.max_body_bytes,
             max_batch: self.max_batch,
             tokens: self.tokens()?,
-            ..defaults
+            ..self.reading.config(source, defaults)
         })
     }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sac_checkpoint::Source;
 
+use crate::bindings;
+
 /// How a [`crate::SacService`] serves. Start from [`Config::default`].
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -11,6 +13,8 @@ pub struct Config {
     pub source: Source,
     /// Run tract's optimised plan (`jit_compiled` in the answers).
     pub jit: bool,
+    /// The activation of a network whose file does not say it. None assumes ReLU, and says so.
+    pub activation: Option<Activation>,
     /// How many requests run at once, and so how many instances a generation has: one for each core.
     pub workers: usize,
     pub on_bad_checkpoint: OnBadCheckpoint,
@@ -37,11 +41,39 @@ pub enum OnBadCheckpoint {
     Fail,
 }
 
+/// What stands between the layers of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Activation {
+    Relu,
+    LeakyRelu,
+    Elu,
+    Silu,
+    Gelu,
+    Tanh,
+    Sigmoid,
+}
+
+impl From<Activation> for bindings::Activation {
+    fn from(activation: Activation) -> Self {
+        match activation {
+            Activation::Relu => bindings::Activation::Relu,
+            Activation::LeakyRelu => bindings::Activation::LeakyRelu,
+            Activation::Elu => bindings::Activation::Elu,
+            Activation::Silu => bindings::Activation::Silu,
+            Activation::Gelu => bindings::Activation::Gelu,
+            Activation::Tanh => bindings::Activation::Tanh,
+            Activation::Sigmoid => bindings::Activation::Sigmoid,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
             source: Source::new(None, None, None),
             jit: true,
+            activation: None,
             workers: cores(),
             on_bad_checkpoint: OnBadCheckpoint::Keep,
             reload_wait: Duration::from_millis(250),

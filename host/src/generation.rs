@@ -8,7 +8,10 @@ use sac_checkpoint::{Content, since_epoch};
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
-use crate::bindings::{self, Body, Checkpoint, Instant, Outcome, Policy, Refusal, Request, Situation};
+use crate::artefact;
+use crate::bindings::{self, Body, Checkpoint, File, Instant, Outcome, Policy, Refusal, Request, Situation};
+use crate::config::{Config, OnBadCheckpoint};
+use crate::engine::engine;
 use crate::instance::{Broken, Instance};
 use crate::pool::{Lease, Pool};
 use crate::sandbox::Sandbox;
@@ -116,11 +119,31 @@ impl Generation {
 }
 
 impl Recipe {
-    fn instance(&self) -> Result<Instance> {
+    /// Compiles the component, or maps it where it was compiled before. Blocks.
+    pub(crate) fn new(config: &Config) -> Result<Self> {
+        let engine = engine()?;
+        let component = artefact::load_or_compile(&engine, &config.component, config.cache_dir.as_deref())?;
+        Ok(Recipe {
+            sandbox: Arc::new(Sandbox::new(engine, &component, config.source.limits.max_bytes)?),
+            config: bindings::Config {
+                optimised: config.jit,
+                activation: config.activation.map(Into::into),
+                on_refusal: match config.on_bad_checkpoint {
+                    OnBadCheckpoint::Keep => bindings::OnRefusal::Keep,
+                    OnBadCheckpoint::Fail => bindings::OnRefusal::Fail,
+                },
+                max_batch: config.max_batch,
+                max_body_bytes: config.max_body_bytes as u64,
+            },
+            size: config.workers.max(1),
+        })
+    }
+
+    pub(crate) fn instance(&self) -> Result<Instance> {
         Instance::new(&self.sandbox, self.config)
     }
 
-    fn loaded_instance(&self, content: &Content, number: u64) -> Result<(Instance, Policy), String> {
+    pub(crate) fn loaded_instance(&self, content: &Content, number: u64) -> Result<(Instance, Policy), String> {
         let mut instance = self.instance().map_err(|error| format!("no instance of the component: {error:#}"))?;
         let path = content.path.to_string_lossy();
         let checkpoint = Checkpoint {
@@ -130,7 +153,7 @@ impl Recipe {
             sha256: &content.sha256,
             generation: number,
         };
-        let policy = instance.load(checkpoint, &content.bytes).map_err(|broken| broken.to_string())??;
+        let policy = instance.load(checkpoint, file(content)).map_err(|broken| broken.to_string())??;
         Ok((instance, policy))
     }
 }
@@ -156,6 +179,11 @@ fn run(mut lease: Lease, call: &Call, standing: &Standing, may_block: bool) -> R
         lease.give_back();
     }
     outcome
+}
+
+/// What the component reads of it.
+pub(crate) fn file(content: &Content) -> File<'_> {
+    File { bytes: &content.bytes, vecnormalize: content.statistics.as_ref().map(|statistics| &statistics.bytes[..]) }
 }
 
 fn instant(time: SystemTime) -> Instant {

@@ -131,6 +131,8 @@ fn announce(generation: &Generation, duration: Duration) {
     info!(
         path = %path.display(),
         format = policy.format,
+        layout = policy.layout,
+        activation = policy.activation,
         state_dim = policy.state_dim,
         action_dim = policy.action_dim,
         stochastic = policy.stochastic,

@@ -5,7 +5,7 @@ use thiserror::Error;
 use wasmtime::component::ResourceAny;
 use wasmtime::{Store, Trap};
 
-use crate::bindings::{Actor, Checkpoint, Config, Outcome, Policy, Request, Situation};
+use crate::bindings::{Activation, Actor, Checkpoint, Config, File, Outcome, Policy, Request, Situation};
 use crate::engine::ticks;
 use crate::sandbox::{Guest, Sandbox};
 
@@ -40,21 +40,37 @@ impl Instance {
     }
 
     /// The inner error is the component's own: the checkpoint is refused, and the instance is well.
-    pub(crate) fn load(&mut self, checkpoint: Checkpoint, bytes: &[u8]) -> Result<Result<Policy, String>, Broken> {
-        self.store.data_mut().take_stderr();
-        self.store.set_epoch_deadline(ticks(LOAD_TIME));
+    pub(crate) fn load(&mut self, checkpoint: Checkpoint, file: File) -> Result<Result<Policy, String>, Broken> {
+        self.allow(LOAD_TIME);
         let service = self.actor.sac_serving_serving().service();
-        let loaded = service.call_load(&mut self.store, self.service, checkpoint, bytes);
+        let loaded = service.call_load(&mut self.store, self.service, checkpoint, file);
         loaded.map_err(|error| self.broken(error, LOAD_TIME))
+    }
+
+    /// The inner error is the component's own, as that of [`Instance::load`].
+    pub(crate) fn convert(
+        &mut self,
+        file: File,
+        activation: Option<Activation>,
+    ) -> Result<Result<Vec<u8>, String>, Broken> {
+        self.allow(LOAD_TIME);
+        let service = self.actor.sac_serving_serving().service();
+        let converted = service.call_convert(&mut self.store, file, activation);
+        converted.map_err(|error| self.broken(error, LOAD_TIME))
     }
 
     pub(crate) fn answer(&mut self, request: Request, situation: Situation) -> Result<Outcome, Broken> {
         let limit = if situation.may_block { LONG_CALL_TIME } else { CALL_TIME };
-        self.store.data_mut().take_stderr();
-        self.store.set_epoch_deadline(ticks(limit));
+        self.allow(limit);
         let service = self.actor.sac_serving_serving().service();
         let answered = service.call_answer(&mut self.store, self.service, request, situation);
         answered.map_err(|error| self.broken(error, limit))
+    }
+
+    /// Starts the clock of a call.
+    fn allow(&mut self, limit: Duration) {
+        self.store.data_mut().take_stderr();
+        self.store.set_epoch_deadline(ticks(limit));
     }
 
     fn broken(&mut self, error: wasmtime::Error, limit: Duration) -> Broken {

@@ -22,6 +22,7 @@ mod config;
 mod engine;
 mod generation;
 mod holder;
+mod inspector;
 mod instance;
 mod pool;
 mod sandbox;
@@ -29,7 +30,8 @@ mod server;
 mod service;
 
 pub use artefact::default_cache_dir;
-pub use config::{Config, OnBadCheckpoint};
+pub use config::{Activation, Config, OnBadCheckpoint};
+pub use inspector::{Inspection, Inspector, Layer};
 pub use sac_checkpoint::{Identity, Limits, Source};
 pub use server::serve;
 pub use service::SacService;

@@ -9,12 +9,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 use crate::cli::{Cli, Command, ServeArgs};
-use crate::demo;
+use crate::{demo, inspect};
 
 /// Runs a command to its end.
 pub fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Serve(args) => serve(args, args.config(cli.config())?),
+        Command::Inspect(args) => inspect::inspect(args, cli.config()),
+        Command::Convert(args) => inspect::convert(args, cli.config()),
         Command::Demo(args) => demo::run(args, cli.config()),
     }
 }

@@ -13,14 +13,11 @@ use http_body_util::Full;
 use tower_service::Service;
 use tracing::error;
 
-use crate::artefact;
 use crate::bindings::{self, Outcome};
 use crate::body::{Received, receive};
-use crate::config::{Config, OnBadCheckpoint};
-use crate::engine::engine;
+use crate::config::Config;
 use crate::generation::{Call, Recipe, Standing};
 use crate::holder::Holder;
-use crate::sandbox::Sandbox;
 
 /// Answers the /sac/* routes: a [`tower::Service`](Service) over any body, to be mounted into a server, cloned at will.
 ///
@@ -38,21 +35,7 @@ impl SacService {
     /// Compiles the component, or maps it where it was compiled before. Blocks. No checkpoint is read yet, and none
     /// needs to be there.
     pub fn new(config: Config) -> Result<Self> {
-        let engine = engine()?;
-        let component = artefact::load_or_compile(&engine, &config.component, config.cache_dir.as_deref())?;
-        let recipe = Recipe {
-            sandbox: Arc::new(Sandbox::new(engine, &component, config.source.limits.max_bytes)?),
-            config: bindings::Config {
-                optimised: config.jit,
-                on_refusal: match config.on_bad_checkpoint {
-                    OnBadCheckpoint::Keep => bindings::OnRefusal::Keep,
-                    OnBadCheckpoint::Fail => bindings::OnRefusal::Fail,
-                },
-                max_batch: config.max_batch,
-                max_body_bytes: config.max_body_bytes as u64,
-            },
-            size: config.workers.max(1),
-        };
+        let recipe = Recipe::new(&config)?;
         let holder = Holder::new(config.source, recipe, config.reload_wait)?;
         Ok(SacService { holder, tokens: config.tokens.into(), max_body_bytes: config.max_body_bytes })
     }

@@ -31,11 +31,18 @@ fn assert_keys(value: &Value, keys: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_200_has_exactly_the_fields_of_the_contract() {
-    const INFO: [&str; 13] = [
+    const INFO: [&str; 20] = [
         "path",
         "mtime_utc",
         "loaded_at_utc",
         "format",
+        "layout",
+        "activation",
+        "action_low",
+        "action_high",
+        "observation_low",
+        "observation_high",
+        "observations_normalised",
         "size_bytes",
         "sha256",
         "state_dim",

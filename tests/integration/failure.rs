@@ -23,7 +23,7 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("garbage", b"this is not a checkpoint at all".to_vec(), "not an ONNX model"),
         ("empty", vec![], "the file is empty"),
         ("rank", odd("rank_three"), "rank 2, [batch, state_dim], is expected, found rank 3"),
-        ("nan", odd("nan_weights"), "gave mean = NaN: finite numbers are expected"),
+        ("nan", odd("nan_weights"), "holds NaN: finite weights are expected"),
         ("heads", odd("unequal_heads"), "must have one dimension, found 2 and 1"),
         ("names", odd("only_mean"), "`mean` and `log_std`, or `action`, are expected, found [\"mean\"]"),
         ("type", odd("whole_number_state"), "f32 is expected, found I64"),

@@ -4,6 +4,7 @@ mod concurrency;
 mod contract;
 mod embedding;
 mod failure;
+mod formats;
 mod freshness;
 mod golden;
 mod original;

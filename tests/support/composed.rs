@@ -245,6 +245,10 @@ impl Guest {
         let folder = settings.mount.clone().unwrap_or_else(|| settings.dir.to_string_lossy().into_owned());
         wasi.env("STAT_PAIR_RL_DIR", if settings.mount.is_none() { &folder } else { "" })
             .env("STAT_PAIR_RL_JIT", if settings.jit { " " } else { "0" })
+            .env(
+                "SAC_ACTIVATION",
+                settings.activation.map(|name| format!("{name:?}").to_lowercase()).unwrap_or_default(),
+            )
             .env("SAC_ON_BAD_CHECKPOINT", on_bad)
             .env("SAC_MAX_BATCH", settings.max_batch.to_string())
             .env("SAC_MAX_BODY_BYTES", settings.max_body_bytes.to_string())

@@ -15,8 +15,7 @@ pub struct Policy<'a> {
 
 impl Golden {
     pub fn read() -> Golden {
-        let text = fs::read_to_string(data("golden.json")).expect("golden.json");
-        Golden(serde_json::from_str(&text).expect("JSON"))
+        Golden(serde_json::from_slice(&file("golden.json")).expect("JSON"))
     }
 
     pub fn policies(&self) -> impl Iterator<Item = Policy<'_>> {
@@ -40,7 +39,12 @@ impl Policy<'_> {
 
 /// A trained policy's ONNX file, such as `pendulum_00500`.
 pub fn checkpoint(name: &str) -> Vec<u8> {
-    fs::read(data(&format!("{name}.onnx"))).expect("a checkpoint of tests/data")
+    file(&format!("{name}.onnx"))
+}
+
+/// A file of `tests/data`, such as `torch/legacy.pt`.
+pub fn file(name: &str) -> Vec<u8> {
+    fs::read(data(name)).expect("a file of tests/data")
 }
 
 /// One of the files that `tests/data/make_odd.py` writes.

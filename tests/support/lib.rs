@@ -7,5 +7,5 @@ mod server;
 
 pub use client::{Answer, Client};
 pub use composed::{Manifest, build_components};
-pub use data::{Golden, Policy, at, checkpoint, odd, publish, set_modified};
+pub use data::{Golden, Policy, at, checkpoint, file, odd, publish, set_modified};
 pub use server::{Kind, Server, Settings, cache_dir};

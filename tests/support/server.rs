@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
-use sac_serving::{Config, OnBadCheckpoint, SacService, Source};
+use sac_serving::{Activation, Config, OnBadCheckpoint, SacService, Source};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -28,6 +28,7 @@ pub struct Settings {
     pub mount: Option<String>,
     pub token: Option<String>,
     pub jit: bool,
+    pub activation: Option<Activation>,
     pub on_bad_checkpoint: OnBadCheckpoint,
     pub max_batch: u32,
     pub max_body_bytes: usize,
@@ -50,6 +51,7 @@ impl Settings {
             mount: None,
             token: None,
             jit: true,
+            activation: None,
             on_bad_checkpoint: OnBadCheckpoint::Keep,
             max_batch: 4096,
             max_body_bytes: 8 << 20,
@@ -64,6 +66,7 @@ impl Settings {
         Config {
             source,
             jit: self.jit,
+            activation: self.activation,
             workers: 2,
             on_bad_checkpoint: self.on_bad_checkpoint,
             max_body_bytes: self.max_body_bytes,

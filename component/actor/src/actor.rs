@@ -3,12 +3,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tract_onnx::prelude::*;
 
-use crate::onnx::{self, Heads, Network};
+use crate::model::{Description, Model};
+use crate::onnx::{Heads, Network};
 use crate::plan::Plan;
+use crate::policy::{Normalisation, Squashing};
 
 /// The policy network of a checkpoint, ready to run.
 pub struct Actor {
     network: Network,
+    normalisation: Option<Normalisation>,
+    squashing: Squashing,
+    description: Description,
     optimised: bool,
     one_row: Plan,
     /// Made when it is first asked for.
@@ -28,16 +33,18 @@ enum ManyRows {
 pub struct Forward {
     /// The mean before squashing, or the action itself where there is no `log_std`.
     pub mean: Vec<f32>,
-    /// Not clamped. Empty for a checkpoint that is deterministic only.
+    /// As the network gives it. Empty for a checkpoint that is deterministic only.
     pub log_std: Vec<f32>,
 }
 
 impl Actor {
-    /// Reads and validates a checkpoint: its interface, and that a state of zeros gives finite outputs.
-    pub fn load(bytes: &[u8], optimised: bool) -> Result<Self> {
-        let network = Network::parse(bytes)?;
+    /// Makes a model ready to run, and checks that a state of zeros gives finite outputs.
+    pub fn new(model: Model, optimised: bool) -> Result<Self> {
+        let Model { network, normalisation, squashing, description, .. } = model;
         let one_row = Plan::new(&network, 1.to_dim(), optimised)?;
-        let mut actor = Actor { network, optimised, one_row, many_rows: None, row_time: Duration::MAX };
+        let (many_rows, row_time) = (None, Duration::MAX);
+        let mut actor =
+            Actor { network, normalisation, squashing, description, optimised, one_row, many_rows, row_time };
         let zeros = vec![0.0; actor.state_dim()];
         let mut forward = Forward::default();
         // The first pass finds caches cold.
@@ -57,8 +64,17 @@ impl Actor {
         Ok(actor)
     }
 
-    pub fn format(&self) -> &'static str {
-        onnx::FORMAT
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    pub fn normalisation(&self) -> Option<&Normalisation> {
+        self.normalisation.as_ref()
+    }
+
+    /// How the outputs of [`Actor::forward`] become actions.
+    pub fn squashing(&self) -> &Squashing {
+        &self.squashing
     }
 
     pub fn state_dim(&self) -> usize {
@@ -88,6 +104,13 @@ impl Actor {
 
     /// Runs the network on row-major [rows, state_dim], of at least one row.
     pub fn forward(&mut self, states: &[f32]) -> Result<Forward> {
+        match self.normalisation.as_ref().map(|normalisation| normalisation.apply(states)) {
+            Some(normalised) => self.run(&normalised),
+            None => self.run(states),
+        }
+    }
+
+    fn run(&mut self, states: &[f32]) -> Result<Forward> {
         if states.len() == self.state_dim() {
             return collect([self.one_row.run(states)?]);
         }

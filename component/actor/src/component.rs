@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::{Checkpoint, Config, Instant, OnRefusal, Outcome, Request, Situation};
+use crate::{Activation, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Request, Situation};
 
 mod bindings {
     wit_bindgen::generate!({ world: "actor", path: "../../wit" });
@@ -26,16 +26,14 @@ impl wit::GuestService for Service {
         Service(RefCell::new(crate::Service::new(config.into())))
     }
 
-    fn load(&self, checkpoint: wit::Checkpoint, bytes: Vec<u8>) -> Result<wit::Policy, String> {
-        match self.0.borrow_mut().load(checkpoint.into(), &bytes) {
-            Ok(policy) => Ok(wit::Policy {
-                format: policy.format,
-                state_dim: policy.state_dim,
-                action_dim: policy.action_dim,
-                stochastic: policy.stochastic,
-            }),
-            Err(error) => Err(one_line(&format!("{error:#}"))),
-        }
+    fn load(&self, checkpoint: wit::Checkpoint, file: wit::File) -> Result<wit::Policy, String> {
+        let loaded = self.0.borrow_mut().load(checkpoint.into(), &file.into());
+        loaded.map(Into::into).map_err(|error| one_line(&format!("{error:#}")))
+    }
+
+    fn convert(file: wit::File, activation: Option<wit::Activation>) -> Result<Vec<u8>, String> {
+        let converted = crate::Service::convert(&file.into(), activation.map(Into::into));
+        converted.map_err(|error| one_line(&format!("{error:#}")))
     }
 
     fn answer(&self, request: wit::Request, situation: wit::Situation) -> wit::Outcome {
@@ -55,7 +53,7 @@ impl wit::GuestService for Service {
 /// An error of a library may span lines, and quote the file at length.
 fn one_line(error: &str) -> String {
     let words = error.split_whitespace().collect::<Vec<_>>().join(" ");
-    match words.char_indices().nth(500) {
+    match words.char_indices().nth(2000) {
         Some((end, _)) => format!("{}…", &words[..end]),
         None => words,
     }
@@ -65,12 +63,53 @@ impl From<wit::Config> for Config {
     fn from(config: wit::Config) -> Self {
         Config {
             optimised: config.optimised,
+            activation: config.activation.map(Into::into),
             on_refusal: match config.on_refusal {
                 wit::OnRefusal::Keep => OnRefusal::Keep,
                 wit::OnRefusal::Fail => OnRefusal::Fail,
             },
             max_batch: config.max_batch,
             max_body_bytes: config.max_body_bytes,
+        }
+    }
+}
+
+impl From<wit::Activation> for Activation {
+    fn from(activation: wit::Activation) -> Self {
+        match activation {
+            wit::Activation::Relu => Activation::Relu,
+            wit::Activation::LeakyRelu => Activation::LeakyRelu,
+            wit::Activation::Elu => Activation::Elu,
+            wit::Activation::Silu => Activation::Silu,
+            wit::Activation::Gelu => Activation::Gelu,
+            wit::Activation::Tanh => Activation::Tanh,
+            wit::Activation::Sigmoid => Activation::Sigmoid,
+        }
+    }
+}
+
+impl From<wit::File> for File {
+    fn from(file: wit::File) -> Self {
+        File { bytes: file.bytes.into(), vecnormalize: file.vecnormalize.map(Into::into) }
+    }
+}
+
+impl From<crate::Policy> for wit::Policy {
+    fn from(policy: crate::Policy) -> Self {
+        let bounds = |bounds: Option<(Vec<f64>, Vec<f64>)>| bounds.map(|(low, high)| wit::Bounds { low, high });
+        let layer = |crate::Layer { name, inputs, outputs }| wit::Layer { name, inputs, outputs };
+        let normalisation = |crate::Normalisation { mean, std, clip }| wit::Normalisation { mean, std, clip };
+        wit::Policy {
+            format: policy.format.to_owned(),
+            layout: policy.layout.to_owned(),
+            layers: policy.layers.into_iter().map(layer).collect(),
+            activation: policy.activation,
+            state_dim: policy.state_dim,
+            action_dim: policy.action_dim,
+            stochastic: policy.stochastic,
+            action_bounds: bounds(policy.action_bounds),
+            observation_bounds: bounds(policy.observation_bounds),
+            normalisation: policy.normalisation.map(normalisation),
         }
     }
 }

@@ -6,13 +6,23 @@ mod actor;
 mod checkpoint;
 #[cfg(target_family = "wasm")]
 mod component;
+mod contents;
+mod dense;
 mod error;
+mod format;
+mod layout;
+mod model;
 mod onnx;
 mod plan;
 mod policy;
 mod routes;
 mod schema;
 mod service;
+mod settings;
+mod tensor;
 
 pub use checkpoint::{Checkpoint, Instant};
-pub use service::{Body, Config, OnRefusal, Outcome, Policy, Refusal, Request, Response, Service, Situation};
+pub use dense::Activation;
+pub use format::File;
+pub use policy::Normalisation;
+pub use service::{Body, Config, Layer, OnRefusal, Outcome, Policy, Refusal, Request, Response, Service, Situation};

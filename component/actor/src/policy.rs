@@ -1,20 +1,19 @@
 //! From what the network says to an action.
 
+use anyhow::{Result, ensure};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::actor::Forward;
-
-/// The bounds that SAC puts on log_std (Haarnoja et al., 2018; Spinning Up's and Stable-Baselines3's constants).
-const LOG_STD_BOUNDS: (f32, f32) = (-20.0, 2.0);
+use crate::layout::LogStd;
 
 /// Where ε ~ N(0, 1) comes from. Row i of a batch takes the i-th draw of action_dim numbers.
 pub struct Noise(ChaCha8Rng);
 
 impl Noise {
     /// Of a seed, or where there is none of the operating system's randomness.
-    pub fn new(seed: Option<u64>) -> Result<Self, getrandom::Error> {
+    pub fn new(seed: Option<u64>) -> std::result::Result<Self, getrandom::Error> {
         let rng = match seed {
             Some(seed) => ChaCha8Rng::seed_from_u64(seed),
             None => {
@@ -31,25 +30,144 @@ impl Noise {
     }
 }
 
-/// The actions of a forward pass, row-major: tanh(mean), or tanh(mean + exp(log_std)·ε) where noise is given;
-/// the network's own output where there is no log_std.
-pub fn actions(forward: Forward, noise: Option<&mut Noise>) -> Vec<f32> {
-    let Forward { mut mean, log_std } = forward;
-    if log_std.is_empty() {
-        return mean;
+/// How the network's outputs become actions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Squashing {
+    pub log_std: LogStd,
+    /// None: actions stay within -1 and 1.
+    pub bounds: Option<Bounds>,
+}
+
+impl Squashing {
+    /// The actions of a forward pass, row-major: tanh(mean), or tanh(mean + exp(log_std)·ε) where noise is given, scaled
+    /// to the bounds; the network's own output where there is no log_std.
+    pub fn actions(&self, forward: Forward, noise: Option<&mut Noise>) -> Vec<f32> {
+        let Forward { mut mean, log_std } = forward;
+        if log_std.is_empty() {
+            return mean;
+        }
+        if let Some(noise) = noise {
+            for (mean, log_std) in mean.iter_mut().zip(log_std) {
+                *mean += self.log_std.of(log_std).exp() * noise.draw();
+            }
+        }
+        mean.iter_mut().for_each(|mean| *mean = mean.tanh());
+        if let Some(bounds) = &self.bounds {
+            bounds.scale(&mut mean);
+        }
+        mean
     }
-    if let Some(noise) = noise {
-        for (mean, log_std) in mean.iter_mut().zip(log_std) {
-            *mean += log_std.clamp(LOG_STD_BOUNDS.0, LOG_STD_BOUNDS.1).exp() * noise.draw();
+}
+
+impl LogStd {
+    /// Of the head's output. NaN stays NaN.
+    fn of(self, output: f32) -> f32 {
+        match self {
+            LogStd::Clamped { low, high } => output.clamp(low, high),
+            LogStd::Squashed { low, high } => low + 0.5 * (high - low) * (output.tanh() + 1.0),
         }
     }
-    mean.iter_mut().for_each(|mean| *mean = mean.tanh());
-    mean
+}
+
+/// The bounds of an action, for each of its numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bounds {
+    pub low: Vec<f64>,
+    pub high: Vec<f64>,
+    scale: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Bounds {
+    pub fn between(low: &[f64], high: &[f64]) -> Result<Self> {
+        let half =
+            |sign: f64| low.iter().zip(high).map(move |(low, high)| (high + sign * low) / 2.0).collect::<Vec<_>>();
+        Bounds::new(low.to_vec(), high.to_vec(), &half(-1.0), &half(1.0))
+    }
+
+    /// An action of -1 to 1 times `scale` plus `bias`, as CleanRL's buffers have it.
+    pub fn scaled(scale: &[f64], bias: &[f64]) -> Result<Self> {
+        let bound =
+            |sign: f64| bias.iter().zip(scale).map(move |(bias, scale)| bias + sign * scale).collect::<Vec<_>>();
+        Bounds::new(bound(-1.0), bound(1.0), scale, bias)
+    }
+
+    fn new(low: Vec<f64>, high: Vec<f64>, scale: &[f64], bias: &[f64]) -> Result<Self> {
+        let ordered = low
+            .iter()
+            .zip(&high)
+            .all(|(low, high)| low < high && (*low as f32).is_finite() && (*high as f32).is_finite());
+        ensure!(ordered, "action bounds from {low:?} to {high:?}: finite ones are expected, the lower first");
+        let single = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
+        Ok(Bounds { low, high, scale: single(scale), bias: single(bias) })
+    }
+
+    /// What an action of -1 to 1 is multiplied by.
+    pub fn factors(&self) -> &[f32] {
+        &self.scale
+    }
+
+    /// What is added to it then.
+    pub fn offsets(&self) -> &[f32] {
+        &self.bias
+    }
+
+    fn scale(&self, actions: &mut [f32]) {
+        for row in actions.chunks_exact_mut(self.scale.len()) {
+            for ((action, scale), bias) in row.iter_mut().zip(&self.scale).zip(&self.bias) {
+                *action = *action * scale + bias;
+            }
+        }
+    }
+}
+
+/// What is done to a state before the network sees it: clip((state - mean) / std, -clip, clip).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Normalisation {
+    pub mean: Vec<f32>,
+    pub std: Vec<f32>,
+    pub clip: Option<f32>,
+}
+
+impl Normalisation {
+    /// What is added to a variance before its root is taken (VecNormalize's and gymnasium's default).
+    pub const EPSILON: f64 = 1e-8;
+
+    pub fn new(mean: &[f64], std: &[f64], clip: Option<f64>) -> Result<Self> {
+        let single = |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<_>>();
+        let normalisation = Normalisation { mean: single(mean), std: single(std), clip: clip.map(|clip| clip as f32) };
+        let Normalisation { mean, std, clip } = &normalisation;
+        ensure!(mean.iter().all(|mean| mean.is_finite()), "the observations' mean is not finite");
+        ensure!(
+            std.iter().all(|std| std.is_finite() && *std > 0.0),
+            "the observations' standard deviation must be finite and over zero"
+        );
+        ensure!(clip.is_none_or(|clip| clip > 0.0), "the observations are clipped to nothing");
+        Ok(normalisation)
+    }
+
+    /// Of row-major states.
+    pub fn apply(&self, states: &[f32]) -> Vec<f32> {
+        let mut normalised = Vec::with_capacity(states.len());
+        for row in states.chunks_exact(self.mean.len()) {
+            normalised.extend(row.iter().zip(&self.mean).zip(&self.std).map(|((state, mean), std)| {
+                let value = (state - mean) / std;
+                self.clip.map_or(value, |clip| value.clamp(-clip, clip))
+            }));
+        }
+        normalised
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const USUAL: Squashing = Squashing { log_std: LogStd::USUAL, bounds: None };
+
+    fn actions(forward: Forward, noise: Option<&mut Noise>) -> Vec<f32> {
+        USUAL.actions(forward, noise)
+    }
 
     fn forward(mean: &[f32], log_std: &[f32]) -> Forward {
         Forward { mean: mean.to_vec(), log_std: log_std.to_vec() }
@@ -83,5 +201,35 @@ mod tests {
         let at = |log_std| actions(forward(&[0.0], &[log_std]), Some(&mut seeded(1)));
         assert_eq!(at(2.0), at(50.0));
         assert_eq!(at(-20.0), at(f32::NEG_INFINITY));
+    }
+
+    #[test]
+    fn log_std_is_squashed_as_cleanrl_does() {
+        let rule = LogStd::Squashed { low: -5.0, high: 2.0 };
+        for (output, expected) in [(0.0, -1.5), (f32::INFINITY, 2.0), (f32::NEG_INFINITY, -5.0)] {
+            assert_eq!(rule.of(output), expected);
+        }
+    }
+
+    #[test]
+    fn an_action_is_scaled_to_its_bounds() {
+        let bounds = Bounds::between(&[-2.0, 0.0], &[2.0, 10.0]).unwrap();
+        assert_eq!((&bounds.scale, &bounds.bias), (&vec![2.0, 5.0], &vec![0.0, 5.0]));
+        assert_eq!(Bounds::scaled(&[2.0, 5.0], &[0.0, 5.0]).unwrap(), bounds);
+        let squashing = Squashing { bounds: Some(bounds), ..USUAL };
+        assert_eq!(squashing.actions(forward(&[0.0, 0.0, 40.0, -40.0], &[0.0; 4]), None), [0.0, 5.0, 2.0, 0.0]);
+        for (low, high) in [(1.0, 1.0), (1.0, -1.0), (f64::NAN, 1.0), (f64::NEG_INFINITY, 1.0), (0.0, 1e300)] {
+            assert!(Bounds::between(&[low], &[high]).is_err(), "{low} {high}");
+        }
+    }
+
+    #[test]
+    fn a_state_is_normalised_and_clipped() {
+        let normalisation = Normalisation::new(&[1.0, -1.0], &[2.0, 0.5], Some(3.0)).unwrap();
+        assert_eq!(normalisation.apply(&[2.0, -1.5, 1e9, f32::MIN]), [0.5, -1.0, 3.0, -3.0]);
+        for (mean, std, clip) in [(f64::NAN, 1.0, None), (0.0, 0.0, None), (0.0, f64::NAN, None), (0.0, 1.0, Some(0.0))]
+        {
+            assert!(Normalisation::new(&[mean], &[std], clip).is_err());
+        }
     }
 }

@@ -2,7 +2,11 @@ use anyhow::Result;
 
 use crate::actor::Actor;
 use crate::checkpoint::{Checkpoint, Instant};
+use crate::dense::Activation;
 use crate::error::Error;
+use crate::format::File;
+use crate::model::Model;
+use crate::policy::Normalisation;
 use crate::routes;
 
 /// A policy and the routes that it answers: `serving.service` of `wit/serving.wit`, where its types are explained.
@@ -13,6 +17,7 @@ pub struct Service {
 
 pub struct Config {
     pub optimised: bool,
+    pub activation: Option<Activation>,
     pub on_refusal: OnRefusal,
     pub max_batch: u32,
     pub max_body_bytes: u64,
@@ -25,10 +30,22 @@ pub enum OnRefusal {
 }
 
 pub struct Policy {
-    pub format: String,
+    pub format: &'static str,
+    pub layout: &'static str,
+    pub layers: Vec<Layer>,
+    pub activation: Option<String>,
     pub state_dim: u32,
     pub action_dim: u32,
     pub stochastic: bool,
+    pub action_bounds: Option<(Vec<f64>, Vec<f64>)>,
+    pub observation_bounds: Option<(Vec<f64>, Vec<f64>)>,
+    pub normalisation: Option<Normalisation>,
+}
+
+pub struct Layer {
+    pub name: String,
+    pub inputs: u32,
+    pub outputs: u32,
 }
 
 pub struct Situation {
@@ -84,17 +101,17 @@ impl Service {
         Service { config, loaded: None }
     }
 
-    pub fn load(&mut self, checkpoint: Checkpoint, bytes: &[u8]) -> Result<Policy> {
-        let actor = Actor::load(bytes, self.config.optimised)?;
-        let policy = Policy {
-            format: actor.format().to_owned(),
-            state_dim: u32::try_from(actor.state_dim())?,
-            action_dim: u32::try_from(actor.action_dim())?,
-            stochastic: actor.stochastic(),
-        };
+    pub fn load(&mut self, checkpoint: Checkpoint, file: &File) -> Result<Policy> {
+        let model = Model::read(file, self.config.activation)?;
+        let actor = Actor::new(model, self.config.optimised)?;
+        let policy = policy(&actor)?;
         let modified = checkpoint.modified.to_rfc3339();
-        self.loaded = Some(Loaded { actor, checkpoint, size_bytes: bytes.len(), modified });
+        self.loaded = Some(Loaded { actor, checkpoint, size_bytes: file.bytes.len(), modified });
         Ok(policy)
+    }
+
+    pub fn convert(file: &File, activation: Option<Activation>) -> Result<Vec<u8>> {
+        Model::read(file, activation).map(Model::export)
     }
 
     pub fn answer(&mut self, request: &Request, situation: &Situation) -> Outcome {
@@ -112,4 +129,23 @@ impl Service {
             (None, None) => Err(Error::NoModel),
         }
     }
+}
+
+fn policy(actor: &Actor) -> Result<Policy> {
+    let description = actor.description();
+    let layer = |(name, inputs, outputs): &(String, usize, usize)| {
+        anyhow::Ok(Layer { name: name.clone(), inputs: u32::try_from(*inputs)?, outputs: u32::try_from(*outputs)? })
+    };
+    Ok(Policy {
+        format: description.format,
+        layout: description.layout,
+        layers: description.layers.iter().map(layer).collect::<Result<_>>()?,
+        activation: description.activation(),
+        state_dim: u32::try_from(actor.state_dim())?,
+        action_dim: u32::try_from(actor.action_dim())?,
+        stochastic: actor.stochastic(),
+        action_bounds: actor.squashing().bounds.as_ref().map(|bounds| (bounds.low.clone(), bounds.high.clone())),
+        observation_bounds: description.observation_bounds.clone(),
+        normalisation: actor.normalisation().cloned(),
+    })
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::identity::Identity;
-use crate::read::{Content, ReadError, sidecar};
+use crate::read::{Content, Digests, ReadError, sidecar};
 use crate::source::{Candidate, Source};
 
 /// What is in service and what was refused. A value: [`Freshness::renew`] gives the next one, for the owner to
@@ -20,7 +20,8 @@ pub struct Freshness {
 struct Seen {
     path: PathBuf,
     identity: Identity,
-    sha256: Option<String>,
+    statistics: Option<Identity>,
+    digests: Option<Digests>,
     /// When the content is to be compared once more: see [`crate::Limits::settle`].
     recheck_at: Option<Instant>,
 }
@@ -177,7 +178,7 @@ impl Freshness {
         let known =
             self.serving.iter_mut().chain(self.refused.iter_mut().map(|refused| &mut Arc::make_mut(refused).seen));
         let mut same =
-            known.filter(|known| known.path == aged.path && known.sha256.is_some() && known.sha256 == aged.sha256);
+            known.filter(|known| known.path == aged.path && known.digests.is_some() && known.digests == aged.digests);
         same.next().map(|known| known.recheck_at = None).is_some()
     }
 
@@ -212,7 +213,8 @@ impl Seen {
         Seen {
             path: candidate.path.clone(),
             identity: content.identity,
-            sha256: Some(content.sha256.clone()),
+            statistics: content.statistics.as_ref().map(|statistics| statistics.identity),
+            digests: Some(content.digests()),
             recheck_at: content.recheck_at,
         }
     }
@@ -222,11 +224,12 @@ impl Seen {
         let is_young = candidate.identity.is_younger_than(settle, SystemTime::now());
         let may_change = is_young || matches!(error, ReadError::Io(_));
         let recheck_at = may_change.then(|| Instant::now() + settle);
-        Seen { path: candidate.path.clone(), identity: candidate.identity, sha256: None, recheck_at }
+        let Candidate { path, identity, statistics } = candidate.clone();
+        Seen { path, identity, statistics, digests: None, recheck_at }
     }
 
     fn is(&self, candidate: &Candidate) -> bool {
-        self.path == candidate.path && self.identity == candidate.identity
+        self.path == candidate.path && self.identity == candidate.identity && self.statistics == candidate.statistics
     }
 }
 

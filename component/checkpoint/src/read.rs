@@ -1,4 +1,3 @@
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use thiserror::Error;
 
 use crate::digest;
 use crate::identity::Identity;
-use crate::source::{Candidate, Source, is_regular};
+use crate::source::{Candidate, Source, is_regular, statistics, with_suffix};
 
 const MAX_READS: usize = 3;
 const MAX_SIDECAR_BYTES: u64 = 64 << 10;
@@ -23,9 +22,19 @@ pub struct Content {
     /// In lowercase hexadecimal.
     pub sha256: String,
     pub identity: Identity,
+    /// The VecNormalize statistics beside it: its bytes and their sha256.
+    pub statistics: Option<Statistics>,
     pub read_at: SystemTime,
     /// When to compare the content once more, for a file that was young when it was read.
     pub(crate) recheck_at: Option<Instant>,
+}
+
+/// What stands beside a model of Stable-Baselines3.
+#[derive(Debug, Clone)]
+pub struct Statistics {
+    pub bytes: Vec<u8>,
+    pub(crate) sha256: String,
+    pub(crate) identity: Identity,
 }
 
 #[derive(Debug, Error)]
@@ -42,16 +51,40 @@ pub enum ReadError {
     WrongDigest { found: String, expected: String, sidecar: PathBuf },
     #[error("{} holds no sha256 for it", .0.display())]
     NoDigest(PathBuf),
+    #[error("{}: {}", .0.display(), .1)]
+    Statistics(PathBuf, Box<ReadError>),
 }
+
+impl Content {
+    /// The digests of all that was read, for a comparison.
+    pub(crate) fn digests(&self) -> Digests {
+        (self.sha256.clone(), self.statistics.as_ref().map(|statistics| statistics.sha256.clone()))
+    }
+}
+
+/// Of a checkpoint, and of the statistics beside it.
+pub(crate) type Digests = (String, Option<String>);
 
 impl Source {
     /// Reads a candidate. Blocks on the file system, and on nothing that a FIFO or a device could delay.
     pub fn read(&self, candidate: &Candidate) -> Result<Content, ReadError> {
         // Resolved before it is opened, so that the path that is told is the one that was read.
         let path = resolve(&candidate.path)?;
-        let file = open(&path)?;
+        let (now, read_at) = (Instant::now(), SystemTime::now());
+        let (bytes, identity) = self.read_whole(&path)?;
+        let sha256 = digest::sha256(&bytes);
+        verify(&candidate.path, &sha256)?;
+        let statistics = self.read_statistics(&candidate.path)?;
+        let settle = self.limits.settle;
+        let identities = [Some(identity), statistics.as_ref().map(|statistics| statistics.identity)];
+        let young = identities.iter().flatten().any(|identity| identity.is_younger_than(settle, read_at));
+        let recheck_at = young.then(|| now + settle);
+        Ok(Content { path, bytes, sha256, identity, statistics, read_at, recheck_at })
+    }
+
+    fn read_whole(&self, path: &Path) -> Result<(Vec<u8>, Identity), ReadError> {
+        let file = open(path)?;
         for _ in 0..MAX_READS {
-            let (now, read_at) = (Instant::now(), SystemTime::now());
             let before = self.check(&file)?;
             let mut bytes = Vec::with_capacity(before.size as usize);
             let mut reader = &file;
@@ -59,14 +92,19 @@ impl Source {
             // One byte more than there should be, lest a growing file is read without end.
             reader.take(before.size + 1).read_to_end(&mut bytes)?;
             if self.check(&file)? == before && bytes.len() as u64 == before.size {
-                let settle = self.limits.settle;
-                let recheck_at = before.is_younger_than(settle, read_at).then(|| now + settle);
-                let sha256 = digest::sha256(&bytes);
-                verify(&candidate.path, &sha256)?;
-                return Ok(Content { path, bytes, sha256, identity: before, read_at, recheck_at });
+                return Ok((bytes, before));
             }
         }
         Err(ReadError::Changing)
+    }
+
+    fn read_statistics(&self, checkpoint: &Path) -> Result<Option<Statistics>, ReadError> {
+        let Some(path) = statistics(checkpoint) else { return Ok(None) };
+        match self.read_whole(&path) {
+            Ok((bytes, identity)) => Ok(Some(Statistics { sha256: digest::sha256(&bytes), bytes, identity })),
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ReadError::Statistics(path, Box::new(error))),
+        }
     }
 
     fn check(&self, file: &File) -> Result<Identity, ReadError> {
@@ -83,9 +121,7 @@ impl Source {
 
 /// The file that holds a checkpoint's digest, if there is one: sha256sum's output, beside it.
 pub(crate) fn sidecar(checkpoint: &Path) -> PathBuf {
-    let mut name = OsString::from(checkpoint);
-    name.push(".sha256");
-    name.into()
+    with_suffix(checkpoint, ".sha256")
 }
 
 fn verify(checkpoint: &Path, sha256: &str) -> Result<(), ReadError> {

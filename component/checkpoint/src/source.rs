@@ -1,4 +1,5 @@
 use std::cmp::Reverse;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,10 @@ use crate::identity::Identity;
 pub const DEFAULT_FOLDER: &str = "cache/models/rl/stat_pair";
 
 const PREFIX: &str = "model_";
-const EXTENSIONS: &[&str] = &["onnx"];
+const EXTENSIONS: &[&str] = &["onnx", "pt", "pth", "safetensors", "zip"];
+
+/// What Stable-Baselines3's models may have beside them, after their whole name: the statistics of VecNormalize.
+const STATISTICS: (&str, &str) = ("zip", ".vecnormalize.pkl");
 
 /// Where the checkpoint comes from.
 #[derive(Debug, Clone)]
@@ -53,6 +57,8 @@ pub struct Candidate {
     /// As it was found: symlinks are not resolved.
     pub path: PathBuf,
     pub identity: Identity,
+    /// Of the statistics beside it, where there are any.
+    pub statistics: Option<Identity>,
 }
 
 impl Source {
@@ -95,7 +101,10 @@ impl Source {
 
     fn candidate(&self, path: PathBuf) -> io::Result<Option<Candidate>> {
         match rustix::fs::stat(&path).map_err(io::Error::from) {
-            Ok(stat) => Ok(Some(Candidate { identity: (self.identify)(&stat), path })),
+            Ok(stat) => {
+                let statistics = statistics(&path).and_then(|path| self.identity(&path));
+                Ok(Some(Candidate { identity: (self.identify)(&stat), path, statistics }))
+            }
             Err(error) if may_pass(&error) => Err(error),
             Err(_) => Ok(None),
         }
@@ -108,10 +117,22 @@ impl std::fmt::Display for Source {
         match &self.location {
             Location::File(path) => write!(f, "{}", path.display()),
             Location::Folder(folder) => {
-                write!(f, "{}/{PREFIX}*.{}", folder.display(), EXTENSIONS.join(&format!(" or {PREFIX}*.")))
+                write!(f, "{}/{PREFIX}*.{{{}}}", folder.display(), EXTENSIONS.join(","))
             }
         }
     }
+}
+
+/// Where a checkpoint's statistics would be, if it is of a kind that has them.
+pub(crate) fn statistics(checkpoint: &Path) -> Option<PathBuf> {
+    (checkpoint.extension()? == STATISTICS.0).then(|| with_suffix(checkpoint, STATISTICS.1))
+}
+
+/// The file of the same name with something after it.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
 }
 
 pub(crate) fn is_regular(stat: &Stat) -> bool {

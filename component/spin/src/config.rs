@@ -2,15 +2,16 @@ use std::env;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use sac_checkpoint::Source;
 
-use crate::owner::wit::OnRefusal;
+use crate::owner::wit::{Activation, OnRefusal};
 
 /// The environment's word, under the names that the host has.
 pub struct Config {
     pub source: Source,
     pub jit: bool,
+    pub activation: Option<Activation>,
     pub on_bad_checkpoint: OnRefusal,
     pub max_body_bytes: usize,
     pub max_batch: u32,
@@ -26,6 +27,7 @@ impl Config {
         Ok(Config {
             source,
             jit: set("STAT_PAIR_RL_JIT").is_none_or(|value| is_true(&value)),
+            activation: set("SAC_ACTIVATION").map(|name| activation(&name)).transpose()?,
             on_bad_checkpoint: match set("SAC_ON_BAD_CHECKPOINT").as_deref() {
                 None | Some("keep") => OnRefusal::Keep,
                 Some("fail") => OnRefusal::Fail,
@@ -47,6 +49,21 @@ fn set(name: &str) -> Option<String> {
 
 fn is_true(value: &str) -> bool {
     !matches!(value.to_ascii_lowercase().as_str(), "0" | "false" | "f" | "no" | "n" | "off")
+}
+
+fn activation(name: &str) -> Result<Activation> {
+    Ok(match name {
+        "relu" => Activation::Relu,
+        "leaky_relu" => Activation::LeakyRelu,
+        "elu" => Activation::Elu,
+        "silu" => Activation::Silu,
+        "gelu" => Activation::Gelu,
+        "tanh" => Activation::Tanh,
+        "sigmoid" => Activation::Sigmoid,
+        other => {
+            bail!("SAC_ACTIVATION: relu, leaky_relu, elu, silu, gelu, tanh or sigmoid is expected, found {other:?}")
+        }
+    })
 }
 
 fn number<T: FromStr>(name: &str, default: T) -> Result<T> {

@@ -25,6 +25,7 @@ impl Owner {
     pub fn new(config: Config) -> Self {
         let service = wit::Service::new(wit::Config {
             optimised: config.jit,
+            activation: config.activation,
             on_refusal: config.on_bad_checkpoint,
             max_batch: config.max_batch,
             max_body_bytes: config.max_body_bytes as u64,
@@ -71,21 +72,22 @@ impl Owner {
     /// The error is for the client who forced it.
     fn renew(&mut self, forced: bool) -> Result<(), String> {
         let number = self.generation + 1;
-        let renewal = self.freshness.renew(&self.source, forced, |content| self.load(&content, number));
+        let renewal = self.freshness.renew(&self.source, forced, |content| self.load(content, number));
         self.freshness = renewal.freshness;
         self.generation += u64::from(renewal.loaded.is_some());
         renewal.outcome
     }
 
-    fn load(&self, content: &Content, generation: u64) -> Result<(), String> {
+    fn load(&self, content: Content, generation: u64) -> Result<(), String> {
         let checkpoint = wit::Checkpoint {
             path: content.path.to_string_lossy().into_owned(),
             modified: instant(content.identity.modified),
             loaded: instant(content.read_at),
-            sha256: content.sha256.clone(),
+            sha256: content.sha256,
             generation,
         };
-        self.service.load(&checkpoint, &content.bytes).map(|_| ())
+        let vecnormalize = content.statistics.map(|statistics| statistics.bytes);
+        self.service.load(&checkpoint, &wit::File { bytes: content.bytes, vecnormalize }).map(|_| ())
     }
 }
 

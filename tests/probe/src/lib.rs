@@ -24,8 +24,12 @@ impl GuestService for Probe {
         Probe
     }
 
-    fn load(&self, _: Checkpoint, _: Vec<u8>) -> Result<Policy, String> {
+    fn load(&self, _: Checkpoint, _: File) -> Result<Policy, String> {
         Err("a probe loads nothing".to_owned())
+    }
+
+    fn convert(_: File, _: Option<Activation>) -> Result<Vec<u8>, String> {
+        Err("a probe converts nothing".to_owned())
     }
 
     fn answer(&self, request: Request, _: Situation) -> Outcome {

@@ -28,11 +28,21 @@ struct Info<'a> {
     mtime_utc: &'a str,
     loaded_at_utc: Instant,
     format: &'a str,
+    layout: &'a str,
+    /// Null where the graph itself has it.
+    activation: Option<String>,
     size_bytes: usize,
     sha256: &'a str,
     state_dim: usize,
     action_dim: usize,
     stochastic: bool,
+    /// Null where actions stay within -1 and 1, or are taken as they are.
+    action_low: Option<&'a [f64]>,
+    action_high: Option<&'a [f64]>,
+    /// Told, and not applied. Null where there is no bound.
+    observation_low: Option<Vec<Option<f64>>>,
+    observation_high: Option<Vec<Option<f64>>>,
+    observations_normalised: bool,
     jit_compiled: bool,
     generation: u64,
     stale: bool,
@@ -51,18 +61,30 @@ pub(super) fn info(call: &mut Call) -> Result<Outcome, Error> {
     let refusal = call.situation.refusal.as_ref();
     let loaded = call.model()?;
     let (actor, checkpoint) = (&loaded.actor, &loaded.checkpoint);
+    let description = actor.description();
+    let action = actor.squashing().bounds.as_ref();
+    let observation = description.observation_bounds.as_ref();
     respond(
         200,
         &Info {
             path: &checkpoint.path,
             mtime_utc: &loaded.modified,
             loaded_at_utc: checkpoint.loaded,
-            format: actor.format(),
+            format: description.format,
+            layout: description.layout,
+            activation: description.activation(),
             size_bytes: loaded.size_bytes,
             sha256: &checkpoint.sha256,
             state_dim: actor.state_dim(),
             action_dim: actor.action_dim(),
             stochastic: actor.stochastic(),
+            action_low: action.map(|bounds| bounds.low.as_slice()),
+            action_high: action.map(|bounds| bounds.high.as_slice()),
+            observation_low: observation
+                .map(|(low, _)| low.iter().map(|low| low.is_finite().then_some(*low)).collect()),
+            observation_high: observation
+                .map(|(_, high)| high.iter().map(|high| high.is_finite().then_some(*high)).collect()),
+            observations_normalised: actor.normalisation().is_some(),
             jit_compiled: actor.optimised(),
             generation: checkpoint.generation,
             stale: refusal.is_some(),

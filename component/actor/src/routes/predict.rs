@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Call, Origin, forward, milliseconds, respond};
 use crate::error::{Error, Row};
-use crate::policy::{self, Noise};
+use crate::policy::Noise;
 use crate::schema::{Field, Kind, Schema, finite};
 use crate::service::{Loaded, Outcome};
 
@@ -137,7 +137,7 @@ fn act(
         true => None,
         false => Some(Noise::new(seed).map_err(|error| Error::Inference(error.into()))?),
     };
-    let actions = policy::actions(forward, noise.as_mut());
+    let actions = actor.squashing().actions(forward, noise.as_mut());
     let latency_ms = milliseconds(start);
     match actions.iter().position(|number| !number.is_finite()) {
         Some(index) => Err(Error::NotFinite { row: row(index / actor.action_dim()) }),

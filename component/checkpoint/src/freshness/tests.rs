@@ -284,3 +284,26 @@ fn what_is_refused_again_for_the_same_reason_says_so() {
     let second = first.freshness.renew(&owner.source, true, refuse);
     assert_eq!((first.refused[0].repeated, second.refused[0].repeated), (false, true));
 }
+
+#[test]
+fn the_statistics_beside_a_model_are_read_with_it_and_their_change_is_one() {
+    let mut owner = Owner::new();
+    owner.write("model_a.zip", "a", 0);
+    assert_eq!(owner.request(), (Some("a"), false));
+    owner.write("model_a.zip.vecnormalize.pkl", "mean", 0);
+    owner.request();
+    assert_eq!(owner.loads, 2, "statistics that appear are a change");
+    owner.write("model_a.zip.vecnormalize.pkl", "another mean", 0);
+    owner.request();
+    assert_eq!(owner.loads, 3, "and so are others in their place");
+    let candidate = owner.source.candidates().expect("listed").remove(0);
+    let content = owner.source.read(&candidate).expect("read");
+    assert_eq!(content.statistics.map(|statistics| statistics.bytes), Some(b"another mean".to_vec()));
+    fs::remove_file(owner.path("model_a.zip.vecnormalize.pkl")).expect("removed");
+    owner.request();
+    assert_eq!(owner.loads, 4, "and their end");
+    owner.write("model_b.onnx", "b", 1);
+    owner.write("model_b.onnx.vecnormalize.pkl", "mean", 1);
+    let candidate = owner.source.candidates().expect("listed").remove(0);
+    assert!(owner.source.read(&candidate).expect("read").statistics.is_none(), "only a zip has them");
+}

@@ -1,120 +1,16 @@
-//! The program as a process: its variables, signals, log and demo.
-#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+//! `serve` and `demo`: variables, signals, log and memory.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Once;
+use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::{TempDir, tempdir};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_sac-serving");
-const STATE: &str = r#"{"state": [0.3, -0.4, 0.5]}"#;
-
-/// A running program, killed when it is dropped.
-struct Program {
-    child: Child,
-    log: BufReader<Box<dyn Read>>,
-    seen: String,
-}
-
-impl Program {
-    /// `sac-serving serve` on a free port, with nothing in its environment but what is given.
-    fn serve(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Program {
-        let mut command = Command::new(PROGRAM);
-        command.arg("serve").args(args).current_dir(folder).env_clear();
-        command.env("SAC_LISTEN", "127.0.0.1:0").env("SAC_CACHE_DIR", cache()).envs(variables.iter().copied());
-        Program::spawn(command)
-    }
-
-    fn spawn(mut command: Command) -> Program {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let log: Box<dyn Read> = Box::new(child.stderr.take().unwrap());
-        Program { child, log: BufReader::new(log), seen: String::new() }
-    }
-
-    /// Reads the log as far as a line that has this in it.
-    fn wait_for(&mut self, word: &str) -> String {
-        loop {
-            let mut line = String::new();
-            let read = self.log.read_line(&mut line).unwrap();
-            self.seen += &line;
-            assert!(read > 0, "the log ended without {word:?}:\n{}", self.seen);
-            if line.contains(word) {
-                return line;
-            }
-        }
-    }
-
-    /// The address that it prints.
-    fn address(&mut self) -> String {
-        let line = self.wait_for("listening on http://");
-        let (_, address) = line.split_once("http://").unwrap();
-        address.trim().trim_end_matches(['"', '}']).to_owned()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Waits for its end, and reads the rest of the log.
-    fn end(mut self) -> (ExitStatus, String) {
-        self.log.read_to_string(&mut self.seen).unwrap();
-        (self.child.wait().unwrap(), std::mem::take(&mut self.seen))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A folder for compiled components, with the one in it that all tests use.
-fn cache() -> PathBuf {
-    static COMPILED: Once = Once::new();
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-    COMPILED.call_once(|| {
-        let empty = tempdir().unwrap();
-        let mut command = Command::new(PROGRAM);
-        command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(&empty).env_clear().env("SAC_CACHE_DIR", &cache);
-        Program::spawn(command).address();
-    });
-    cache
-}
-
-fn data(name: &str) -> Vec<u8> {
-    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name)).unwrap()
-}
-
-/// A folder with one good checkpoint.
-fn folder() -> TempDir {
-    let folder = tempdir().unwrap();
-    fs::write(folder.path().join("model_a.onnx"), data("pendulum_00500.onnx")).unwrap();
-    folder
-}
-
-/// Status and body of an answer.
-fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let length = body.len();
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n");
-    stream.write_all(format!("{head}{headers}\r\n{body}").as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-}
-
-fn predict(address: &str) -> (u16, String) {
-    ask(address, "POST", "/sac/predict", "", STATE)
-}
+use crate::program::*;
 
 #[test]
 fn of_the_three_tiers_the_first_that_is_set_decides_and_blank_is_unset() {
@@ -324,4 +220,32 @@ fn copy_of_the_cache(owner: Option<u32>) -> TempDir {
     }
     chown(copy.path(), owner, owner).unwrap();
     copy
+}
+
+/// In kilobytes.
+fn peak_memory(program: &Program) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", program.child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_file_that_unpacks_to_much_takes_little_memory() {
+    let folder = tempdir().unwrap();
+    let good = folder.path().join("model_good.pt");
+    fs::copy(path("pendulum_00500.agent.pt"), &good).unwrap();
+    let mut program = Program::serve(folder.path(), &["--dir", "."], &[]);
+    let address = program.address();
+    assert!(predict(&address).1.contains("model_good.pt"));
+    let before = peak_memory(&program);
+    for name in ["bomb.pt", "bomb.zip", "bomb_pickle.pt", "deep_nesting.pt", "billion_laughs.pt", "absurd_shape.pt"] {
+        let (temporary, hostile) = (folder.path().join("next.tmp"), folder.path().join(format!("model_{name}")));
+        fs::copy(path(&format!("torch/{name}")), &temporary).unwrap();
+        fs::rename(&temporary, &hostile).unwrap();
+        assert!(predict(&address).1.contains("model_good.pt"), "{name}");
+        program.wait_for("checkpoint refused");
+        fs::remove_file(hostile).unwrap();
+    }
+    let grown = peak_memory(&program) - before;
+    assert!(grown < 128 << 10, "the peak of memory rose by {grown} kB");
 }

@@ -1,14 +1,22 @@
 //! An ONNX checkpoint: input `state` [batch, state_dim] of f32; outputs `mean` and `log_std`, or `action` alone,
 //! [batch, action_dim].
 
+mod build;
+mod export;
+
+use std::collections::HashMap;
 use std::fmt::Debug;
-use std::io::Cursor;
 
 use anyhow::{Context, Result, bail, ensure};
+pub use build::model;
+pub use export::export;
+use prost::Message;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::{DimLike, Factoid};
 
-pub const FORMAT: &str = "onnx";
+use crate::contents::Contents;
 
 /// What the graph's outputs are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,19 +35,56 @@ pub struct Network {
     pub action_dim: usize,
 }
 
+/// Decodes a file.
+pub fn read(bytes: &[u8]) -> Result<ModelProto> {
+    let model = ModelProto::decode(bytes).context("not a checkpoint of a known format, and not an ONNX model")?;
+    // An activation can hide what is not a number.
+    for tensor in model.graph.iter().flat_map(|graph| &graph.initializer) {
+        ensure!(!holds_nan(tensor), "`{}` holds NaN: finite weights are expected", tensor.name);
+    }
+    // The exporters write this field last: without it the file has been cut short.
+    ensure!(!model.opset_import.is_empty(), "the ONNX model has no opset_import: the file is incomplete");
+    Ok(model)
+}
+
+fn holds_nan(tensor: &TensorProto) -> bool {
+    let raw = tensor.raw_data.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    tensor.data_type == i32::from(DataType::Float) && raw.chain(tensor.float_data.iter().copied()).any(f32::is_nan)
+}
+
+/// What `metadata_props` says, by name.
+pub fn metadata(model: &ModelProto) -> Result<Contents> {
+    let mut contents = Contents::default();
+    model.metadata_props.iter().try_for_each(|property| contents.insert_setting(&property.key, &property.value))?;
+    Ok(contents)
+}
+
+/// The linear layers of a graph, in the order of their computation: name, inputs, outputs.
+pub fn layers(model: &ModelProto) -> Vec<(String, usize, usize)> {
+    let graph = model.graph.iter();
+    let matrices = graph.clone().flat_map(|graph| &graph.initializer).filter(|tensor| tensor.dims.len() == 2);
+    let matrices = matrices.map(|tensor| (tensor.name.as_str(), &tensor.dims)).collect::<HashMap<_, _>>();
+    let products =
+        graph.flat_map(|graph| &graph.node).filter(|node| ["Gemm", "MatMul"].contains(&node.op_type.as_str()));
+    let layer = |node: &NodeProto| {
+        let weight = node.input.get(1)?;
+        let dims = matrices.get(weight.as_str())?;
+        let (rows, columns) = (usize::try_from(dims[0]).ok()?, usize::try_from(dims[1]).ok()?);
+        let transposed = node.attribute.iter().any(|attribute| attribute.name == "transB" && attribute.i != 0);
+        let (inputs, outputs) = if transposed { (columns, rows) } else { (rows, columns) };
+        Some((weight.strip_suffix(".weight").unwrap_or(weight).to_owned(), inputs, outputs))
+    };
+    products.filter_map(layer).collect()
+}
+
 impl Network {
-    /// Parses a file and checks its inputs and outputs. The error says what was found and what was expected.
-    pub fn parse(bytes: &[u8]) -> Result<Self> {
-        ensure!(!bytes.is_empty(), "the file is empty, an ONNX model is expected");
-        let onnx = tract_onnx::onnx();
-        let proto = onnx.proto_model_for_read(&mut Cursor::new(bytes)).context("not an ONNX model")?;
-        // The exporters write this field last: without it the file has been cut short.
-        ensure!(!proto.opset_import.is_empty(), "the ONNX model has no opset_import: the file is incomplete");
+    /// Checks inputs and outputs. The error says what was found and what was expected.
+    pub fn of(proto: &ModelProto) -> Result<Self> {
         let known = |name: &str| proto.graph.as_ref().is_some_and(|g| defines(g, name));
         for output in proto.graph.iter().flat_map(|g| &g.output) {
             ensure!(known(&output.name), "output `{}` is computed by no node of the graph", output.name);
         }
-        let graph = onnx.parse(&proto, None).context("unusable ONNX graph")?;
+        let graph = tract_onnx::onnx().parse(proto, None).context("unusable ONNX graph")?;
         ensure!(
             graph.unresolved_inputs.is_empty(),
             "the graph uses undefined values: {}",

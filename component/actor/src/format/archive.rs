@@ -1,0 +1,106 @@
+//! The zip archives that PyTorch and Stable-Baselines3 write.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use rawzip::{CompressionMethod, ZipArchive, crc32};
+
+const MAX_ENTRIES: usize = 100_000;
+
+/// What may be unpacked of a file, beyond what it holds as it is: far more than weights ever shrink by.
+const MOST_UNPACKED: usize = 64 << 20;
+
+#[derive(Clone)]
+pub struct Archive {
+    entries: BTreeMap<String, Entry>,
+}
+
+#[derive(Clone)]
+pub struct Entry {
+    name: String,
+    compressed: Bytes,
+    method: CompressionMethod,
+    crc: u32,
+    size: usize,
+    /// Bytes that may still be unpacked, of all the entries together.
+    budget: Rc<Cell<usize>>,
+}
+
+impl Archive {
+    pub fn open(bytes: &Bytes) -> Result<Self> {
+        Archive::within(bytes, Rc::new(Cell::new(MOST_UNPACKED)))
+    }
+
+    /// Opens an archive that is an entry of this one.
+    pub fn nested(entry: &Entry) -> Result<Self> {
+        Archive::within(&entry.read()?, entry.budget.clone())
+    }
+
+    fn within(bytes: &Bytes, budget: Rc<Cell<usize>>) -> Result<Self> {
+        let zip = ZipArchive::from_slice(bytes).context("not a whole zip archive")?;
+        let mut entries = BTreeMap::new();
+        for record in zip.entries() {
+            let record = record.context("a broken directory of the zip archive")?;
+            if record.is_dir() {
+                continue;
+            }
+            ensure!(entries.len() < MAX_ENTRIES, "the zip archive has more than {MAX_ENTRIES} entries");
+            let name = String::from_utf8_lossy(record.file_path().as_ref()).into_owned();
+            let found = zip.get_entry(record.wayfinder()).with_context(|| format!("`{name}` of the zip archive"))?;
+            let entry = Entry {
+                name: name.clone(),
+                compressed: bytes.slice_ref(found.data()),
+                method: record.compression_method(),
+                crc: found.claim_verifier().crc,
+                size: usize::try_from(record.uncompressed_size_hint())?,
+                budget: budget.clone(),
+            };
+            ensure!(entries.insert(name.clone(), entry).is_none(), "the zip archive holds `{name}` twice");
+        }
+        Ok(Archive { entries })
+    }
+
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+}
+
+impl Entry {
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Unpacks it, within the budget of the file, and verifies its CRC.
+    pub fn read(&self) -> Result<Bytes> {
+        let bytes = match self.method {
+            CompressionMethod::STORE => self.compressed.clone(),
+            CompressionMethod::DEFLATE => self.inflate()?,
+            method => bail!("`{}` of the zip archive is packed by method {}", self.name, method.as_u16()),
+        };
+        ensure!(
+            bytes.len() == self.size && crc32(&bytes) == self.crc,
+            "`{}` of the zip archive is damaged: its CRC is another",
+            self.name
+        );
+        Ok(bytes)
+    }
+
+    fn inflate(&self) -> Result<Bytes> {
+        let left = self.budget.get().checked_sub(self.size);
+        let left = left.with_context(|| {
+            format!("`{}` of the zip archive unpacks to {} bytes: too much for a checkpoint", self.name, self.size)
+        })?;
+        self.budget.set(left);
+        match miniz_oxide::inflate::decompress_to_vec_with_limit(&self.compressed, self.size) {
+            Ok(bytes) => Ok(bytes.into()),
+            Err(error) => bail!("`{}` of the zip archive is damaged: {error}", self.name),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What Stable-Baselines3's `model.save` writes: a zip of `policy.pth`, which `torch.save` wrote, and `data`, JSON in
+//! which whatever JSON cannot say stands as a pickle in base64.
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use serde_json::{Map, Value};
+
+use super::archive::Archive;
+use super::flatten::{CALLS, flatten};
+use super::pickle::read;
+use super::torch;
+use crate::contents::{Contents, Leaf};
+
+const POLICY: &str = "policy.pth";
+const DATA: &str = "data";
+
+/// The modules of the libraries' own policies whose actor is SAC's; a policy of one's own is told by its tensors.
+const ACTORS: &[&str] = &["stable_baselines3.sac.", "sb3_contrib.tqc."];
+const LIBRARIES: &[&str] = &["stable_baselines3.", "sb3_contrib."];
+
+pub fn is_model(archive: &Archive) -> bool {
+    archive.entry(POLICY).is_some() && archive.entry(DATA).is_some()
+}
+
+/// The tensors of `policy.pth`, and beside them the settings of `data` under their usual names.
+pub fn read_model(archive: &Archive) -> Result<Contents> {
+    let entry = |name: &str| archive.entry(name).with_context(|| format!("no `{name}` in the zip archive"));
+    let data = serde_json::from_slice::<Map<String, Value>>(&entry(DATA)?.read()?).context("`data` is not JSON")?;
+    check_algorithm(&data)?;
+    let policy = Archive::nested(entry(POLICY)?).context("`policy.pth`")?;
+    let folder = torch::folder(&policy).context("`policy.pth` is none that torch.save wrote")?;
+    let mut contents = torch::read_archive(&policy, &folder).context("`policy.pth`")?;
+    take_space(&data, "action_space", ["action_low", "action_high"], &mut contents)?;
+    take_space(&data, "observation_space", ["observation_low", "observation_high"], &mut contents)?;
+    contents.insert("activation", Leaf::Class(activation(&data)?))?;
+    Ok(contents)
+}
+
+fn check_algorithm(data: &Map<String, Value>) -> Result<()> {
+    let policy = &data.get("policy_class").context("`data` names no policy_class")?["__module__"];
+    let policy = policy.as_str().context("the policy_class of `data` has no module")?;
+    let is_of = |modules: &[&str]| modules.iter().any(|module| policy.starts_with(module));
+    ensure!(
+        is_of(ACTORS) || !is_of(LIBRARIES),
+        "a model of Stable-Baselines3 with the policy of `{policy}`, SAC's or TQC's is expected"
+    );
+    let sde = data.get("use_sde").and_then(Value::as_bool).unwrap_or(false);
+    ensure!(
+        !sde,
+        "the model explores by gSDE (use_sde=True), which is not served: its actions need more than a log_std"
+    );
+    Ok(())
+}
+
+fn take_space(data: &Map<String, Value>, space: &str, names: [&str; 2], contents: &mut Contents) -> Result<()> {
+    let of = |what: &str| format!("the {space} of `data` {what}");
+    let value = data.get(space).with_context(|| of("is missing"))?;
+    let kind = value[":type:"].as_str().unwrap_or_default();
+    ensure!(kind.contains(".box.Box"), "{}", of(&format!("is {kind}, a Box is expected")));
+    let serialized = value[":serialized:"].as_str().with_context(|| of("has no pickle"))?;
+    let mut leaves = unpickle(serialized).with_context(|| of("cannot be read"))?;
+    for (bound, name) in ["low", "high"].into_iter().zip(names) {
+        let leaf = leaves.remove(bound).with_context(|| of(&format!("has no `{bound}`")))?;
+        contents.insert(name, leaf)?;
+    }
+    Ok(())
+}
+
+/// The class of `policy_kwargs["activation_fn"]`, or the one that SACPolicy takes where nothing is said.
+fn activation(data: &Map<String, Value>) -> Result<String> {
+    let Some(serialized) = data.get("policy_kwargs").and_then(|kwargs| kwargs[":serialized:"].as_str()) else {
+        return Ok("torch.nn.modules.activation.ReLU".to_owned());
+    };
+    let mut kwargs = unpickle(serialized).context("the policy_kwargs of `data` cannot be read")?;
+    match kwargs.remove("activation_fn") {
+        Some(Leaf::Class(class)) => Ok(class),
+        Some(_) => bail!("the activation_fn of `data` is no class"),
+        None => Ok("torch.nn.modules.activation.ReLU".to_owned()),
+    }
+}
+
+fn unpickle(serialized: &str) -> Result<Contents> {
+    let bytes = BASE64_STANDARD.decode(serialized).context("not base64")?;
+    flatten(&read(&bytes, CALLS)?, &|_, _| Ok(None))
+}

@@ -1,0 +1,110 @@
+//! A policy as a file describes it, from which an actor is made.
+
+use anyhow::{Context, Result};
+use tract_onnx::pb::ModelProto;
+
+use crate::contents::Contents;
+use crate::dense::{Activation, Dense};
+use crate::format::{self, File, Read};
+use crate::layout::{self, LogStd};
+use crate::onnx::{self, Heads, Network};
+use crate::policy::{Normalisation, Squashing};
+use crate::settings::Settings;
+
+pub struct Model {
+    pub network: Network,
+    pub normalisation: Option<Normalisation>,
+    pub squashing: Squashing,
+    pub description: Description,
+    proto: ModelProto,
+}
+
+/// What can be told of a model beyond its dimensions.
+pub struct Description {
+    pub format: &'static str,
+    pub layout: &'static str,
+    /// Name, inputs and outputs of each, in the order of their computation.
+    pub layers: Vec<(String, usize, usize)>,
+    /// None where the graph itself has it.
+    pub activation: Option<Activation>,
+    /// Nothing in the file says the activation.
+    pub activation_assumed: bool,
+    /// Told, and not applied.
+    pub observation_bounds: Option<(Vec<f64>, Vec<f64>)>,
+}
+
+impl Description {
+    /// As it is shown.
+    pub fn activation(&self) -> Option<String> {
+        let assumed = if self.activation_assumed { " (assumed)" } else { "" };
+        self.activation.map(|activation| format!("{}{assumed}", activation.name()))
+    }
+}
+
+impl Model {
+    /// Reads a file. Where it does not say its activation it is `assumed`, or else ReLU.
+    pub fn read(file: &File, assumed: Option<Activation>) -> Result<Self> {
+        match format::read(file)? {
+            Read::Tensors { format, contents } => Model::of_tensors(format, &contents, assumed),
+            Read::Onnx => Model::of_graph(onnx::read(&file.bytes)?),
+        }
+    }
+
+    /// As an ONNX file that stands by itself.
+    pub fn export(self) -> Vec<u8> {
+        let action_dim = self.network.action_dim;
+        onnx::export(self.proto, self.network.heads, self.normalisation.as_ref(), &self.squashing, action_dim)
+    }
+
+    fn of_tensors(format: &'static str, contents: &Contents, assumed: Option<Activation>) -> Result<Self> {
+        let found = layout::find(contents)?;
+        let settings = Settings::new(contents, &found.scope);
+        let said = settings.activation()?;
+        let dense = Dense {
+            trunk: found.trunk,
+            activation: said.or(assumed).unwrap_or(Activation::Relu),
+            mean: found.mean,
+            log_std: found.log_std,
+        };
+        dense.check()?;
+        let description = Description {
+            format,
+            layout: found.layout,
+            layers: vec![],
+            activation: Some(dense.activation),
+            activation_assumed: said.is_none() && assumed.is_none(),
+            observation_bounds: settings.observation_bounds()?,
+        };
+        Model::of(onnx::model(&dense), &settings, found.log_std_rule, description)
+    }
+
+    fn of_graph(proto: ModelProto) -> Result<Self> {
+        let contents = onnx::metadata(&proto).context("the metadata of the ONNX model")?;
+        let settings = Settings::new(&contents, "");
+        let description = Description {
+            format: "onnx",
+            layout: "graph",
+            layers: vec![],
+            activation: None,
+            activation_assumed: false,
+            observation_bounds: settings.observation_bounds()?,
+        };
+        Model::of(proto, &settings, LogStd::USUAL, description)
+    }
+
+    fn of(proto: ModelProto, settings: &Settings, rule: LogStd, description: Description) -> Result<Self> {
+        let network = Network::of(&proto)?;
+        let (state_dim, action_dim) = (network.state_dim, network.action_dim);
+        settings.check_dimension(&["state_dim", "obs_dim", "observation_dim", "state_size"], state_dim)?;
+        settings.check_dimension(&["action_dim", "act_dim", "action_size"], action_dim)?;
+        let bounds = if network.heads == Heads::Gaussian { settings.bounds(action_dim)? } else { None };
+        let description = Description { layers: onnx::layers(&proto), ..description };
+        Ok(Model {
+            normalisation: settings.normalisation(state_dim)?,
+            squashing: Squashing { log_std: settings.log_std(rule)?, bounds },
+            network,
+            description,
+            proto,
+        })
+    }
+}

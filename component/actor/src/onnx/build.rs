@@ -1,0 +1,124 @@
+//! ONNX's messages, in the few shapes that actors need.
+
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
+use tract_onnx::pb::type_proto::{Tensor, Value};
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto,
+};
+
+use crate::dense::{Activation, Dense, Linear};
+
+/// The newest operator set whose operators are needed is older than PyTorch's own default.
+const OPSET: i64 = 17;
+const IR_VERSION: i64 = 8;
+
+/// The network as an ONNX model, `state` to `mean` and `log_std`, as [`super::Network`] expects it.
+pub fn model(dense: &Dense) -> ModelProto {
+    let mut graph = GraphProto { name: "actor".to_owned(), ..GraphProto::default() };
+    let mut last = "state".to_owned();
+    for layer in &dense.trunk {
+        let name = linear(&mut graph, layer, &last, &format!("{}.output", layer.name));
+        last = activate(&mut graph, dense.activation, &name);
+    }
+    linear(&mut graph, &dense.mean, &last, "mean");
+    linear(&mut graph, &dense.log_std, &last, "log_std");
+    graph.input.push(value("state", dense.state_dim()));
+    graph.output.extend(["mean", "log_std"].map(|name| value(name, dense.action_dim())));
+    ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: "sac-serving".to_owned(),
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        graph: Some(graph),
+        ..ModelProto::default()
+    }
+}
+
+fn linear(graph: &mut GraphProto, layer: &Linear, input: &str, output: &str) -> String {
+    let (weight, bias) = (format!("{}.weight", layer.name), format!("{}.bias", layer.name));
+    graph.initializer.push(tensor(&weight, &[layer.outputs, layer.inputs], &layer.weight));
+    graph.initializer.push(tensor(&bias, &[layer.outputs], &layer.bias));
+    let transposed = AttributeProto {
+        name: "transB".to_owned(),
+        r#type: attribute_proto::AttributeType::Int.into(),
+        i: 1,
+        ..AttributeProto::default()
+    };
+    graph.node.push(NodeProto { attribute: vec![transposed], ..node("Gemm", &[input, &weight, &bias], output) });
+    output.to_owned()
+}
+
+fn activate(graph: &mut GraphProto, activation: Activation, input: &str) -> String {
+    let output = format!("{input}.activated");
+    let mut push = |op: &str, inputs: &[&str], to: &str| graph.node.push(node(op, inputs, to));
+    match activation {
+        Activation::Relu => push("Relu", &[input], &output),
+        Activation::Tanh => push("Tanh", &[input], &output),
+        Activation::Sigmoid => push("Sigmoid", &[input], &output),
+        // ONNX's defaults for alpha are PyTorch's.
+        Activation::LeakyRelu => push("LeakyRelu", &[input], &output),
+        Activation::Elu => push("Elu", &[input], &output),
+        Activation::Silu => {
+            let gate = format!("{input}.gate");
+            push("Sigmoid", &[input], &gate);
+            push("Mul", &[input, &gate], &output);
+        }
+        Activation::Gelu => gelu(graph, input, &output),
+    }
+    output
+}
+
+/// x / 2 · (1 + erf(x / √2)).
+fn gelu(graph: &mut GraphProto, input: &str, output: &str) {
+    let part = |what: &str| format!("{input}.{what}");
+    let mut steps = |op: &str, from: &str, constant: Option<(&str, f32)>, to: &str| {
+        let mut inputs = vec![from];
+        let name = constant.map(|(name, _)| part(name));
+        if let (Some((_, value)), Some(name)) = (constant, &name) {
+            graph.initializer.push(tensor(name, &[], &[value]));
+            inputs.push(name);
+        }
+        graph.node.push(node(op, &inputs, to));
+    };
+    steps("Mul", input, Some(("root_half", std::f32::consts::FRAC_1_SQRT_2)), &part("scaled"));
+    steps("Erf", &part("scaled"), None, &part("erf"));
+    steps("Add", &part("erf"), Some(("one", 1.0)), &part("shifted"));
+    steps("Mul", input, Some(("half", 0.5)), &part("halved"));
+    graph.node.push(node("Mul", &[&part("halved"), &part("shifted")], output));
+}
+
+pub fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
+    NodeProto {
+        name: format!("{op} {output}"),
+        op_type: op.to_owned(),
+        input: inputs.iter().map(|input| (*input).to_owned()).collect(),
+        output: vec![output.to_owned()],
+        ..NodeProto::default()
+    }
+}
+
+pub fn tensor(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
+    TensorProto {
+        name: name.to_owned(),
+        dims: shape.iter().map(|size| *size as i64).collect(),
+        data_type: DataType::Float.into(),
+        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        ..TensorProto::default()
+    }
+}
+
+/// [batch, `columns`] of f32.
+pub fn value(name: &str, columns: usize) -> ValueInfoProto {
+    let dimension = |value| Dimension { value: Some(value), ..Dimension::default() };
+    let rows = dimension(dimension::Value::DimParam("batch".to_owned()));
+    let columns = dimension(dimension::Value::DimValue(columns as i64));
+    let tensor =
+        Tensor { elem_type: DataType::Float.into(), shape: Some(TensorShapeProto { dim: vec![rows, columns] }) };
+    let r#type = TypeProto { value: Some(Value::TensorType(tensor)), ..TypeProto::default() };
+    ValueInfoProto { name: name.to_owned(), r#type: Some(r#type), ..ValueInfoProto::default() }
+}
+
+pub fn property(key: &str, value: String) -> StringStringEntryProto {
+    StringStringEntryProto { key: key.to_owned(), value }
+}

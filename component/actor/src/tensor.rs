@@ -1,0 +1,258 @@
+//! A tensor as a file describes it: a strided view into a storage, checked before a number of it is read.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use anyhow::{Result, anyhow, ensure};
+use bytes::Bytes;
+use half::{bf16, f16};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dtype {
+    F64,
+    F32,
+    F16,
+    Bf16,
+    I64,
+    I32,
+    I16,
+    I8,
+    U8,
+    Bool,
+}
+
+impl Dtype {
+    pub fn size(self) -> usize {
+        match self {
+            Dtype::F64 | Dtype::I64 => 8,
+            Dtype::F32 | Dtype::I32 => 4,
+            Dtype::F16 | Dtype::Bf16 | Dtype::I16 => 2,
+            Dtype::I8 | Dtype::U8 | Dtype::Bool => 1,
+        }
+    }
+
+    pub fn is_float(self) -> bool {
+        matches!(self, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::Bf16)
+    }
+
+    /// The number at the start of `bytes`, which are little-endian and at least as many as its size.
+    fn number(self, bytes: &[u8]) -> f64 {
+        match self {
+            Dtype::F64 => f64::from_le_bytes(first(bytes)),
+            Dtype::F32 => f32::from_le_bytes(first(bytes)).into(),
+            Dtype::F16 => f16::from_le_bytes(first(bytes)).into(),
+            Dtype::Bf16 => bf16::from_le_bytes(first(bytes)).into(),
+            Dtype::I64 => i64::from_le_bytes(first(bytes)) as f64,
+            Dtype::I32 => i32::from_le_bytes(first(bytes)).into(),
+            Dtype::I16 => i16::from_le_bytes(first(bytes)).into(),
+            Dtype::I8 => (bytes[0] as i8).into(),
+            Dtype::U8 | Dtype::Bool => bytes[0].into(),
+        }
+    }
+}
+
+fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    std::array::from_fn(|i| bytes[i])
+}
+
+/// Bytes that are fetched, and verified, when a tensor in them is first read: critics never are.
+pub struct Storage {
+    fetch: Box<dyn Fn() -> Result<Bytes>>,
+    bytes: OnceCell<Result<Bytes, String>>,
+}
+
+impl Storage {
+    pub fn new(fetch: impl Fn() -> Result<Bytes> + 'static) -> Rc<Self> {
+        Rc::new(Storage { fetch: Box::new(fetch), bytes: OnceCell::new() })
+    }
+
+    fn bytes(&self) -> Result<&Bytes> {
+        let fetched = self.bytes.get_or_init(|| (self.fetch)().map_err(|error| format!("{error:#}")));
+        fetched.as_ref().map_err(|error| anyhow!(error.clone()))
+    }
+}
+
+#[derive(Clone)]
+pub struct Tensor {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    /// In elements, one for each dimension.
+    strides: Vec<usize>,
+    offset: usize,
+    storage: Rc<Storage>,
+}
+
+impl Tensor {
+    /// A view from `offset` on, both it and the strides in elements. `numel` is how many the storage holds.
+    /// Refused unless every element lies in the storage and no two are the same place.
+    pub fn view(
+        storage: Rc<Storage>,
+        dtype: Dtype,
+        numel: usize,
+        offset: usize,
+        shape: Vec<usize>,
+        strides: Vec<usize>,
+    ) -> Result<Self> {
+        ensure!(shape.len() == strides.len(), "a tensor of shape {shape:?} has strides {strides:?}");
+        ensure!(shape.len() <= MAX_RANK, "a tensor of {} dimensions, at most {MAX_RANK} are read", shape.len());
+        let last = last_element(&shape, &strides, offset);
+        ensure!(
+            last.is_some_and(|end| end <= numel),
+            "a tensor of shape {shape:?}, strides {strides:?} and offset {offset} reaches out of its storage of {numel}"
+        );
+        ensure!(!overlaps(&shape, &strides), "a tensor of shape {shape:?} and strides {strides:?} overlaps itself");
+        Ok(Tensor { dtype, shape, strides, offset, storage })
+    }
+
+    /// The whole of a storage, row-major.
+    pub fn contiguous(bytes: Bytes, dtype: Dtype, shape: Vec<usize>) -> Result<Self> {
+        let numel = bytes.len() / dtype.size();
+        let mut strides = vec![1; shape.len()];
+        for i in (1..shape.len()).rev() {
+            strides[i - 1] = shape[i].saturating_mul(strides[i]);
+        }
+        Tensor::view(Storage::new(move || Ok(bytes.clone())), dtype, numel, 0, shape, strides)
+    }
+
+    pub fn numel(&self) -> usize {
+        if self.shape.contains(&0) { 0 } else { self.shape.iter().product() }
+    }
+
+    /// Its elements, row-major.
+    pub fn numbers(&self) -> Result<Vec<f64>> {
+        self.collect(|bytes| self.dtype.number(bytes))
+    }
+
+    /// Its elements, row-major, as f32: what is beyond that becomes infinite.
+    pub fn floats(&self) -> Result<Vec<f32>> {
+        match self.dtype {
+            Dtype::F32 => self.collect(|bytes| f32::from_le_bytes(first(bytes))),
+            dtype => self.collect(|bytes| dtype.number(bytes) as f32),
+        }
+    }
+
+    fn collect<T>(&self, read: impl Fn(&[u8]) -> T) -> Result<Vec<T>> {
+        let size = self.dtype.size();
+        let bytes = self.storage.bytes()?;
+        let (Some(&columns), Some(&stride)) = (self.shape.last(), self.strides.last()) else {
+            return Ok(vec![read(self.at(bytes, self.offset)?)]);
+        };
+        let mut values = Vec::with_capacity(self.numel());
+        for row in 0..self.numel().checked_div(columns).unwrap_or(0) {
+            let start = self.offset + self.row_offset(row);
+            if stride == 1 {
+                let run = self.at(bytes, start)?.get(..columns * size).ok_or_else(too_short)?;
+                values.extend(run.chunks_exact(size).map(&read));
+            } else {
+                for column in 0..columns {
+                    values.push(read(self.at(bytes, start + column * stride)?));
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    /// Where a row of the last dimension starts, counted row-major over the others.
+    fn row_offset(&self, mut row: usize) -> usize {
+        let outer = self.shape.len() - 1;
+        let mut offset = 0;
+        for (size, stride) in self.shape[..outer].iter().zip(&self.strides).rev() {
+            offset += row % size * stride;
+            row /= size;
+        }
+        offset
+    }
+
+    fn at<'a>(&self, bytes: &'a [u8], element: usize) -> Result<&'a [u8]> {
+        let size = self.dtype.size();
+        bytes.get(element * size..).filter(|rest| rest.len() >= size).ok_or_else(too_short)
+    }
+}
+
+const MAX_RANK: usize = 8;
+
+fn too_short() -> anyhow::Error {
+    anyhow!("a storage is shorter than its tensors")
+}
+
+/// One past the last element that is reached, or nothing where that is beyond what can be counted.
+fn last_element(shape: &[usize], strides: &[usize], offset: usize) -> Option<usize> {
+    if shape.contains(&0) {
+        return Some(offset);
+    }
+    let reach = shape
+        .iter()
+        .zip(strides)
+        .try_fold(offset, |end, (size, stride)| end.checked_add((size - 1).checked_mul(*stride)?));
+    reach?.checked_add(1)
+}
+
+/// Whether two index tuples may lead to one element: sorted by stride, each must step over all that lies within.
+fn overlaps(shape: &[usize], strides: &[usize]) -> bool {
+    let mut dimensions = shape.iter().zip(strides).filter(|(size, _)| **size > 1).collect::<Vec<_>>();
+    dimensions.sort_by_key(|(_, stride)| **stride);
+    let mut within = 1usize;
+    dimensions.into_iter().any(|(size, stride)| {
+        let overlaps = *stride < within;
+        within = (size - 1).saturating_mul(*stride).saturating_add(within);
+        overlaps
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn storage(count: u8) -> Rc<Storage> {
+        Storage::new(move || Ok((0..count).collect::<Vec<u8>>().into()))
+    }
+
+    fn view(numel: usize, offset: usize, shape: &[usize], strides: &[usize]) -> Result<Tensor> {
+        Tensor::view(storage(numel as u8), Dtype::U8, numel, offset, shape.to_vec(), strides.to_vec())
+    }
+
+    #[test]
+    fn a_view_is_read_row_major_whatever_its_strides() {
+        let numbers = |offset, shape: &[usize], strides: &[usize]| view(12, offset, shape, strides)?.numbers();
+        assert_eq!(numbers(1, &[2, 3], &[3, 1]).unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(numbers(0, &[2, 3], &[1, 2]).unwrap(), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+        assert_eq!(numbers(0, &[2, 2, 2], &[1, 2, 4]).unwrap(), [0.0, 4.0, 2.0, 6.0, 1.0, 5.0, 3.0, 7.0]);
+        assert_eq!(numbers(5, &[], &[]).unwrap(), [5.0]);
+        assert!(numbers(0, &[0, 3], &[3, 1]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_view_out_of_its_storage_or_over_itself_is_refused() {
+        let refused = |offset, shape: &[usize], strides: &[usize]| {
+            view(12, offset, shape, strides).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        for (offset, shape, strides) in [
+            (1, [3, 4], [4, 1]),
+            (0, [usize::MAX, 2], [2, 1]),
+            (0, [2, 2], [usize::MAX, 1]),
+            (usize::MAX, [2, 2], [2, 1]),
+        ] {
+            assert!(refused(offset, &shape, &strides).contains("out of its storage"), "{shape:?}");
+        }
+        for strides in [[0, 0], [1, 1], [2, 1], [0, 1]] {
+            assert!(refused(0, &[2, 3], &strides).contains("overlaps itself"), "{strides:?}");
+        }
+        assert!(refused(0, &[1; 9], &[1; 9]).contains("9 dimensions"));
+    }
+
+    #[test]
+    fn every_type_is_read_as_its_number() {
+        let of = |dtype, bytes: &[u8]| {
+            Tensor::contiguous(bytes.to_vec().into(), dtype, vec![1]).unwrap().numbers().unwrap()[0]
+        };
+        assert_eq!(of(Dtype::F64, &1.5f64.to_le_bytes()), 1.5);
+        assert_eq!(of(Dtype::F32, &(-1.5f32).to_le_bytes()), -1.5);
+        assert_eq!(of(Dtype::F16, &f16::from_f32(0.25).to_le_bytes()), 0.25);
+        assert_eq!(of(Dtype::Bf16, &bf16::from_f32(0.25).to_le_bytes()), 0.25);
+        assert_eq!(of(Dtype::I64, &(-7i64).to_le_bytes()), -7.0);
+        assert_eq!(of(Dtype::I32, &(-7i32).to_le_bytes()), -7.0);
+        assert_eq!(of(Dtype::I16, &(-7i16).to_le_bytes()), -7.0);
+        assert_eq!(of(Dtype::I8, &[0xff]), -1.0);
+        assert_eq!(of(Dtype::U8, &[0xff]), 255.0);
+    }
+}

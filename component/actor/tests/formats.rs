@@ -1,0 +1,292 @@
+//! Every format and layout gives PyTorch's numbers, and what cannot be served is refused with its reason. The files are
+//! those of `tests/data`, which PyTorch wrote.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sac_actor::{Body, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Request, Response, Service, Situation};
+use serde_json::{Value, json};
+
+const TOLERANCE: f64 = 1e-5;
+/// One whose first two draws are neither small nor large.
+const SEED: u64 = 7;
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data").join(name)
+}
+
+fn json_of(name: &str) -> Value {
+    serde_json::from_slice(&fs::read(data(name)).unwrap()).unwrap()
+}
+
+fn file(name: &str) -> File {
+    let bytes = fs::read(data(name)).unwrap().into();
+    File { bytes, vecnormalize: fs::read(data(&format!("{name}.vecnormalize.pkl"))).ok().map(Into::into) }
+}
+
+struct Actor(Service);
+
+impl Actor {
+    fn load(file: &File) -> Result<Actor, String> {
+        Actor::load_with(file, None)
+    }
+
+    fn load_with(file: &File, activation: Option<sac_actor::Activation>) -> Result<Actor, String> {
+        let (on_refusal, max_batch) = (OnRefusal::Keep, 4096);
+        let mut service =
+            Service::new(Config { optimised: true, activation, on_refusal, max_batch, max_body_bytes: 1 << 20 });
+        let epoch = Instant { seconds: 0, nanoseconds: 0 };
+        let checkpoint =
+            Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
+        service.load(checkpoint, file).map_err(|error| format!("{error:#}"))?;
+        Ok(Actor(service))
+    }
+
+    fn ask(&mut self, method: &str, path: &str, body: &Value) -> Value {
+        let body = Body::Complete(body.to_string().into_bytes());
+        let request = Request { method: method.into(), path: path.into(), authorization: None, body };
+        let situation = Situation { tokens: vec![], refusal: None, reloaded: None, may_block: true };
+        let Outcome::Respond(Response { status: 200, body, .. }) = self.0.answer(&request, &situation) else {
+            panic!("{path} is not answered with 200")
+        };
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    fn info(&mut self) -> Value {
+        self.ask("GET", "/sac/model/info", &json!({}))
+    }
+
+    /// Of each state, a list.
+    fn actions(&mut self, states: &Value, deterministic: bool) -> Vec<Vec<f64>> {
+        let rows = states.as_array().unwrap().iter();
+        rows.map(|state| {
+            let body = json!({"state": state, "deterministic": deterministic, "seed": SEED});
+            list(&self.ask("POST", "/sac/predict", &body)["action"])
+        })
+        .collect()
+    }
+
+    /// log_std as it is used, seen through the noise that a seed gives.
+    fn log_stds(&mut self, states: &Value) -> Vec<Vec<f64>> {
+        let info = self.info();
+        let unsquashed = |actions: Vec<Vec<f64>>| {
+            let (low, high) = (&info["action_low"], &info["action_high"]);
+            actions.into_iter().map(|row| {
+                let unscale = |(i, action): (usize, f64)| match (low[i].as_f64(), high[i].as_f64()) {
+                    (Some(low), Some(high)) => ((action - low) / (high - low) * 2.0 - 1.0).atanh(),
+                    _ => action.atanh(),
+                };
+                row.into_iter().enumerate().map(unscale).collect::<Vec<_>>()
+            })
+        };
+        let (means, draws) = (self.actions(states, true), self.actions(states, false));
+        let noise = noise();
+        let log_std = |(i, (mean, draw)): (usize, (f64, f64))| ((draw - mean) / noise[i]).ln();
+        let rows = unsquashed(means).zip(unsquashed(draws));
+        rows.map(|(mean, draw)| mean.into_iter().zip(draw).enumerate().map(log_std).collect()).collect()
+    }
+}
+
+/// The first two draws of [`SEED`], by a policy whose log_std is known.
+fn noise() -> Vec<f64> {
+    let mut actor = Actor::load(&file("pendulum_00500.onnx")).unwrap();
+    let golden = &json_of("golden.json")["pendulum_00500"];
+    let (state, mean, std) = (&golden["states"][0], number(&golden["mean"][0]), number(&golden["log_std"][0]).exp());
+    let body = json!({"states": [state, state], "deterministic": false, "seed": SEED});
+    let draws = list(&actor.ask("POST", "/sac/predict/batch", &body)["actions"]);
+    draws.iter().map(|action| (action.atanh() - mean) / std).collect()
+}
+
+fn list(value: &Value) -> Vec<f64> {
+    match value.as_f64() {
+        Some(number) => vec![number],
+        None => serde_json::from_value(value.clone()).unwrap(),
+    }
+}
+
+fn number(value: &Value) -> f64 {
+    list(value)[0]
+}
+
+fn assert_close(found: &[Vec<f64>], expected: &Value, tolerance: f64, what: &str) {
+    let expected = expected.as_array().unwrap();
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let expected = list(expected);
+        assert_eq!(found.len(), expected.len(), "{what}");
+        for (found, expected) in found.iter().zip(expected) {
+            let close = (found - expected).abs() < tolerance * expected.abs().max(1.0);
+            assert!(close, "{what}, states[{row}]: {found}, PyTorch says {expected}");
+        }
+    }
+}
+
+/// Compares what can be seen of log_std: an action at its bound shows nothing, and a noise of e^-20 neither.
+fn assert_log_std(actor: &mut Actor, states: &Value, expected: &Value, what: &str) {
+    let found = actor.log_stds(states);
+    let mut seen = 0;
+    for (found, expected) in found.iter().flatten().zip(expected.as_array().unwrap().iter().flat_map(list)) {
+        if expected > -4.0 && found.is_finite() {
+            assert!((found - expected).abs() < 0.02, "{what}: log_std {found}, PyTorch says {expected}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "{what}: no log_std was seen");
+}
+
+/// A file, its golden values, and under which names.
+fn trained() -> Vec<(String, Value, &'static str, &'static str)> {
+    let golden = json_of("golden.json");
+    let mut files = vec![];
+    for (name, values) in golden.as_object().unwrap() {
+        for (layout, action, log_std) in [
+            ("onnx", "action_squashed", "log_std"),
+            ("agent.pt", "action_scaled", "log_std"),
+            ("agent_class.pt", "action_squashed", "log_std"),
+            ("state_dict.pt", "action_squashed", "log_std"),
+            ("cleanrl.pt", "action_scaled", "cleanrl_log_std"),
+            ("spinningup.pt", "action_squashed", "log_std"),
+            ("sb3.zip", "action_scaled", "log_std"),
+        ] {
+            let file = format!("{name}.{layout}");
+            if data(&file).exists() {
+                files.push((file, values.clone(), action, log_std));
+            }
+        }
+    }
+    let expected = json_of("torch/expected.json");
+    for (name, values) in expected.as_object().unwrap().iter().filter(|(name, _)| *name != "refused") {
+        let name = format!("torch/{name}");
+        match values["same_as"].as_str() {
+            Some(same) if values["scaled"] == true => {
+                files.push((name, golden[same].clone(), "action_scaled", "log_std"))
+            }
+            Some(same) => files.push((name, golden[same].clone(), "action_squashed", "log_std")),
+            None => files.push((name, values.clone(), "action", "log_std")),
+        }
+    }
+    assert!(files.len() > 50, "{} files", files.len());
+    files
+}
+
+#[test]
+fn every_layout_agrees_with_pytorch() {
+    for (name, values, action, log_std) in trained() {
+        let mut actor = Actor::load(&file(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let found = actor.actions(&values["states"], true);
+        assert_close(&found, &values[action], TOLERANCE, &name);
+        assert_log_std(&mut actor, &values["states"], &values[log_std], &name);
+    }
+}
+
+#[test]
+fn a_converted_file_gives_the_same_numbers() {
+    for (name, values, action, log_std) in trained() {
+        let converted = Service::convert(&file(&name), None).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        let mut actor = Actor::load(&File { bytes: converted.into(), vecnormalize: None })
+            .unwrap_or_else(|error| panic!("{name}, converted: {error}"));
+        assert_close(&actor.actions(&values["states"], true), &values[action], TOLERANCE, &name);
+        assert_log_std(&mut actor, &values["states"], &values[log_std], &name);
+        assert_eq!(actor.info()["format"], "onnx");
+    }
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_with_its_reason() {
+    for (name, reason) in [
+        ("torchscript_unknown.pt", "no known layout"),
+        ("sb3_gsde.zip", "gSDE (use_sde=True)"),
+        ("sb3_ppo.zip", "SAC's or TQC's is expected"),
+        ("sb3_td3.zip", "stable_baselines3.td3.policies"),
+        ("layer_norm.pt", "no known layout of an actor: the file holds "),
+        ("unknown.pt", "the layouts known are cleanrl (fc{n}, fc_mean, fc_logstd); spinningup"),
+        ("critic_only.pt", "no known layout"),
+        ("two_actors.pt", "more than one actor, under `agent_a` and `agent_b`"),
+        ("wrong_dims.pt", "numbers and `net.2` takes"),
+        ("head_dims.pt", "the heads must be of one shape"),
+        ("wrong_config.pt", "`config.state_dim` says 4, but the network has 3"),
+        ("nan.pt", "` holds NaN: finite weights are expected"),
+        ("int_weights.pt", "is of I64, floating-point weights are expected"),
+        ("executes.pt", "it would call `posix.system`: refused, nothing in a checkpoint is executed"),
+        ("executes_legacy.pt", "it would call `posix.system`"),
+        ("executes_builtin.pt", "it would call `__builtin__.eval`"),
+        ("executes_nested.pt", "it would call `posix.system`"),
+        ("negative_stride.pt", "strides that are no list of numbers from zero"),
+        ("overlapping.pt", "overlaps itself"),
+        ("absurd_shape.pt", "reaches out of its storage"),
+        ("out_of_storage.pt", "reaches out of its storage"),
+        ("bomb.pt", "too much for a checkpoint"),
+        ("bomb.zip", "too much for a checkpoint"),
+        ("bomb_pickle.pt", "too much for a checkpoint"),
+        ("deep_nesting.pt", "lies deeper than 64 levels"),
+        ("billion_laughs.pt", "more than 65536 values"),
+        ("big_endian.pt", "big-endian"),
+        ("flipped.pt", "`pendulum_00500.state_dict/data/2` of the zip archive is damaged: its CRC is another"),
+        ("plain.pkl", "a pickle that torch.save did not write"),
+    ] {
+        let refused = Actor::load(&file(&format!("torch/{name}"))).err();
+        let refused = refused.unwrap_or_else(|| panic!("{name} was taken"));
+        assert!(refused.contains(reason), "{name}: {refused}");
+    }
+    let listed = json_of("torch/expected.json")["refused"].as_object().unwrap().len();
+    assert_eq!(listed, 29, "every file of tests/data/torch is in this list");
+    assert!(!Path::new("/tmp/sac-serving-was-here").exists(), "a checkpoint was executed");
+}
+
+/// What is cut short is refused: it never panics, and never gives other numbers.
+#[test]
+fn a_file_that_is_cut_anywhere_is_refused() {
+    for name in [
+        "pendulum_00500.agent.pt",
+        "pendulum_00500.cleanrl.pt",
+        "torch/legacy.pt",
+        "torch/actor.safetensors",
+        "torch/sb3_dict_arch.zip",
+        "torch/torchscript.pt",
+    ] {
+        let whole = file(name).bytes;
+        for end in (0..whole.len()).step_by(97) {
+            let cut = File { bytes: whole.slice(..end), vecnormalize: None };
+            assert!(Actor::load(&cut).is_err(), "{name} cut to {end} of {} bytes was taken", whole.len());
+        }
+    }
+}
+
+#[test]
+fn what_a_file_says_is_told() {
+    let info = |name: &str| Actor::load(&file(name)).unwrap().info();
+    let sb3 = info("pendulum_00500.sb3.zip");
+    assert_eq!((&sb3["format"], &sb3["layout"]), (&json!("stable-baselines3"), &json!("stable-baselines3")));
+    assert_eq!((&sb3["action_low"], &sb3["action_high"]), (&json!([-2.0]), &json!([2.0])));
+    assert_eq!(sb3["observation_high"], json!([1.0, 1.0, 8.0]));
+    assert_eq!(sb3["activation"], "relu");
+    let bare = info("pendulum_00500.state_dict.pt");
+    assert_eq!((&bare["format"], &bare["layout"]), (&json!("torch"), &json!("trunk and two heads")));
+    assert_eq!((&bare["activation"], &bare["action_low"]), (&json!("relu (assumed)"), &json!(null)));
+    assert_eq!(bare["observations_normalised"], false);
+    assert_eq!(info("torch/normalised.pt")["observations_normalised"], true);
+    assert_eq!(info("torch/sb3_vecnormalize.zip")["observations_normalised"], true);
+    assert_eq!(info("torch/legacy.pt")["format"], "torch-legacy");
+    assert_eq!(info("torch/torchscript.pt")["format"], "torchscript");
+    assert_eq!(info("torch/actor.safetensors")["format"], "safetensors");
+    assert_eq!(info("torch/spinningup_tanh_module.pt")["activation"], "tanh");
+    assert_eq!(info("torch/spinningup_module.pt")["layout"], "spinningup");
+    assert_eq!(info("pendulum_00500.cleanrl.pt")["layout"], "cleanrl");
+    assert_eq!(info("torch/mean_linear.pt")["layout"], "pytorch-soft-actor-critic");
+    assert_eq!(info("torch/heads_2x.pt")["layout"], "trunk and one joint head");
+    assert_eq!(info("pendulum_00500.onnx")["activation"], json!(null));
+}
+
+#[test]
+fn an_activation_stands_in_only_where_the_file_says_none() {
+    let tanh = Some(sac_actor::Activation::Tanh);
+    let with = |name: &str| Actor::load_with(&file(name), tanh).unwrap();
+    let expected = &json_of("torch/expected.json")["tanh_config.pt"];
+    let mut bare = with("pendulum_00500.state_dict.pt");
+    assert_eq!(bare.info()["activation"], "tanh");
+    // tanh_config.pt is the same network within ±2.
+    let found = bare.actions(&expected["states"], true);
+    let scaled = found.into_iter().map(|row| row.into_iter().map(|action| action * 2.0).collect()).collect::<Vec<_>>();
+    assert_close(&scaled, &expected["action"], TOLERANCE, "tanh");
+    assert_eq!(with("torch/elu_class.pt").info()["activation"], "elu");
+}

@@ -1,0 +1,62 @@
+//! The commands that end by themselves.
+
+use std::process::Command;
+
+use tempfile::tempdir;
+
+use crate::program::{PROGRAM, cache, path};
+
+/// Runs a command that ends: whether it did well, and what it printed.
+fn run(args: &[&str]) -> (bool, String, String) {
+    let mut command = Command::new(PROGRAM);
+    let output = command.args(args).env_clear().env("SAC_CACHE_DIR", cache()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn inspect_tells_what_a_file_is_or_why_it_is_refused() {
+    let (well, told, _) = run(&["inspect", &path("pendulum_00500.sb3.zip")]);
+    for line in [
+        "format                stable-baselines3",
+        "layers                latent_pi.0 (3 to 64)",
+        "actions within        [-2.0] to [2.0]",
+        "activation            relu",
+        "action on zeros       0.158507",
+    ] {
+        assert!(well && told.contains(line), "{line}:\n{told}");
+    }
+    let (well, told, _) = run(&["inspect", "--json", &path("pendulum_00500.state_dict.pt")]);
+    let told = serde_json::from_str::<serde_json::Value>(&told).unwrap();
+    assert!(well && told["activation"] == "relu (assumed)" && told["layers"][1]["outputs"] == 64, "{told}");
+    let (_, told, _) = run(&["inspect", "--activation", "tanh", &path("pendulum_00500.state_dict.pt")]);
+    assert!(told.contains("activation            tanh\n"), "{told}");
+
+    let (well, told, log) = run(&["inspect", &path("torch/executes.pt")]);
+    assert!(!well && told.is_empty() && log.contains("it would call `posix.system`"), "{told}{log}");
+    let (well, told, _) = run(&["inspect", "--json", &path("torch/executes.pt")]);
+    assert!(!well && told.contains("\"refused\": \"the pickle, at byte 59: it would call `posix.system`"), "{told}");
+    let (well, _, log) = run(&["inspect", "no-such-file"]);
+    assert!(!well && log.contains("no-such-file is refused: there is no such file"), "{log}");
+}
+
+#[test]
+fn convert_writes_a_file_that_serves_the_same() {
+    let folder = tempdir().unwrap();
+    let converted = folder.path().join("policy.onnx");
+    let target = converted.to_str().unwrap();
+    let (well, _, log) = run(&["convert", &path("pendulum_00500.cleanrl.pt"), "-o", target]);
+    assert!(well, "{log}");
+    let action = |file: &str| {
+        let (_, told, _) = run(&["inspect", "--json", file]);
+        serde_json::from_str::<serde_json::Value>(&told).unwrap()
+    };
+    let (before, after) = (action(&path("pendulum_00500.cleanrl.pt")), action(target));
+    assert_eq!(after["format"], "onnx");
+    for same in ["action_low", "action_high", "action_on_zeros", "layers"] {
+        assert_eq!(before[same], after[same], "{same}");
+    }
+    let (well, _, log) = run(&["convert", &path("torch/unknown.pt"), "-o", target]);
+    assert!(!well && log.contains("is refused: no known layout of an actor"), "{log}");
+    assert!(converted.exists(), "a refusal leaves what is there");
+}

@@ -1,0 +1,6 @@
+//! The program as a process.
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
+mod commands;
+mod program;
+mod serving;
