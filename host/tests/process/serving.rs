@@ -160,12 +160,14 @@ fn the_demo_swaps_and_shows_that_the_next_request_is_answered_by_the_new_policy(
 fn a_compiled_component_that_was_tampered_with_is_not_run() {
     let place = folder();
     let cache = copy_of_the_cache(None);
-    let artefact = fs::read_dir(cache.path()).unwrap().map(|entry| entry.unwrap().path());
-    let artefact = artefact.into_iter().find(|path| path.extension().is_some_and(|e| e == "cwasm")).unwrap();
-    let mut code = fs::read(&artefact).unwrap();
-    let middle = code.len() / 2;
-    code[middle] ^= 1;
-    fs::write(&artefact, code).unwrap();
+    // Builds before this one have left theirs.
+    let entries = fs::read_dir(cache.path()).unwrap().map(|entry| entry.unwrap().path());
+    for artefact in entries.filter(|path| path.extension().is_some_and(|e| e == "cwasm")) {
+        let mut code = fs::read(&artefact).unwrap();
+        let middle = code.len() / 2;
+        code[middle] ^= 1;
+        fs::write(&artefact, code).unwrap();
+    }
     let variables = [("SAC_CACHE_DIR", cache.path().to_str().unwrap())];
     let mut program = Program::serve(place.path(), &["--dir", "."], &variables);
     assert_eq!(predict(&program.address()).0, 200);
