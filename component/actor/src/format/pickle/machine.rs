@@ -57,7 +57,7 @@ impl<'a> Machine<'a> {
                 Ok(())
             }
             op::POP => self.pop().map(drop),
-            op::POP_MARK => self.to_mark().map(drop),
+            op::POP_MARK => self.since_mark().map(drop),
             op::DUP => {
                 let top = self.top()?;
                 self.stack.push(top);
@@ -66,14 +66,14 @@ impl<'a> Machine<'a> {
             op::BINPUT | op::LONG_BINPUT | op::MEMOIZE => self.memoize(opcode),
             op::BINGET | op::LONG_BINGET => self.recall(opcode),
             op::LIST | op::TUPLE | op::FROZENSET => {
-                let elements = self.to_mark()?;
+                let elements = self.since_mark()?;
                 self.push(Node::Sequence(elements))
             }
             op::TUPLE1 => self.tuple(1),
             op::TUPLE2 => self.tuple(2),
             op::TUPLE3 => self.tuple(3),
             op::DICT => {
-                let items = self.pairs_to_mark()?;
+                let items = self.pairs_since_mark()?;
                 self.push(Node::Dict(items))
             }
             op::APPEND => {
@@ -81,7 +81,7 @@ impl<'a> Machine<'a> {
                 self.extend(vec![element])
             }
             op::APPENDS | op::ADDITEMS => {
-                let elements = self.to_mark()?;
+                let elements = self.since_mark()?;
                 self.extend(elements)
             }
             op::SETITEM => {
@@ -89,7 +89,7 @@ impl<'a> Machine<'a> {
                 self.set_items(vec![(key, value)])
             }
             op::SETITEMS => {
-                let items = self.pairs_to_mark()?;
+                let items = self.pairs_since_mark()?;
                 self.set_items(items)
             }
             op::GLOBAL | op::STACK_GLOBAL => self.global(opcode),
@@ -230,14 +230,14 @@ impl<'a> Machine<'a> {
         self.marks.last().copied().unwrap_or(0)
     }
 
-    fn to_mark(&mut self) -> Result<Vec<Id>> {
+    fn since_mark(&mut self) -> Result<Vec<Id>> {
         let start = self.marks.pop().context("a mark is missing")?;
         ensure!(start <= self.stack.len(), "an object is missing");
         Ok(self.stack.split_off(start))
     }
 
-    fn pairs_to_mark(&mut self) -> Result<Vec<(Id, Id)>> {
-        let elements = self.to_mark()?;
+    fn pairs_since_mark(&mut self) -> Result<Vec<(Id, Id)>> {
+        let elements = self.since_mark()?;
         ensure!(elements.len().is_multiple_of(2), "a key without a value");
         Ok(elements.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
     }
