@@ -1,5 +1,6 @@
 //! Every format and layout gives PyTorch's numbers, and what cannot be served is refused with its reason. The files are
 //! those of `tests/data`, which PyTorch wrote.
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
