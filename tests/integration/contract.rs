@@ -31,7 +31,7 @@ fn assert_keys(value: &Value, keys: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_200_has_exactly_the_fields_of_the_contract() {
-    const INFO: [&str; 20] = [
+    const INFO: [&str; 21] = [
         "path",
         "mtime_utc",
         "loaded_at_utc",
@@ -49,6 +49,7 @@ async fn a_200_has_exactly_the_fields_of_the_contract() {
         "action_dim",
         "stochastic",
         "jit_compiled",
+        "plan",
         "generation",
         "stale",
         "last_error",

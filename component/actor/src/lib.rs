@@ -10,6 +10,7 @@ mod contents;
 mod dense;
 mod error;
 mod format;
+mod kernel;
 mod layout;
 mod model;
 mod onnx;
@@ -20,6 +21,7 @@ mod schema;
 mod service;
 mod settings;
 mod tensor;
+mod tract;
 
 pub use checkpoint::{Checkpoint, Instant};
 pub use dense::Activation;

@@ -7,7 +7,7 @@ use crate::contents::Contents;
 use crate::dense::{Activation, Dense};
 use crate::format::{self, File, Read};
 use crate::layout::{self, LogStd};
-use crate::onnx::{self, Heads, Network};
+use crate::onnx::{self, Heads, Network, Recognised};
 use crate::policy::{Normalisation, Squashing};
 use crate::settings::Settings;
 
@@ -16,6 +16,8 @@ pub struct Model {
     pub normalisation: Option<Normalisation>,
     pub squashing: Squashing,
     pub description: Description,
+    /// The same network said by layers, where it is one of layers.
+    pub recognised: Option<Recognised>,
     proto: ModelProto,
 }
 
@@ -75,7 +77,9 @@ impl Model {
             activation_assumed: said.is_none() && assumed.is_none(),
             observation_bounds: settings.observation_bounds()?,
         };
-        Model::of(onnx::model(&dense), &settings, found.log_std_rule, description)
+        let proto = onnx::model(&dense);
+        let recognised = Recognised { dense, normalisation: None, log_std: None };
+        Model::of(proto, Some(recognised), &settings, found.log_std_rule, description)
     }
 
     fn of_graph(proto: ModelProto) -> Result<Self> {
@@ -89,10 +93,17 @@ impl Model {
             activation_assumed: false,
             observation_bounds: settings.observation_bounds()?,
         };
-        Model::of(proto, &settings, LogStd::USUAL, description)
+        let recognised = onnx::recognise(&proto);
+        Model::of(proto, recognised, &settings, LogStd::USUAL, description)
     }
 
-    fn of(proto: ModelProto, settings: &Settings, rule: LogStd, description: Description) -> Result<Self> {
+    fn of(
+        proto: ModelProto,
+        recognised: Option<Recognised>,
+        settings: &Settings,
+        rule: LogStd,
+        description: Description,
+    ) -> Result<Self> {
         let network = Network::of(&proto)?;
         let (state_dim, action_dim) = (network.state_dim, network.action_dim);
         settings.check_dimension(&["state_dim", "obs_dim", "observation_dim", "state_size"], state_dim)?;
@@ -101,7 +112,8 @@ impl Model {
         let description = Description { layers: onnx::layers(&proto), ..description };
         Ok(Model {
             normalisation: settings.normalisation(state_dim)?,
-            squashing: Squashing { log_std: settings.log_std(rule)?, bounds },
+            squashing: Squashing { heads: network.heads, log_std: settings.log_std(rule)?, bounds },
+            recognised,
             network,
             description,
             proto,

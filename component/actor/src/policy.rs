@@ -7,6 +7,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::actor::Forward;
 use crate::layout::LogStd;
+use crate::onnx::Heads;
 
 /// Where ε ~ N(0, 1) comes from. Row i of a batch takes the i-th draw of action_dim numbers.
 pub struct Noise(ChaCha8Rng);
@@ -33,6 +34,7 @@ impl Noise {
 /// How the network's outputs become actions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Squashing {
+    pub heads: Heads,
     pub log_std: LogStd,
     /// None: actions stay within -1 and 1.
     pub bounds: Option<Bounds>,
@@ -43,7 +45,7 @@ impl Squashing {
     /// to the bounds; the network's own output where there is no log_std.
     pub fn actions(&self, forward: Forward, noise: Option<&mut Noise>) -> Vec<f32> {
         let Forward { mut mean, log_std } = forward;
-        if log_std.is_empty() {
+        if self.heads == Heads::Action {
             return mean;
         }
         if let Some(noise) = noise {
@@ -60,8 +62,20 @@ impl Squashing {
 }
 
 impl LogStd {
+    /// This rule after another. Nothing where the two are no rule.
+    pub fn after(self, other: LogStd) -> Option<LogStd> {
+        let LogStd::Clamped { low, high } = self else { return None };
+        match other {
+            LogStd::Clamped { low: inner, high: outer } if inner <= outer => {
+                Some(LogStd::Clamped { low: inner.clamp(low, high), high: outer.clamp(low, high) })
+            }
+            LogStd::Squashed { low: inner, high: outer } if low <= inner && outer <= high => Some(other),
+            _ => None,
+        }
+    }
+
     /// Of the head's output. NaN stays NaN.
-    fn of(self, output: f32) -> f32 {
+    pub fn of(self, output: f32) -> f32 {
         match self {
             LogStd::Clamped { low, high } => output.clamp(low, high),
             LogStd::Squashed { low, high } => low + 0.5 * (high - low) * (output.tanh() + 1.0),
@@ -163,7 +177,7 @@ impl Normalisation {
 mod tests {
     use super::*;
 
-    const USUAL: Squashing = Squashing { log_std: LogStd::USUAL, bounds: None };
+    const USUAL: Squashing = Squashing { heads: Heads::Gaussian, log_std: LogStd::USUAL, bounds: None };
 
     fn actions(forward: Forward, noise: Option<&mut Noise>) -> Vec<f32> {
         USUAL.actions(forward, noise)
@@ -180,7 +194,8 @@ mod tests {
 
     #[test]
     fn without_log_std_the_output_is_the_action() {
-        assert_eq!(actions(forward(&[1.5], &[]), None), [1.5]);
+        let as_it_is = Squashing { heads: Heads::Action, ..USUAL };
+        assert_eq!(as_it_is.actions(forward(&[1.5], &[]), None), [1.5]);
     }
 
     fn seeded(seed: u64) -> Noise {

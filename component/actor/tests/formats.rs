@@ -291,3 +291,16 @@ fn an_activation_stands_in_only_where_the_file_says_none() {
     assert_close(&scaled, &expected["action"], TOLERANCE, "tanh");
     assert_eq!(with("torch/elu_class.pt").info()["activation"], "elu");
 }
+
+#[test]
+fn a_network_of_layers_runs_on_the_kernel_and_any_other_on_tract() {
+    for (name, ..) in trained() {
+        assert_eq!(Actor::load(&file(&name)).unwrap().info()["plan"], "kernel", "{name}");
+        let bytes = Service::convert(&file(&name), None).unwrap().into();
+        let plan = Actor::load(&File { bytes, vecnormalize: None }).unwrap().info()["plan"].clone();
+        // GELU in ONNX's operators is not told from other graphs.
+        let expected = if name.contains("gelu") { "tract" } else { "kernel" };
+        assert_eq!(plan, expected, "{name}, converted");
+    }
+    assert_eq!(Actor::load(&file("odd/action_only.onnx")).unwrap().info()["plan"], "tract");
+}

@@ -3,6 +3,7 @@
 
 mod build;
 mod export;
+mod recognise;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 pub use build::model;
 pub use export::export;
 use prost::Message;
+pub use recognise::{Recognised, recognise};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 use tract_onnx::prelude::*;

@@ -81,12 +81,12 @@ pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
         return Err(Error::OverLimit { name: "the benchmark's seconds", got: seconds, limit: MOST_SECONDS });
     }
     for _ in 0..warmup {
-        forward(&mut loaded.actor, &states)?;
+        forward(&mut loaded.actor, &states, false)?;
     }
     let mut times = Vec::with_capacity(iterations as usize);
     for _ in 0..iterations {
         let start = Instant::now();
-        forward(&mut loaded.actor, &states)?;
+        forward(&mut loaded.actor, &states, false)?;
         times.push(milliseconds(start));
     }
     times.sort_by(f64::total_cmp);
@@ -113,9 +113,9 @@ pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
 
 /// In milliseconds. The pass before it, which is not timed, makes the plan where there is none yet.
 fn time_of_a_pass(loaded: &mut Loaded, states: &[f32]) -> Result<f64, Error> {
-    forward(&mut loaded.actor, states)?;
+    forward(&mut loaded.actor, states, false)?;
     let start = Instant::now();
-    forward(&mut loaded.actor, states)?;
+    forward(&mut loaded.actor, states, false)?;
     Ok(milliseconds(start))
 }
 

@@ -143,8 +143,8 @@ fn milliseconds(start: Instant) -> f64 {
     start.elapsed().as_nanos() as f64 / 1e6
 }
 
-fn forward(actor: &mut Actor, states: &[f32]) -> Result<Forward, Error> {
-    actor.forward(states).map_err(Error::Inference)
+fn forward(actor: &mut Actor, states: &[f32], log_std: bool) -> Result<Forward, Error> {
+    actor.forward(states, log_std).map_err(Error::Inference)
 }
 
 #[cfg(test)]

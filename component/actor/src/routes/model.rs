@@ -44,6 +44,8 @@ struct Info<'a> {
     observation_high: Option<Vec<Option<f64>>>,
     observations_normalised: bool,
     jit_compiled: bool,
+    /// What runs the network: "kernel" or "tract".
+    plan: &'static str,
     generation: u64,
     stale: bool,
     last_error: Option<LastError<'a>>,
@@ -86,6 +88,7 @@ pub(super) fn info(call: &mut Call) -> Result<Outcome, Error> {
                 .map(|(_, high)| high.iter().map(|high| high.is_finite().then_some(*high)).collect()),
             observations_normalised: actor.normalisation().is_some(),
             jit_compiled: actor.optimised(),
+            plan: actor.plan(),
             generation: checkpoint.generation,
             stale: refusal.is_some(),
             last_error: refusal.map(|Refusal { path, modified, detail, at }| LastError {

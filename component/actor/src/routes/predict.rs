@@ -132,7 +132,7 @@ fn act(
         return Err(Error::DeterministicOnly);
     }
     let start = Instant::now();
-    let forward = forward(actor, states)?;
+    let forward = forward(actor, states, !deterministic)?;
     let mut noise = match deterministic {
         true => None,
         false => Some(Noise::new(seed).map_err(|error| Error::Inference(error.into()))?),

@@ -1,0 +1,73 @@
+//! A network run by tract.
+
+use anyhow::Result;
+use tract_onnx::prelude::*;
+
+use crate::actor::Forward;
+use crate::onnx::Network;
+use crate::plan::Plan;
+
+pub struct Tract {
+    network: Network,
+    optimised: bool,
+    one_row: Plan,
+    /// Made when it is first asked for.
+    many_rows: Option<ManyRows>,
+}
+
+enum ManyRows {
+    Plan(Plan),
+    /// A graph that is fixed to one state, as exporters without dynamic axes write it.
+    RowByRow,
+}
+
+impl Tract {
+    pub fn new(network: Network, optimised: bool) -> Result<Self> {
+        let one_row = Plan::new(&network, 1.to_dim(), optimised)?;
+        Ok(Tract { network, optimised, one_row, many_rows: None })
+    }
+
+    /// The same network, optimised or not.
+    pub fn optimised(self, optimised: bool) -> Result<Self> {
+        if optimised == self.optimised { Ok(self) } else { Tract::new(self.network, optimised) }
+    }
+
+    /// Whether a batch would have to be planned first.
+    pub fn is_planned(&self) -> bool {
+        self.many_rows.is_some()
+    }
+
+    /// Runs the network on row-major [rows, state_dim], of at least one row.
+    pub fn run(&mut self, states: &[f32]) -> Result<Forward> {
+        if states.len() == self.network.state_dim {
+            return collect([self.one_row.run(states)?]);
+        }
+        if self.many_rows.is_none() {
+            self.many_rows = Some(self.plan_many_rows(states));
+        }
+        match &mut self.many_rows {
+            Some(ManyRows::Plan(plan)) => collect([plan.run(states)?]),
+            _ => states
+                .chunks(self.network.state_dim)
+                .map(|row| self.one_row.run(row))
+                .collect::<Result<Vec<_>>>()
+                .and_then(collect),
+        }
+    }
+
+    fn plan_many_rows(&self, states: &[f32]) -> ManyRows {
+        let plan = Plan::new(&self.network, self.network.any_rows(), self.optimised);
+        plan.and_then(|mut plan| plan.run(states).map(|_| ManyRows::Plan(plan))).unwrap_or(ManyRows::RowByRow)
+    }
+}
+
+fn collect(parts: impl IntoIterator<Item = TVec<TValue>>) -> Result<Forward> {
+    let mut forward = Forward::default();
+    for outputs in parts {
+        forward.mean.extend_from_slice(outputs[0].try_as_plain_ram()?.as_slice::<f32>()?);
+        if let Some(log_std) = outputs.get(1) {
+            forward.log_std.extend_from_slice(log_std.try_as_plain_ram()?.as_slice::<f32>()?);
+        }
+    }
+    Ok(forward)
+}
