@@ -1,8 +1,6 @@
 use anyhow::{Context, Result, ensure};
 use tract_onnx::prelude::*;
 
-use crate::onnx::Network;
-
 /// A network made ready to run.
 pub struct Plan {
     state: TypedSimpleState,
@@ -10,14 +8,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan for `rows` states at once, or for any number of them.
-    pub fn new(network: &Network, rows: TDim, optimised: bool) -> Result<Self> {
-        let mut model = network.typed(rows)?;
+    /// A plan for a model of one state or of any number of them, each of `state_dim` numbers.
+    pub fn new(mut model: TypedModel, state_dim: usize, optimised: bool) -> Result<Self> {
         if optimised {
             model = model.into_optimized().context("the graph cannot be optimised")?;
         }
         let state = model.into_runnable().context("the graph cannot be run")?.spawn()?;
-        Ok(Plan { state, state_dim: network.state_dim })
+        Ok(Plan { state, state_dim })
     }
 
     /// Runs the network on row-major [rows, state_dim] and returns each output, row-major [rows, action_dim].

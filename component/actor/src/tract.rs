@@ -23,7 +23,7 @@ enum ManyRows {
 
 impl Tract {
     pub fn new(network: Network, optimised: bool) -> Result<Self> {
-        let one_row = Plan::new(&network, 1.to_dim(), optimised)?;
+        let one_row = Plan::new(network.one_row(), network.state_dim, optimised)?;
         Ok(Tract { network, optimised, one_row, many_rows: None })
     }
 
@@ -56,7 +56,8 @@ impl Tract {
     }
 
     fn plan_many_rows(&self, states: &[f32]) -> ManyRows {
-        let plan = Plan::new(&self.network, self.network.any_rows(), self.optimised);
+        let model = self.network.any_rows();
+        let plan = model.and_then(|model| Plan::new(model, self.network.state_dim, self.optimised));
         plan.and_then(|mut plan| plan.run(states).map(|_| ManyRows::Plan(plan))).unwrap_or(ManyRows::RowByRow)
     }
 }

@@ -237,7 +237,10 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
 /// What is cut short is refused: it never panics, and never gives other numbers.
 #[test]
 fn a_file_that_is_cut_anywhere_is_refused() {
+    let converted = Service::convert(&file("pendulum_00500.agent.pt"), None).unwrap();
     for name in [
+        "pendulum_00500.onnx",
+        "converted",
         "pendulum_00500.agent.pt",
         "pendulum_00500.cleanrl.pt",
         "torch/legacy.pt",
@@ -245,7 +248,7 @@ fn a_file_that_is_cut_anywhere_is_refused() {
         "torch/sb3_dict_arch.zip",
         "torch/torchscript.pt",
     ] {
-        let whole = file(name).bytes;
+        let whole = if name == "converted" { converted.clone().into() } else { file(name).bytes };
         for end in (0..whole.len()).step_by(97) {
             let cut = File { bytes: whole.slice(..end), vecnormalize: None };
             assert!(Actor::load(&cut).is_err(), "{name} cut to {end} of {} bytes was taken", whole.len());

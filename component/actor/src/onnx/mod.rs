@@ -32,6 +32,7 @@ pub enum Heads {
 /// A graph whose interface is that of an actor.
 pub struct Network {
     graph: InferenceModel,
+    one_row: TypedModel,
     pub heads: Heads,
     pub state_dim: usize,
     pub action_dim: usize,
@@ -95,49 +96,47 @@ impl Network {
         let graph = graph.model;
         let state_dim = state_dim(&graph)?;
         let (graph, heads) = select_heads(graph)?;
-        let mut network = Network { graph, heads, state_dim, action_dim: 0 };
-        network.action_dim = network.check_outputs()?;
-        Ok(network)
+        let one_row =
+            typed(&graph, state_dim, 1.to_dim()).context("the graph does not fit a state of shape [1, state_dim]")?;
+        let action_dim = check_outputs(&one_row)?;
+        Ok(Network { graph, one_row, heads, state_dim, action_dim })
     }
 
-    /// The graph for inputs of [rows, state_dim].
-    pub fn typed(&self, rows: TDim) -> Result<TypedModel> {
-        let fact = InferenceFact::dt_shape(f32::datum_type(), [rows, self.state_dim.to_dim()]);
-        self.graph.clone().with_input_fact(0, fact)?.into_typed()
+    /// The graph for one state.
+    pub fn one_row(&self) -> TypedModel {
+        self.one_row.clone()
     }
 
-    /// A symbol of this graph for its number of rows.
-    pub fn any_rows(&self) -> TDim {
-        self.graph.symbols.sym("rows").into()
+    /// The graph for any number of states.
+    pub fn any_rows(&self) -> Result<TypedModel> {
+        typed(&self.graph, self.state_dim, self.graph.symbols.sym("rows").into())
     }
+}
 
-    fn check_outputs(&self) -> Result<usize> {
-        let model = self.typed(1.to_dim()).context("the graph does not fit a state of shape [1, state_dim]")?;
-        let mut dims = Vec::new();
-        for outlet in model.output_outlets()? {
-            let name = model.outlet_label(*outlet).unwrap_or("output");
-            let fact = model.outlet_fact(*outlet)?;
-            ensure!(
-                fact.datum_type == f32::datum_type(),
-                "output `{name}`: f32 is expected, found {:?}",
-                fact.datum_type
-            );
-            match fact.shape.as_concrete() {
-                Some([1, dim]) if *dim > 0 => dims.push(*dim),
-                _ => bail!(
-                    "output `{name}`: shape [batch, action_dim] is expected, found {:?} for one state",
-                    fact.shape
-                ),
-            }
+/// For inputs of [rows, state_dim].
+fn typed(graph: &InferenceModel, state_dim: usize, rows: TDim) -> Result<TypedModel> {
+    let fact = InferenceFact::dt_shape(f32::datum_type(), [rows, state_dim.to_dim()]);
+    graph.clone().with_input_fact(0, fact)?.into_typed()
+}
+
+fn check_outputs(model: &TypedModel) -> Result<usize> {
+    let mut dims = Vec::new();
+    for outlet in model.output_outlets()? {
+        let name = model.outlet_label(*outlet).unwrap_or("output");
+        let fact = model.outlet_fact(*outlet)?;
+        ensure!(fact.datum_type == f32::datum_type(), "output `{name}`: f32 is expected, found {:?}", fact.datum_type);
+        match fact.shape.as_concrete() {
+            Some([1, dim]) if *dim > 0 => dims.push(*dim),
+            _ => bail!("output `{name}`: shape [batch, action_dim] is expected, found {:?} for one state", fact.shape),
         }
-        ensure!(
-            dims.windows(2).all(|d| d[0] == d[1]),
-            "`mean` and `log_std` must have one dimension, found {} and {}",
-            dims[0],
-            dims[1]
-        );
-        Ok(dims[0])
     }
+    ensure!(
+        dims.windows(2).all(|d| d[0] == d[1]),
+        "`mean` and `log_std` must have one dimension, found {} and {}",
+        dims[0],
+        dims[1]
+    );
+    Ok(dims[0])
 }
 
 fn defines(graph: &tract_onnx::pb::GraphProto, name: &str) -> bool {
