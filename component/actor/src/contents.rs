@@ -57,6 +57,11 @@ impl Contents {
         self.leaves.get(name)
     }
 
+    /// The same, with the name as it is kept here.
+    pub fn entry(&self, name: &str) -> Option<(&str, &Leaf)> {
+        self.leaves.get_key_value(name).map(|(name, leaf)| (name.as_str(), leaf))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Leaf)> {
         self.leaves.iter().map(|(name, leaf)| (name.as_str(), leaf))
     }

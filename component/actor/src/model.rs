@@ -1,6 +1,6 @@
 //! A policy as a file describes it, from which an actor is made.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tract_onnx::pb::ModelProto;
 
 use crate::contents::Contents;
@@ -60,6 +60,8 @@ impl Model {
 
     fn of_tensors(format: &'static str, contents: &Contents, assumed: Option<Activation>) -> Result<Self> {
         let found = layout::find(contents)?;
+        let usual = format != layout::STABLE_BASELINES || found.layout == layout::STABLE_BASELINES;
+        ensure!(usual, "the model's actor is not the one of Stable-Baselines3, but of the layout `{}`", found.layout);
         let settings = Settings::new(contents, &found.scope);
         let said = settings.activation()?;
         let dense = Dense {

@@ -18,11 +18,12 @@ impl<'a> Settings<'a> {
         Settings { contents, scope }
     }
 
-    /// Checks a dimension of the network against what the file says of it.
+    /// Checks a dimension of the network against what the file says of it, under any of these names.
     pub fn check_dimension(&self, names: &[&str], found: usize) -> Result<()> {
-        match self.numbers(names)? {
-            Some((name, said)) if said != [found as f64] => {
-                let said = if let [said] = said[..] { said.to_string() } else { format!("{said:?}") };
+        let said = names.iter().filter_map(|name| self.numbers(&[name]).transpose()).collect::<Result<Vec<_>>>()?;
+        match said.first() {
+            Some((name, first)) if !said.iter().any(|(_, said)| *said == [found as f64]) => {
+                let said = if let [said] = first[..] { said.to_string() } else { format!("{first:?}") };
                 bail!("`{name}` says {said}, but the network has {found}")
             }
             _ => Ok(()),
@@ -30,20 +31,8 @@ impl<'a> Settings<'a> {
     }
 
     pub fn activation(&self) -> Result<Option<Activation>> {
-        // A whole module says it by what it is made of.
-        let classes = self.contents.iter().filter_map(|(name, leaf)| match leaf {
-            Leaf::Class(class) if name.starts_with(self.scope) && !name.split('.').any(is_foreign) => {
-                class.strip_prefix("torch.nn.modules.activation.")
-            }
-            _ => None,
-        });
-        let mut classes = classes.collect::<Vec<_>>();
-        classes.sort_unstable();
-        classes.dedup();
-        match (classes[..].first(), classes.len()) {
-            (Some(class), 1) => return Activation::named(class).map(Some),
-            (Some(_), _) => bail!("the network has the activations {}: one is expected", classes.join(" and ")),
-            _ => {}
+        if let Some(activation) = self.activation_of_modules()? {
+            return Ok(Some(activation));
         }
         let names =
             ["activation", "activation_fn", "activation_function", "act_fn", "hidden_activation", "nonlinearity"];
@@ -56,28 +45,75 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// The bounds that actions are scaled to, by whatever the file has to say about them.
+    /// A whole module says it by what it is made of.
+    fn activation_of_modules(&self) -> Result<Option<Activation>> {
+        let mut found = None;
+        for (name, leaf) in self.contents.iter() {
+            let Leaf::Class(class) = leaf else { continue };
+            let inside = name.strip_prefix(self.scope).is_some_and(|name| !name.split('.').any(is_foreign));
+            let Some(class) = class.strip_prefix("torch.nn.modules.").filter(|_| inside) else { continue };
+            // What a config says is no part of the network.
+            if CONFIGS.contains(&name.split('.').next().unwrap_or_default()) || !self.is_module(name) {
+                continue;
+            }
+            match class.split_once('.') {
+                Some(("activation", class)) => {
+                    self.check_parameters(name, class)?;
+                    let activation = Activation::named(class)?;
+                    let one = found.is_none_or(|found| found == activation);
+                    ensure!(one, "the network has the activations {found:?} and {activation:?}: one is expected");
+                    found = Some(activation);
+                }
+                Some(("linear", _) | ("container", _) | ("dropout", _) | ("flatten", _)) | None => {}
+                Some(_) => bail!("the network has the layer `{name}`, a {class}, which is not served"),
+            }
+        }
+        Ok(found)
+    }
+
+    /// An object of a class has attributes; a class that is named in a config has none.
+    fn is_module(&self, name: &str) -> bool {
+        let below = format!("{name}.");
+        self.contents.iter().any(|(other, _)| other.starts_with(&below))
+    }
+
+    /// Only the usual ones are served.
+    fn check_parameters(&self, name: &str, class: &str) -> Result<()> {
+        for (parameter, usual) in [("negative_slope", f64::from(Activation::LEAKY_SLOPE)), ("alpha", 1.0)] {
+            let is_one = |said: f64| said as f32 == usual as f32;
+            let said = self.contents.get(&format!("{name}.{parameter}")).map(Leaf::numbers).transpose()?.flatten();
+            let usual_or_none = said.as_ref().is_none_or(|said| matches!(said[..], [said] if is_one(said)));
+            ensure!(usual_or_none, "`{name}.{parameter}` is {said:?}: {usual} is expected of a {class}");
+        }
+        match self.contents.get(&format!("{name}.approximate")) {
+            Some(Leaf::Text(text)) if text != "none" => {
+                bail!("`{name}.approximate` is {text}: the exact GELU is served")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The bounds that actions are scaled to, by whatever the file has to say about them in one place.
     pub fn bounds(&self, action_dim: usize) -> Result<Option<Bounds>> {
-        let pair = |low: &str, high: &str| -> Result<Option<Bounds>> {
-            match (self.values(&[low], action_dim)?, self.values(&[high], action_dim)?) {
-                (Some(low), Some(high)) => Bounds::between(&low, &high).map(Some),
-                (None, None) => Ok(None),
-                _ => bail!("of `{low}` and `{high}` there is only one: both bounds are expected"),
+        for place in self.places() {
+            let values = |name: &str| self.values_at(&place, &[name], action_dim);
+            for (low, high) in [("action_low", "action_high"), ("action_space.low", "action_space.high")] {
+                match (values(low)?, values(high)?) {
+                    (Some(low), Some(high)) => return Bounds::between(&low, &high).map(Some),
+                    (None, None) => {}
+                    _ => bail!("of `{place}{low}` and `{place}{high}` there is only one: both bounds are expected"),
+                }
             }
-        };
-        let scale = self.values(&["action_scale"], action_dim)?;
-        if let Some(scale) = scale {
-            let bias = self.values(&["action_bias"], action_dim)?.unwrap_or_else(|| vec![0.0; action_dim]);
-            return Bounds::scaled(&scale, &bias).map(Some);
-        }
-        for (low, high) in [("action_low", "action_high"), ("action_space.low", "action_space.high")] {
-            if let Some(bounds) = pair(low, high)? {
-                return Ok(Some(bounds));
+            if let Some(scale) = values("action_scale")? {
+                let bias = values("action_bias")?.unwrap_or_else(|| vec![0.0; action_dim]);
+                return Bounds::scaled(&scale, &bias).map(Some);
+            }
+            if let Some(limit) = self.values_at(&place, &["act_limit", "action_limit", "max_action"], action_dim)? {
+                let low = limit.iter().map(|limit| -limit).collect::<Vec<_>>();
+                return Bounds::between(&low, &limit).map(Some);
             }
         }
-        let limit = self.values(&["act_limit", "action_limit", "max_action"], action_dim)?;
-        let limit = limit.map(|limit| Bounds::between(&limit.iter().map(|limit| -limit).collect::<Vec<_>>(), &limit));
-        limit.transpose()
+        Ok(None)
     }
 
     /// Bounds that are told and not applied.
@@ -87,20 +123,40 @@ impl<'a> Settings<'a> {
     }
 
     pub fn normalisation(&self, state_dim: usize) -> Result<Option<Normalisation>> {
-        let names = ["obs_mean", "obs_rms.mean"];
-        let Some(mean) = self.values(&names, state_dim)? else { return Ok(None) };
-        let epsilon = self.numbers(&["obs_epsilon"])?.or(self.beside(&names, "epsilon")?);
-        let epsilon = epsilon.map_or(Normalisation::EPSILON, |(_, numbers)| numbers[0]);
-        let clip = self.numbers(&["clip_obs", "obs_clip"])?.map(|(_, numbers)| numbers[0]);
-        let std = match (
-            self.values(&["obs_var", "obs_rms.var"], state_dim)?,
-            self.values(&["obs_std", "obs_rms.std"], state_dim)?,
-        ) {
-            (Some(var), _) => var.iter().map(|var| (var + epsilon).sqrt()).collect(),
-            (None, Some(std)) => std,
-            (None, None) => bail!("there is an `obs_mean` and neither `obs_var` nor `obs_std`"),
-        };
-        Normalisation::new(&mean, &std, clip).map(Some)
+        for (place, group) in self.places().iter().flat_map(|place| GROUPS.map(|group| (place, group))) {
+            let values = |what: &str| self.values_at(place, &[&format!("{group}{what}")], state_dim);
+            let Some(mean) = values("mean")? else { continue };
+            let epsilon = self.numbers(&["obs_epsilon", "obs_rms.epsilon"])?;
+            let epsilon = epsilon.map_or(Normalisation::EPSILON, |(_, numbers)| numbers[0]);
+            let clip = self.numbers(&["clip_obs", "obs_clip"])?.map(|(_, numbers)| numbers[0]);
+            let std = match (values("var")?, values("std")?) {
+                (Some(var), _) => var.iter().map(|var| (var + epsilon).sqrt()).collect(),
+                (None, Some(std)) => std,
+                (None, None) => bail!("there is a `{place}{group}mean`, and neither its var nor its std"),
+            };
+            return Normalisation::new(&mean, &std, clip).map(Some);
+        }
+        self.check_unknown_normalisation(state_dim).map(|()| None)
+    }
+
+    /// A mean of as many numbers as a state has, by a name that speaks of normalisation, must not be left out.
+    fn check_unknown_normalisation(&self, state_dim: usize) -> Result<()> {
+        for (name, leaf) in self.contents.iter().filter(|(name, _)| !name.split('.').any(is_foreign)) {
+            let lower = name.to_lowercase();
+            let speaks = ["norm", "rms", "running"].iter().any(|word| lower.contains(word));
+            let of_rewards = ["ret", "rew"].iter().any(|word| lower.contains(word));
+            let count = match leaf {
+                Leaf::Tensor(tensor) => tensor.numel(),
+                Leaf::Numbers(numbers) => numbers.len(),
+                Leaf::Text(_) | Leaf::Class(_) => continue,
+            };
+            let is_mean = lower.ends_with("mean") && speaks && !of_rewards && count == state_dim;
+            ensure!(
+                !is_mean,
+                "`{name}` looks like a normalisation of observations: it is taken as obs_mean, with obs_var"
+            );
+        }
+        Ok(())
     }
 
     /// The clamp on log_std, where the file has another than usual.
@@ -118,8 +174,12 @@ impl<'a> Settings<'a> {
     }
 
     /// As many numbers as there are dimensions; one for all stands for each.
-    fn values(&self, names: &[&str], dimensions: usize) -> Result<Option<Vec<f64>>> {
-        let Some((name, numbers)) = self.numbers(names)? else { return Ok(None) };
+    fn values_at(&self, place: &str, names: &[&str], dimensions: usize) -> Result<Option<Vec<f64>>> {
+        let Some((name, leaf)) = names.iter().find_map(|name| self.at(place, name)) else { return Ok(None) };
+        if let Leaf::Text(_) = leaf {
+            return Ok(None);
+        }
+        let (name, numbers) = numbers(name, leaf)?;
         match numbers[..] {
             [number] => Ok(Some(vec![number; dimensions])),
             _ if numbers.len() == dimensions => Ok(Some(numbers)),
@@ -131,27 +191,35 @@ impl<'a> Settings<'a> {
         self.find(names).map(|(name, leaf)| numbers(name, leaf)).transpose()
     }
 
-    /// A setting whose name alone would say too little, next to one that was found.
-    fn beside(&self, names: &[&str], other: &str) -> Result<Option<(&'a str, Vec<f64>)>> {
-        let Some((found, _)) = self.find(names) else { return Ok(None) };
-        let before = names.iter().find_map(|name| found.strip_suffix(name)).unwrap_or_default();
-        let name = format!("{before}{other}");
-        let found = self.contents.iter().find(|(candidate, _)| *candidate == name);
-        found.map(|(name, leaf)| numbers(name, leaf)).transpose()
+    /// The first of these names, in the first place that has one.
+    fn find(&self, names: &[&str]) -> Option<(&'a str, &'a Leaf)> {
+        self.places().iter().find_map(|place| names.iter().find_map(|name| self.at(place, name)))
     }
 
-    /// The first of these names that is in the file: within the actor, or else as near to the root as there is one.
-    fn find(&self, names: &[&str]) -> Option<(&'a str, &'a Leaf)> {
-        names.iter().find_map(|wanted| {
-            let is_it = |name: &str| {
-                name.strip_suffix(wanted).is_some_and(|before| before.is_empty() || before.ends_with('.'))
-                    && !name.split('.').any(is_foreign)
-            };
-            let found = self.contents.iter().filter(|(name, _)| is_it(name));
-            found.min_by_key(|(name, _)| (!name.starts_with(self.scope), name.matches('.').count()))
-        })
+    fn at(&self, place: &str, name: &str) -> Option<(&'a str, &'a Leaf)> {
+        self.contents.entry(&format!("{place}{name}"))
+    }
+
+    /// Where settings of the actor may stand, the surest place first: within the actor, in a part of a config that is
+    /// the actor's, in a config, around the actor, at the root. Anywhere else they are of something else.
+    fn places(&self) -> Vec<String> {
+        let configs = CONFIGS.iter().map(|config| format!("{config}."));
+        let own = configs.clone().flat_map(|config| OWN.map(|own| format!("{config}{own}.")));
+        let around = self.scope.match_indices('.').map(|(at, _)| self.scope[..=at].to_owned()).rev();
+        let mut places = vec![self.scope.to_owned()];
+        places.extend(own.chain(configs).chain(around).chain([String::new()]));
+        places
     }
 }
+
+/// What trainers call their settings, and the part of them that is the actor's.
+const CONFIGS: [&str; 8] =
+    ["config", "cfg", "args", "hparams", "hyper_parameters", "hyperparameters", "kwargs", "params"];
+const OWN: [&str; 6] = ["actor", "policy", "pi", "agent", "network", "model"];
+
+/// What the statistics of observations lie in, or their names start with.
+const GROUPS: [&str; 8] =
+    ["obs_", "obs_rms.", "ob_rms.", "state_", "state_rms.", "obs_normalizer.", "obs_norm.", "running_mean_std."];
 
 /// Of a state or an action.
 const MOST_NUMBERS: usize = 1 << 20;

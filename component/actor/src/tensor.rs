@@ -106,11 +106,24 @@ impl Tensor {
 
     /// The whole of a storage, row-major.
     pub fn contiguous(bytes: Bytes, dtype: Dtype, shape: Vec<usize>) -> Result<Self> {
-        let numel = bytes.len() / dtype.size();
         let mut strides = vec![1; shape.len()];
         for i in (1..shape.len()).rev() {
             strides[i - 1] = shape[i].saturating_mul(strides[i]);
         }
+        Tensor::whole(bytes, dtype, shape, strides)
+    }
+
+    /// The whole of a storage, column-major.
+    pub fn fortran(bytes: Bytes, dtype: Dtype, shape: Vec<usize>) -> Result<Self> {
+        let mut strides = vec![1; shape.len()];
+        for i in 1..shape.len() {
+            strides[i] = shape[i - 1].saturating_mul(strides[i - 1]);
+        }
+        Tensor::whole(bytes, dtype, shape, strides)
+    }
+
+    fn whole(bytes: Bytes, dtype: Dtype, shape: Vec<usize>, strides: Vec<usize>) -> Result<Self> {
+        let numel = bytes.len() / dtype.size();
         Tensor::view(Storage::new(move || Ok(bytes.clone())), dtype, numel, 0, shape, strides)
     }
 

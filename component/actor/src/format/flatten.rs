@@ -33,27 +33,41 @@ pub const CALLS: &[(&str, &str)] = &[
     ("builtins", "set"),
     ("builtins", "frozenset"),
     ("builtins", "bytearray"),
+    ("builtins", "bytes"),
+    ("builtins", "complex"),
+    ("builtins", "range"),
     ("__builtin__", "set"),
     ("__builtin__", "frozenset"),
     ("__builtin__", "bytearray"),
+    ("__builtin__", "bytes"),
+    ("__builtin__", "complex"),
+    ("__builtin__", "xrange"),
+    ("collections", "Counter"),
     ("collections", "OrderedDict"),
     ("collections", "defaultdict"),
     ("collections", "deque"),
     ("copyreg", "_reconstructor"),
     ("copy_reg", "_reconstructor"),
+    ("datetime", "date"),
     ("datetime", "datetime"),
+    ("datetime", "timezone"),
     ("datetime", "timedelta"),
     ("pathlib", "PosixPath"),
     ("pathlib", "WindowsPath"),
     ("pathlib._local", "PosixPath"),
     ("pathlib._local", "WindowsPath"),
+    ("types", "SimpleNamespace"),
     ("uuid", "UUID"),
 ];
 
-/// What a module keeps its parts in: no part of a name.
-const MODULE_DICTS: &[&str] = &["_parameters", "_buffers", "_modules"];
+/// What a module keeps its parts in, and OmegaConf its values: no part of a name.
+const TRANSPARENT: &[&str] = &["_parameters", "_buffers", "_modules", "_content", "_val"];
 
 const MAX_DEPTH: usize = 64;
+/// No setting is as long.
+const MAX_TEXT: usize = 4096;
+/// No list of layers is as long: what is, is a history or a buffer.
+const MAX_LIST: usize = 4096;
 const MAX_VISITS: usize = 1 << 20;
 
 /// Reads the tensor that a node is, where it is one.
@@ -61,7 +75,7 @@ pub type ReadTensor<'f> = &'f dyn Fn(&Pickle, Id) -> Result<Option<Tensor>>;
 
 /// Everything below the root of a pickle, by name.
 pub fn flatten(pickle: &Pickle, read_tensor: ReadTensor) -> Result<Contents> {
-    let mut flattener = Flattener { pickle, read_tensor, contents: Contents::default(), visits: 0 };
+    let mut flattener = Flattener { pickle, read_tensor, contents: Contents::default(), visits: 0, above: vec![] };
     flattener.visit("", pickle.root, 0)?;
     Ok(flattener.contents)
 }
@@ -71,13 +85,30 @@ struct Flattener<'f> {
     read_tensor: ReadTensor<'f>,
     contents: Contents,
     visits: usize,
+    /// The objects that lead to the one at hand.
+    above: Vec<Id>,
 }
 
 impl Flattener<'_> {
     fn visit(&mut self, path: &str, id: Id, depth: usize) -> Result<()> {
-        self.visits += 1;
-        // An object that many others refer to is met many times.
+        if self.above.contains(&id) {
+            return Ok(());
+        }
+        self.above.push(id);
+        let visited = self.visit_new(path, id, depth);
+        self.above.pop();
+        visited
+    }
+
+    /// An object that many others refer to is met many times, and counts each time.
+    fn charge(&mut self, cost: usize) -> Result<()> {
+        self.visits = self.visits.saturating_add(1 + cost);
         ensure!(self.visits <= MAX_VISITS, "the objects of the pickle are more than {MAX_VISITS}, counted by path");
+        Ok(())
+    }
+
+    fn visit_new(&mut self, path: &str, id: Id, depth: usize) -> Result<()> {
+        self.charge(0)?;
         ensure!(depth <= MAX_DEPTH, "`{}…` lies deeper than {MAX_DEPTH} levels", path.get(..40).unwrap_or(path));
         let pickle = self.pickle;
         match pickle.node(id) {
@@ -85,6 +116,7 @@ impl Flattener<'_> {
             Node::Bool(bool) => self.leaf(path, Leaf::Numbers(vec![f64::from(*bool)])),
             Node::Int(int) => self.leaf(path, Leaf::Numbers(vec![*int as f64])),
             Node::Float(float) => self.leaf(path, Leaf::Numbers(vec![*float])),
+            Node::Text(text) if text.len() > MAX_TEXT => Ok(()),
             Node::Text(text) => self.leaf(path, Leaf::Text((*text).to_owned())),
             Node::Global(global) => self.leaf(path, Leaf::Class(global.to_string())),
             Node::Dict(items) => self.items(path, items, depth),
@@ -98,9 +130,10 @@ impl Flattener<'_> {
     }
 
     fn items(&mut self, path: &str, items: &[(Id, Id)], depth: usize) -> Result<()> {
+        self.charge(items.len())?;
         for (key, value) in items {
             match self.pickle.node(*key) {
-                Node::Text(key) if MODULE_DICTS.contains(key) => self.visit(path, *value, depth + 1)?,
+                Node::Text(key) if TRANSPARENT.contains(key) => self.visit(path, *value, depth + 1)?,
                 Node::Text(key) => self.visit(&below(path, key), *value, depth + 1)?,
                 Node::Int(key) => self.visit(&below(path, &key.to_string()), *value, depth + 1)?,
                 _ => {}
@@ -110,18 +143,35 @@ impl Flattener<'_> {
     }
 
     fn elements(&mut self, path: &str, elements: &[Id], depth: usize) -> Result<()> {
-        let number = |id: &Id| match self.pickle.node(*id) {
-            Node::Bool(bool) => Some(f64::from(*bool)),
-            Node::Int(int) => Some(*int as f64),
-            Node::Float(float) => Some(*float),
-            _ => None,
-        };
-        match elements.iter().map(number).collect::<Option<Vec<_>>>() {
+        self.charge(elements.len())?;
+        if elements.len() > MAX_LIST {
+            return Ok(());
+        }
+        match elements.iter().map(|id| self.number(*id)).collect::<Option<Vec<_>>>() {
             Some(numbers) if !numbers.is_empty() => self.leaf(path, Leaf::Numbers(numbers)),
             _ => elements
                 .iter()
                 .enumerate()
                 .try_for_each(|(index, element)| self.visit(&below(path, &index.to_string()), *element, depth + 1)),
+        }
+    }
+
+    /// A number, also one that OmegaConf wraps.
+    fn number(&self, id: Id) -> Option<f64> {
+        match self.pickle.node(id) {
+            Node::Bool(bool) => Some(f64::from(*bool)),
+            Node::Int(int) => Some(*int as f64),
+            Node::Float(float) => Some(*float),
+            Node::Instance(instance) => {
+                let Node::Dict(state) = self.pickle.node(instance.state?) else { return None };
+                let (_, value) = state.iter().find(|(key, _)| self.pickle.text(*key) == Some("_val"))?;
+                match self.pickle.node(*value) {
+                    Node::Int(int) => Some(*int as f64),
+                    Node::Float(float) => Some(*float),
+                    _ => None,
+                }
+            }
+            _ => None,
         }
     }
 
@@ -139,10 +189,11 @@ impl Flattener<'_> {
                 let [data] = pickle.arguments(instance.arguments).context("a parameter without data")?;
                 return self.visit(path, data, depth + 1);
             }
-            (module, class) if module.starts_with("torch.nn.modules.") => {
-                self.leaf(path, Leaf::Class(format!("{module}.{class}")))?;
+            (module, class) => {
+                if let Some(class) = module_class(module, class) {
+                    self.leaf(path, Leaf::Class(class))?;
+                }
             }
-            _ => {}
         }
         self.items(path, &instance.items, depth)?;
         if !instance.elements.is_empty() {
@@ -151,7 +202,13 @@ impl Flattener<'_> {
         match instance.state.map(|state| pickle.node(state)) {
             // What an OrderedDict has beside its items are the versions of the modules that it came from.
             Some(Node::Dict(_)) if instance.class.name == "OrderedDict" => Ok(()),
-            Some(Node::Dict(state)) => self.items(path, state, depth),
+            Some(Node::Dict(state)) => {
+                // Some dicts keep their items as attributes as well.
+                let is_item = |key: Id| instance.items.iter().any(|(item, _)| pickle.text(*item) == pickle.text(key));
+                let state = state.iter().filter(|(key, _)| instance.items.is_empty() || !is_item(*key)).copied();
+                self.charge(instance.items.len())?;
+                self.items(path, &state.collect::<Vec<_>>(), depth)
+            }
             // An object with slots: its dict, or none, and theirs.
             Some(Node::Sequence(parts)) if parts.len() == 2 => parts.iter().try_for_each(|part| {
                 if let Node::Dict(state) = pickle.node(*part) { self.items(path, state, depth) } else { Ok(()) }
@@ -159,6 +216,14 @@ impl Flattener<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// The name of a class of PyTorch's modules, as TorchScript has it too (`__torch__.torch.nn.modules.…`, mangled where
+/// there are two of a kind).
+fn module_class(module: &str, class: &str) -> Option<String> {
+    let parts = module.split('.').filter(|part| *part != "__torch__" && !part.starts_with("___torch_mangle_"));
+    let module = parts.collect::<Vec<_>>().join(".");
+    module.starts_with("torch.nn.modules.").then(|| format!("{module}.{class}"))
 }
 
 fn below(path: &str, key: &str) -> String {

@@ -1,6 +1,6 @@
 //! numpy's arrays and numbers in a pickle.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 
 use super::pickle::{Id, Instance, Node, Pickle};
@@ -43,8 +43,11 @@ fn build(pickle: &Pickle, shape: Id, dtype: Id, data: Id, fortran: bool) -> Resu
     let Some(dtype) = number_type(pickle, dtype)? else { return Ok(None) };
     let shape = pickle.sizes(shape).context("without a shape")?;
     let bytes = raw(pickle, data)?;
-    ensure!(!fortran || shape.len() < 2, "in Fortran's order, C's is expected");
-    Tensor::contiguous(bytes, dtype, shape).map(Some)
+    if fortran {
+        Tensor::fortran(bytes, dtype, shape).map(Some)
+    } else {
+        Tensor::contiguous(bytes, dtype, shape).map(Some)
+    }
 }
 
 /// Of `dtype(code, …)` with the state `(version, byte order, …)`; nothing for what holds no numbers.
@@ -53,7 +56,9 @@ fn number_type(pickle: &Pickle, id: Id) -> Result<Option<Dtype>> {
     let instance = instance.context("without a dtype")?;
     let code = pickle.arguments(instance.arguments).and_then(|[code]| pickle.text(code)).context("without a dtype")?;
     let order = instance.state.and_then(|state| pickle.arguments(state)).and_then(|[_, order]| pickle.text(order));
-    ensure!(order != Some(">"), "in big-endian order");
+    if order == Some(">") || code.starts_with('>') {
+        return Ok(None);
+    }
     Ok(Some(match code.trim_start_matches(['<', '|', '=']) {
         "f8" => Dtype::F64,
         "f4" => Dtype::F32,
@@ -77,8 +82,9 @@ fn raw(pickle: &Pickle, id: Id) -> Result<Bytes> {
             let bytes = text.chars().map(|c| u8::try_from(u32::from(c))).collect::<Result<Vec<_>, _>>();
             Ok(bytes.context("with data that is no latin1")?.into())
         }
-        Node::Instance(Instance { class, arguments, .. }) if class.name == "bytearray" => {
-            let [inner] = pickle.arguments(*arguments).context("without its data")?;
+        Node::Instance(Instance { class, arguments, .. }) if ["bytes", "bytearray"].contains(&class.name) => {
+            // Without an argument it is empty.
+            let Some([inner]) = pickle.arguments(*arguments) else { return Ok(Bytes::new()) };
             match pickle.node(inner) {
                 Node::Bytes(bytes) => Ok(Bytes::copy_from_slice(bytes)),
                 _ => bail!("without its data"),

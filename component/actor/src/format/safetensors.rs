@@ -21,14 +21,14 @@ pub fn read(bytes: &Bytes) -> Result<Contents> {
         contents.insert_setting(key, value)?;
     }
     for (name, view) in tensors.iter() {
-        let Some(dtype) = dtype(view.dtype()) else { continue };
+        let dtype = dtype(view.dtype())
+            .with_context(|| format!("`{name}` is of the type {:?}, which is not read", view.dtype()))?;
         let tensor = Tensor::contiguous(bytes.slice_ref(view.data()), dtype, view.shape().to_vec());
         contents.insert(name, Leaf::Tensor(tensor.with_context(|| format!("`{name}`"))?))?;
     }
     Ok(contents)
 }
 
-/// Of a type that is none of these no policy is made.
 fn dtype(stored: Stored) -> Option<Dtype> {
     Some(match stored {
         Stored::F64 => Dtype::F64,

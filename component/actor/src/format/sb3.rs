@@ -57,6 +57,7 @@ fn take_space(data: &Map<String, Value>, space: &str, names: [&str; 2], contents
     let value = data.get(space).with_context(|| of("is missing"))?;
     let kind = value[":type:"].as_str().unwrap_or_default();
     ensure!(kind.contains(".box.Box"), "{}", of(&format!("is {kind}, a Box is expected")));
+    ensure!(value["dtype"] != "uint8", "{}", of("is of images, whose normalisation is not served"));
     let serialized = value[":serialized:"].as_str().with_context(|| of("has no pickle"))?;
     let mut leaves = unpickle(serialized).with_context(|| of("cannot be read"))?;
     for (bound, name) in ["low", "high"].into_iter().zip(names) {
@@ -68,14 +69,21 @@ fn take_space(data: &Map<String, Value>, space: &str, names: [&str; 2], contents
 
 /// The class of `policy_kwargs["activation_fn"]`, or the one that SACPolicy takes where nothing is said.
 fn activation(data: &Map<String, Value>) -> Result<String> {
+    const DEFAULT: &str = "torch.nn.modules.activation.ReLU";
     let Some(serialized) = data.get("policy_kwargs").and_then(|kwargs| kwargs[":serialized:"].as_str()) else {
-        return Ok("torch.nn.modules.activation.ReLU".to_owned());
+        return Ok(DEFAULT.to_owned());
     };
     let mut kwargs = unpickle(serialized).context("the policy_kwargs of `data` cannot be read")?;
+    if let Some(Leaf::Class(extractor)) = kwargs.get("features_extractor_class") {
+        ensure!(
+            extractor.ends_with(".FlattenExtractor"),
+            "the model has the features extractor {extractor}: a FlattenExtractor is expected, which changes nothing"
+        );
+    }
     match kwargs.remove("activation_fn") {
         Some(Leaf::Class(class)) => Ok(class),
         Some(_) => bail!("the activation_fn of `data` is no class"),
-        None => Ok("torch.nn.modules.activation.ReLU".to_owned()),
+        None => Ok(DEFAULT.to_owned()),
     }
 }
 

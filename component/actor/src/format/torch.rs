@@ -82,9 +82,8 @@ pub fn read_legacy(bytes: &Bytes) -> Result<Contents> {
 fn legacy_places(pickle: &Pickle, keys: &Pickle, bytes: &Bytes, mut at: usize) -> Result<HashMap<String, Bytes>> {
     let mut types = HashMap::new();
     for node in pickle.nodes() {
-        if let Node::Persistent(id) = node
-            && let Some(named) = NamedStorage::of(pickle, *id)?
-        {
+        if let Node::Persistent(id) = node {
+            let named = NamedStorage::of(pickle, *id)?;
             types.insert(named.key, named.dtype);
         }
     }
@@ -120,8 +119,7 @@ fn tensor(pickle: &Pickle, id: Id, storage: impl Fn(&NamedStorage) -> Result<Rc<
     }
     let [named, offset, shape, strides] = pickle.arguments(instance.arguments).context("a tensor of too few parts")?;
     let Node::Persistent(named) = pickle.node(named) else { bail!("a tensor without a storage") };
-    // Of a type that is no number's, such as a complex one, no policy is made.
-    let Some(named) = NamedStorage::of(pickle, *named)? else { return Ok(None) };
+    let named = NamedStorage::of(pickle, *named)?;
     let sizes = |id: Id, what: &str| {
         let sizes = pickle.sizes(id);
         sizes.with_context(|| format!("a tensor with {what} that are no list of numbers from zero"))
@@ -140,14 +138,15 @@ struct NamedStorage<'a> {
 }
 
 impl<'a> NamedStorage<'a> {
-    fn of(pickle: &Pickle<'a>, id: Id) -> Result<Option<Self>> {
+    fn of(pickle: &Pickle<'a>, id: Id) -> Result<Self> {
         let parts = pickle.arguments(id).context("a storage of too few parts")?;
         let [tag, dtype, key, _device, numel] = parts;
         ensure!(pickle.text(tag) == Some("storage"), "something that is no storage is stored beside the pickle");
         let class = pickle.global(dtype).context("a storage without a type")?;
-        let Some(dtype) = storage_type(class.name) else { return Ok(None) };
+        let dtype =
+            storage_type(class.name).with_context(|| format!("a tensor of the type {class}, which is not read"))?;
         let numel = pickle.int(numel).and_then(|numel| usize::try_from(numel).ok()).context("a storage of no size")?;
-        Ok(Some(NamedStorage { key: pickle.text(key).context("a storage without a key")?, dtype, numel }))
+        Ok(NamedStorage { key: pickle.text(key).context("a storage without a key")?, dtype, numel })
     }
 }
 

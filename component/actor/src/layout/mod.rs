@@ -6,8 +6,8 @@ mod table;
 use anyhow::{Context, Result, bail, ensure};
 use scope::Scope;
 pub use scope::is_foreign;
-pub use table::LogStd;
 use table::{Heads, LAYOUTS, Layout};
+pub use table::{LogStd, STABLE_BASELINES};
 
 use crate::contents::Contents;
 use crate::dense::Linear;
@@ -44,6 +44,7 @@ pub fn find(contents: &Contents) -> Result<Found> {
             bail!("the file holds more than one actor, under {names}: one is expected, or one named `actor`");
         }
         if let Some((scope, plan)) = matches.into_iter().next() {
+            check_outside(contents, &scope)?;
             return read(layout, &scope, plan).with_context(|| format!("the layout `{}`", layout.name));
         }
     }
@@ -75,19 +76,54 @@ fn plan(layout: &Layout, scope: &Scope) -> Result<Option<Plan>> {
         }
     };
     let is_head = |name: &String| heads.as_ref().is_some_and(|(mean, log_std)| name == mean || name == log_std);
+    if layers.len() > MAX_LAYERS {
+        return Ok(None);
+    }
     let mut trunk = layers.into_iter().filter(|name| !is_head(name)).collect::<Vec<_>>();
     trunk.sort_by_key(|name| scope::number(name));
     let of_one_series = trunk.windows(2).all(|pair| scope::series(&pair[0]) == scope::series(&pair[1]));
-    let fits = trunk.iter().all(|name| layout.trunk == "*" || scope::series(name) == layout.trunk);
+    let fits = trunk.iter().map(|name| scope::series(name)).all(|series| match layout.trunk {
+        "*" => {
+            !UNFIT.iter().any(|part| series.contains(part))
+                && !(heads.is_none() && DETERMINISTIC.contains(&&series[..]))
+        }
+        trunk => series == trunk,
+    });
     let plan = Plan { trunk, heads };
     match &plan.heads {
         Some(_) if of_one_series && fits && scope.unexplained(&plan.names()).is_empty() => Ok(Some(plan)),
-        None if of_one_series && !plan.trunk.is_empty() && scope.unexplained(&plan.names()).is_empty() => {
+        None if of_one_series && fits && !plan.trunk.is_empty() && scope.unexplained(&plan.names()).is_empty() => {
             Ok(Some(plan))
         }
         _ => Ok(None),
     }
 }
+
+/// More than any actor has.
+const MAX_LAYERS: usize = 1024;
+/// Layers that have no activation, or another one, after them.
+const UNFIT: &[&str] = &["features_extractor"];
+/// What TD3's authors and Stable-Baselines3 call an actor whose last layer is the action, and no joint head.
+const DETERMINISTIC: &[&str] = &["mu.{n}", "l{n}", "actor.mu.{n}", "actor.l{n}"];
+
+/// A network before the actor, which it would not work without.
+fn check_outside(contents: &Contents, scope: &Scope) -> Result<()> {
+    let before = contents.tensors().map(|(name, _)| name).find(|name| {
+        let outside = !name.starts_with(scope.prefix()) && !name.split('.').any(is_foreign);
+        outside
+            && name.ends_with(".weight")
+            && ["encoder", "preprocess", "feature"].iter().any(|word| name.contains(word))
+    });
+    ensure!(
+        before.is_none(),
+        "`{}` lies before the actor: a network of its own is not served",
+        before.unwrap_or_default()
+    );
+    Ok(())
+}
+
+/// Views on one storage can hold far more numbers than the file does.
+const MAX_NUMBERS: usize = 16 << 20;
 
 impl Plan {
     fn names(&self) -> Vec<&str> {
@@ -97,6 +133,8 @@ impl Plan {
 }
 
 fn read(layout: &Layout, scope: &Scope, plan: Plan) -> Result<Found> {
+    let numel = scope.numel(&plan.names());
+    ensure!(numel <= MAX_NUMBERS, "the actor holds {numel} numbers, at most {MAX_NUMBERS} are served");
     let mut trunk = plan.trunk.iter().map(|name| scope.linear(name)).collect::<Result<Vec<_>>>()?;
     let (mean, log_std) = match &plan.heads {
         Some((mean, log_std)) => {

@@ -28,26 +28,52 @@ const SETTINGS: &[&str] = &[
     "log_std_min",
     "log_std_max",
 ];
-const SETTING_SCOPES: &[&str] = &["obs_rms.", "config.", "args."];
+const SETTING_SCOPES: &[&str] =
+    &["obs_rms.", "config.", "args.", "action_space.", "observation_space.", "features_extractor._observation_space."];
 
 /// The tensors whose names start with a prefix, by the rest of their names.
 pub struct Scope<'a> {
     prefix: String,
     tensors: Vec<(&'a str, &'a Tensor)>,
-    /// How many tensors lie outside of it that are neither a setting nor of a critic or an optimizer.
+    /// How many layers lie outside of it that are of no critic.
     others: usize,
 }
 
 /// Whether a part of a name belongs to something beside the actor: a critic, a target network, an optimizer.
 pub fn is_foreign(part: &str) -> bool {
-    let part = part.to_lowercase();
-    let is_q = part.strip_prefix("qf").or(part.strip_prefix('q')).is_some_and(|rest| {
-        rest.trim_start_matches("_net").trim_start_matches("net").chars().all(|c| c.is_ascii_digit() || c == '_')
-    });
-    is_q || ["critic", "target", "optim", "value", "alpha", "ent_coef", "ret_rms"]
-        .iter()
-        .any(|word| part.contains(word))
-        || ["v", "vf", "vf1", "vf2", "v_net"].contains(&part.as_str())
+    part.to_lowercase().split('_').any(|word| {
+        let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        FOREIGN.contains(&word) || part.contains("ent_coef")
+    })
+}
+
+const FOREIGN: &[&str] = &[
+    "critic",
+    "critics",
+    "target",
+    "targets",
+    "optim",
+    "optimizer",
+    "optimizers",
+    "value",
+    "values",
+    "alpha",
+    "q",
+    "qf",
+    "qs",
+    "v",
+    "vf",
+    "ret",
+];
+
+/// Whether a tensor of a scope is of something else in it. Within what is named an actor, that is only a network of its
+/// own: anything smaller is a part of the actor, by whatever name, and is to be explained.
+fn is_beside(prefix: &str, name: &str) -> bool {
+    let mut parts = name.split('.');
+    let first = parts.next().unwrap_or_default();
+    let of_actor = prefix.split_terminator('.').next_back().is_some_and(|last| ACTORS.contains(&last));
+    let is_temperature = ["log_alpha", "log_ent_coef"].contains(&name);
+    is_temperature || is_foreign(first) && (!of_actor || parts.count() >= 2)
 }
 
 impl<'a> Scope<'a> {
@@ -63,9 +89,10 @@ impl<'a> Scope<'a> {
         }
         let scope = |prefix: String| {
             let inside = contents.tensors().filter_map(|(name, tensor)| Some((name.strip_prefix(&prefix)?, tensor)));
-            let tensors = inside.filter(|(name, _)| !name.split('.').any(is_foreign)).collect();
+            let tensors = inside.filter(|(name, _)| !is_beside(&prefix, name)).collect();
             let outside = contents.tensors().filter(|(name, _)| !name.starts_with(&prefix));
-            let others = outside.filter(|(name, _)| !name.split('.').any(is_foreign) && !is_setting(name)).count();
+            let matrices = outside.filter(|(name, tensor)| name.ends_with(".weight") && tensor.shape.len() == 2);
+            let others = matrices.filter(|(name, _)| !name.split('.').any(is_foreign) && !is_setting(name)).count();
             Scope { prefix, tensors, others }
         };
         prefixes.into_iter().map(scope).collect()
@@ -127,6 +154,12 @@ impl<'a> Scope<'a> {
         self.tensors.iter().map(|(name, _)| *name).filter(|name| !of_layer(name) && !is_setting(name)).collect()
     }
 
+    /// How many numbers layers or parameters hold, together.
+    pub fn numel(&self, names: &[&str]) -> usize {
+        let of = |name: &&str| self.tensor(name).or(self.tensor(&format!("{name}.weight"))).map_or(0, Tensor::numel);
+        names.iter().map(of).fold(0, usize::saturating_add)
+    }
+
     /// A linear layer; one without a bias has one of zeros.
     pub fn linear(&self, name: &str) -> Result<Linear> {
         let weight = self.tensor(&format!("{name}.weight")).context("a layer without weights")?;
@@ -168,12 +201,8 @@ impl<'a> Scope<'a> {
 const MAX_DEPTH: usize = 16;
 const MAX_SCOPES: usize = 256;
 
-/// Views on one storage can hold far more numbers than the file does.
-const MAX_NUMBERS: usize = 16 << 20;
-
 fn floats(tensor: &Tensor, name: &str) -> Result<Vec<f32>> {
     ensure!(tensor.dtype.is_float(), "`{name}` is of {:?}, floating-point weights are expected", tensor.dtype);
-    ensure!(tensor.numel() <= MAX_NUMBERS, "`{name}` holds {} numbers, at most {MAX_NUMBERS}", tensor.numel());
     tensor.floats().with_context(|| format!("`{name}`"))
 }
 

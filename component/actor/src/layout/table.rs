@@ -29,6 +29,9 @@ impl LogStd {
     pub const USUAL: LogStd = LogStd::Clamped { low: -20.0, high: 2.0 };
 }
 
+/// Also the name of the format that has no other layout.
+pub const STABLE_BASELINES: &str = "stable-baselines3";
+
 pub const LAYOUTS: &[Layout] = &[
     Layout {
         name: "cleanrl",
@@ -43,7 +46,7 @@ pub const LAYOUTS: &[Layout] = &[
         log_std: LogStd::USUAL,
     },
     Layout {
-        name: "stable-baselines3",
+        name: STABLE_BASELINES,
         trunk: "latent_pi.{n}",
         heads: Heads::Named { mean: &["mu"], log_std: &["log_std"] },
         log_std: LogStd::USUAL,
@@ -85,6 +88,8 @@ pub const LAYOUTS: &[Layout] = &[
                 "mu_fc",
                 "latent_mean",
                 "latent_mu",
+                "mean.0",
+                "mu.0",
                 "loc",
             ],
             log_std: &[
@@ -102,10 +107,17 @@ pub const LAYOUTS: &[Layout] = &[
                 "logstd_fc",
                 "latent_log_std",
                 "latent_logstd",
+                "log_std.0",
                 "log_scale",
             ],
         },
         log_std: LogStd::USUAL,
+    },
+    Layout {
+        name: "pytorch_sac",
+        trunk: "trunk.{n}",
+        heads: Heads::Joint,
+        log_std: LogStd::Squashed { low: -5.0, high: 2.0 },
     },
     Layout { name: "trunk and one joint head", trunk: "*", heads: Heads::Joint, log_std: LogStd::USUAL },
 ];
