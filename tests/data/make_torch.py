@@ -24,6 +24,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from stable_baselines3 import PPO, SAC, TD3
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
@@ -483,5 +484,40 @@ refused("big_endian.pt", "big-endian numbers")
 refused("flipped.pt", "data/2 does not match its checksum")
 (HERE / "plain.pkl").write_bytes(pickle.dumps({"weights": [[0.1, 0.2], [0.3, 0.4]], "bias": [0.5, 0.6]}, 4))
 refused("plain.pkl", "an ordinary pickle, without tensors")
+
+# --- What must not be passed over ---
+
+three = small(3, 8, 8)
+tanh = actor(three, nn.Tanh)
+good("torchscript_tanh.pt", torch.jit.script(tanh), lambda module: module, save=torch.jit.save, load=torch.jit.load)
+leaky = Actor([3, 8], activation=lambda: nn.LeakyReLU(0.2))
+refused("leaky_module.pt", "a LeakyReLU of another slope than 0.01", leaky)
+plain_norm = Actor([3, 8], activation=lambda: nn.Sequential(nn.LayerNorm(8, elementwise_affine=False), nn.ReLU()))
+refused("layer_norm_module.pt", "a LayerNorm without parameters", plain_norm)
+refused("target_encoder.pt", "a layer of the actor by the name of a target", {"actor": {**three, "target_encoder.weight": torch.eye(3)}})
+refused("encoder.pt", "an encoder before the actor", {"actor": three, "encoder": {"fc.weight": torch.eye(3)}})
+refused("other_normaliser.pt", "a normalisation by an unknown name", {"actor": three, "scaler_norm": {"mean": torch.ones(3)}})
+refused("half_bounds.pt", "an action_low without an action_high", {"actor": three, "config": {"action_low": [-2.0]}})
+shared = torch.zeros(220, 220)
+layers = {f"net.{i}.weight": shared for i in range(1, 401)}
+heads = {k: torch.zeros(1, 220) for k in ("mean.weight", "log_std.weight")}
+refused("one_storage.pt", "400 layers that are one tensor: 19 million numbers of 48,400", {**layers, **heads})
+elsewhere = {"env": {"control": {"action_scale": 0.25}}, "encoder": {"activation": "tanh"}, "action_low": -2.0, "action_high": 2.0}
+beside = {"epsilon": 0.9, "returns": np.array([]), "history": np.asfortranarray(np.ones((2, 3))), "mode": range(3)}
+good("elsewhere.pt", {"actor": sd, "config": elsewhere, **beside}, inside("actor"), scale=2)
+td3 = TD3("MlpPolicy", Toy(), policy_kwargs={"net_arch": [8]}, buffer_size=10, device="cpu")
+refused("td3_state_dict.pt", "TD3's actor, without a log_std", td3.policy.state_dict())
+
+
+class Scaled(BaseFeaturesExtractor):
+    def __init__(self, space):
+        super().__init__(space, 3)
+
+    def forward(self, x):
+        return x / 10
+
+
+sb3("sb3_extractor.zip", net_arch=[8], features_extractor_class=Scaled)
+refused("sb3_extractor.zip", "a features extractor that is no FlattenExtractor")
 
 HERE.joinpath("expected.json").write_text(json.dumps({**expected, "refused": refusals}, indent=1) + "\n")

@@ -79,11 +79,11 @@ impl<'a> Settings<'a> {
 
     /// Only the usual ones are served.
     fn check_parameters(&self, name: &str, class: &str) -> Result<()> {
-        for (parameter, usual) in [("negative_slope", f64::from(Activation::LEAKY_SLOPE)), ("alpha", 1.0)] {
-            let is_one = |said: f64| said as f32 == usual as f32;
+        for (parameter, usual) in [("negative_slope", Activation::LEAKY_SLOPE), ("alpha", 1.0)] {
             let said = self.contents.get(&format!("{name}.{parameter}")).map(Leaf::numbers).transpose()?.flatten();
-            let usual_or_none = said.as_ref().is_none_or(|said| matches!(said[..], [said] if is_one(said)));
-            ensure!(usual_or_none, "`{name}.{parameter}` is {said:?}: {usual} is expected of a {class}");
+            let said = said.unwrap_or_else(|| vec![usual.into()]);
+            let is_usual = matches!(said[..], [said] if said as f32 == usual);
+            ensure!(is_usual, "`{name}.{parameter}` is {said:?}: {usual} is expected of a {class}");
         }
         match self.contents.get(&format!("{name}.approximate")) {
             Some(Leaf::Text(text)) if text != "none" => {

@@ -224,13 +224,22 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
         ("big_endian.pt", "big-endian"),
         ("flipped.pt", "`pendulum_00500.state_dict/data/2` of the zip archive is damaged: its CRC is another"),
         ("plain.pkl", "a pickle that torch.save did not write"),
+        ("leaky_module.pt", "`net.1.negative_slope` is [0.2]: 0.01 is expected of a LeakyReLU"),
+        ("layer_norm_module.pt", "the layer `net.1.0`, a normalization.LayerNorm, which is not served"),
+        ("target_encoder.pt", "no known layout"),
+        ("encoder.pt", "`encoder.fc.weight` lies before the actor"),
+        ("other_normaliser.pt", "`scaler_norm.mean` looks like a normalisation of observations"),
+        ("half_bounds.pt", "of `config.action_low` and `config.action_high` there is only one"),
+        ("one_storage.pt", "numbers, at most 16777216 are served"),
+        ("td3_state_dict.pt", "no known layout"),
+        ("sb3_extractor.zip", "the policy_kwargs of `data` cannot be read"),
     ] {
         let refused = Actor::load(&file(&format!("torch/{name}"))).err();
         let refused = refused.unwrap_or_else(|| panic!("{name} was taken"));
         assert!(refused.contains(reason), "{name}: {refused}");
     }
     let listed = json_of("torch/expected.json")["refused"].as_object().unwrap().len();
-    assert_eq!(listed, 29, "every file of tests/data/torch is in this list");
+    assert_eq!(listed, 38, "every file of tests/data/torch is in this list");
     assert!(!Path::new("/tmp/sac-serving-was-here").exists(), "a checkpoint was executed");
 }
 
@@ -274,6 +283,7 @@ fn what_a_file_says_is_told() {
     assert_eq!(info("torch/torchscript.pt")["format"], "torchscript");
     assert_eq!(info("torch/actor.safetensors")["format"], "safetensors");
     assert_eq!(info("torch/spinningup_tanh_module.pt")["activation"], "tanh");
+    assert_eq!(info("torch/torchscript_tanh.pt")["activation"], "tanh");
     assert_eq!(info("torch/spinningup_module.pt")["layout"], "spinningup");
     assert_eq!(info("pendulum_00500.cleanrl.pt")["layout"], "cleanrl");
     assert_eq!(info("torch/mean_linear.pt")["layout"], "pytorch-soft-actor-critic");
