@@ -73,7 +73,7 @@ pub struct ServeArgs {
           default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub no_auth: bool,
 
-    /// Run tract's optimised plan; off runs the graph as written, which is slower
+    /// Run the kernel, or tract's optimised plan; off runs the graph as written, which is slower
     #[arg(long, env = "STAT_PAIR_RL_JIT", value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
           default_value = "true", value_name = "BOOL")]
     pub jit: bool,

@@ -11,7 +11,7 @@ use crate::bindings;
 pub struct Config {
     /// Which files are candidates, and what of them is refused unread.
     pub source: Source,
-    /// Run tract's optimised plan (`jit_compiled` in the answers).
+    /// Run the kernel, or tract's optimised plan (`jit_compiled` in the answers).
     pub jit: bool,
     /// The activation of a network whose file does not say it. None assumes ReLU, and says so.
     pub activation: Option<Activation>,

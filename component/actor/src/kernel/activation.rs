@@ -30,8 +30,8 @@ fn each(values: &mut [F32x4], f: impl Fn(F32x4) -> F32x4) {
 #[inline(always)]
 fn polynomial<const N: usize>(x: F32x4, coefficients: [f32; N]) -> F32x4 {
     let mut sum = F32x4::splat(coefficients[0]);
-    for i in 1..N {
-        sum = F32x4::splat(coefficients[i]).plus_product(sum, x);
+    for next in &coefficients[1..] {
+        sum = F32x4::splat(*next).plus_product(sum, x);
     }
     sum
 }

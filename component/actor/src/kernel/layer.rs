@@ -1,126 +1,95 @@
-//! A layer of the trunk, packed into panels of outputs that are read front to back.
+//! A layer of the trunk.
 
 use super::{
+    dots::Dots,
     simd::{F32x4, LANES},
-    tile::{Along, WIDTH, step},
+    tile::{ROWS, WIDTH, accumulate},
 };
 use crate::dense::Linear;
 use std::array::from_fn;
 
-/// For each panel the bias, then the weights of input 0, of input 1, and so on. Outputs beyond the last are zeros.
+/// Outputs of a panel.
+const PANEL: usize = WIDTH * LANES;
+
 pub struct Layer {
     pub inputs: usize,
-    pub outputs: usize,
+    /// For each `PANEL` outputs the bias, then the weights of input 0, of input 1, and so on.
     panels: Vec<[F32x4; WIDTH]>,
-    /// The narrower panel of the remaining vectors, fewer than `WIDTH`.
-    rest: Vec<F32x4>,
+    /// The remaining outputs.
+    rest: Dots,
 }
 
 impl Layer {
     pub fn pack(linear: &Linear) -> Self {
-        let Linear { inputs, outputs, .. } = *linear;
-        let panels = outputs.div_ceil(LANES) / WIDTH;
-        let vectors = |from: usize| (from..outputs).step_by(LANES);
-        let column =
-            |k: Option<usize>, from: usize| F32x4::from_array(from_fn(|lane| coefficient(linear, k, from + lane)));
-        let steps = || std::iter::once(None).chain((0..inputs).map(Some));
-        let wide = |panel: usize| steps().map(move |k| from_fn(|v| column(k, (panel * WIDTH + v) * LANES)));
-        Self {
-            inputs,
-            outputs,
-            panels: (0..panels).flat_map(wide).collect(),
-            rest: steps().flat_map(|k| vectors(panels * WIDTH * LANES).map(move |from| column(k, from))).collect(),
+        let Linear { inputs, outputs, weight, bias, .. } = linear;
+        let panels = outputs / PANEL;
+        let vectors = |value: &dyn Fn(usize) -> f32, panel: usize| {
+            from_fn(|v| F32x4::from_array(from_fn(|lane| value(panel * PANEL + v * LANES + lane))))
+        };
+        let mut packed = Vec::with_capacity(panels * (inputs + 1));
+        for panel in 0..panels {
+            packed.push(vectors(&|output| bias[output], panel));
+            packed.extend((0..*inputs).map(|k| vectors(&|output| weight[output * inputs + k], panel)));
         }
+        Self { inputs: *inputs, panels: packed, rest: Dots::pack(linear, panels * PANEL) }
     }
 
-    /// Rows of inputs, one beside the other, to rows of outputs in `y`. Each output is summed in an order of its own,
-    /// whatever `R` is, so a row's result does not depend on its neighbours.
-    pub fn run<const R: usize>(&self, x: &[[F32x4; R]], y: &mut [[F32x4; R]]) {
+    /// How many vectors a row of outputs takes.
+    pub fn vectors(&self) -> usize {
+        self.panels.len() / (self.inputs + 1) * WIDTH + self.rest.outputs().div_ceil(LANES)
+    }
+
+    /// `x` holds each input in all lanes, `dense` four to a vector, as `y` does the outputs, with zeros after the last.
+    /// Every output has an order of its own to be summed in, whatever `R`: a row does not depend on its neighbours.
+    pub fn run<const R: usize>(&self, x: &[[F32x4; R]], dense: &[[F32x4; R]], y: &mut [[F32x4; R]]) {
         let x = &x[..self.inputs];
+        let (mut panels, mut y) = (&self.panels[..], y);
+        if R == 1 {
+            // The sums of one panel and one row are so few that they would wait for one another.
+            (panels, y) = self.groups::<3, R>(panels, x, y);
+            (panels, y) = self.groups::<2, R>(panels, x, y);
+        }
+        (_, y) = self.groups::<1, R>(panels, x, y);
+        self.rest(dense, y);
+    }
+
+    /// As many panels as go in groups of `P`; returns the others, and their place in `y`.
+    #[inline(always)]
+    fn groups<'a, const P: usize, const R: usize>(
+        &self,
+        panels: &'a [[F32x4; WIDTH]],
+        x: &[[F32x4; R]],
+        y: &'a mut [[F32x4; R]],
+    ) -> (&'a [[F32x4; WIDTH]], &'a mut [[F32x4; R]]) {
         let steps = self.inputs + 1;
-        let pairs = if R == 1 { self.panels.len() / steps / 2 } else { 0 };
-        let (paired, single) = self.panels.split_at(pairs * 2 * steps);
-        let (y_paired, y) = y.split_at_mut(pairs * 2 * WIDTH);
-        for (pair, y) in paired.chunks_exact(2 * steps).zip(y_paired.as_chunks_mut().0.as_chunks_mut().0) {
-            double(pair.split_at(steps), x, y);
+        let (now, later) = panels.split_at(panels.len() / (P * steps) * (P * steps));
+        let (y, y_later) = y.split_at_mut(now.len() / steps * WIDTH);
+        let y = y.as_chunks_mut::<WIDTH>().0.as_chunks_mut::<P>().0;
+        for (group, y) in now.chunks_exact(P * steps).zip(y) {
+            let panel = |p: usize| &group[p * steps..][..steps];
+            *y = accumulate(from_fn(|p| repeat(&panel(p)[0])), from_fn(|p| &panel(p)[1..]), x);
         }
-        let (y_single, y_rest) = y.split_at_mut(single.len() / steps * WIDTH);
-        for (panel, y) in single.chunks_exact(steps).zip(y_single.as_chunks_mut().0) {
-            wide(panel, x, y);
+        (later, y_later)
+    }
+
+    fn rest<const R: usize>(&self, dense: &[[F32x4; R]], y: &mut [[F32x4; R]]) {
+        let outputs = self.rest.outputs();
+        if outputs == 0 {
+            return;
         }
-        match y_rest {
-            [a] => (0..R).for_each(|r| [a[r]] = narrow::<1, 4, R>(&self.rest, x, r)),
-            [a, b] => (0..R).for_each(|r| [a[r], b[r]] = narrow::<2, 3, R>(&self.rest, x, r)),
-            _ => {}
+        let values = &mut [0.0; PANEL * ROWS][..outputs * R];
+        self.rest.run(dense, values);
+        for (r, row) in values.chunks_exact(outputs).enumerate() {
+            row.chunks(LANES).zip(y.iter_mut()).for_each(|(lanes, y)| y[r] = F32x4::from_prefix(lanes));
         }
     }
 }
 
-/// The weight of input `k`, or the bias for no input.
-fn coefficient(linear: &Linear, k: Option<usize>, output: usize) -> f32 {
-    match k {
-        _ if output >= linear.outputs => 0.0,
-        Some(k) => linear.weight[output * linear.inputs + k],
-        None => linear.bias[output],
-    }
-}
-
 #[inline(always)]
-fn wide<const R: usize>(panel: &[[F32x4; WIDTH]], x: &[[F32x4; R]], y: &mut [[F32x4; R]; WIDTH]) {
-    let (bias, weights) = (&panel[0], &panel[1..]);
-    let mut sums = repeat(bias);
-    Along::new(weights, weights, x).each(|weights, _, x| {
-        step(&mut sums, weights, x);
-    });
-    *y = sums;
-}
-
-/// Two panels at once: with a single row the sums of one would wait for one another.
-#[inline(always)]
-fn double<const R: usize>(
-    (a, b): (&[[F32x4; WIDTH]], &[[F32x4; WIDTH]]),
-    x: &[[F32x4; R]],
-    y: &mut [[[F32x4; R]; WIDTH]; 2],
-) {
-    let mut sums = [repeat(&a[0]), repeat(&b[0])];
-    Along::new(&a[1..], &b[1..], x).each(|a, b, x| {
-        step(&mut sums[0], a, x);
-        step(&mut sums[1], b, x);
-    });
-    *y = sums;
-}
-
-/// `C` vectors of row `r`, each summed in `S` parts, as so few sums would wait for one another too.
-#[inline(always)]
-fn narrow<const C: usize, const S: usize, const R: usize>(panel: &[F32x4], x: &[[F32x4; R]], r: usize) -> [F32x4; C] {
-    let (bias, weights) = panel.as_chunks::<C>().0.split_at(1);
-    let (weights, last_weights) = weights.as_chunks::<S>();
-    let (x, last_x) = x.as_chunks::<S>();
-    let mut parts = [repeat(&[F32x4::splat(0.0); C]); S];
-    parts[0] = repeat(&bias[0]);
-    Along::new(weights, weights, x).each(|weights, _, x| {
-        for s in 0..S {
-            step(&mut parts[s], &weights[s], &[x[s][r]]);
-        }
-    });
-    Along::new(last_weights, last_weights, last_x).each(|weights, _, x| {
-        step(&mut parts[0], weights, &[x[r]]);
-    });
-    let mut sums = [F32x4::splat(0.0); C];
-    for c in 0..C {
-        sums[c] = parts[0][c][0];
-        for s in 1..S {
-            sums[c] = sums[c].plus(parts[s][c][0]);
-        }
-    }
-    sums
-}
-
-#[inline(always)]
-fn repeat<const C: usize, const R: usize>(vectors: &[F32x4; C]) -> [[F32x4; R]; C] {
-    let mut rows = [[F32x4::splat(0.0); R]; C];
-    for c in 0..C {
-        rows[c] = [vectors[c]; R];
+fn repeat<const R: usize>(vectors: &[F32x4; WIDTH]) -> [[F32x4; R]; WIDTH] {
+    let mut rows = [[F32x4::splat(0.0); R]; WIDTH];
+    for (rows, vector) in rows.iter_mut().zip(vectors) {
+        *rows = [*vector; R];
     }
     rows
 }

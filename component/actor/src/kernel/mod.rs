@@ -1,14 +1,14 @@
 //! The inference of a dense network, one row or a batch.
 
 mod activation;
-mod head;
+mod dots;
 mod layer;
 mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
 
-use head::Head;
+use dots::Dots;
 use layer::Layer;
 use simd::{F32x4, LANES};
 use tile::ROWS;
@@ -20,11 +20,13 @@ pub struct Kernel {
     state_dim: usize,
     activation: Activation,
     trunk: Vec<Layer>,
-    mean: Head,
-    log_std: Head,
+    mean: Dots,
+    log_std: Dots,
     /// A layer's inputs, each repeated in all lanes: that costs four stores a vector and saves a broadcast a panel.
     x: Vec<F32x4>,
-    /// A layer's outputs, and before the first layer the states.
+    /// The same inputs, four to a vector.
+    dense: Vec<F32x4>,
+    /// A layer's outputs, which then become the inputs of the next.
     y: Vec<F32x4>,
 }
 
@@ -33,14 +35,16 @@ impl Kernel {
     pub fn pack(dense: &Dense) -> Self {
         let widths = dense.trunk.iter().flat_map(|linear| [linear.inputs, linear.outputs]);
         let vectors = widths.chain([dense.mean.inputs]).max().unwrap_or(0).div_ceil(LANES);
+        let buffer = |vectors: usize| vec![F32x4::splat(0.0); vectors * ROWS];
         Self {
             state_dim: dense.state_dim(),
             activation: dense.activation,
             trunk: dense.trunk.iter().map(Layer::pack).collect(),
-            mean: Head::pack(&dense.mean),
-            log_std: Head::pack(&dense.log_std),
-            x: vec![F32x4::splat(0.0); vectors * LANES * ROWS],
-            y: vec![F32x4::splat(0.0); vectors * ROWS],
+            mean: Dots::pack(&dense.mean, 0),
+            log_std: Dots::pack(&dense.log_std, 0),
+            x: buffer(vectors * LANES),
+            dense: buffer(vectors),
+            y: buffer(vectors),
         }
     }
 
@@ -62,39 +66,38 @@ impl Kernel {
     }
 
     fn rows<const R: usize>(&mut self, states: &[f32], mean: &mut Vec<f32>, log_std: Option<&mut Vec<f32>>) {
-        let (x, y) = (self.x.as_chunks_mut::<R>().0, self.y.as_chunks_mut::<R>().0);
+        let x = self.x.as_chunks_mut::<R>().0;
+        let (mut dense, mut y) = (self.dense.as_chunks_mut::<R>().0, self.y.as_chunks_mut::<R>().0);
         for (r, state) in states.chunks_exact(self.state_dim).enumerate() {
-            state.chunks(LANES).zip(y.iter_mut()).for_each(|(lanes, y)| y[r] = F32x4::from_prefix(lanes));
+            state.chunks(LANES).zip(dense.iter_mut()).for_each(|(lanes, to)| to[r] = F32x4::from_prefix(lanes));
         }
         for layer in &self.trunk {
-            spread(y, &mut x[..layer.inputs.next_multiple_of(LANES)]);
-            let y = &mut y[..layer.outputs.div_ceil(LANES)];
-            layer.run(x, y);
-            activation::apply(self.activation, y.as_flattened_mut());
-            blank(y, layer.outputs);
+            spread(&dense[..layer.inputs.div_ceil(LANES)], x);
+            layer.run(x, dense, &mut y[..layer.vectors()]);
+            activation::apply(self.activation, y[..layer.vectors()].as_flattened_mut());
+            std::mem::swap(&mut dense, &mut y);
         }
-        self.mean.run(y, mean);
+        append(&self.mean, dense, mean);
         if let Some(log_std) = log_std {
-            self.log_std.run(y, log_std);
+            append(&self.log_std, dense, log_std);
         }
     }
 }
 
-/// Repeats each lane of `y` in a vector of its own.
-fn spread<const R: usize>(y: &[[F32x4; R]], x: &mut [[F32x4; R]]) {
-    for (vectors, x) in y.iter().zip(x.as_chunks_mut::<LANES>().0) {
+fn append<const R: usize>(head: &Dots, x: &[[F32x4; R]], to: &mut Vec<f32>) {
+    let start = to.len();
+    to.resize(start + R * head.outputs(), 0.0);
+    head.run(x, &mut to[start..]);
+}
+
+/// Repeats each lane of `dense` in a vector of its own.
+fn spread<const R: usize>(dense: &[[F32x4; R]], x: &mut [[F32x4; R]]) {
+    for (vectors, x) in dense.iter().zip(x.as_chunks_mut::<LANES>().0) {
         for r in 0..R {
             let lanes = vectors[r].spread();
             for lane in 0..LANES {
                 x[lane][r] = lanes[lane];
             }
         }
-    }
-}
-
-/// Zeros the lanes past the last output, where an infinite input has met weights of 0 and made NaN.
-fn blank<const R: usize>(y: &mut [[F32x4; R]], outputs: usize) {
-    if let Some(last) = y.get_mut(outputs / LANES) {
-        *last = last.map(|vector| F32x4::from_prefix(&vector.to_array()[..outputs % LANES]));
     }
 }
