@@ -23,7 +23,7 @@ pub struct Actor {
 
 enum Engine {
     /// For a network of linear layers.
-    Kernel(Kernel),
+    Kernel(Box<Kernel>),
     /// For any other graph, and for comparison.
     Tract(Box<Tract>),
 }
@@ -165,7 +165,7 @@ fn choose(
         let fused = Squashing { log_std, ..squashing.clone() };
         if agree(&mut kernel, inner.as_ref(), &fused, &mut reference, &squashing, dense.state_dim())? {
             let normalisation = normalisation.or(inner);
-            return Ok(Chosen { engine: Engine::Kernel(kernel), normalisation, squashing: fused });
+            return Ok(Chosen { engine: Engine::Kernel(Box::new(kernel)), normalisation, squashing: fused });
         }
     }
     let tract = reference.optimised(optimised)?;

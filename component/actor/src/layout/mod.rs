@@ -84,8 +84,8 @@ fn plan(layout: &Layout, scope: &Scope) -> Result<Option<Plan>> {
     let of_one_series = trunk.windows(2).all(|pair| scope::series(&pair[0]) == scope::series(&pair[1]));
     let fits = trunk.iter().map(|name| scope::series(name)).all(|series| match layout.trunk {
         "*" => {
-            !UNFIT.iter().any(|part| series.contains(part))
-                && !(heads.is_none() && DETERMINISTIC.contains(&&series[..]))
+            let is_deterministic = heads.is_none() && DETERMINISTIC.contains(&series.as_str());
+            !is_deterministic && !UNFIT.iter().any(|part| series.contains(part))
         }
         trunk => series == trunk,
     });
