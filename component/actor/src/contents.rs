@@ -1,6 +1,7 @@
 //! What a file holds, by name, whatever its format: tensors, and the settings that stand beside them.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use anyhow::{Result, ensure};
 
@@ -60,6 +61,14 @@ impl Contents {
     /// The same, with the name as it is kept here.
     pub fn entry(&self, name: &str) -> Option<(&str, &Leaf)> {
         self.leaves.get_key_value(name).map(|(name, leaf)| (name.as_str(), leaf))
+    }
+
+    /// Whether any name starts so.
+    pub fn has_below(&self, prefix: &str) -> bool {
+        self.leaves
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .next()
+            .is_some_and(|(name, _)| name.starts_with(prefix))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Leaf)> {

@@ -11,11 +11,15 @@ use crate::policy::{Bounds, Normalisation};
 pub struct Settings<'a> {
     contents: &'a Contents,
     scope: &'a str,
+    /// Where settings of the actor may stand and something stands, the surest place first.
+    places: Vec<String>,
 }
 
 impl<'a> Settings<'a> {
     pub fn new(contents: &'a Contents, scope: &'a str) -> Self {
-        Settings { contents, scope }
+        let mut places = places(scope);
+        places.retain(|place| contents.has_below(place));
+        Settings { contents, scope, places }
     }
 
     /// Checks a dimension of the network against what the file says of it, under any of these names.
@@ -95,8 +99,8 @@ impl<'a> Settings<'a> {
 
     /// The bounds that actions are scaled to, by whatever the file has to say about them in one place.
     pub fn bounds(&self, action_dim: usize) -> Result<Option<Bounds>> {
-        for place in self.places() {
-            let values = |name: &str| self.values_at(&place, &[name], action_dim);
+        for place in &self.places {
+            let values = |name: &str| self.values_at(place, &[name], action_dim);
             for (low, high) in [("action_low", "action_high"), ("action_space.low", "action_space.high")] {
                 match (values(low)?, values(high)?) {
                     (Some(low), Some(high)) => return Bounds::between(&low, &high).map(Some),
@@ -108,7 +112,7 @@ impl<'a> Settings<'a> {
                 let bias = values("action_bias")?.unwrap_or_else(|| vec![0.0; action_dim]);
                 return Bounds::scaled(&scale, &bias).map(Some);
             }
-            if let Some(limit) = self.values_at(&place, &["act_limit", "action_limit", "max_action"], action_dim)? {
+            if let Some(limit) = self.values_at(place, &["act_limit", "action_limit", "max_action"], action_dim)? {
                 let low = limit.iter().map(|limit| -limit).collect::<Vec<_>>();
                 return Bounds::between(&low, &limit).map(Some);
             }
@@ -123,7 +127,7 @@ impl<'a> Settings<'a> {
     }
 
     pub fn normalisation(&self, state_dim: usize) -> Result<Option<Normalisation>> {
-        for (place, group) in self.places().iter().flat_map(|place| GROUPS.map(|group| (place, group))) {
+        for (place, group) in self.places.iter().flat_map(|place| GROUPS.map(|group| (place, group))) {
             let values = |what: &str| self.values_at(place, &[&format!("{group}{what}")], state_dim);
             let Some(mean) = values("mean")? else { continue };
             let epsilon = self.numbers(&["obs_epsilon", "obs_rms.epsilon"])?;
@@ -193,23 +197,23 @@ impl<'a> Settings<'a> {
 
     /// The first of these names, in the first place that has one.
     fn find(&self, names: &[&str]) -> Option<(&'a str, &'a Leaf)> {
-        self.places().iter().find_map(|place| names.iter().find_map(|name| self.at(place, name)))
+        self.places.iter().find_map(|place| names.iter().find_map(|name| self.at(place, name)))
     }
 
     fn at(&self, place: &str, name: &str) -> Option<(&'a str, &'a Leaf)> {
         self.contents.entry(&format!("{place}{name}"))
     }
+}
 
-    /// Where settings of the actor may stand, the surest place first: within the actor, in a part of a config that is
-    /// the actor's, in a config, around the actor, at the root. Anywhere else they are of something else.
-    fn places(&self) -> Vec<String> {
-        let configs = CONFIGS.iter().map(|config| format!("{config}."));
-        let own = configs.clone().flat_map(|config| OWN.map(|own| format!("{config}{own}.")));
-        let around = self.scope.match_indices('.').map(|(at, _)| self.scope[..=at].to_owned()).rev();
-        let mut places = vec![self.scope.to_owned()];
-        places.extend(own.chain(configs).chain(around).chain([String::new()]));
-        places
-    }
+/// Within the actor, in a part of a config that is the actor's, in a config, around the actor, at the root. Anywhere
+/// else settings are of something else.
+fn places(scope: &str) -> Vec<String> {
+    let configs = CONFIGS.iter().map(|config| format!("{config}."));
+    let own = configs.clone().flat_map(|config| OWN.map(|own| format!("{config}{own}.")));
+    let around = scope.match_indices('.').map(|(at, _)| scope[..=at].to_owned()).rev();
+    let mut places = vec![scope.to_owned()];
+    places.extend(own.chain(configs).chain(around).chain([String::new()]));
+    places
 }
 
 /// What trainers call their settings, and the part of them that is the actor's.

@@ -51,8 +51,9 @@ impl Dtype {
     }
 }
 
+/// Of at least so many bytes.
 fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    std::array::from_fn(|i| bytes[i])
+    bytes.first_chunk().copied().unwrap_or([0; N])
 }
 
 /// Bytes that are fetched, and verified, when a tensor in them is first read: critics never are.

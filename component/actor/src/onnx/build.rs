@@ -103,7 +103,7 @@ pub fn tensor(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
         name: name.to_owned(),
         dims: shape.iter().map(|size| *size as i64).collect(),
         data_type: DataType::Float.into(),
-        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        raw_data: values.iter().map(|value| value.to_le_bytes()).collect::<Vec<_>>().into_flattened(),
         ..TensorProto::default()
     }
 }
