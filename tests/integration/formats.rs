@@ -52,7 +52,7 @@ async fn a_hostile_file_leaves_the_good_policy_answering() {
     let refused = serde_json::from_slice::<serde_json::Value>(&file("torch/expected.json")).unwrap()["refused"].clone();
     let names = hostile.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let names = names.filter(|name| refused.get(name).is_some()).collect::<Vec<_>>();
-    assert_eq!(names.len(), 38);
+    assert_eq!(names.len(), 39);
     for kind in KINDS {
         let folder = tempdir().unwrap();
         let good = folder.path().join("model_good.pt");

@@ -1,6 +1,6 @@
 //! A policy as a file describes it, from which an actor is made.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tract_onnx::pb::ModelProto;
 
 use crate::contents::Contents;
@@ -64,6 +64,11 @@ impl Model {
         ensure!(usual, "the model's actor is not the one of Stable-Baselines3, but of the layout `{}`", found.layout);
         let settings = Settings::new(contents, &found.scope);
         let said = settings.activation()?;
+        if let (format::TORCHSCRIPT, Some(activation @ (Activation::LeakyRelu | Activation::Elu | Activation::Gelu))) =
+            (format, said)
+        {
+            bail!("a TorchScript archive keeps the parameters of its {} in code: export it to ONNX", activation.name());
+        }
         let dense = Dense {
             trunk: found.trunk,
             activation: said.or(assumed).unwrap_or(Activation::Relu),

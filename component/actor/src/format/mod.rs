@@ -30,6 +30,9 @@ pub enum Read {
     Onnx,
 }
 
+/// The format whose program is not read.
+pub const TORCHSCRIPT: &str = "torchscript";
+
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
 /// Tells the format and reads the file.
@@ -68,5 +71,5 @@ fn read_zip(bytes: &Bytes) -> Result<(&'static str, Contents)> {
     }
     let contents = torch::read_archive(&archive, &folder)
         .context("a TorchScript archive whose parameters cannot be read: save the state_dict, or export it to ONNX")?;
-    Ok(("torchscript", contents))
+    Ok((TORCHSCRIPT, contents))
 }
