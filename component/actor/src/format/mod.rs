@@ -14,6 +14,7 @@ use archive::Archive;
 use bytes::Bytes;
 
 use crate::contents::Contents;
+use crate::layout::STABLE_BASELINES;
 
 /// A file as its owner hands it over.
 pub struct File {
@@ -60,7 +61,7 @@ pub fn read(file: &File) -> Result<Read> {
 fn read_zip(bytes: &Bytes) -> Result<(&'static str, Contents)> {
     let archive = Archive::open(bytes)?;
     if sb3::is_model(&archive) {
-        return Ok(("stable-baselines3", sb3::read_model(&archive)?));
+        return Ok((STABLE_BASELINES, sb3::read_model(&archive)?));
     }
     let Some(folder) = torch::folder(&archive) else {
         let names = archive.names().take(8).collect::<Vec<_>>().join(", ");

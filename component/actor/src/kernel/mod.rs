@@ -49,8 +49,7 @@ impl Kernel {
     }
 
     /// `states` is row-major [rows, state_dim]; `mean`, and `log_std` where asked for, are cleared and filled with
-    /// row-major [rows, action_dim]. A row's result is the same,
-    /// bit by bit, alone and in any batch.
+    /// row-major [rows, action_dim]. A row's result is the same, bit by bit, alone and in any batch.
     pub fn run(&mut self, states: &[f32], mean: &mut Vec<f32>, mut log_std: Option<&mut Vec<f32>>) {
         mean.clear();
         if let Some(log_std) = &mut log_std {

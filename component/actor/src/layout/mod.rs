@@ -25,13 +25,10 @@ pub struct Found {
 
 /// Finds the actor by the first layout that fits. The error lists the tensors found and the layouts known.
 pub fn find(contents: &Contents) -> Result<Found> {
+    let scopes = Scope::all(contents);
     for layout in LAYOUTS {
-        let mut matches = vec![];
-        for scope in Scope::all(contents) {
-            if let Some(plan) = plan(layout, &scope)? {
-                matches.push((scope, plan));
-            }
-        }
+        let matches = scopes.iter().filter_map(|scope| Some((scope, plan(layout, scope)?)));
+        let mut matches = matches.collect::<Vec<_>>();
         let best = matches.iter().map(|(scope, _)| scope.rank()).min();
         matches.retain(|(scope, _)| Some(scope.rank()) == best);
         // A joint head is found in every place that leads to it.
@@ -44,8 +41,8 @@ pub fn find(contents: &Contents) -> Result<Found> {
             bail!("the file holds more than one actor, under {names}: one is expected, or one named `actor`");
         }
         if let Some((scope, plan)) = matches.into_iter().next() {
-            check_outside(contents, &scope)?;
-            return read(layout, &scope, plan).with_context(|| format!("the layout `{}`", layout.name));
+            check_outside(contents, scope)?;
+            return read(layout, scope, plan).with_context(|| format!("the layout `{}`", layout.name));
         }
     }
     bail!("{}", unknown(contents))
@@ -60,24 +57,24 @@ struct Plan {
 
 /// What a layout makes of a scope: nothing if its heads are not there. Once they are, everything else in the scope
 /// must be explained: a layer that is left out would change the actions.
-fn plan(layout: &Layout, scope: &Scope) -> Result<Option<Plan>> {
+fn plan(layout: &Layout, scope: &Scope) -> Option<Plan> {
     let layers = scope.layers();
     let heads = match &layout.heads {
         // Any series of layers would do: it must lie where actors do, and be all there is.
-        Heads::Joint if !scope.is_usual() || !scope.is_all() => return Ok(None),
+        Heads::Joint if !scope.is_usual() || !scope.is_all() => return None,
         Heads::Joint => None,
         Heads::Named { mean, log_std } => {
             let mean = mean.iter().find(|name| scope.has(&format!("{name}.weight")));
             let log_std = log_std.iter().find(|name| scope.has(name) || scope.has(&format!("{name}.weight")));
             match (mean, log_std) {
                 (Some(mean), Some(log_std)) => Some(((*mean).to_owned(), (*log_std).to_owned())),
-                _ => return Ok(None),
+                _ => return None,
             }
         }
     };
     let is_head = |name: &String| heads.as_ref().is_some_and(|(mean, log_std)| name == mean || name == log_std);
     if layers.len() > MAX_LAYERS {
-        return Ok(None);
+        return None;
     }
     let mut trunk = layers.into_iter().filter(|name| !is_head(name)).collect::<Vec<_>>();
     trunk.sort_by_key(|name| scope::number(name));
@@ -90,13 +87,8 @@ fn plan(layout: &Layout, scope: &Scope) -> Result<Option<Plan>> {
         trunk => series == trunk,
     });
     let plan = Plan { trunk, heads };
-    match &plan.heads {
-        Some(_) if of_one_series && fits && scope.unexplained(&plan.names()).is_empty() => Ok(Some(plan)),
-        None if of_one_series && fits && !plan.trunk.is_empty() && scope.unexplained(&plan.names()).is_empty() => {
-            Ok(Some(plan))
-        }
-        _ => Ok(None),
-    }
+    let has_head = plan.heads.is_some() || !plan.trunk.is_empty();
+    (has_head && of_one_series && fits && scope.unexplained(&plan.names()).is_empty()).then_some(plan)
 }
 
 /// More than any actor has.

@@ -41,10 +41,9 @@ pub struct Scope<'a> {
 
 /// Whether a part of a name belongs to something beside the actor: a critic, a target network, an optimizer.
 pub fn is_foreign(part: &str) -> bool {
-    part.to_lowercase().split('_').any(|word| {
-        let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
-        FOREIGN.contains(&word) || part.contains("ent_coef")
-    })
+    let part = part.to_lowercase();
+    let is_foreign = |word: &str| FOREIGN.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit()));
+    part.contains("ent_coef") || part.split('_').any(is_foreign)
 }
 
 const FOREIGN: &[&str] = &[
