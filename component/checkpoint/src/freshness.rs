@@ -1,9 +1,10 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use crate::identity::Identity;
-use crate::read::{Content, Digests, ReadError, sidecar};
+use crate::read::{Content, sidecar};
+use crate::seen::Seen;
 use crate::source::{Candidate, Source};
 
 /// What is in service and what was refused. A value: [`Freshness::renew`] gives the next one, for the owner to
@@ -13,17 +14,6 @@ pub struct Freshness {
     serving: Option<Seen>,
     /// One at most for each candidate.
     refused: Vec<Arc<Refused>>,
-}
-
-/// A file as it was when it was read.
-#[derive(Debug, Clone)]
-struct Seen {
-    path: PathBuf,
-    identity: Identity,
-    statistics: Option<Identity>,
-    digests: Option<Digests>,
-    /// When the content is to be compared once more: see [`crate::Limits::settle`].
-    recheck_at: Option<Instant>,
 }
 
 /// A candidate that is not tried again until its identity changes or a reload is forced; or once it has aged, where it
@@ -206,31 +196,6 @@ enum Known<'a> {
 enum Attempt<T> {
     Same,
     Loaded(T),
-}
-
-impl Seen {
-    fn of(candidate: &Candidate, content: &Content) -> Self {
-        Seen {
-            path: candidate.path.clone(),
-            identity: content.identity,
-            statistics: content.statistics.as_ref().map(|statistics| statistics.identity),
-            digests: Some(content.digests()),
-            recheck_at: content.recheck_at,
-        }
-    }
-
-    /// Of a file that a read error says nothing final about, if it is young or if the error may pass.
-    fn unread(candidate: &Candidate, error: &ReadError, settle: Duration) -> Self {
-        let is_young = candidate.identity.is_younger_than(settle, SystemTime::now());
-        let may_change = is_young || matches!(error, ReadError::Io(_));
-        let recheck_at = may_change.then(|| Instant::now() + settle);
-        let Candidate { path, identity, statistics } = candidate.clone();
-        Seen { path, identity, statistics, digests: None, recheck_at }
-    }
-
-    fn is(&self, candidate: &Candidate) -> bool {
-        self.path == candidate.path && self.identity == candidate.identity && self.statistics == candidate.statistics
-    }
 }
 
 impl Refused {

@@ -7,6 +7,7 @@ mod digest;
 mod freshness;
 mod identity;
 mod read;
+mod seen;
 mod source;
 
 pub use freshness::{Freshness, Judgement, Refused, Renewal};

@@ -1,6 +1,7 @@
 //! What is judged without a model: a file's text stands for a checkpoint, and "bad" for one that does not load.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::Stat;
