@@ -52,14 +52,15 @@ pub struct Renewal<T> {
 }
 
 impl Freshness {
-    /// Compares the candidates with what is in service. Reads no file. While they cannot be listed, nothing changes.
+    /// Compares the candidates with what is in service. Reads no file, and lists the folder only if it has changed or
+    /// the last time is a while ago. While they cannot be listed, nothing changes.
     pub fn judge(&self, source: &Source) -> Judgement<'_> {
         let now = Instant::now();
         let mut judgement = Judgement { changed: false, refusal: None };
-        let Ok(candidates) = source.candidates() else {
+        let Ok(listing) = source.look(self.path()) else {
             return Judgement { refusal: self.refused.last(), ..judgement };
         };
-        for candidate in self.considered(&candidates, source) {
+        for candidate in self.considered(&listing.candidates, source) {
             let Comparison { known, aged } = self.compare(candidate, source, now);
             judgement.changed |= aged || matches!(known, Known::Not);
             if let Known::Refused(refused) = known {
@@ -78,16 +79,16 @@ impl Freshness {
         mut load: impl FnMut(Content) -> Result<T, String>,
     ) -> Renewal<T> {
         let mut renewal = Renewal { freshness: self.clone(), loaded: None, refused: Vec::new(), outcome: Ok(()) };
-        let candidates = match source.candidates() {
-            Ok(candidates) => candidates,
+        let listing = match if forced { source.look_anew(self.path()) } else { source.look(self.path()) } {
+            Ok(listing) => listing,
             Err(error) => {
                 renewal.outcome = Err(format!("{source} cannot be listed: {error}"));
                 return renewal;
             }
         };
-        let next = &mut renewal.freshness;
-        next.refused.retain(|refused| candidates.iter().any(|c| c.path == refused.seen.path));
-        for (index, candidate) in self.considered(&candidates, source).iter().enumerate() {
+        let (candidates, next) = (&listing.candidates, &mut renewal.freshness);
+        next.refused.retain(|refused| candidates.iter().any(|c| c.path.as_os_str() == refused.path().as_os_str()));
+        for (index, candidate) in self.considered(candidates, source).iter().enumerate() {
             let Comparison { known, aged } = self.compare(candidate, source, Instant::now());
             if !(aged || matches!(known, Known::Not) || (forced && index == 0)) {
                 continue;
@@ -111,11 +112,16 @@ impl Freshness {
         renewal
     }
 
+    /// Of the file in service.
+    fn path(&self) -> Option<&Path> {
+        self.serving.as_ref().map(|serving| serving.path.as_path())
+    }
+
     /// The candidates that matter: down to the file in service, for its policy outlives refusals of anything newer and
     /// of the file itself; where that file is gone, or nothing serves, as many as may be tried.
     fn considered<'a>(&self, candidates: &'a [Candidate], source: &Source) -> &'a [Candidate] {
         let reach = candidates.len().min(source.limits.max_tries);
-        let is_serving = |c: &Candidate| self.serving.as_ref().is_some_and(|serving| serving.path == c.path);
+        let is_serving = |c: &Candidate| self.path().is_some_and(|serving| serving.as_os_str() == c.path.as_os_str());
         let end = candidates[..reach].iter().position(is_serving).map_or(reach, |serving| serving + 1);
         &candidates[..end]
     }
@@ -141,7 +147,7 @@ impl Freshness {
         load: &mut impl FnMut(Content) -> Result<T, String>,
     ) -> Result<Attempt<T>, Arc<Refused>> {
         // Before the read that looks at it: one that is put right meanwhile is then another.
-        let sidecar = source.identity(&sidecar(&candidate.path));
+        let sidecar = source.identity(&sidecar(&candidate.path)).ok().flatten();
         let content = match source.read(candidate) {
             Ok(content) => content,
             Err(error) => {
@@ -208,7 +214,8 @@ impl Refused {
     }
 
     fn is(&self, candidate: &Candidate, source: &Source) -> bool {
-        self.seen.is(candidate) && self.sidecar == source.identity(&sidecar(&candidate.path))
+        let now = || source.identity(&sidecar(&candidate.path)).ok().flatten();
+        self.seen.is(candidate) && self.sidecar == candidate.beside.digest.then(now).flatten()
     }
 }
 

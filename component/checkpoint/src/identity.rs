@@ -2,6 +2,9 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::Stat;
 
+/// Longer than a tick of any clock that tells fractions of a second: 16 ms are the longest known.
+const FAST_TICK: Duration = Duration::from_millis(100);
+
 /// What tells one state of a file from another. Compared with `!=`, never `>`: a rename keeps an older mtime,
 /// `cp -p` restores one, and clocks step back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,10 +35,18 @@ impl Identity {
         Identity { dev: stat.st_dev as u64, ino: stat.st_ino as u64, size: stat.st_size as u64, modified, changed }
     }
 
+    /// Whether one more change may leave the same times, since they are within a tick of their clock. A time with a
+    /// fraction is of a clock that ticks in milliseconds; one without may be of a clock as slow as `slowest`.
+    pub(crate) fn is_within_a_tick(&self, slowest: Duration, now: SystemTime) -> bool {
+        [self.modified, self.changed].iter().any(|at| {
+            let tick = if since_epoch(*at).1 == 0 { slowest } else { FAST_TICK };
+            is_younger(*at, tick, now)
+        })
+    }
+
     /// Whether the file may have been written so recently that its clock could not tell the next write from this one.
     pub(crate) fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
-        // A time in the future, where `duration_since` fails, is young too.
-        [self.modified, self.changed].iter().any(|at| !now.duration_since(*at).is_ok_and(|passed| passed >= age))
+        [self.modified, self.changed].iter().any(|at| is_younger(*at, age, now))
     }
 }
 
@@ -48,6 +59,11 @@ pub fn since_epoch(time: SystemTime) -> (i64, u32) {
             if nanoseconds == 0 { (-seconds, 0) } else { (-seconds - 1, 1_000_000_000 - nanoseconds) }
         }
     }
+}
+
+fn is_younger(at: SystemTime, age: Duration, now: SystemTime) -> bool {
+    // A time in the future, where `duration_since` fails, is young too.
+    !now.duration_since(at).is_ok_and(|passed| passed >= age)
 }
 
 fn time(seconds: i64, nanoseconds: u32) -> SystemTime {
@@ -68,5 +84,17 @@ mod tests {
         for (seconds, nanoseconds) in [(0, 0), (1_700_000_000, 5), (-1, 500_000_000), (-2, 0), (-2, 1)] {
             assert_eq!(since_epoch(time(seconds, nanoseconds)), (seconds, nanoseconds));
         }
+    }
+
+    #[test]
+    fn a_tick_is_short_where_a_time_has_a_fraction_and_the_slowest_where_it_has_none() {
+        let slowest = Duration::from_secs(2);
+        let within = |modified, changed, now| {
+            Identity { dev: 0, ino: 0, size: 0, modified, changed }.is_within_a_tick(slowest, now)
+        };
+        let (whole, fine) = (time(10, 0), time(10, 1));
+        assert!(within(fine, fine, time(10, 50_000_000)) && !within(fine, fine, time(10, 100_000_001)));
+        assert!(within(whole, fine, time(11, 0)) && !within(whole, fine, time(12, 0)));
+        assert!(within(fine, fine, time(9, 0)), "nothing is told by a time in the future");
     }
 }

@@ -1,11 +1,13 @@
 //! Which checkpoint serves, and is it new: what every owner of a checkpoint folder decides alike.
 //!
-//! [`Source`] lists the candidates, [`read`] reads one whole and unchanged, and [`Freshness`] judges on each request
-//! whether what is in service is still what should be.
+//! [`Source`] lists the candidates, [`listing`] keeps them from request to request, [`read`] reads one whole and
+//! unchanged, and [`Freshness`] judges on each request whether what is in service is still what should be.
 
 mod digest;
 mod freshness;
 mod identity;
+mod listing;
+mod names;
 mod read;
 mod seen;
 mod source;

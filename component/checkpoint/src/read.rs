@@ -8,7 +8,8 @@ use thiserror::Error;
 
 use crate::digest;
 use crate::identity::Identity;
-use crate::source::{Candidate, Source, is_regular, statistics, with_suffix};
+use crate::names::{DIGEST, with_suffix};
+use crate::source::{Candidate, Source, is_regular, statistics};
 
 const MAX_READS: usize = 3;
 const MAX_SIDECAR_BYTES: u64 = 64 << 10;
@@ -121,7 +122,7 @@ impl Source {
 
 /// The file that holds a checkpoint's digest, if there is one: sha256sum's output, beside it.
 pub(crate) fn sidecar(checkpoint: &Path) -> PathBuf {
-    with_suffix(checkpoint, ".sha256")
+    with_suffix(checkpoint.as_os_str(), DIGEST).into()
 }
 
 fn verify(checkpoint: &Path, sha256: &str) -> Result<(), ReadError> {

@@ -32,11 +32,11 @@ impl Seen {
         let is_young = candidate.identity.is_younger_than(settle, SystemTime::now());
         let may_change = is_young || matches!(error, ReadError::Io(_));
         let recheck_at = may_change.then(|| Instant::now() + settle);
-        let Candidate { path, identity, statistics } = candidate.clone();
+        let Candidate { path, identity, statistics, .. } = candidate.clone();
         Seen { path, identity, statistics, digests: None, recheck_at }
     }
 
     pub(crate) fn is(&self, candidate: &Candidate) -> bool {
-        self.path == candidate.path && self.identity == candidate.identity && self.statistics == candidate.statistics
+        self.identity == candidate.identity && self.statistics == candidate.statistics && self.path == candidate.path
     }
 }

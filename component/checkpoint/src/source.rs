@@ -1,6 +1,3 @@
-use std::cmp::Reverse;
-use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,44 +6,46 @@ use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
 use crate::identity::Identity;
+use crate::listing::{Listing, Shelf};
+use crate::names::{Beside, EXTENSIONS, PREFIX, STATISTICS, with_suffix};
 
 /// Where checkpoints are looked for when nothing says otherwise, relative to the working directory.
 pub const DEFAULT_FOLDER: &str = "cache/models/rl/stat_pair";
 
-const PREFIX: &str = "model_";
-const EXTENSIONS: &[&str] = &["onnx", "pt", "pth", "safetensors", "zip"];
-
-/// What Stable-Baselines3's models may have beside them, after their whole name: the statistics of VecNormalize.
-const STATISTICS: (&str, &str) = ("zip", ".vecnormalize.pkl");
-
 /// Where the checkpoint comes from.
 #[derive(Debug, Clone)]
 pub struct Source {
-    location: Location,
+    pub(crate) location: Location,
     pub limits: Limits,
-    /// How a file is identified. Tests put a coarser clock here.
+    /// How a file or a folder is identified. Tests put a coarser clock here.
     pub identify: fn(&Stat) -> Identity,
+    pub(crate) shelf: Shelf,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// A larger file is refused before it is read.
     pub max_bytes: u64,
-    /// A file younger than this when it was read is looked at once more when it has aged: longer than the tick of any
-    /// file system's clock, which NFS makes a second.
+    /// A file younger than this when it was read is looked at once more when it has aged, and so is a folder: longer
+    /// than the tick of any file system's clock, which NFS makes a second.
     pub settle: Duration,
     /// Of how many candidates, the newest, one may be found to serve.
     pub max_tries: usize,
+    /// The folder is listed and all of its candidates are looked at this long after the last time, though nothing that
+    /// a request looks at changed: that shows the touch of one that is not in service, among many; or anything, on a
+    /// file system that does not date its folders. Where that takes long it is done less often: see `Listing`.
+    pub sweep: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_bytes: 64 << 20, settle: Duration::from_secs(2), max_tries: 8 }
+        let (settle, sweep) = (Duration::from_secs(2), Duration::from_millis(100));
+        Limits { max_bytes: 64 << 20, settle, max_tries: 8, sweep }
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Location {
+pub(crate) enum Location {
     File(PathBuf),
     Folder(PathBuf),
 }
@@ -59,6 +58,7 @@ pub struct Candidate {
     pub identity: Identity,
     /// Of the statistics beside it, where there are any.
     pub statistics: Option<Identity>,
+    pub(crate) beside: Beside,
 }
 
 impl Source {
@@ -71,7 +71,7 @@ impl Source {
             (None, Some(folder)) => Location::Folder(folder),
             (None, None) => Location::Folder(DEFAULT_FOLDER.into()),
         };
-        Source { location, limits: Limits::default(), identify: Identity::of }
+        Source { location, limits: Limits::default(), identify: Identity::of, shelf: Shelf::default() }
     }
 
     /// The file or the folder.
@@ -83,31 +83,32 @@ impl Source {
 
     /// The files that could serve, newest first: by mtime, then by name. A file that is gone or cannot be reached, or
     /// a folder that does not exist yet, gives none. The error is one that may pass, and says nothing about the files.
+    /// It is asked of the file system anew.
     pub fn candidates(&self) -> io::Result<Vec<Candidate>> {
+        Ok(Listing::of(self, self.folder()?, None)?.candidates)
+    }
+
+    /// Of the folder, if there is one now.
+    pub(crate) fn folder(&self) -> io::Result<Option<Identity>> {
         match &self.location {
-            Location::File(path) => Ok(self.candidate(path.clone())?.into_iter().collect()),
-            Location::Folder(folder) => {
-                let found = names(folder)?.into_iter().map(|name| self.candidate(folder.join(name)));
-                let mut found = found.filter_map(Result::transpose).collect::<io::Result<Vec<_>>>()?;
-                found.sort_by_cached_key(|c| Reverse((c.identity.modified, c.path.clone())));
-                Ok(found)
-            }
+            Location::File(_) => Ok(None),
+            Location::Folder(folder) => self.identity(folder),
         }
     }
 
-    pub(crate) fn identity(&self, path: &Path) -> Option<Identity> {
-        rustix::fs::stat(path).ok().map(|stat| (self.identify)(&stat))
-    }
-
-    fn candidate(&self, path: PathBuf) -> io::Result<Option<Candidate>> {
-        match rustix::fs::stat(&path).map_err(io::Error::from) {
-            Ok(stat) => {
-                let statistics = statistics(&path).and_then(|path| self.identity(&path));
-                Ok(Some(Candidate { identity: (self.identify)(&stat), path, statistics }))
-            }
+    /// None where nothing is there, or nothing that can be reached. The error is one that may pass.
+    pub(crate) fn identity(&self, path: &Path) -> io::Result<Option<Identity>> {
+        match rustix::fs::stat(path).map_err(io::Error::from) {
+            Ok(stat) => Ok(Some((self.identify)(&stat))),
             Err(error) if may_pass(&error) => Err(error),
             Err(_) => Ok(None),
         }
+    }
+
+    /// Of the statistics beside a checkpoint. The error is one that may pass.
+    pub(crate) fn statistics(&self, checkpoint: &Path, beside: Beside) -> io::Result<Option<Identity>> {
+        let path = if beside.statistics { statistics(checkpoint) } else { None };
+        path.map_or(Ok(None), |path| self.identity(&path))
     }
 }
 
@@ -125,14 +126,7 @@ impl std::fmt::Display for Source {
 
 /// Where a checkpoint's statistics would be, if it is of a kind that has them.
 pub(crate) fn statistics(checkpoint: &Path) -> Option<PathBuf> {
-    (checkpoint.extension()? == STATISTICS.0).then(|| with_suffix(checkpoint, STATISTICS.1))
-}
-
-/// The file of the same name with something after it.
-pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
+    (checkpoint.extension()? == STATISTICS.0).then(|| with_suffix(checkpoint.as_os_str(), STATISTICS.1).into())
 }
 
 pub(crate) fn is_regular(stat: &Stat) -> bool {
@@ -140,23 +134,10 @@ pub(crate) fn is_regular(stat: &Stat) -> bool {
 }
 
 /// Whether an error is of the machine or the network, at this moment, and not of the file.
-fn may_pass(error: &io::Error) -> bool {
+pub(crate) fn may_pass(error: &io::Error) -> bool {
     let Some(code) = error.raw_os_error() else { return false };
     [Errno::IO, Errno::STALE, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::TIMEDOUT, Errno::INTR]
         .contains(&Errno::from_raw_os_error(code))
-}
-
-fn names(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let is_checkpoint = |name: &PathBuf| {
-        let extension = name.extension().and_then(|e| e.to_str());
-        name.as_os_str().as_encoded_bytes().starts_with(PREFIX.as_bytes())
-            && extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
-    };
-    let entries = match fs::read_dir(folder) {
-        Err(error) if may_pass(&error) => return Err(error),
-        entries => entries.into_iter().flatten().flatten(),
-    };
-    Ok(entries.map(|entry| PathBuf::from(entry.file_name())).filter(is_checkpoint).collect())
 }
 
 fn is_blank(path: &Path) -> bool {

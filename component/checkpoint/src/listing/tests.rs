@@ -1,0 +1,297 @@
+//! What a request looks at is counted: every file call but the reading of the folder is an identity.
+
+use std::cell::Cell;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::thread;
+
+use rustix::fs::Stat;
+use tempfile::TempDir;
+
+use super::*;
+use crate::freshness::Freshness;
+
+const MANY: usize = 10_000;
+/// More than are watched.
+const SOME: usize = 2 * WATCHED;
+
+thread_local! {
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A file's mtime stands for its ctime, which cannot be set, so that a folder can be made old.
+fn counted(stat: &Stat) -> Identity {
+    CALLS.set(CALLS.get() + 1);
+    let identity = Identity::of(stat);
+    Identity { changed: identity.modified, ..identity }
+}
+
+struct Scene {
+    root: TempDir,
+    source: Source,
+    aged: Cell<usize>,
+}
+
+impl Scene {
+    /// A folder, not swept, of so many checkpoints: of each the mtime is its number.
+    fn of(count: usize) -> Self {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(root.path().join("folder")).expect("made");
+        let mut source = Source::new(None, Some(&root.path().join("folder")), None);
+        source.identify = counted;
+        source.limits.sweep = Duration::MAX;
+        let scene = Scene { root, source, aged: Cell::new(0) };
+        (0..count).for_each(|number| scene.write(&name(number), "x", number));
+        scene.age();
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join("folder").join(name)
+    }
+
+    fn write(&self, name: &str, text: &str, seconds: usize) {
+        fs::write(self.path(name), text).expect("written");
+        date(&self.path(name), seconds);
+    }
+
+    /// The folder changed last long ago, and later than the time before.
+    fn age(&self) {
+        self.aged.set(self.aged.get() + 1);
+        date(&self.path(""), self.aged.get());
+    }
+
+    fn look(&self) -> Guard<Arc<Listing>> {
+        self.source.look(Some(&self.path(&name(0)))).expect("looked at")
+    }
+
+    /// What a request sees: the newest candidate, and how many calls it takes.
+    fn request(&self) -> (String, usize) {
+        CALLS.set(0);
+        let newest = self.look().candidates[0].path.file_name().expect("a name").to_string_lossy().into_owned();
+        (newest, CALLS.get())
+    }
+
+    fn found(&self, name: &str) -> Option<Identity> {
+        self.look().candidates.iter().find(|c| c.path == self.path(name)).map(|c| c.identity)
+    }
+
+    fn is_listed_by_a_request(&self) -> bool {
+        self.source.shelf.last.load().began != self.look().began
+    }
+}
+
+fn name(number: usize) -> String {
+    format!("model_{number:05}.onnx")
+}
+
+fn date(path: &Path, seconds: usize) {
+    let file = fs::File::open(path).expect("opened");
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds as u64)).expect("dated");
+}
+
+#[test]
+fn with_one_file_a_request_looks_at_the_folder_and_at_the_file() {
+    let scene = Scene::of(1);
+    scene.request();
+    assert_eq!(scene.request(), (name(0), 2));
+    assert!(!scene.is_listed_by_a_request());
+}
+
+#[test]
+fn only_statistics_that_are_listed_are_looked_at() {
+    let scene = Scene::of(0);
+    scene.write("model_a.zip", "x", 0);
+    scene.age();
+    scene.request();
+    assert_eq!(scene.request().1, 2);
+    assert_eq!(scene.look().candidates[0].statistics, None);
+    scene.write("model_a.zip.vecnormalize.pkl", "mean", 0);
+    let appeared = scene.look().candidates[0].statistics;
+    assert!(appeared.is_some());
+    scene.age();
+    scene.request();
+    assert_eq!(scene.request().1, 3);
+    scene.write("model_a.zip.vecnormalize.pkl", "another mean", 0);
+    assert_ne!(scene.look().candidates[0].statistics, appeared, "in its place");
+    fs::remove_file(scene.path("model_a.zip.vecnormalize.pkl")).expect("removed");
+    assert_eq!(scene.look().candidates[0].statistics, None);
+}
+
+#[test]
+fn a_digest_that_comes_or_goes_is_seen() {
+    let scene = Scene::of(1);
+    assert!(!scene.look().candidates[0].beside.digest);
+    scene.write("model_00000.onnx.sha256", "", 0);
+    assert!(scene.look().candidates[0].beside.digest);
+    fs::remove_file(scene.path("model_00000.onnx.sha256")).expect("removed");
+    assert!(!scene.look().candidates[0].beside.digest);
+}
+
+#[test]
+fn the_cost_is_flat_with_ten_thousand_files_and_a_new_one_is_seen() {
+    let scene = Scene::of(MANY);
+    assert_eq!(scene.request(), (name(MANY - 1), 1 + MANY));
+    // The folder, the newest, and the one in service, which is the oldest here.
+    assert_eq!(scene.request(), (name(MANY - 1), 1 + WATCHED + 1));
+    assert!(!scene.is_listed_by_a_request());
+    scene.write("model_new.onnx", "x", MANY);
+    assert_eq!(scene.request().0, "model_new.onnx");
+}
+
+#[test]
+fn a_request_to_an_owner_costs_no_more_than_the_look() {
+    let scene = Scene::of(SOME);
+    let freshness = Freshness::default().renew(&scene.source, false, |_| Ok(())).freshness;
+    CALLS.set(0);
+    assert!(!freshness.judge(&scene.source).changed);
+    assert_eq!(CALLS.get(), 1 + WATCHED);
+}
+
+#[test]
+fn the_touch_of_a_file_that_is_not_watched_is_seen_by_the_first_request_after_the_sweep() {
+    let mut scene = Scene::of(SOME);
+    scene.request();
+    date(&scene.path(&name(1)), SOME);
+    assert_eq!(scene.request().0, name(SOME - 1), "not yet");
+    scene.source.limits.sweep = Duration::ZERO;
+    assert_eq!(scene.request().0, name(1));
+}
+
+#[test]
+fn the_touch_of_the_file_in_service_or_of_a_newest_is_seen_at_once() {
+    let scene = Scene::of(SOME);
+    scene.request();
+    date(&scene.path(&name(0)), SOME);
+    assert_eq!(scene.request().0, name(0));
+    date(&scene.path(&name(SOME - WATCHED + 1)), SOME + 1);
+    assert_eq!(scene.request().0, name(SOME - WATCHED + 1));
+}
+
+#[test]
+fn a_file_renamed_over_another_is_seen_wherever_it_ranks_and_however_old_it_is() {
+    let scene = Scene::of(SOME);
+    for number in [SOME - 1, 1, 0] {
+        let before = scene.found(&name(number));
+        scene.write("next", "x", 0);
+        scene.age();
+        scene.request();
+        fs::rename(scene.path("next"), scene.path(&name(number))).expect("renamed");
+        assert_ne!(scene.found(&name(number)), before);
+    }
+}
+
+#[test]
+fn a_deleted_file_is_gone_wherever_it_ranks() {
+    let scene = Scene::of(SOME);
+    for number in [SOME - 1, 1, 0] {
+        scene.age();
+        assert!(scene.found(&name(number)).is_some());
+        fs::remove_file(scene.path(&name(number))).expect("removed");
+        assert!(scene.found(&name(number)).is_none());
+    }
+}
+
+/// A folder's clock that shows no change.
+fn stuck(stat: &Stat) -> Identity {
+    let identity = counted(stat);
+    let is_folder = rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory;
+    let tick = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    if is_folder { Identity { size: 0, modified: tick, changed: tick, ..identity } } else { identity }
+}
+
+#[test]
+fn what_comes_within_a_tick_of_the_listing_is_seen_and_an_aged_folder_is_listed_once() {
+    let mut scene = Scene::of(1);
+    scene.source.identify = stuck;
+    scene.source.limits.settle = Duration::from_secs(1 << 33);
+    scene.request();
+    scene.write(&name(1), "x", 1);
+    assert_eq!(scene.request().0, name(1), "the folder is young: it is listed by each request");
+    scene.write(&name(2), "x", 2);
+    scene.source.limits.settle = Duration::from_secs(1);
+    assert_eq!(scene.request().0, name(2), "and once more when it has aged");
+    assert!(!scene.is_listed_by_a_request());
+}
+
+#[test]
+fn where_a_folder_is_not_dated_a_new_file_is_seen_after_the_sweep() {
+    let mut scene = Scene::of(1);
+    scene.source.identify = stuck;
+    scene.request();
+    scene.write(&name(1), "x", 1);
+    assert_eq!(scene.request().0, name(0), "not yet");
+    scene.source.limits.sweep = Duration::ZERO;
+    assert_eq!(scene.request().0, name(1));
+}
+
+#[test]
+fn a_symlink_that_leads_elsewhere_is_followed_whether_it_is_the_folder_or_in_it() {
+    let scene = Scene::of(1);
+    let (target, swapped, folder) = (scene.root.path().join("1"), scene.root.path().join("link"), scene.path(""));
+    fs::rename(&folder, &target).expect("moved");
+    symlink(&target, scene.root.path().join("folder")).expect("linked");
+    let first = scene.found(&name(0)).expect("followed");
+    let second = scene.root.path().join("2");
+    fs::create_dir(&second).expect("made");
+    fs::copy(target.join(name(0)), second.join(name(0))).expect("copied");
+    symlink(&second, &swapped).expect("linked");
+    fs::rename(&swapped, scene.root.path().join("folder")).expect("swapped");
+    scene.age();
+    assert_ne!(scene.found(&name(0)), Some(first));
+
+    symlink(scene.root.path().join("later"), scene.path("model_link.onnx")).expect("linked");
+    scene.age();
+    scene.request();
+    assert!(scene.found("model_link.onnx").is_none());
+    fs::write(scene.root.path().join("later"), "x").expect("written");
+    assert!(scene.found("model_link.onnx").is_some(), "the folder is the same");
+}
+
+#[test]
+fn a_folder_that_goes_and_comes_again_is_seen() {
+    let scene = Scene::of(1);
+    scene.request();
+    fs::remove_dir_all(scene.path("")).expect("removed");
+    assert!(scene.look().candidates.is_empty());
+    CALLS.set(0);
+    assert!(!scene.is_listed_by_a_request(), "a folder that is missing is looked for");
+    assert_eq!(CALLS.get(), 0);
+    fs::create_dir(scene.path("")).expect("made");
+    assert!(scene.look().candidates.is_empty());
+    scene.write(&name(3), "x", 3);
+    assert_eq!(scene.request().0, name(3));
+}
+
+#[test]
+fn a_chosen_file_takes_one_call_and_its_end_and_return_are_seen() {
+    let mut scene = Scene::of(1);
+    let source = Source::new(Some(&scene.path(&name(0))), None, None);
+    scene.source = Source { identify: scene.source.identify, limits: scene.source.limits, ..source };
+    scene.request();
+    assert_eq!(scene.request(), (name(0), 1));
+    fs::remove_file(scene.path(&name(0))).expect("removed");
+    assert!(scene.look().candidates.is_empty());
+    scene.write(&name(0), "x", 0);
+    assert_eq!(scene.request(), (name(0), 2));
+}
+
+#[test]
+fn however_many_look_at_once_each_sees_what_was_there_before_it_looked() {
+    let scene = Scene::of(1);
+    let source = &scene.source;
+    let folder = scene.path("");
+    thread::scope(|threads| {
+        for thread in 0..4 {
+            let folder = &folder;
+            threads.spawn(move || {
+                for number in 0..50 {
+                    let path = folder.join(format!("model_{thread}_{number}.onnx"));
+                    fs::write(&path, "x").expect("written");
+                    let listing = source.look(None).expect("looked at");
+                    assert!(listing.candidates.iter().any(|c| c.path == path));
+                }
+            });
+        }
+    });
+}
