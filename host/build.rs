@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use sha2::{Digest, Sha256};
 
 const TARGET: &str = "wasm32-wasip2";
 
@@ -24,6 +25,9 @@ fn main() -> Result<()> {
     let embedded = PathBuf::from(env::var("OUT_DIR")?).join("sac_actor.wasm");
     std::fs::copy(&component, &embedded)?;
     println!("cargo::rustc-env=SAC_ACTOR_COMPONENT={}", embedded.display());
+    let digest = Sha256::digest(std::fs::read(&embedded)?);
+    let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    println!("cargo::rustc-env=SAC_ACTOR_SHA256={digest}");
     Ok(())
 }
 

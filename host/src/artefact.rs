@@ -25,10 +25,15 @@ pub fn default_cache_dir() -> Option<PathBuf> {
     Some(cache.join("sac-serving"))
 }
 
-/// Maps the component's artefact from `cache`, or compiles the component and keeps the artefact there. A cache that
-/// cannot be used costs the compilation at each start, and a warning.
-pub(crate) fn load_or_compile(engine: &Engine, component: &[u8], cache: Option<&Path>) -> Result<Component> {
-    let artefact = cache.and_then(|folder| match Artefact::new(engine, component, folder) {
+static EMBEDDED: &[u8] = include_bytes!(env!("SAC_ACTOR_COMPONENT"));
+
+/// Maps the artefact of `component`, or else of the embedded one, from `cache`; or compiles it and keeps the artefact
+/// there. A cache that cannot be used costs the compilation at each start, and a warning.
+pub(crate) fn load_or_compile(engine: &Engine, component: Option<&[u8]>, cache: Option<&Path>) -> Result<Component> {
+    // The digest of the embedded one is known: to take it again would bring all of it into memory.
+    let digest = component.map_or_else(|| env!("SAC_ACTOR_SHA256").to_owned(), |bytes| hex(&Sha256::digest(bytes)));
+    let component = component.unwrap_or(EMBEDDED);
+    let artefact = cache.and_then(|folder| match Artefact::new(engine, &digest, folder) {
         Ok(artefact) => Some(artefact),
         Err(error) => {
             warn!("the compiled component cannot be kept in {}: {error:#}", folder.display());
@@ -69,12 +74,13 @@ struct Artefact {
 }
 
 impl Artefact {
-    fn new(engine: &Engine, component: &[u8], folder: &Path) -> Result<Self> {
+    /// Of the component with this sha256.
+    fn new(engine: &Engine, component: &str, folder: &Path) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         ensure_private(folder)?;
         let mut compatibility = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut compatibility);
-        let name = format!("{}-{:016x}.cwasm", &hex(&Sha256::digest(component))[..32], compatibility.finish());
+        let name = format!("{}-{:016x}.cwasm", &component[..32], compatibility.finish());
         Ok(Artefact { path: folder.join(name) })
     }
 

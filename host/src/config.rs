@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,8 +27,8 @@ pub struct Config {
     pub tokens: Vec<String>,
     /// Where the compiled component is kept. None compiles it at each start.
     pub cache_dir: Option<PathBuf>,
-    /// A component of the world `sac:serving/actor`. The one of this crate is embedded.
-    pub component: Cow<'static, [u8]>,
+    /// A component of the world `sac:serving/actor`. None is the one that is embedded in this crate.
+    pub component: Option<Vec<u8>>,
 }
 
 /// What a refused checkpoint does to the routes that need a model.
@@ -81,7 +80,7 @@ impl Default for Config {
             max_batch: 4096,
             tokens: Vec::new(),
             cache_dir: crate::default_cache_dir(),
-            component: Cow::Borrowed(include_bytes!(env!("SAC_ACTOR_COMPONENT"))),
+            component: None,
         }
     }
 }

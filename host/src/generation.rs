@@ -122,7 +122,7 @@ impl Recipe {
     /// Compiles the component, or maps it where it was compiled before. Blocks.
     pub(crate) fn new(config: &Config) -> Result<Self> {
         let engine = engine()?;
-        let component = artefact::load_or_compile(&engine, &config.component, config.cache_dir.as_deref())?;
+        let component = artefact::load_or_compile(&engine, config.component.as_deref(), config.cache_dir.as_deref())?;
         Ok(Recipe {
             sandbox: Arc::new(Sandbox::new(engine, &component, config.source.limits.max_bytes)?),
             config: bindings::Config {

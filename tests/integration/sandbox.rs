@@ -1,6 +1,5 @@
 //! What the component can reach, and what becomes of the server when it panics.
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -30,7 +29,7 @@ async fn probing_server() -> Server {
     let folder = tempdir().unwrap();
     let config = Settings::folder(folder.path()).config();
     let component = tokio::task::spawn_blocking(probe).await.unwrap();
-    Server::with_config(Config { component: Cow::Borrowed(component), cache_dir: None, ..config }).await
+    Server::with_config(Config { component: Some(component.to_vec()), cache_dir: None, ..config }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,60 @@
+//! sac-serving beside what it is compared with, in one run and turn about: `cargo bench --bench compare`.
+//!
+//! The ceiling is a native server without a sandbox (`native`); the thing to beat is FastAPI with PyTorch (`peer.py`),
+//! where the Python that `SAC_BENCH_PYTHON` names, or else `python3`, has both. All serve one file with one stat a
+//! request. The clients run on the same cores as the servers, alike for all of them.
+//!
+//! `--quick` takes fewer rounds; `--svg FILE` draws the figures.
+
+mod client;
+mod measure;
+mod native;
+mod plot;
+mod report;
+mod server;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::measure::{Effort, Figures};
+use crate::server::{Kind, Server};
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let (mut effort, mut svg) = (Effort::FULL, None);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "native" => return native::serve(arguments.next().context("native FILE")?.into()),
+            "--quick" => effort = Effort::QUICK,
+            "--svg" => svg = Some(PathBuf::from(arguments.next().context("--svg FILE")?)),
+            // Cargo's own.
+            "--bench" => {}
+            other => bail!("{other}: `--quick` and `--svg FILE` are known"),
+        }
+    }
+    let peers = compare(&effort)?;
+    print!("{}", report::table(&peers)?);
+    if let Some(path) = svg {
+        std::fs::write(path, plot::svg(&peers))?;
+    }
+    Ok(())
+}
+
+/// Every server that is installed, and its figures.
+fn compare(effort: &Effort) -> Result<Vec<(Kind, Figures)>> {
+    server::build()?;
+    let mut servers = Vec::new();
+    for kind in Kind::ALL {
+        if kind.is_installed() {
+            eprintln!("starting {}", kind.name());
+            servers.push(Server::start(kind)?);
+        } else {
+            eprintln!("not installed: {}", kind.name());
+        }
+    }
+    let actions = servers.iter().map(Server::action).collect::<Result<Vec<_>>>()?;
+    ensure!(actions.iter().all(|action| (action - actions[0]).abs() < 1e-5), "the servers disagree: {actions:?}");
+    let figures = measure::all(&mut servers, effort)?;
+    Ok(servers.iter().map(|server| server.kind).zip(figures).collect())
+}

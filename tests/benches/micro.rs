@@ -1,0 +1,89 @@
+//! What a request consists of, piece by piece, without sockets: `cargo bench --bench micro`.
+
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use divan::{Bencher, black_box};
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use sac_checkpoint::Freshness;
+use sac_serving::{Config, SacService, Source};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+fn main() {
+    divan::main();
+}
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+static SERVICE: LazyLock<SacService> = LazyLock::new(|| {
+    let source = Source::new(Some(&checkpoint()), None, None);
+    SacService::new(Config { source, ..Config::default() }).expect("the component runs")
+});
+
+/// A request through the component: routing, JSON, the forward pass.
+#[divan::bench]
+fn predict(bencher: Bencher) {
+    let state = vec!["0.25"; 28].join(",");
+    answer(bencher, "POST", "/sac/predict", format!("{{\"state\":[{state}]}}"));
+}
+
+/// What a request costs that asks for next to nothing.
+#[divan::bench]
+fn health(bencher: Bencher) {
+    answer(bencher, "GET", "/sac/health", String::new());
+}
+
+/// A fresh instance, the checkpoint loaded into it and published.
+#[divan::bench(sample_size = 1)]
+fn load(bencher: Bencher) {
+    answer(bencher, "POST", "/sac/model/reload", String::new());
+}
+
+/// So many forward passes of one state, and what it takes to ask for them.
+#[divan::bench(args = [1, 32, 256], sample_size = 1)]
+fn forward_100_times(bencher: Bencher, batch: usize) {
+    let body = format!("{{\"warmup\":0,\"iterations\":100,\"batch_size\":{batch}}}");
+    answer(bencher, "POST", "/sac/benchmark", body);
+}
+
+/// Whether the file is still the right one, among so many.
+#[divan::bench(args = [1, 16, 10_000])]
+fn freshness(bencher: Bencher, files: usize) {
+    let folder = folder_of(files);
+    let source = Source::new(None, Some(folder.path()), None);
+    let freshness = Freshness::default().renew(&source, false, |_| Ok(())).freshness;
+    bencher.bench_local(|| black_box(freshness.judge(&source).changed));
+}
+
+fn answer(bencher: Bencher, method: &str, path: &str, body: String) {
+    let body = Bytes::from(body);
+    bencher.bench_local(|| {
+        let request = Request::builder().method(method).uri(path).body(Full::new(body.clone())).expect("a request");
+        RUNTIME.block_on(async {
+            let response = SERVICE.respond(request).await;
+            assert!(response.status().is_success(), "{}", response.status());
+            response.into_body().collect().await.expect("a body is there").to_bytes()
+        })
+    });
+}
+
+fn checkpoint() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/stat_pair_03000.onnx")
+}
+
+/// Names of one file: ten thousand copies would fill three gigabytes.
+fn folder_of(files: usize) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = folder.path().join("model_00000.onnx");
+    fs::copy(checkpoint(), &first).expect("a copy");
+    for index in 1..files {
+        fs::hard_link(&first, folder.path().join(format!("model_{index:05}.onnx"))).expect("a link");
+    }
+    // Younger than a tick of its clock, a folder is listed by each request.
+    std::thread::sleep(Duration::from_millis(200));
+    folder
+}
