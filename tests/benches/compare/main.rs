@@ -36,7 +36,9 @@ fn main() -> Result<()> {
     let peers = compare(&effort)?;
     print!("{}", report::table(&peers)?);
     if let Some(path) = svg {
-        std::fs::write(path, plot::svg(&peers))?;
+        // Cargo runs this in the folder of the package.
+        let path = server::workspace().join(path);
+        std::fs::write(&path, plot::svg(&peers)).with_context(|| format!("{}", path.display()))?;
     }
     Ok(())
 }

@@ -107,7 +107,7 @@ fn http(servers: &[Server], connections: usize, effort: &Effort) -> Result<Vec<H
 }
 
 fn forward(servers: &[Server], batch: usize, effort: &Effort) -> Result<Vec<Duration>> {
-    let body = json!({ "warmup": 50, "iterations": 20_000 / batch.max(20), "batch_size": batch });
+    let body = json!({ "warmup": 50, "iterations": 60_000 / batch.max(6), "batch_size": batch });
     let request = post("/sac/benchmark", &body.to_string());
     let mut times = vec![Vec::new(); servers.len()];
     for round in 1..=effort.rounds {

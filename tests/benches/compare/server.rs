@@ -48,7 +48,7 @@ impl Kind {
         matches!(self, Kind::Native | Kind::SacServing) || imports().is_ok_and(|status| status.success())
     }
 
-    /// A checkpoint of the same policy in the format that the server reads, and one of another policy.
+    /// The same policy, in the format that the server reads.
     pub fn checkpoint(self) -> PathBuf {
         let format = if matches!(self, Kind::Eager | Kind::Jit) { "state_dict.pt" } else { "onnx" };
         workspace().join("tests/data").join(format!("stat_pair_03000.{format}"))
@@ -185,6 +185,6 @@ fn python() -> String {
     env::var("SAC_BENCH_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
-fn workspace() -> PathBuf {
+pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
