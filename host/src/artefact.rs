@@ -145,3 +145,13 @@ impl Write for DigestWriter<'_> {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_that_names_the_artefact_is_the_embedded_components() {
+        assert_eq!(hex(&Sha256::digest(EMBEDDED)), env!("SAC_ACTOR_SHA256"));
+    }
+}

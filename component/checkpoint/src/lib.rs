@@ -1,6 +1,6 @@
 //! Which checkpoint serves, and is it new: what every owner of a checkpoint folder decides alike.
 //!
-//! [`Source`] lists the candidates, [`listing`] keeps them from request to request, [`read`] reads one whole and
+//! [`Source`] lists the candidates, `listing` keeps them from request to request, `read` reads one whole and
 //! unchanged, and [`Freshness`] judges on each request whether what is in service is still what should be.
 
 mod digest;

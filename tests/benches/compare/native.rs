@@ -53,7 +53,8 @@ type Plan = Arc<TypedSimplePlan>;
 
 struct Loaded {
     one_row: Plan,
-    model: TypedModel,
+    /// For batches, which only the benchmark asks for.
+    graph: InferenceModel,
     state_dim: usize,
     identity: Identity,
     modified: String,
@@ -78,6 +79,11 @@ fn identity(path: &PathBuf) -> Result<Identity> {
     Ok((stat.dev(), stat.ino(), stat.len(), stat.mtime(), stat.mtime_nsec(), stat.ctime(), stat.ctime_nsec()))
 }
 
+fn plan(graph: &InferenceModel, rows: usize, state_dim: usize) -> Result<Plan> {
+    let fact = InferenceFact::dt_shape(f32::datum_type(), [rows, state_dim]);
+    graph.clone().with_input_fact(0, fact)?.into_optimized()?.into_runnable()
+}
+
 impl Loaded {
     fn read(path: &PathBuf) -> Result<Self> {
         let identity = identity(path)?;
@@ -85,13 +91,10 @@ impl Loaded {
         let graph = tract_onnx::onnx().model_for_read(&mut &bytes[..])?;
         let shape = graph.input_fact(0)?.shape.dim(1).and_then(|dim| dim.concretize());
         let state_dim = shape.context("no state_dim")?.to_usize()?;
-        let fact = |rows: TDim| InferenceFact::dt_shape(f32::datum_type(), [rows, state_dim.to_dim()]);
-        let one_row = graph.clone().with_input_fact(0, fact(1.to_dim()))?.into_optimized()?.into_runnable()?;
-        let rows = graph.symbols.sym("rows").into();
-        let model = graph.with_input_fact(0, fact(rows))?.into_optimized()?;
+        let one_row = plan(&graph, 1, state_dim)?;
         let modified = Duration::new(identity.3 as u64, identity.4 as u32);
         let modified = humantime::format_rfc3339_micros(UNIX_EPOCH + modified).to_string().replace('Z', "+00:00");
-        Ok(Loaded { one_row, model, state_dim, identity, modified })
+        Ok(Loaded { one_row, graph, state_dim, identity, modified })
     }
 
     fn predict(self: &Arc<Self>, state: &[f32]) -> Result<f32> {
@@ -167,8 +170,7 @@ fn reload(holder: &Holder) -> Result<Vec<u8>> {
 fn benchmark(holder: &Holder, body: &[u8]) -> Result<Vec<u8>> {
     let loaded = holder.current(false)?;
     let Benchmark { warmup, iterations, batch_size } = serde_json::from_slice(body)?;
-    let plan = if batch_size == 1 { loaded.one_row.clone() } else { loaded.model.clone().into_runnable()? };
-    let mut plan = plan.spawn()?;
+    let mut plan = plan(&loaded.graph, batch_size, loaded.state_dim)?.spawn()?;
     let states = vec![0f32; batch_size * loaded.state_dim];
     let mut times = Vec::with_capacity(iterations);
     for index in 0..warmup + iterations {

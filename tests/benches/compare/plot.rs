@@ -34,7 +34,7 @@ pub fn svg(peers: &[(Kind, Figures)]) -> String {
 }
 
 fn panel(svg: &mut String, row: &Row, peers: &[(Kind, Figures)], top: usize) {
-    let values = peers.iter().filter_map(|(kind, figures)| Some((*kind, row.of(figures)?))).collect::<Vec<_>>();
+    let values = peers.iter().filter_map(|(kind, figures)| Some((*kind, (row.value)(figures)?))).collect::<Vec<_>>();
     let least = values.iter().map(|(_, value)| *value).fold(f64::INFINITY, f64::min);
     let most = values.iter().map(|(_, value)| *value).fold(0.0, f64::max);
     let room = (WIDTH - LABEL - 80) as f64;

@@ -12,14 +12,7 @@ pub struct Row {
     pub name: String,
     pub unit: &'static str,
     /// None where a server was not asked.
-    pub value: fn(&Figures, usize) -> Option<f64>,
-    pub index: usize,
-}
-
-impl Row {
-    pub fn of(&self, figures: &Figures) -> Option<f64> {
-        (self.value)(figures, self.index)
-    }
+    pub value: Box<dyn Fn(&Figures) -> Option<f64>>,
 }
 
 /// All that was measured, as a Markdown table: each server's figure, and its ratio to the first, the ceiling.
@@ -31,9 +24,9 @@ pub fn table(peers: &[(Kind, Figures)]) -> Result<String> {
     write!(table, "\n|{}\n", "---|".repeat(peers.len() + 1))?;
     for row in rows() {
         write!(table, "| {} |", row.name)?;
-        let ceiling = peers.first().and_then(|(_, figures)| row.of(figures));
+        let ceiling = peers.first().and_then(|(_, figures)| (row.value)(figures));
         for (place, (_, figures)) in peers.iter().enumerate() {
-            match (row.of(figures), ceiling) {
+            match ((row.value)(figures), ceiling) {
                 (None, _) => write!(table, " – |")?,
                 (Some(value), Some(ceiling)) if place > 0 => {
                     write!(table, " {} (× {:.2}) |", shown(value, row.unit), value / ceiling)?;
@@ -47,31 +40,28 @@ pub fn table(peers: &[(Kind, Figures)]) -> Result<String> {
 }
 
 pub fn rows() -> Vec<Row> {
-    let row = |name: &str, unit, value: fn(&Figures, usize) -> Option<f64>, index| Row {
-        name: name.to_owned(),
-        unit,
-        value,
-        index,
-    };
     let mut rows = Vec::new();
-    for (index, connections) in CONNECTIONS.into_iter().enumerate() {
+    let mut row = |name: &str, unit, value: Box<dyn Fn(&Figures) -> Option<f64>>| {
+        rows.push(Row { name: name.to_owned(), unit, value });
+    };
+    for (i, connections) in CONNECTIONS.into_iter().enumerate() {
         let on = |what: &str| format!("{what}, {connections} connection{}", if connections == 1 { "" } else { "s" });
-        rows.push(row(&on("predict p50"), "s", |f, i| time(f.http[i].p50), index));
-        rows.push(row(&on("predict p99"), "s", |f, i| time(f.http[i].p99), index));
-        rows.push(row(&on("predictions a second"), "", |f, i| Some(f.http[i].per_second), index));
+        row(&on("predict p50"), "s", Box::new(move |f| time(f.http[i].p50)));
+        row(&on("predict p99"), "s", Box::new(move |f| time(f.http[i].p99)));
+        row(&on("predictions a second"), "", Box::new(move |f| Some(f.http[i].per_second)));
     }
-    for (index, batch) in BATCHES.into_iter().enumerate() {
-        rows.push(row(&format!("forward pass, {batch}"), "s", |f, i| time(f.forward[i]), index));
+    for (i, batch) in BATCHES.into_iter().enumerate() {
+        row(&format!("forward pass, {batch}"), "s", Box::new(move |f| time(f.forward[i])));
     }
-    rows.push(row("forced reload", "s", |f, _| time(f.load), 0));
-    rows.push(row("first answer after a rename, p50", "s", |f, _| time(f.swap[0]), 0));
-    rows.push(row("first answer after a rename, p99", "s", |f, _| time(f.swap[1]), 0));
-    rows.push(row("p99.9 while swapped each 50 ms", "s", |f, _| time(f.disturbed), 0));
-    rows.push(row("start to first answer", "s", |f, _| time(f.start), 0));
-    rows.push(row("the very first start", "s", |f, _| f.first_start.and_then(time), 0));
-    rows.push(row("resident at rest", "B", |f, _| Some(f.memory[0].0 as f64), 0));
-    rows.push(row("of it anonymous", "B", |f, _| Some(f.memory[0].1 as f64), 0));
-    rows.push(row("resident at the end", "B", |f, _| Some(f.memory[1].0 as f64), 0));
+    row("forced reload", "s", Box::new(|f| time(f.load)));
+    row("first answer after a rename, p50", "s", Box::new(|f| time(f.swap[0])));
+    row("first answer after a rename, p99", "s", Box::new(|f| time(f.swap[1])));
+    row("p99.9 while swapped each 50 ms", "s", Box::new(|f| time(f.disturbed)));
+    row("start to first answer", "s", Box::new(|f| time(f.start)));
+    row("the very first start", "s", Box::new(|f| f.first_start.and_then(time)));
+    row("resident at rest", "B", Box::new(|f| Some(f.memory[0].0 as f64)));
+    row("of it anonymous", "B", Box::new(|f| Some(f.memory[0].1 as f64)));
+    row("resident at the end", "B", Box::new(|f| Some(f.memory[1].0 as f64)));
     rows
 }
 

@@ -54,7 +54,9 @@ impl Kind {
         workspace().join("tests/data").join(format!("stat_pair_03000.{format}"))
     }
 
-    fn command(self, checkpoint: &Path) -> Result<Command> {
+    /// And the port that it will listen on, where it does not tell.
+    fn command(self, checkpoint: &Path) -> Result<(Command, Option<u16>)> {
+        let mut port = None;
         let mut command = match self {
             Kind::Native => Command::new(env::current_exe()?),
             Kind::SacServing => Command::new(program()?),
@@ -64,19 +66,19 @@ impl Kind {
             Kind::Native => command.arg("native").arg(checkpoint),
             Kind::SacServing => command.args(["serve", "--listen", "127.0.0.1:0", "--model"]).arg(checkpoint),
             Kind::Eager | Kind::Jit => {
-                // uvicorn does not tell the port that it was given.
-                let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
                 command.env("STAT_PAIR_RL_JIT", if self == Kind::Jit { "1" } else { "0" });
-                command.arg(workspace().join("tests/benches/peer.py")).arg(checkpoint).arg(port.to_string());
-                command.env("SAC_BENCH_PORT", port.to_string())
+                // uvicorn does not tell which port it was given.
+                let chosen = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+                port = Some(chosen);
+                command.arg(workspace().join("tests/benches/peer.py")).arg(checkpoint).arg(chosen.to_string())
             }
         };
-        Ok(command)
+        Ok((command, port))
     }
 }
 
 impl Server {
-    /// Starts it twice where the first start fills a cache.
+    /// The second start of two: the first fills the caches.
     pub fn start(kind: Kind) -> Result<Self> {
         drop(Server::start_once(kind, &[])?);
         Server::start_once(kind, &[])
@@ -93,9 +95,7 @@ impl Server {
         let checkpoint =
             folder.path().join("model_bench").with_extension(kind.checkpoint().extension().unwrap_or_default());
         fs::copy(kind.checkpoint(), &checkpoint)?;
-        let mut command = kind.command(&checkpoint)?;
-        let port = command.get_envs().find(|(name, _)| *name == "SAC_BENCH_PORT").and_then(|(_, port)| port);
-        let port = port.and_then(|port| port.to_str()?.parse::<u16>().ok());
+        let (mut command, port) = kind.command(&checkpoint)?;
         let begin = Instant::now();
         let process = command.envs(variables.iter().copied()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
         let mut server = Server { kind, address: ([127, 0, 0, 1], 0).into(), start: Duration::ZERO, process, folder };
