@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::identity::Identity;
+use crate::listing::Listing;
 use crate::read::{Content, sidecar};
 use crate::seen::Seen;
 use crate::source::{Candidate, Source};
@@ -60,7 +61,7 @@ impl Freshness {
         let Ok(listing) = source.look(self.path()) else {
             return Judgement { refusal: self.refused.last(), ..judgement };
         };
-        for candidate in self.considered(&listing.candidates, source) {
+        for candidate in self.considered(&listing, source) {
             let Comparison { known, aged } = self.compare(candidate, source, now);
             judgement.changed |= aged || matches!(known, Known::Not);
             if let Known::Refused(refused) = known {
@@ -86,9 +87,10 @@ impl Freshness {
                 return renewal;
             }
         };
-        let (candidates, next) = (&listing.candidates, &mut renewal.freshness);
-        next.refused.retain(|refused| candidates.iter().any(|c| c.path.as_os_str() == refused.path().as_os_str()));
-        for (index, candidate) in self.considered(candidates, source).iter().enumerate() {
+        let next = &mut renewal.freshness;
+        let is_there = |path: &Path| listing.candidates.iter().any(|c| c.path.as_os_str() == path.as_os_str());
+        next.refused.retain(|refused| is_there(refused.path()));
+        for (index, candidate) in self.considered(&listing, source).enumerate() {
             let Comparison { known, aged } = self.compare(candidate, source, Instant::now());
             if !(aged || matches!(known, Known::Not) || (forced && index == 0)) {
                 continue;
@@ -117,13 +119,13 @@ impl Freshness {
         self.serving.as_ref().map(|serving| serving.path.as_path())
     }
 
-    /// The candidates that matter: down to the file in service, for its policy outlives refusals of anything newer and
-    /// of the file itself; where that file is gone, or nothing serves, as many as may be tried.
-    fn considered<'a>(&self, candidates: &'a [Candidate], source: &Source) -> &'a [Candidate] {
-        let reach = candidates.len().min(source.limits.max_tries);
-        let is_serving = |c: &Candidate| self.path().is_some_and(|serving| serving.as_os_str() == c.path.as_os_str());
-        let end = candidates[..reach].iter().position(is_serving).map_or(reach, |serving| serving + 1);
-        &candidates[..end]
+    /// The candidates that matter, newest first: those newer than the file in service, as many as may be tried, and it
+    /// itself; for its policy outlives refusals of anything newer and of the file itself.
+    fn considered<'a>(&self, listing: &'a Listing, source: &Source) -> impl Iterator<Item = &'a Candidate> {
+        let reach = listing.candidates.len().min(source.limits.max_tries);
+        let serving = self.path().and_then(|path| listing.place(path, source));
+        let newer = serving.map_or(reach, |serving| serving.min(reach));
+        listing.candidates[..newer].iter().chain(serving.map(|serving| &listing.candidates[serving]))
     }
 
     fn compare(&self, candidate: &Candidate, source: &Source, now: Instant) -> Comparison<'_> {

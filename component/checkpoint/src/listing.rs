@@ -113,6 +113,12 @@ impl Listing {
         Ok(listing)
     }
 
+    /// Of a file that is watched.
+    pub(crate) fn place(&self, path: &Path, source: &Source) -> Option<usize> {
+        let watched = 0..self.candidates.len().min(watched(source));
+        watched.chain(self.serving).find(|place| self.candidates[*place].path.as_os_str() == path.as_os_str())
+    }
+
     fn nothing(began: Instant) -> Self {
         Listing {
             candidates: Vec::new(),

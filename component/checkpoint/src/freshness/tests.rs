@@ -116,6 +116,20 @@ fn a_refusal_keeps_what_serves_is_tried_once_and_heals_by_a_change() {
 }
 
 #[test]
+fn a_change_of_the_file_in_service_is_seen_behind_however_many_refused_ones() {
+    for refused in [1, 8, 40] {
+        let mut owner = Owner::new();
+        owner.write("model_a.onnx", "a", 10);
+        assert_eq!(owner.request(), (Some("a"), false));
+        (0..refused).for_each(|number| owner.write(&format!("model_b{number}.onnx"), "bad", 20 + number));
+        assert_eq!(owner.request(), (Some("a"), true));
+        owner.write("next", "older", 5);
+        fs::rename(owner.path("next"), owner.path("model_a.onnx")).expect("renamed");
+        assert_eq!(owner.request(), (Some("older"), true), "behind {refused}");
+    }
+}
+
+#[test]
 fn a_deleted_file_gives_way_to_the_newest_of_the_others_and_the_last_stays() {
     let mut owner = Owner::new();
     owner.write("model_a.onnx", "a", 10);
