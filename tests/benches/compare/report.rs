@@ -11,9 +11,11 @@ use crate::server::Kind;
 pub struct Row {
     pub name: String,
     pub unit: &'static str,
-    /// None where a server was not asked.
-    pub value: Box<dyn Fn(&Figures) -> Option<f64>>,
+    pub value: Value,
 }
+
+/// One figure of a server's; none where it was not asked.
+type Value = Box<dyn Fn(&Figures) -> Option<f64>>;
 
 /// All that was measured, as a Markdown table: each server's figure, and its ratio to the first, the ceiling.
 pub fn table(peers: &[(Kind, Figures)]) -> Result<String> {
@@ -41,7 +43,7 @@ pub fn table(peers: &[(Kind, Figures)]) -> Result<String> {
 
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut row = |name: &str, unit, value: Box<dyn Fn(&Figures) -> Option<f64>>| {
+    let mut row = |name: &str, unit, value: Value| {
         rows.push(Row { name: name.to_owned(), unit, value });
     };
     for (i, connections) in CONNECTIONS.into_iter().enumerate() {
