@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use crate::artefact;
-use crate::bindings::{self, Body, Checkpoint, File, Instant, Outcome, Policy, Refusal, Request, Situation};
+use crate::bindings::{self, Body, Checkpoint, File, Instant, Outcome, Plan, Policy, Refusal, Request, Situation};
 use crate::config::{Config, OnBadCheckpoint};
 use crate::engine::engine;
 use crate::instance::{Broken, Instance};
@@ -74,11 +74,13 @@ impl Generation {
     pub(crate) fn load(recipe: &Recipe, content: Content, number: u64) -> Result<Self, String> {
         let path = content.path.clone();
         let content = Arc::new(content);
-        let (first, policy) = recipe.loaded_instance(&content, number)?;
+        let (first, policy) = recipe.loaded_instance(&content, number, None)?;
+        let plan = Some(policy.plan);
         let make = {
             let recipe = recipe.clone();
             move || {
-                recipe.loaded_instance(&content, number).map(|(instance, _)| instance).map_err(|error| anyhow!(error))
+                let made = recipe.loaded_instance(&content, number, plan);
+                made.map(|(instance, _)| instance).map_err(|error| anyhow!(error))
             }
         };
         Ok(Generation::of(number, Some(Loaded { path, policy }), recipe.size, first, make))
@@ -143,7 +145,13 @@ impl Recipe {
         Instance::new(&self.sandbox, self.config)
     }
 
-    pub(crate) fn loaded_instance(&self, content: &Content, number: u64) -> Result<(Instance, Policy), String> {
+    /// `plan` is what another instance found for the same content.
+    pub(crate) fn loaded_instance(
+        &self,
+        content: &Content,
+        number: u64,
+        plan: Option<Plan>,
+    ) -> Result<(Instance, Policy), String> {
         let mut instance = self.instance().map_err(|error| format!("no instance of the component: {error:#}"))?;
         let path = content.path.to_string_lossy();
         let checkpoint = Checkpoint {
@@ -153,7 +161,7 @@ impl Recipe {
             sha256: &content.sha256,
             generation: number,
         };
-        let policy = instance.load(checkpoint, file(content)).map_err(|broken| broken.to_string())??;
+        let policy = instance.load(checkpoint, file(content), plan).map_err(|broken| broken.to_string())??;
         Ok((instance, policy))
     }
 }

@@ -57,7 +57,7 @@ impl Inspector {
     /// The error is the reason for which the server would refuse the file.
     pub fn inspect(&self, path: &Path) -> Result<Inspection> {
         let content = self.read(path)?;
-        let (mut instance, policy) = self.recipe.loaded_instance(&content, 0).map_err(|error| anyhow!(error))?;
+        let (mut instance, policy) = self.recipe.loaded_instance(&content, 0, None).map_err(|error| anyhow!(error))?;
         let action_on_zeros = act_on_zeros(&mut instance, policy.state_dim)?;
         Ok(Inspection::of(&content, policy, action_on_zeros))
     }

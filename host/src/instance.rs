@@ -5,7 +5,7 @@ use thiserror::Error;
 use wasmtime::component::ResourceAny;
 use wasmtime::{Store, Trap};
 
-use crate::bindings::{Activation, Actor, Checkpoint, Config, File, Outcome, Policy, Request, Situation};
+use crate::bindings::{Activation, Actor, Checkpoint, Config, File, Outcome, Plan, Policy, Request, Situation};
 use crate::engine::ticks;
 use crate::sandbox::{Guest, Sandbox};
 
@@ -40,10 +40,15 @@ impl Instance {
     }
 
     /// The inner error is the component's own: the checkpoint is refused, and the instance is well.
-    pub(crate) fn load(&mut self, checkpoint: Checkpoint, file: File) -> Result<Result<Policy, String>, Broken> {
+    pub(crate) fn load(
+        &mut self,
+        checkpoint: Checkpoint,
+        file: File,
+        plan: Option<Plan>,
+    ) -> Result<Result<Policy, String>, Broken> {
         self.allow(LOAD_TIME);
         let service = self.actor.sac_serving_serving().service();
-        let loaded = service.call_load(&mut self.store, self.service, checkpoint, file);
+        let loaded = service.call_load(&mut self.store, self.service, checkpoint, file, plan);
         loaded.map_err(|error| self.broken(error, LOAD_TIME))
     }
 

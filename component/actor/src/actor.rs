@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use serde::Serialize;
 
 use crate::kernel::Kernel;
 use crate::model::{Description, Model};
@@ -28,6 +29,14 @@ enum Engine {
     Tract(Box<Tract>),
 }
 
+/// What runs a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plan {
+    Kernel,
+    Tract,
+}
+
 /// What the network says of a batch of states, each row-major [rows, action_dim].
 #[derive(Debug, Default, PartialEq)]
 pub struct Forward {
@@ -41,11 +50,14 @@ pub struct Forward {
 const TOLERANCE: f32 = 1e-5;
 
 impl Actor {
-    /// Makes a model ready to run, and checks that a state of zeros gives finite outputs.
-    pub fn new(model: Model, optimised: bool) -> Result<Self> {
+    /// Makes a model ready to run, and checks that a state of zeros gives finite outputs. With a plan that was found for
+    /// the same model before, nothing is compared with tract again.
+    pub fn new(model: Model, optimised: bool, plan: Option<Plan>) -> Result<Self> {
         let Model { network, normalisation, squashing, description, recognised, .. } = model;
         let (state_dim, action_dim, row_time) = (network.state_dim, network.action_dim, Duration::MAX);
-        let chosen = choose(network, recognised.filter(|_| optimised), optimised, normalisation, squashing)?;
+        let recognised = recognised.filter(|_| optimised && plan != Some(Plan::Tract));
+        let compare = plan.is_none();
+        let chosen = choose(network, recognised, optimised, compare, normalisation, squashing)?;
         let Chosen { engine, normalisation, squashing } = chosen;
         let mut actor =
             Actor { state_dim, action_dim, normalisation, squashing, description, optimised, engine, row_time };
@@ -97,11 +109,10 @@ impl Actor {
         self.optimised
     }
 
-    /// What runs the network.
-    pub fn plan(&self) -> &'static str {
+    pub fn plan(&self) -> Plan {
         match self.engine {
-            Engine::Kernel(_) => "kernel",
-            Engine::Tract(_) => "tract",
+            Engine::Kernel(_) => Plan::Kernel,
+            Engine::Tract(_) => Plan::Tract,
         }
     }
 
@@ -149,6 +160,7 @@ fn choose(
     network: Network,
     recognised: Option<Recognised>,
     optimised: bool,
+    compare: bool,
     normalisation: Option<Normalisation>,
     squashing: Squashing,
 ) -> Result<Chosen> {
@@ -156,23 +168,26 @@ fn choose(
         let engine = Engine::Tract(Box::new(Tract::new(network, optimised)?));
         return Ok(Chosen { engine, normalisation, squashing });
     };
-    let mut kernel = Kernel::pack(&dense);
-    // Not optimised, it is the graph as it is written; and that takes less time than to optimise it.
-    let mut reference = Tract::new(network, false)?;
     let rule = log_std.map_or(Some(squashing.log_std), |inner| squashing.log_std.after(inner));
-    let one_normalisation = normalisation.is_none() || inner.is_none();
-    if let (Some(log_std), true) = (rule, one_normalisation) {
-        let fused = Squashing { log_std, ..squashing.clone() };
-        if agree(&mut kernel, inner.as_ref(), &fused, &mut reference, &squashing, dense.state_dim())? {
-            let normalisation = normalisation.or(inner);
-            return Ok(Chosen { engine: Engine::Kernel(Box::new(kernel)), normalisation, squashing: fused });
+    let (Some(log_std), true) = (rule, normalisation.is_none() || inner.is_none()) else {
+        let engine = Engine::Tract(Box::new(Tract::new(network, optimised)?));
+        return Ok(Chosen { engine, normalisation, squashing });
+    };
+    let mut kernel = Kernel::pack(&dense);
+    let fused = Squashing { log_std, ..squashing.clone() };
+    if compare {
+        // Not optimised, it is the graph as it is written; and that takes less time than to optimise it.
+        let mut reference = Tract::new(network, false)?;
+        if !agree(&mut kernel, inner.as_ref(), &fused, &mut reference, &squashing, dense.state_dim())? {
+            let engine = Engine::Tract(Box::new(reference.optimised(optimised)?));
+            return Ok(Chosen { engine, normalisation, squashing });
         }
     }
-    let tract = reference.optimised(optimised)?;
-    Ok(Chosen { engine: Engine::Tract(Box::new(tract)), normalisation, squashing })
+    Ok(Chosen { engine: Engine::Kernel(Box::new(kernel)), normalisation: normalisation.or(inner), squashing: fused })
 }
 
-/// Compares the two on zeros and on numbers spread over [-1, 1) (a Weyl sequence).
+/// Compares the two on one state, of numbers spread over [-1, 1) (a Weyl sequence): biases are part of every answer,
+/// and each pass through tract costs a quarter of the load.
 fn agree(
     kernel: &mut Kernel,
     normalisation: Option<&Normalisation>,
@@ -181,19 +196,14 @@ fn agree(
     squashing: &Squashing,
     state_dim: usize,
 ) -> Result<bool> {
-    let spread = (0..state_dim).map(|i| (i as f32 * 0.618_034).fract() * 2.0 - 1.0).collect::<Vec<_>>();
-    for state in [vec![0.0; state_dim], spread] {
-        let theirs = reference.run(&state)?;
-        let state = normalisation.map_or(state.clone(), |normalisation| normalisation.apply(&state));
-        let mut ours = Forward::default();
-        kernel.run(&state, &mut ours.mean, Some(&mut ours.log_std));
-        let log_stds = ours.log_std.iter().zip(&theirs.log_std);
-        let log_stds = log_stds.map(|(ours, theirs)| (fused.log_std.of(*ours), squashing.log_std.of(*theirs)));
-        let means = ours.mean.iter().copied().zip(theirs.mean.iter().copied());
-        // Anything that is not a number differs.
-        if !means.chain(log_stds).all(|(ours, theirs)| (ours - theirs).abs() <= TOLERANCE * theirs.abs().max(1.0)) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let state = (0..state_dim).map(|i| (i as f32 * 0.618_034).fract() * 2.0 - 1.0).collect::<Vec<_>>();
+    let theirs = reference.run(&state)?;
+    let state = normalisation.map_or(state.clone(), |normalisation| normalisation.apply(&state));
+    let mut ours = Forward::default();
+    kernel.run(&state, &mut ours.mean, Some(&mut ours.log_std));
+    let log_stds = ours.log_std.iter().zip(&theirs.log_std);
+    let log_stds = log_stds.map(|(ours, theirs)| (fused.log_std.of(*ours), squashing.log_std.of(*theirs)));
+    let mut both = ours.mean.iter().copied().zip(theirs.mean.iter().copied()).chain(log_stds);
+    // Anything that is not a number differs.
+    Ok(both.all(|(ours, theirs)| (ours - theirs).abs() <= TOLERANCE * theirs.abs().max(1.0)))
 }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::{Activation, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Request, Situation};
+use crate::{Activation, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Plan, Request, Situation};
 
 mod bindings {
     wit_bindgen::generate!({ world: "actor", path: "../../wit" });
@@ -26,8 +26,13 @@ impl wit::GuestService for Service {
         Service(RefCell::new(crate::Service::new(config.into())))
     }
 
-    fn load(&self, checkpoint: wit::Checkpoint, file: wit::File) -> Result<wit::Policy, String> {
-        let loaded = self.0.borrow_mut().load(checkpoint.into(), &file.into());
+    fn load(
+        &self,
+        checkpoint: wit::Checkpoint,
+        file: wit::File,
+        plan: Option<wit::Plan>,
+    ) -> Result<wit::Policy, String> {
+        let loaded = self.0.borrow_mut().load(checkpoint.into(), &file.into(), plan.map(Into::into));
         loaded.map(Into::into).map_err(|error| one_line(&format!("{error:#}")))
     }
 
@@ -102,6 +107,7 @@ impl From<crate::Policy> for wit::Policy {
         wit::Policy {
             format: policy.format.to_owned(),
             layout: policy.layout.to_owned(),
+            plan: policy.plan.into(),
             layers: policy.layers.into_iter().map(layer).collect(),
             activation: policy.activation,
             state_dim: policy.state_dim,
@@ -110,6 +116,24 @@ impl From<crate::Policy> for wit::Policy {
             action_bounds: bounds(policy.action_bounds),
             observation_bounds: bounds(policy.observation_bounds),
             normalisation: policy.normalisation.map(normalisation),
+        }
+    }
+}
+
+impl From<wit::Plan> for Plan {
+    fn from(plan: wit::Plan) -> Self {
+        match plan {
+            wit::Plan::Kernel => Plan::Kernel,
+            wit::Plan::Tract => Plan::Tract,
+        }
+    }
+}
+
+impl From<Plan> for wit::Plan {
+    fn from(plan: Plan) -> Self {
+        match plan {
+            Plan::Kernel => wit::Plan::Kernel,
+            Plan::Tract => wit::Plan::Tract,
         }
     }
 }

@@ -14,15 +14,16 @@ mod kernel;
 mod layout;
 mod model;
 mod onnx;
-mod plan;
 mod policy;
 mod routes;
+mod runnable;
 mod schema;
 mod service;
 mod settings;
 mod tensor;
 mod tract;
 
+pub use actor::Plan;
 pub use checkpoint::{Checkpoint, Instant};
 pub use dense::Activation;
 pub use format::File;

@@ -1,6 +1,6 @@
 use anyhow::Result;
 
-use crate::actor::Actor;
+use crate::actor::{Actor, Plan};
 use crate::checkpoint::{Checkpoint, Instant};
 use crate::dense::Activation;
 use crate::error::Error;
@@ -32,6 +32,7 @@ pub enum OnRefusal {
 pub struct Policy {
     pub format: &'static str,
     pub layout: &'static str,
+    pub plan: Plan,
     pub layers: Vec<Layer>,
     pub activation: Option<String>,
     pub state_dim: u32,
@@ -101,9 +102,9 @@ impl Service {
         Service { config, loaded: None }
     }
 
-    pub fn load(&mut self, checkpoint: Checkpoint, file: &File) -> Result<Policy> {
+    pub fn load(&mut self, checkpoint: Checkpoint, file: &File, plan: Option<Plan>) -> Result<Policy> {
         let model = Model::read(file, self.config.activation)?;
-        let actor = Actor::new(model, self.config.optimised)?;
+        let actor = Actor::new(model, self.config.optimised, plan)?;
         let policy = policy(&actor)?;
         let modified = checkpoint.modified.to_rfc3339();
         self.loaded = Some(Loaded { actor, checkpoint, size_bytes: file.bytes.len(), modified });
@@ -139,6 +140,7 @@ fn policy(actor: &Actor) -> Result<Policy> {
     Ok(Policy {
         format: description.format,
         layout: description.layout,
+        plan: actor.plan(),
         layers: description.layers.iter().map(layer).collect::<Result<_>>()?,
         activation: description.activation(),
         state_dim: u32::try_from(actor.state_dim())?,

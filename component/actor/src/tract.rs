@@ -5,25 +5,25 @@ use tract_onnx::prelude::*;
 
 use crate::actor::Forward;
 use crate::onnx::Network;
-use crate::plan::Plan;
+use crate::runnable::Runnable;
 
 pub struct Tract {
     network: Network,
     optimised: bool,
-    one_row: Plan,
+    one_row: Runnable,
     /// Made when it is first asked for.
     many_rows: Option<ManyRows>,
 }
 
 enum ManyRows {
-    Plan(Plan),
+    Together(Runnable),
     /// A graph that is fixed to one state, as exporters without dynamic axes write it.
     RowByRow,
 }
 
 impl Tract {
     pub fn new(network: Network, optimised: bool) -> Result<Self> {
-        let one_row = Plan::new(network.one_row(), network.state_dim, optimised)?;
+        let one_row = Runnable::new(network.one_row(), network.state_dim, optimised)?;
         Ok(Tract { network, optimised, one_row, many_rows: None })
     }
 
@@ -46,7 +46,7 @@ impl Tract {
             self.many_rows = Some(self.plan_many_rows(states));
         }
         match &mut self.many_rows {
-            Some(ManyRows::Plan(plan)) => collect([plan.run(states)?]),
+            Some(ManyRows::Together(rows)) => collect([rows.run(states)?]),
             _ => states
                 .chunks(self.network.state_dim)
                 .map(|row| self.one_row.run(row))
@@ -57,8 +57,8 @@ impl Tract {
 
     fn plan_many_rows(&self, states: &[f32]) -> ManyRows {
         let model = self.network.any_rows();
-        let plan = model.and_then(|model| Plan::new(model, self.network.state_dim, self.optimised));
-        plan.and_then(|mut plan| plan.run(states).map(|_| ManyRows::Plan(plan))).unwrap_or(ManyRows::RowByRow)
+        let rows = model.and_then(|model| Runnable::new(model, self.network.state_dim, self.optimised));
+        rows.and_then(|mut rows| rows.run(states).map(|_| ManyRows::Together(rows))).unwrap_or(ManyRows::RowByRow)
     }
 }
 

@@ -39,7 +39,7 @@ impl Actor {
         let epoch = Instant { seconds: 0, nanoseconds: 0 };
         let checkpoint =
             Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
-        service.load(checkpoint, file).map_err(|error| format!("{error:#}"))?;
+        service.load(checkpoint, file, None).map_err(|error| format!("{error:#}"))?;
         Ok(Actor(service))
     }
 

@@ -87,7 +87,7 @@ impl Owner {
             generation,
         };
         let vecnormalize = content.statistics.map(|statistics| statistics.bytes);
-        self.service.load(&checkpoint, &wit::File { bytes: content.bytes, vecnormalize }).map(|_| ())
+        self.service.load(&checkpoint, &wit::File { bytes: content.bytes, vecnormalize }, None).map(|_| ())
     }
 }
 

@@ -24,7 +24,7 @@ impl GuestService for Probe {
         Probe
     }
 
-    fn load(&self, _: Checkpoint, _: File) -> Result<Policy, String> {
+    fn load(&self, _: Checkpoint, _: File, _: Option<Plan>) -> Result<Policy, String> {
         Err("a probe loads nothing".to_owned())
     }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Call, respond};
+use crate::actor::Plan;
 use crate::checkpoint::Instant;
 use crate::error::Error;
 use crate::service::{Outcome, Refusal};
@@ -44,8 +45,7 @@ struct Info<'a> {
     observation_high: Option<Vec<Option<f64>>>,
     observations_normalised: bool,
     jit_compiled: bool,
-    /// What runs the network: "kernel" or "tract".
-    plan: &'static str,
+    plan: Plan,
     generation: u64,
     stale: bool,
     last_error: Option<LastError<'a>>,

@@ -2,19 +2,19 @@ use anyhow::{Context, Result, ensure};
 use tract_onnx::prelude::*;
 
 /// A network made ready to run.
-pub struct Plan {
+pub struct Runnable {
     state: TypedSimpleState,
     state_dim: usize,
 }
 
-impl Plan {
-    /// A plan for a model of one state or of any number of them, each of `state_dim` numbers.
+impl Runnable {
+    /// For a model of one state or of any number of them, each of `state_dim` numbers.
     pub fn new(mut model: TypedModel, state_dim: usize, optimised: bool) -> Result<Self> {
         if optimised {
             model = model.into_optimized().context("the graph cannot be optimised")?;
         }
         let state = model.into_runnable().context("the graph cannot be run")?.spawn()?;
-        Ok(Plan { state, state_dim })
+        Ok(Runnable { state, state_dim })
     }
 
     /// Runs the network on row-major [rows, state_dim] and returns each output, row-major [rows, action_dim].
