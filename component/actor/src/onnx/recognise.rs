@@ -1,6 +1,7 @@
 //! Recognises an actor of linear layers in an ONNX graph, as PyTorch and this crate export it.
 
 use std::collections::HashMap;
+use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 use anyhow::{Result, ensure};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -148,18 +149,41 @@ impl<'a> Graph<'a> {
                     self.maker(gate)
                         .is_some_and(|(op, node)| op == "Sigmoid" && node.input.first().is_some_and(|x| x == of))
                 };
-                let input = if is_gate(b, a) {
-                    a
-                } else if is_gate(a, b) {
-                    b
-                } else {
-                    return None;
-                };
-                return Some((input, Activation::Silu));
+                if is_gate(b, a) || is_gate(a, b) {
+                    return Some((if is_gate(b, a) { a } else { b }, Activation::Silu));
+                }
+                return self.gelu(node).map(|input| (input, Activation::Gelu));
             }
             _ => return None,
         };
         Some((node.input.first()?, activation))
+    }
+
+    /// x · (1 + erf(x / √2)) / 2, its three factors in any order, as PyTorch writes it and as this crate does.
+    fn gelu(&self, product: &'a NodeProto) -> Option<&'a str> {
+        let near = |found: f32, expected: f32| (found - expected).abs() < 1e-6;
+        let (mut open, mut factors, mut scale) = (vec![product], vec![], 1.0);
+        while let Some(node) = open.pop() {
+            for input in &node.input {
+                match (self.scalar(input), self.maker(input)) {
+                    (Some(number), _) => scale *= number,
+                    // Two products multiply three factors.
+                    (None, Some(("Mul", inner))) if std::ptr::eq(node, product) => open.push(inner),
+                    _ => factors.push(input.as_str()),
+                }
+            }
+        }
+        let is_gate = |gate: &str, of: &str| {
+            let (erf, _) = self.with_scalar(gate, "Add").filter(|(_, one)| *one == 1.0)?;
+            let ("Erf", erf) = self.maker(erf)? else { return None };
+            let scaled = erf.input.first()?;
+            let times = self.with_scalar(scaled, "Mul").filter(|(_, by)| near(*by, FRAC_1_SQRT_2));
+            let over = || self.with_scalar(scaled, "Div").filter(|(_, by)| near(*by, SQRT_2));
+            times.or_else(over).filter(|(input, _)| *input == of)
+        };
+        let [a, b] = factors[..] else { return None };
+        let input = if is_gate(b, a).is_some() { a } else { is_gate(a, b).map(|_| b)? };
+        near(scale, 0.5).then_some(input)
     }
 
     /// What a value is before it is clamped or squashed, and how it is.
