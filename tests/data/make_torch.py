@@ -2,7 +2,7 @@
 one way that its name says, and torch/expected.json: what PyTorch computes for the good ones, and why the others are
 refused. The weights are those of pendulum_00500.state_dict.pt, or small random ones.
 
-    pip install torch numpy safetensors stable_baselines3 && python make_torch.py
+    pip install torch onnx numpy safetensors stable_baselines3 && python make_torch.py
 
 The same every time, but for legacy*.pt (memory addresses as keys) and actor.safetensors (the order of its metadata).
 
@@ -189,6 +189,17 @@ good("tanh_config.pt", {"actor": sd, "config": {"activation": "tanh", "max_actio
 good("elu_class.pt", {"state_dict": sd, "config": {"activation_fn": nn.ELU}}, inside("state_dict", activation=nn.ELU))
 good("silu_config.pt", {"actor": sd, "config": {"activation": "SiLU"}}, inside("actor", activation=nn.SiLU))
 good("gelu_config.pt", {"actor": sd, "config": {"activation": "gelu"}}, inside("actor", activation=nn.GELU))
+
+
+def export(model, path, **options):
+    names, batch = ["state", "mean", "log_std"], {0: "batch"}
+    torch.onnx.export(model, STATES, path, input_names=names[:1], output_names=names[1:],
+                      dynamic_axes={name: batch for name in names}, dynamo=False, **options)
+
+
+gelu = actor(tiny, nn.GELU)
+for name, options in [("gelu.onnx", {}), ("gelu_opset17.onnx", {"opset_version": 17})]:
+    good(name, gelu, model=lambda _: gelu, save=export, load=lambda _: gelu, **options)
 args = argparse.Namespace(state_dim=3, action_dim=1, action_low=-2.0, action_high=2.0, activation="relu")
 good("namespace_config.pt", {"actor_state_dict": sd, "args": args}, inside("actor_state_dict"), scale=2)
 

@@ -7,7 +7,7 @@ use crate::kernel::Kernel;
 use crate::model::{Description, Model};
 use crate::onnx::{Heads, Network, Recognised};
 use crate::policy::{Normalisation, Squashing};
-use crate::tract::Tract;
+use crate::tract::{self, Tract};
 
 /// The policy network of a checkpoint, ready to run.
 pub struct Actor {
@@ -56,8 +56,7 @@ impl Actor {
         let Model { network, normalisation, squashing, description, recognised, .. } = model;
         let (state_dim, action_dim, row_time) = (network.state_dim, network.action_dim, Duration::MAX);
         let recognised = recognised.filter(|_| optimised && plan != Some(Plan::Tract));
-        let compare = plan.is_none();
-        let chosen = choose(network, recognised, optimised, compare, normalisation, squashing)?;
+        let chosen = choose(network, recognised, optimised, plan, normalisation, squashing)?;
         let Chosen { engine, normalisation, squashing } = chosen;
         let mut actor =
             Actor { state_dim, action_dim, normalisation, squashing, description, optimised, engine, row_time };
@@ -155,54 +154,50 @@ struct Chosen {
     squashing: Squashing,
 }
 
-/// The kernel where the network was recognised and gives what tract gives, or else tract.
+/// The kernel where the network was recognised and gives what tract gives, as it does by `plan` already, or else tract.
 fn choose(
     network: Network,
     recognised: Option<Recognised>,
     optimised: bool,
-    compare: bool,
+    plan: Option<Plan>,
     normalisation: Option<Normalisation>,
     squashing: Squashing,
 ) -> Result<Chosen> {
-    let Some(Recognised { dense, normalisation: inner, log_std }) = recognised else {
-        let engine = Engine::Tract(Box::new(Tract::new(network, optimised)?));
-        return Ok(Chosen { engine, normalisation, squashing });
-    };
-    let rule = log_std.map_or(Some(squashing.log_std), |inner| squashing.log_std.after(inner));
-    let (Some(log_std), true) = (rule, normalisation.is_none() || inner.is_none()) else {
-        let engine = Engine::Tract(Box::new(Tract::new(network, optimised)?));
-        return Ok(Chosen { engine, normalisation, squashing });
-    };
-    let mut kernel = Kernel::pack(&dense);
-    let fused = Squashing { log_std, ..squashing.clone() };
-    if compare {
-        // Not optimised, it is the graph as it is written; and that takes less time than to optimise it.
-        let mut reference = Tract::new(network, false)?;
-        if !agree(&mut kernel, inner.as_ref(), &fused, &mut reference, &squashing, dense.state_dim())? {
-            let engine = Engine::Tract(Box::new(reference.optimised(optimised)?));
-            return Ok(Chosen { engine, normalisation, squashing });
-        }
+    if let Some(mut fused) = recognised.and_then(|recognised| fuse(recognised, normalisation.as_ref(), &squashing))
+        && (plan.is_some() || agree(&mut fused, &network, &squashing)?)
+    {
+        let Fused { kernel, squashing, inner } = fused;
+        let normalisation = normalisation.or(inner);
+        return Ok(Chosen { engine: Engine::Kernel(Box::new(kernel)), normalisation, squashing });
     }
-    Ok(Chosen { engine: Engine::Kernel(Box::new(kernel)), normalisation: normalisation.or(inner), squashing: fused })
+    Ok(Chosen { engine: Engine::Tract(Box::new(Tract::new(network, optimised)?)), normalisation, squashing })
 }
 
-/// Compares the two on one state, of numbers spread over [-1, 1) (a Weyl sequence): biases are part of every answer,
-/// and each pass through tract costs a quarter of the load.
-fn agree(
-    kernel: &mut Kernel,
-    normalisation: Option<&Normalisation>,
-    fused: &Squashing,
-    reference: &mut Tract,
-    squashing: &Squashing,
-    state_dim: usize,
-) -> Result<bool> {
-    let state = (0..state_dim).map(|i| (i as f32 * 0.618_034).fract() * 2.0 - 1.0).collect::<Vec<_>>();
-    let theirs = reference.run(&state)?;
-    let state = normalisation.map_or(state.clone(), |normalisation| normalisation.apply(&state));
+/// The network as the kernel runs it, with what the graph itself does before and after.
+struct Fused {
+    kernel: Kernel,
+    squashing: Squashing,
+    inner: Option<Normalisation>,
+}
+
+/// Nothing where the two normalisations, or the two rules for log_std, do not make one.
+fn fuse(recognised: Recognised, outer: Option<&Normalisation>, squashing: &Squashing) -> Option<Fused> {
+    let Recognised { dense, normalisation: inner, log_std } = recognised;
+    (outer.is_none() || inner.is_none()).then_some(())?;
+    let log_std = log_std.map_or(Some(squashing.log_std), |inner| squashing.log_std.after(inner))?;
+    Some(Fused { kernel: Kernel::pack(&dense), squashing: Squashing { log_std, ..squashing.clone() }, inner })
+}
+
+/// Compares the two on one state, of numbers spread over [-1, 1) (a Weyl sequence). On one, for a pass through the graph
+/// as it is written is a quarter of the load; and biases are part of every answer.
+fn agree(fused: &mut Fused, network: &Network, squashing: &Squashing) -> Result<bool> {
+    let state = (0..network.state_dim).map(|i| (i as f32 * 0.618_034).fract() * 2.0 - 1.0).collect::<Vec<_>>();
+    let theirs = tract::run_once(network, &state)?;
+    let state = fused.inner.as_ref().map_or(state.clone(), |inner| inner.apply(&state));
     let mut ours = Forward::default();
-    kernel.run(&state, &mut ours.mean, Some(&mut ours.log_std));
+    fused.kernel.run(&state, &mut ours.mean, Some(&mut ours.log_std));
     let log_stds = ours.log_std.iter().zip(&theirs.log_std);
-    let log_stds = log_stds.map(|(ours, theirs)| (fused.log_std.of(*ours), squashing.log_std.of(*theirs)));
+    let log_stds = log_stds.map(|(ours, theirs)| (fused.squashing.log_std.of(*ours), squashing.log_std.of(*theirs)));
     let mut both = ours.mean.iter().copied().zip(theirs.mean.iter().copied()).chain(log_stds);
     // Anything that is not a number differs.
     Ok(both.all(|(ours, theirs)| (ours - theirs).abs() <= TOLERANCE * theirs.abs().max(1.0)))

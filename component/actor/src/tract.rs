@@ -27,11 +27,6 @@ impl Tract {
         Ok(Tract { network, optimised, one_row, many_rows: None })
     }
 
-    /// The same network, optimised or not.
-    pub fn optimised(self, optimised: bool) -> Result<Self> {
-        if optimised == self.optimised { Ok(self) } else { Tract::new(self.network, optimised) }
-    }
-
     /// Whether a batch would have to be planned first.
     pub fn is_planned(&self) -> bool {
         self.many_rows.is_some()
@@ -60,6 +55,11 @@ impl Tract {
         let rows = model.and_then(|model| Runnable::new(model, self.network.state_dim, self.optimised));
         rows.and_then(|mut rows| rows.run(states).map(|_| ManyRows::Together(rows))).unwrap_or(ManyRows::RowByRow)
     }
+}
+
+/// Runs the graph as it is written on one state. That takes less time than to optimise it first.
+pub fn run_once(network: &Network, state: &[f32]) -> Result<Forward> {
+    collect([Runnable::new(network.one_row(), network.state_dim, false)?.run(state)?])
 }
 
 fn collect(parts: impl IntoIterator<Item = TVec<TValue>>) -> Result<Forward> {

@@ -5,10 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use prost::Message;
-use sac_actor::{Body, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Request, Response, Service, Situation};
+use sac_actor::{
+    Body, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Plan, Request, Response, Service, Situation,
+};
 use serde_json::{Value, json};
-use tract_onnx::pb::ModelProto;
 
 const TOLERANCE: f64 = 1e-5;
 /// One whose first two draws are neither small nor large.
@@ -35,13 +35,17 @@ impl Actor {
     }
 
     fn load_with(file: &File, activation: Option<sac_actor::Activation>) -> Result<Actor, String> {
+        Actor::load_on(file, activation, None)
+    }
+
+    fn load_on(file: &File, activation: Option<sac_actor::Activation>, plan: Option<Plan>) -> Result<Actor, String> {
         let (on_refusal, max_batch) = (OnRefusal::Keep, 4096);
         let mut service =
             Service::new(Config { optimised: true, activation, on_refusal, max_batch, max_body_bytes: 1 << 20 });
         let epoch = Instant { seconds: 0, nanoseconds: 0 };
         let checkpoint =
             Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
-        service.load(checkpoint, file, None).map_err(|error| format!("{error:#}"))?;
+        service.load(checkpoint, file, plan).map_err(|error| format!("{error:#}"))?;
         Ok(Actor(service))
     }
 
@@ -320,37 +324,13 @@ fn a_network_of_layers_runs_on_the_kernel_and_any_other_on_tract() {
 }
 
 #[test]
-fn gelu_is_recognised_as_pytorch_exports_it() {
-    let converted = Service::convert(&file("torch/gelu_config.pt"), None).unwrap();
-    let mut model = ModelProto::decode(&converted[..]).unwrap();
-    let graph = model.graph.as_mut().unwrap();
-    // (x · (1 + erf(x / √2))) · 0.5, where `convert` writes (x · 0.5) · (1 + erf(x · √0.5)).
-    let mut products = 0;
-    for i in 0..graph.node.len() {
-        let inputs = graph.node[i].input.clone();
-        if inputs.last().is_some_and(|input| input.ends_with("root_half")) {
-            graph.node[i].op_type = "Div".to_owned();
-        }
-        if inputs.first().is_some_and(|input| input.ends_with("halved")) {
-            let halving = graph.node.iter_mut().find(|node| node.output[0] == inputs[0]).unwrap();
-            let (x, half) = (halving.input[0].clone(), halving.input[1].clone());
-            let output = halving.output[0].clone();
-            halving.input = vec![x, inputs[1].clone()];
-            graph.node[i].input = vec![output, half];
-            // In the order of their computation.
-            let at = graph.node.iter().position(|node| node.output[0] == inputs[0]).unwrap();
-            let moved = graph.node.remove(at);
-            graph.node.insert(i - 1, moved);
-            products += 1;
-        }
+fn a_plan_that_was_found_before_is_taken_where_it_can_be() {
+    for (name, plan, taken) in [
+        ("pendulum_00500.onnx", Plan::Kernel, "kernel"),
+        ("pendulum_00500.onnx", Plan::Tract, "tract"),
+        ("odd/action_only.onnx", Plan::Kernel, "tract"),
+    ] {
+        let mut actor = Actor::load_on(&file(name), None, Some(plan)).unwrap();
+        assert_eq!(actor.info()["plan"], taken, "{name}");
     }
-    for constant in graph.initializer.iter_mut().filter(|tensor| tensor.name.ends_with("root_half")) {
-        constant.raw_data = std::f32::consts::SQRT_2.to_le_bytes().to_vec();
-    }
-    assert!(products > 0);
-    let mut actor = Actor::load(&File { bytes: model.encode_to_vec().into(), vecnormalize: None }).unwrap();
-    assert_eq!(actor.info()["plan"], "kernel");
-    let expected = &json_of("torch/expected.json")["gelu_config.pt"];
-    let found = actor.actions(&expected["states"], true);
-    assert_close(&found, &expected["action"], TOLERANCE, "gelu");
 }

@@ -142,6 +142,11 @@ impl<'a> Graph<'a> {
             "Tanh" => Activation::Tanh,
             "Sigmoid" => Activation::Sigmoid,
             "Elu" if alpha.is_none_or(|alpha| alpha == 1.0) => Activation::Elu,
+            "Gelu"
+                if node.attribute.iter().all(|attribute| attribute.name == "approximate" && attribute.s == b"none") =>
+            {
+                Activation::Gelu
+            }
             "LeakyRelu" if alpha.is_none_or(|alpha| alpha == Activation::LEAKY_SLOPE) => Activation::LeakyRelu,
             "Mul" => {
                 let [a, b] = &node.input[..] else { return None };
@@ -159,7 +164,7 @@ impl<'a> Graph<'a> {
         Some((node.input.first()?, activation))
     }
 
-    /// x · (1 + erf(x / √2)) / 2, its three factors in any order, as PyTorch writes it and as this crate does.
+    /// x · (1 + erf(x / √2)) / 2, its three factors in any order, as PyTorch writes it below opset 20, and this crate.
     fn gelu(&self, product: &'a NodeProto) -> Option<&'a str> {
         let near = |found: f32, expected: f32| (found - expected).abs() < 1e-6;
         let (mut open, mut factors, mut scale) = (vec![product], vec![], 1.0);
@@ -173,17 +178,16 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        let is_gate = |gate: &str, of: &str| {
+        let gated = |of: &str, gate: &str| {
             let (erf, _) = self.with_scalar(gate, "Add").filter(|(_, one)| *one == 1.0)?;
             let ("Erf", erf) = self.maker(erf)? else { return None };
             let scaled = erf.input.first()?;
             let times = self.with_scalar(scaled, "Mul").filter(|(_, by)| near(*by, FRAC_1_SQRT_2));
             let over = || self.with_scalar(scaled, "Div").filter(|(_, by)| near(*by, SQRT_2));
-            times.or_else(over).filter(|(input, _)| *input == of)
+            times.or_else(over).filter(|(input, _)| *input == of).map(|(input, _)| input)
         };
         let [a, b] = factors[..] else { return None };
-        let input = if is_gate(b, a).is_some() { a } else { is_gate(a, b).map(|_| b)? };
-        near(scale, 0.5).then_some(input)
+        near(scale, 0.5).then(|| gated(a, b).or_else(|| gated(b, a)))?
     }
 
     /// What a value is before it is clamped or squashed, and how it is.
