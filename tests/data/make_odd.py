@@ -26,8 +26,8 @@ def write(name, nodes, constants, outputs, state=(F32, ["batch", 3]), check=True
     save(model, HERE / f"{name}.onnx")
 
 
-def linear(output, weight, bias):
-    return helper.make_node("Gemm", ["state", weight, bias], [output], transB=1)
+def linear(output, weight, bias, of="state"):
+    return helper.make_node("Gemm", [of, weight, bias], [output], transB=1)
 
 
 rng = np.random.default_rng(0)
@@ -60,3 +60,13 @@ write("panics_at_load", [helper.make_node("Transpose", ["state"], ["action"], pe
 
 # No node computes the output that is declared.
 write("missing_output", heads, two, ["mean", "log_std", "action_that_is_not_there"], check=False)
+
+# A sum of large terms that cancel: its value depends on the order of summation.
+large = 1e6 * f32(1, 64)
+write("cancels", [
+    linear("hidden", "w0", "b0"),
+    helper.make_node("Relu", ["hidden"], ["active"]),
+    linear("mean", "w1", "b1", of="active"),
+    linear("log_std", "w2", "b1", of="active"),
+], {"w0": np.zeros((64, 3), np.float32), "b0": np.full(64, 1.1, np.float32), "w1": large - large.mean(),
+    "w2": 0.01 * f32(1, 64), "b1": np.zeros(1, np.float32)}, both)

@@ -324,6 +324,11 @@ fn a_network_of_layers_runs_on_the_kernel_and_any_other_on_tract() {
 }
 
 #[test]
+fn a_network_of_layers_to_which_the_kernel_gives_other_numbers_runs_on_tract() {
+    assert_eq!(Actor::load(&file("odd/cancels.onnx")).unwrap().info()["plan"], "tract");
+}
+
+#[test]
 fn a_plan_that_was_found_before_is_taken_where_it_can_be() {
     for (name, plan, taken) in [
         ("pendulum_00500.onnx", Plan::Kernel, "kernel"),
