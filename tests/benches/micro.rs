@@ -11,6 +11,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use sac_checkpoint::Freshness;
 use sac_serving::{Config, SacService, Source};
+use sac_tests::{Kind, Server, Settings};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -35,6 +36,21 @@ fn predict(bencher: Bencher) {
 #[divan::bench]
 fn health(bencher: Bencher) {
     answer(bencher, "GET", "/sac/health", String::new());
+}
+
+/// The same over a socket, from the host and from the Spin gateway, whose instances answer 128 requests each. The client
+/// runs beside the server, on the same cores.
+#[divan::bench(args = [Kind::Host, Kind::Composed], sample_size = 1, sample_count = 2000)]
+fn predict_over_http(bencher: Bencher, kind: Kind) {
+    let folder = folder_of(1);
+    let state = [0.25; 28];
+    let (_server, mut client) = RUNTIME.block_on(async {
+        let server = Server::start(kind, &Settings::folder(folder.path())).await;
+        let mut client = server.client().await;
+        client.predict(&state).await;
+        (server, client)
+    });
+    bencher.bench_local(|| RUNTIME.block_on(client.predict(&state)));
 }
 
 /// A fresh instance, the checkpoint loaded into it and published.
