@@ -2,11 +2,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
-use sac_serving::{Activation, Config, Limits, OnBadCheckpoint, Source};
+use sac_serving::{Activation, Config, Limits, OnBadCheckpoint, Source, Tokens};
 
+use crate::guards::Guards;
 use crate::logging::LogFormat;
 
 /// Serves a Soft Actor-Critic policy from a WebAssembly component: a checkpoint that is written serves the next request
@@ -64,7 +65,7 @@ pub struct ServeArgs {
     #[arg(long, env = "SAC_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub api_token: Option<String>,
 
-    /// Read bearer tokens from this file, one a line; any of them authorises
+    /// Read bearer tokens from this file, one a line; any of them authorises. It is read anew when it changes
     #[arg(long, env = "SAC_API_TOKEN_FILE", value_name = "FILE")]
     pub api_token_file: Option<PathBuf>,
 
@@ -100,6 +101,9 @@ pub struct ServeArgs {
     /// The most states in a batch
     #[arg(long, env = "SAC_MAX_BATCH", default_value_t = Config::default().max_batch, value_name = "N")]
     pub max_batch: u32,
+
+    #[command(flatten)]
+    pub guards: Guards,
 }
 
 /// How checkpoints are read.
@@ -178,7 +182,7 @@ impl ServeArgs {
     pub fn config(&self, defaults: Config) -> Result<Config> {
         let home = std::env::home_dir();
         let source = Source::new(self.model.as_deref(), self.dir.as_deref(), home.as_deref());
-        Ok(Config {
+        Ok(self.guards.config(Config {
             jit: self.jit,
             workers: self.workers.map_or(defaults.workers, usize::from),
             on_bad_checkpoint: self.on_bad_checkpoint,
@@ -187,16 +191,15 @@ impl ServeArgs {
             max_batch: self.max_batch,
             tokens: self.tokens()?,
             ..self.reading.config(source, defaults)
-        })
+        }))
     }
 
-    fn tokens(&self) -> Result<Vec<String>> {
-        let mut tokens = self.api_token.iter().map(|token| token.trim().to_owned()).collect::<Vec<_>>();
-        if let Some(path) = &self.api_token_file {
-            let file = std::fs::read_to_string(path).with_context(|| format!("--api-token-file {}", path.display()))?;
-            tokens.extend(file.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
-            ensure!(!tokens.is_empty(), "--api-token-file {} holds no token", path.display());
-        }
+    fn tokens(&self) -> Result<Tokens> {
+        let given = Tokens::new(self.api_token.iter().map(|token| token.trim().to_owned()));
+        let tokens = match &self.api_token_file {
+            Some(path) => given.with_file(path)?,
+            None => given,
+        };
         ensure!(
             is_local(self.listen) || self.no_auth || !tokens.is_empty(),
             "{} can be reached from other machines: set a token (SAC_API_TOKEN or --api-token-file), or --no-auth",

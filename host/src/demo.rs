@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use sac_serving::{Config, Source};
+use sac_serving::{Config, Edge, Source};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -34,7 +34,7 @@ pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
         publish(folder.path(), "model_00500.onnx", EARLY)?;
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
         tokio::select! {
-            () = sac_serving::serve(listener, service, shutdown) => Ok(()),
+            () = sac_serving::serve(listener, service, Edge::default(), shutdown) => Ok(()),
             outcome = show(args, address, folder.path()) => outcome,
         }
     })

@@ -12,6 +12,7 @@ use crate::artefact;
 use crate::bindings::{self, Body, Checkpoint, File, Instant, Outcome, Plan, Policy, Refusal, Request, Situation};
 use crate::config::{Config, OnBadCheckpoint};
 use crate::engine::engine;
+use crate::failure::Failure;
 use crate::instance::{Broken, Instance};
 use crate::pool::{Lease, Pool};
 use crate::sandbox::Sandbox;
@@ -107,7 +108,7 @@ impl Generation {
     }
 
     /// Hands a call to an instance: on this thread, and again on one that may block where the component asks for it.
-    pub(crate) async fn answer(&self, call: &Arc<Call>, standing: &Arc<Standing>) -> Result<Outcome> {
+    pub(crate) async fn answer(&self, call: &Arc<Call>, standing: &Arc<Standing>) -> Result<Outcome, Failure> {
         let lease = self.short.lease().await?;
         let pool = match run(lease, call, standing, false)? {
             Outcome::Long => &self.long,
@@ -116,7 +117,8 @@ impl Generation {
         };
         let lease = pool.lease().await?;
         let (call, standing) = (call.clone(), standing.clone());
-        Ok(spawn_blocking(move || run(lease, &call, &standing, true)).await??)
+        let answered = spawn_blocking(move || run(lease, &call, &standing, true)).await;
+        Ok(answered.map_err(|error| Failure::Internal(error.into()))??)
     }
 }
 
@@ -126,7 +128,7 @@ impl Recipe {
         let engine = engine()?;
         let component = artefact::load_or_compile(&engine, config.component.as_deref(), config.cache_dir.as_deref())?;
         Ok(Recipe {
-            sandbox: Arc::new(Sandbox::new(engine, &component, config.source.limits.max_bytes)?),
+            sandbox: Arc::new(Sandbox::new(engine, &component, config.sandbox.clone())?),
             config: bindings::Config {
                 optimised: config.jit,
                 activation: config.activation.map(Into::into),
@@ -142,7 +144,7 @@ impl Recipe {
     }
 
     pub(crate) fn instance(&self) -> Result<Instance> {
-        Instance::new(&self.sandbox, self.config)
+        Instance::new(self.sandbox.clone(), self.config)
     }
 
     /// `plan` is what another instance found for the same content.

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -6,19 +7,16 @@ use wasmtime::component::ResourceAny;
 use wasmtime::{Store, Trap};
 
 use crate::bindings::{Activation, Actor, Checkpoint, Config, File, Outcome, Plan, Policy, Request, Situation};
-use crate::engine::ticks;
-use crate::sandbox::{Guest, Sandbox};
-
-/// How long the component may take; it is stopped at the next tick.
-const LOAD_TIME: Duration = Duration::from_secs(10);
-const CALL_TIME: Duration = Duration::from_secs(10);
-const LONG_CALL_TIME: Duration = Duration::from_secs(120);
+use crate::sandbox::{Guest, Sandbox, allow};
 
 /// One instance of the component, with one service in it. After an error it is of no more use.
 pub(crate) struct Instance {
     store: Store<Guest>,
     actor: Actor,
     service: ResourceAny,
+    sandbox: Arc<Sandbox>,
+    /// What it held when its checkpoint was loaded, or when it was made.
+    need_bytes: usize,
 }
 
 /// Why an instance had to be thrown away, in one line.
@@ -26,17 +24,24 @@ pub(crate) struct Instance {
 pub(crate) enum Broken {
     #[error("the component panicked: {0}")]
     Panicked(String),
-    #[error("the component was stopped: it took longer than {} s", .0.as_secs())]
+    #[error("the component was stopped: it took longer than {} s", .0.as_secs_f32())]
     TookTooLong(Duration),
     #[error("the component failed: {0:#}")]
     Trapped(wasmtime::Error),
 }
 
 impl Instance {
-    pub(crate) fn new(sandbox: &Sandbox, config: Config) -> Result<Self> {
-        let (mut store, actor) = sandbox.instantiate(ticks(CALL_TIME))?;
+    pub(crate) fn new(sandbox: Arc<Sandbox>, config: Config) -> Result<Self> {
+        let (mut store, actor) = sandbox.instantiate()?;
         let service = actor.sac_serving_serving().service().call_constructor(&mut store, config)?;
-        Ok(Instance { store, actor, service })
+        let need_bytes = store.data().memory_bytes();
+        Ok(Instance { store, actor, service, sandbox, need_bytes })
+    }
+
+    /// Whether it holds far more memory than its checkpoint needs, for good.
+    pub(crate) fn is_outgrown(&self) -> bool {
+        let expected = self.need_bytes.saturating_mul(2).saturating_add(self.sandbox.limits.slack_bytes);
+        self.store.data().memory_bytes() > expected
     }
 
     /// The inner error is the component's own: the checkpoint is refused, and the instance is well.
@@ -46,10 +51,12 @@ impl Instance {
         file: File,
         plan: Option<Plan>,
     ) -> Result<Result<Policy, String>, Broken> {
-        self.allow(LOAD_TIME);
+        let limit = self.sandbox.limits.load_time;
+        self.allow(limit);
         let service = self.actor.sac_serving_serving().service();
         let loaded = service.call_load(&mut self.store, self.service, checkpoint, file, plan);
-        loaded.map_err(|error| self.broken(error, LOAD_TIME))
+        self.need_bytes = self.store.data().memory_bytes();
+        loaded.map_err(|error| self.broken(error, limit))
     }
 
     /// The inner error is the component's own, as that of [`Instance::load`].
@@ -58,24 +65,25 @@ impl Instance {
         file: File,
         activation: Option<Activation>,
     ) -> Result<Result<Vec<u8>, String>, Broken> {
-        self.allow(LOAD_TIME);
+        let limit = self.sandbox.limits.load_time;
+        self.allow(limit);
         let service = self.actor.sac_serving_serving().service();
         let converted = service.call_convert(&mut self.store, file, activation);
-        converted.map_err(|error| self.broken(error, LOAD_TIME))
+        converted.map_err(|error| self.broken(error, limit))
     }
 
     pub(crate) fn answer(&mut self, request: Request, situation: Situation) -> Result<Outcome, Broken> {
-        let limit = if situation.may_block { LONG_CALL_TIME } else { CALL_TIME };
+        let limits = &self.sandbox.limits;
+        let limit = if situation.may_block { limits.long_call_time } else { limits.call_time };
         self.allow(limit);
         let service = self.actor.sac_serving_serving().service();
         let answered = service.call_answer(&mut self.store, self.service, request, situation);
         answered.map_err(|error| self.broken(error, limit))
     }
 
-    /// Starts the clock of a call.
     fn allow(&mut self, limit: Duration) {
         self.store.data_mut().take_stderr();
-        self.store.set_epoch_deadline(ticks(limit));
+        allow(&mut self.store, limit);
     }
 
     fn broken(&mut self, error: wasmtime::Error, limit: Duration) -> Broken {

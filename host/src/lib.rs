@@ -5,33 +5,42 @@
 //!
 //! ```no_run
 //! # async fn run() -> anyhow::Result<()> {
-//! use sac_serving::{Config, SacService, Source};
+//! use sac_serving::{Config, Edge, SacService, Source};
 //!
 //! let source = Source::new(None, Some("checkpoints".as_ref()), None);
 //! let service = SacService::new(Config { source, ..Config::default() })?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
-//! sac_serving::serve(listener, service, std::future::pending()).await;
+//! sac_serving::serve(listener, service, Edge::default(), std::future::pending()).await;
 //! # Ok(())
 //! # }
 //! ```
 
+mod allowance;
 mod artefact;
 mod bindings;
 mod body;
 mod config;
+mod edge;
 mod engine;
+mod failure;
 mod generation;
 mod holder;
 mod inspector;
 mod instance;
+mod live;
 mod pool;
 mod sandbox;
 mod server;
 mod service;
+mod tls;
+mod tokens;
 
 pub use artefact::default_cache_dir;
-pub use config::{Activation, Config, OnBadCheckpoint};
+pub use config::{Activation, Config, OnBadCheckpoint, SandboxLimits};
+pub use edge::Edge;
 pub use inspector::{Inspection, Inspector, Layer};
 pub use sac_checkpoint::{Identity, Limits, Source};
 pub use server::serve;
 pub use service::SacService;
+pub use tls::Tls;
+pub use tokens::Tokens;

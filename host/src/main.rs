@@ -2,6 +2,7 @@
 
 mod cli;
 mod demo;
+mod guards;
 mod inspect;
 mod logging;
 mod run;

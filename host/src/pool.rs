@@ -4,6 +4,7 @@ use anyhow::Result;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
+use crate::failure::Failure;
 use crate::instance::Instance;
 
 /// The instances of one generation: at most `size`, each used by one request at a time.
@@ -34,17 +35,18 @@ impl Pool {
     }
 
     /// Waits for an instance. Where none is idle and the pool is not full yet, one is made, off the runtime's threads.
-    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease> {
+    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease, Failure> {
         let permit = match self.permits.clone().try_acquire_owned() {
             Ok(permit) => permit,
             // Never closed, so that it waits for another's permit.
-            Err(_) => self.permits.clone().acquire_owned().await?,
+            Err(_) => self.permits.clone().acquire_owned().await.map_err(|error| Failure::Internal(error.into()))?,
         };
         if let Some(instance) = self.pop() {
             return Ok(self.clone().lend(instance, permit));
         }
         let pool = self.clone();
-        spawn_blocking(move || (pool.make)().map(|instance| pool.lend(instance, permit))).await?
+        let made = spawn_blocking(move || (pool.make)().map(|instance| pool.lend(instance, permit))).await;
+        made.map_err(anyhow::Error::from).flatten().map_err(Failure::NoInstance)
     }
 
     /// Makes the instances that are missing, one by one, as long as no request needs the permits. Blocks.
@@ -73,7 +75,10 @@ impl Pool {
 }
 
 impl Lease {
+    /// An instance that grew far beyond its generation's need is dropped instead.
     pub(crate) fn give_back(self) {
-        self.pool.lock().push(self.instance);
+        if !self.instance.is_outgrown() {
+            self.pool.lock().push(self.instance);
+        }
     }
 }

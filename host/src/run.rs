@@ -27,11 +27,12 @@ fn serve(args: &ServeArgs, config: Config) -> Result<()> {
         // Bound first: an address that is taken is told before anything is compiled.
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
-        let source = config.source.to_string();
+        let (source, edge) = (config.source.to_string(), args.guards.edge()?);
+        let scheme = if edge.tls.is_some() { "https" } else { "http" };
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
-        info!("listening on http://{}", listener.local_addr()?);
+        info!("listening on {scheme}://{}", listener.local_addr()?);
         info!("serving {source}");
-        sac_serving::serve(listener, service, shutdown).await;
+        sac_serving::serve(listener, service, edge, shutdown).await;
         Ok(())
     })
 }

@@ -4,7 +4,7 @@
 //! is called traps. wasmtime-wasi's synchronous streams are not used: they block on a runtime, which panics on one of
 //! its own threads.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use wasmtime::component::types::ComponentItem;
@@ -16,48 +16,51 @@ use wasmtime_wasi::p2::bindings::{cli, clocks, random};
 use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use crate::allowance::Allowance;
 use crate::bindings::{Actor, ActorPre};
+use crate::config::SandboxLimits;
 
 /// The version of wasmtime-wasi's interfaces. A component's own may be another patch of 0.2.
 const WASI: &str = "0.2.12";
-
-/// The most memory that one instance may hold, over all its memories; and how often over that is the bytes of the
-/// largest checkpoint, which stand in it as they came, as tensors, and as packed weights.
-const MAX_MEMORY_BYTES: usize = 256 << 20;
-const CHECKPOINT_COPIES: usize = 4;
 
 /// A compiled component and all that it may import.
 pub(crate) struct Sandbox {
     engine: Engine,
     component: ActorPre<Guest>,
-    max_memory_bytes: usize,
+    pub(crate) limits: SandboxLimits,
 }
 
 impl Sandbox {
-    pub(crate) fn new(engine: Engine, component: &Component, max_checkpoint_bytes: u64) -> Result<Self> {
+    pub(crate) fn new(engine: Engine, component: &Component, limits: SandboxLimits) -> Result<Self> {
         let mut linker = Linker::new(&engine);
         link(&mut linker, component)?;
         let component = ActorPre::new(linker.instantiate_pre(component)?)?;
-        let copies = usize::try_from(max_checkpoint_bytes)?.saturating_mul(CHECKPOINT_COPIES);
-        Ok(Sandbox { engine, component, max_memory_bytes: copies.max(MAX_MEMORY_BYTES) })
+        Ok(Sandbox { engine, component, limits })
     }
 
-    /// A fresh instance in a store of its own, which has so many ticks of the engine's epoch until its next deadline is
-    /// set.
-    pub(crate) fn instantiate(&self, ticks: u64) -> Result<(Store<Guest>, Actor)> {
-        let mut store = Store::new(&self.engine, Guest::new(self.max_memory_bytes));
-        store.limiter(|guest| &mut guest.limits);
-        store.set_epoch_deadline(ticks);
+    /// A fresh instance in a store of its own, with the time of a call.
+    pub(crate) fn instantiate(&self) -> Result<(Store<Guest>, Actor)> {
+        let mut store = Store::new(&self.engine, Guest::new(&self.limits));
+        store.limiter(|guest| &mut guest.quota);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().allowance.renew()));
+        allow(&mut store, self.limits.call_time);
         let actor = self.component.instantiate(&mut store)?;
         Ok((store, actor))
     }
+}
+
+/// Starts the time of a call.
+pub(crate) fn allow(store: &mut Store<Guest>, limit: Duration) {
+    store.data_mut().allowance = Allowance::new(limit);
+    store.set_epoch_deadline(1);
 }
 
 /// The host's side of one instance.
 pub(crate) struct Guest {
     wasi: WasiCtx,
     resources: ResourceTable,
-    limits: Limits,
+    quota: Quota,
+    allowance: Allowance,
     stderr: Vec<u8>,
     /// Where its monotonic clock begins.
     start: Instant,
@@ -66,14 +69,20 @@ pub(crate) struct Guest {
 impl Guest {
     const MAX_STDERR_BYTES: usize = 4096;
 
-    fn new(max_memory_bytes: usize) -> Self {
+    fn new(limits: &SandboxLimits) -> Self {
         Guest {
             wasi: WasiCtxBuilder::new().build(),
             resources: ResourceTable::new(),
-            limits: Limits { free: max_memory_bytes },
+            quota: Quota { memory_bytes: 0, limits: limits.clone() },
+            allowance: Allowance::new(limits.call_time),
             stderr: Vec::new(),
             start: Instant::now(),
         }
+    }
+
+    /// What its memories hold, which never shrink.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.quota.memory_bytes
     }
 
     /// What the guest wrote to stderr, or stdout, so far.
@@ -93,20 +102,37 @@ impl WasiView for Guest {
     }
 }
 
-struct Limits {
-    /// Bytes that the instance may still grow by.
-    free: usize,
+/// What an instance has of what it may have.
+struct Quota {
+    memory_bytes: usize,
+    limits: SandboxLimits,
 }
 
-impl ResourceLimiter for Limits {
+impl ResourceLimiter for Quota {
+    /// wasmtime's own limits count for each memory; this one is for all of them together.
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let free = self.free.checked_sub(desired.saturating_sub(current));
-        self.free = free.unwrap_or(self.free);
-        Ok(free.is_some())
+        let grown = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        let allowed = grown <= self.limits.memory_bytes;
+        if allowed {
+            self.memory_bytes = grown;
+        }
+        Ok(allowed)
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= 100_000)
+        Ok(desired <= self.limits.table_elements)
+    }
+
+    fn instances(&self) -> usize {
+        self.limits.instances
+    }
+
+    fn memories(&self) -> usize {
+        self.limits.instances
+    }
+
+    fn tables(&self) -> usize {
+        self.limits.tables
     }
 }
 

@@ -1,8 +1,10 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Result;
 use bytes::Bytes;
 use http::header::{ALLOW, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -11,26 +13,39 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, info, warn};
 
-use crate::service::{SacService, failure, json};
+use crate::edge::Edge;
+use crate::failure::{Failure, json};
+use crate::service::SacService;
 
-/// How long requests in flight may take to finish once a shutdown has begun.
-const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// How much of a connection is buffered, of heads and of parts of bodies.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// What a connection beyond the limit is told, if it is one without TLS.
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+    content-length: 33\r\nretry-after: 1\r\nconnection: close\r\n\r\n{\"detail\":\"too many connections\"}";
 
 /// Serves HTTP/1.1 until `shutdown` resolves, then lets the requests in flight finish. The checkpoint is loaded
 /// meanwhile: nothing waits for it but the requests that need it.
-pub async fn serve(listener: TcpListener, service: SacService, shutdown: impl Future<Output = ()>) {
+pub async fn serve(listener: TcpListener, service: SacService, edge: Edge, shutdown: impl Future<Output = ()>) {
     let preload = service.clone();
     tokio::spawn(async move { preload.preload().await });
+    let drain_time = edge.drain_time;
+    let places = Arc::new(Semaphore::new(edge.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let door = Arc::new(Door { service, edge });
     let connections = GracefulShutdown::new();
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => serve_connection(stream, &service, &connections),
+                Ok((stream, _)) => admit(stream, &places, &door, connections.watcher()),
                 Err(error) => {
                     // Most often the limit of open files: a moment lets connections end.
                     warn!("a connection could not be accepted: {error}");
@@ -42,35 +57,85 @@ pub async fn serve(listener: TcpListener, service: SacService, shutdown: impl Fu
     }
     drop(listener);
     info!("shutting down: finishing the requests in flight");
-    if tokio::time::timeout(DRAIN_TIME, connections.shutdown()).await.is_err() {
-        warn!("requests still in flight after {} s are cut off", DRAIN_TIME.as_secs());
+    if timeout(drain_time, connections.shutdown()).await.is_err() {
+        warn!("requests still in flight after {} s are cut off", drain_time.as_secs_f32());
     }
 }
 
-fn serve_connection(stream: TcpStream, service: &SacService, connections: &GracefulShutdown) {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!("TCP_NODELAY: {error}");
-    }
-    let service = service.clone();
-    let answer = service_fn(move |request| {
-        let service = service.clone();
-        async move { Ok::<_, Infallible>(route(&service, request).await) }
-    });
-    let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer);
-    let connection = connections.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            debug!("connection: {error}");
+/// What all connections come to.
+struct Door {
+    service: SacService,
+    edge: Edge,
+}
+
+fn admit(stream: TcpStream, places: &Arc<Semaphore>, door: &Arc<Door>, watcher: Watcher) {
+    match places.clone().try_acquire_owned() {
+        Ok(place) => {
+            let door = door.clone();
+            tokio::spawn(async move {
+                if let Err(error) = door.serve_connection(stream, watcher, place).await {
+                    debug!("connection: {error:#}");
+                }
+            });
         }
-    });
+        Err(_) if door.edge.tls.is_none() => {
+            // A fresh connection has room for it, and where not there is nobody to tell.
+            let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+            // What was sent already and is not read would make the kernel take the answer back.
+            let _ = stream.try_read(&mut [0; 4096]);
+        }
+        Err(_) => {}
+    }
+}
+
+impl Door {
+    async fn serve_connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        watcher: Watcher,
+        _place: OwnedSemaphorePermit,
+    ) -> Result<()> {
+        stream.set_nodelay(true)?;
+        match &self.edge.tls {
+            None => self.serve_requests(stream, watcher).await,
+            Some(tls) => {
+                let handshake = tls.acceptor().accept(stream);
+                let stream = timeout(self.edge.idle_time, handshake).await??;
+                self.serve_requests(stream, watcher).await
+            }
+        }
+    }
+
+    async fn serve_requests<S>(self: Arc<Self>, stream: S, watcher: Watcher) -> Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let mut stream = TimeoutStream::new(stream);
+        // Reading has its own limits; while an answer is made, nothing is to be read.
+        stream.set_write_timeout(Some(self.edge.idle_time));
+        let edge = &self.edge;
+        let door = self.clone();
+        let answer = service_fn(move |request| {
+            let door = door.clone();
+            async move { Ok::<_, Infallible>(route(&door.service, request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(edge.idle_time)
+            .max_header_size(edge.max_head_bytes)
+            .max_buf_size(BUFFER_BYTES.max(edge.max_head_bytes))
+            // Who has sent all that it has to say may still listen.
+            .half_close(true)
+            .serve_connection(TokioIo::new(Box::pin(stream)), answer);
+        Ok(watcher.watch(connection).await?)
+    }
 }
 
 async fn route(service: &SacService, request: Request<Incoming>) -> Response<Full<Bytes>> {
     match request.uri().path() {
         "/healthz" => liveness(request.method()),
-        "/sac" => failure(StatusCode::NOT_FOUND, "Not Found"),
         path if path.starts_with("/sac/") => service.respond(request).await,
-        _ => failure(StatusCode::NOT_FOUND, "Not Found"),
+        _ => Failure::NotFound.response(),
     }
 }
 
@@ -79,7 +144,7 @@ fn liveness(method: &Method) -> Response<Full<Bytes>> {
     if matches!(*method, Method::GET | Method::HEAD) {
         return json(StatusCode::OK, Bytes::from_static(br#"{"status":"ok"}"#));
     }
-    let mut response = failure(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    let mut response = Failure::MethodNotAllowed.response();
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }

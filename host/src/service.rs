@@ -4,20 +4,26 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tower_service::Service;
 use tracing::error;
 
 use crate::bindings::{self, Outcome};
-use crate::body::{Received, receive};
+use crate::body::{Intake, Received};
 use crate::config::Config;
+use crate::failure::{Failure, json};
 use crate::generation::{Call, Recipe, Standing};
 use crate::holder::Holder;
+use crate::tokens::Tokens;
+
+/// The route that is answered however many requests are in flight.
+const HEALTH: &str = "/sac/health";
 
 /// Answers the /sac/* routes: a [`tower::Service`](Service) over any body, to be mounted into a server, cloned at will.
 ///
@@ -27,8 +33,11 @@ use crate::holder::Holder;
 #[derive(Clone)]
 pub struct SacService {
     holder: Arc<Holder>,
-    tokens: Arc<[String]>,
-    max_body_bytes: usize,
+    tokens: Tokens,
+    intake: Arc<Intake>,
+    /// A permit is a request that waits for an instance, or runs.
+    turns: Arc<Semaphore>,
+    max_in_flight: usize,
 }
 
 impl SacService {
@@ -37,7 +46,10 @@ impl SacService {
     pub fn new(config: Config) -> Result<Self> {
         let recipe = Recipe::new(&config)?;
         let holder = Holder::new(config.source, recipe, config.reload_wait)?;
-        Ok(SacService { holder, tokens: config.tokens.into(), max_body_bytes: config.max_body_bytes })
+        let intake = Arc::new(Intake::new(config.max_body_bytes, config.body_time));
+        let max_in_flight = config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
+        let turns = Arc::new(Semaphore::new(max_in_flight));
+        Ok(SacService { holder, tokens: config.tokens, intake, turns, max_in_flight })
     }
 
     /// Loads the checkpoint ahead of the first request. There may be none, and it may be broken: that is not an error
@@ -61,39 +73,64 @@ impl SacService {
     where
         B: Body,
     {
+        self.receive(request).await.unwrap_or_else(|failure| {
+            let response = failure.response();
+            if failure.is_the_servers() {
+                error!("request failed: {:#}", anyhow!(failure));
+            }
+            response
+        })
+    }
+
+    async fn receive<B>(&self, request: Request<B>) -> Result<Response<Full<Bytes>>, Failure>
+    where
+        B: Body,
+    {
         let (parts, body) = request.into_parts();
-        let body = match receive(&parts.headers, body, self.max_body_bytes).await {
-            Received::Complete(body) => Some(body),
-            Received::OverLimit => None,
-            Received::Broken => return failure(StatusCode::BAD_REQUEST, "the request body could not be read"),
+        let (body, _room) = match self.intake.receive(&parts.headers, body).await {
+            Received::Complete(body, room) => (Some(body), Some(room)),
+            Received::OverLimit => (None, None),
+            Received::Broken => return Err(Failure::BodyBroken),
+            Received::Late(time) => return Err(Failure::BodyLate(time)),
+            Received::NoRoom => return Err(Failure::NoRoom),
         };
+        let _turn = self.turn(parts.uri.path())?;
         let over_limit = body.is_none();
         let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let call = Call { method: parts.method, path: parts.uri.path().to_owned(), authorization, body };
-        let mut response = self.answer(call).await.unwrap_or_else(|error| {
-            error!("request failed: {error:#}");
-            failure(StatusCode::INTERNAL_SERVER_ERROR, "the policy's sandbox failed and was replaced")
-        });
+        let mut response = self.answer(call).await?;
         if over_limit {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
+        Ok(response)
     }
 
-    async fn answer(&self, call: Call) -> Result<Response<Full<Bytes>>> {
+    /// None for a request that needs none.
+    fn turn(&self, path: &str) -> Result<Option<SemaphorePermit<'_>>, Failure> {
+        match self.turns.try_acquire() {
+            Ok(turn) => Ok(Some(turn)),
+            Err(_) if path == HEALTH => Ok(None),
+            Err(_) => Err(Failure::TooMany(self.max_in_flight)),
+        }
+    }
+
+    async fn answer(&self, call: Call) -> Result<Response<Full<Bytes>>, Failure> {
         let call = Arc::new(call);
-        let standing = |refusal, reloaded| Arc::new(Standing { tokens: self.tokens.clone(), refusal, reloaded });
+        let tokens = self.tokens.current();
+        let standing = |refusal, reloaded| Arc::new(Standing { tokens: tokens.clone(), refusal, reloaded });
         let current = self.holder.current().await;
         match current.generation.answer(&call, &standing(current.refusal, None)).await? {
             Outcome::Respond(response) => return response_of(response),
-            Outcome::Long | Outcome::Benchmark => bail!("the component answered `long` where it may block"),
+            Outcome::Long | Outcome::Benchmark => {
+                return Err(Failure::Internal(anyhow!("the component answered `long` where it may block")));
+            }
             Outcome::Reload => {}
         }
         let reloaded = self.holder.force_reload().await;
         let current = self.holder.published();
         match current.generation.answer(&call, &standing(current.refusal, Some(reloaded))).await? {
             Outcome::Respond(response) => response_of(response),
-            _ => bail!("the component did not answer after a reload"),
+            _ => Err(Failure::Internal(anyhow!("the component did not answer after a reload"))),
         }
     }
 }
@@ -118,22 +155,14 @@ where
     }
 }
 
-/// An error of the server itself, in the words of the contract.
-pub(crate) fn failure(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
-    json(status, serde_json::json!({ "detail": detail }).to_string().into())
-}
-
-pub(crate) fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-fn response_of(answer: bindings::Response) -> Result<Response<Full<Bytes>>> {
-    let mut response = json(StatusCode::from_u16(answer.status)?, answer.body.into());
+fn response_of(answer: bindings::Response) -> Result<Response<Full<Bytes>>, Failure> {
+    let internal = |error: http::Error| Failure::Internal(error.into());
+    let status = StatusCode::from_u16(answer.status).map_err(|error| internal(error.into()))?;
+    let mut response = json(status, answer.body.into());
     for (name, value) in &answer.headers {
-        response.headers_mut().insert(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| internal(error.into()))?;
+        let value = HeaderValue::from_str(value).map_err(|error| internal(error.into()))?;
+        response.headers_mut().insert(name, value);
     }
     Ok(response)
 }

@@ -2,11 +2,14 @@
 
 mod concurrency;
 mod contract;
+mod edge;
 mod embedding;
 mod failure;
 mod formats;
 mod freshness;
 mod golden;
+mod limits;
 mod original;
 mod sandbox;
+mod secrets;
 mod spin;

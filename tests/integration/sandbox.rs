@@ -11,7 +11,7 @@ use tempfile::tempdir;
 use tokio::net::TcpListener;
 
 /// A component that answers a path by trying to do what the path says: tests/probe.
-fn probe() -> &'static [u8] {
+pub fn probe() -> &'static [u8] {
     static PROBE: OnceLock<Vec<u8>> = OnceLock::new();
     PROBE.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -25,16 +25,19 @@ fn probe() -> &'static [u8] {
     })
 }
 
-async fn probing_server() -> Server {
+/// It has no checkpoint, unless it is told of one.
+pub async fn probing_server(adapt: impl FnOnce(&mut Config)) -> Server {
     let folder = tempdir().unwrap();
-    let config = Settings::folder(folder.path()).config();
     let component = tokio::task::spawn_blocking(probe).await.unwrap();
-    Server::with_config(Config { component: Some(component.to_vec()), cache_dir: None, ..config }).await
+    let config = Settings::folder(folder.path()).config();
+    let mut config = Config { component: Some(component.to_vec()), cache_dir: None, ..config };
+    adapt(&mut config);
+    Server::with_config(config).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_component_finds_no_variable_no_argument_no_file_and_an_output_that_never_blocks() {
-    let server = probing_server().await;
+    let server = probing_server(|_| ()).await;
     let mut client = server.client().await;
     assert!(std::env::vars().next().is_some(), "this process has variables");
     for (attempt, found) in [
@@ -48,14 +51,14 @@ async fn the_component_finds_no_variable_no_argument_no_file_and_an_output_that_
     ] {
         assert_eq!(client.get(&format!("/sac/{attempt}")).await.ok(), found, "{attempt}");
     }
-    let other = probing_server().await;
+    let other = probing_server(|_| ()).await;
     let drawn = [client.get("/sac/random").await.ok(), other.client().await.get("/sac/random").await.ok()];
     assert!(drawn[0].is_u64() && drawn[0] != drawn[1], "{drawn:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_else_the_component_calls_ends_the_instance_and_not_the_server() {
-    let server = probing_server().await;
+    let server = probing_server(|_| ()).await;
     let mut client = server.client().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

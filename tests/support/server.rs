@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
-use sac_serving::{Activation, Config, OnBadCheckpoint, SacService, Source};
+use sac_serving::{Activation, Config, Edge, OnBadCheckpoint, SacService, Source, Tokens};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -71,7 +71,7 @@ impl Settings {
             on_bad_checkpoint: self.on_bad_checkpoint,
             max_body_bytes: self.max_body_bytes,
             max_batch: self.max_batch,
-            tokens: self.token.iter().cloned().collect(),
+            tokens: Tokens::new(self.token.clone()),
             cache_dir: Some(cache_dir()),
             // A busy machine does not make "the next request" another.
             reload_wait: Duration::from_secs(30),
@@ -99,6 +99,10 @@ impl Server {
     }
 
     pub async fn with_config(config: Config) -> Server {
+        Server::with_edge(config, Edge::default()).await
+    }
+
+    pub async fn with_edge(config: Config, edge: Edge) -> Server {
         static COMPILED: Once = Once::new();
         // Shown where a test fails.
         let _ = tracing_subscriber::fmt().with_test_writer().try_init();
@@ -110,7 +114,7 @@ impl Server {
         let service = tokio::task::spawn_blocking(build).await.expect("no panic").expect("a service");
         let listener = listen().await;
         let address = listener.local_addr().expect("bound");
-        let task = tokio::spawn(sac_serving::serve(listener, service.clone(), std::future::pending()));
+        let task = tokio::spawn(sac_serving::serve(listener, service.clone(), edge, std::future::pending()));
         Server { address, service: Some(service), task }
     }
 

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
 mod commands;
+mod faults;
 mod program;
 mod serving;

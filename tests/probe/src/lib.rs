@@ -4,6 +4,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fs, process};
@@ -24,7 +25,10 @@ impl GuestService for Probe {
         Probe
     }
 
-    fn load(&self, _: Checkpoint, _: File, _: Option<Plan>) -> Result<Policy, String> {
+    fn load(&self, _: Checkpoint, file: File, _: Option<Plan>) -> Result<Policy, String> {
+        if file.bytes == b"spin" {
+            spin();
+        }
         Err("a probe loads nothing".to_owned())
     }
 
@@ -32,10 +36,24 @@ impl GuestService for Probe {
         Err("a probe converts nothing".to_owned())
     }
 
-    fn answer(&self, request: Request, _: Situation) -> Outcome {
+    fn answer(&self, request: Request, situation: Situation) -> Outcome {
+        CALLS.fetch_add(1, Ordering::Relaxed);
         let attempt = request.path.trim_start_matches("/sac/");
-        let body = attempt_to(attempt).unwrap_or("null".to_owned()).into_bytes();
+        let answer = match situation.refusal {
+            Some(refusal) if attempt == "refusal" => Some(format!("{:?}", refusal.detail)),
+            _ => attempt_to(attempt),
+        };
+        let body = answer.unwrap_or("null".to_owned()).into_bytes();
         Outcome::Respond(Response { status: 200, headers: vec![], body })
+    }
+}
+
+/// Of this instance.
+static CALLS: AtomicU32 = AtomicU32::new(0);
+
+fn spin() -> ! {
+    loop {
+        std::hint::spin_loop();
     }
 }
 
@@ -69,6 +87,13 @@ fn attempt_to(what: &str) -> Option<String> {
             // 16 GiB, where 32 bits address 4.
             let hoard = (0..1024).map(|_| vec![1u8; 16 << 20]).collect::<Vec<_>>();
             done(&hoard.len().to_string())
+        }
+        "spin" => spin(),
+        "calls" => Some(CALLS.load(Ordering::Relaxed).to_string()),
+        _ if what.starts_with("hold/") => {
+            // Given back to the allocator; the memory stays as large.
+            let mebibytes = what.strip_prefix("hold/")?.parse::<usize>().ok()?;
+            done(&std::hint::black_box(vec![1u8; mebibytes << 20]).len().to_string())
         }
         _ => {
             let port = what.strip_prefix("connect/")?.parse::<u16>().ok()?;

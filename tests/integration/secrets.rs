@@ -1,0 +1,140 @@
+//! Who is told what: tokens that come and go, and answers to those who have none.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::CertifiedKey;
+use sac_serving::{Config, Edge, Tls, Tokens};
+use sac_tests::{Server, Settings, checkpoint, publish};
+use tempfile::tempdir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+/// Whether each of these authorises.
+async fn valid<const N: usize>(server: &Server, tokens: [&str; N]) -> [bool; N] {
+    let mut valid = [false; N];
+    for (valid, token) in valid.iter_mut().zip(tokens) {
+        *valid = server.client().await.with_token(token).get("/sac/model/info").await.status == 200;
+    }
+    valid
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_request_needs_a_token_that_the_file_has_now() {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    let file = folder.path().join("tokens");
+    fs::write(&file, "old\n").unwrap();
+    let tokens = Tokens::new(["given".to_owned()]).with_file(&file).unwrap();
+    let server = Server::with_config(Config { tokens, ..Settings::folder(folder.path()).config() }).await;
+    let all = ["given", "old", "new", "", "ol", "older"];
+    assert_eq!(valid(&server, all).await, [true, true, false, false, false, false]);
+    fs::write(&file, "old\nnew\n").unwrap();
+    assert_eq!(valid(&server, all).await, [true, true, true, false, false, false]);
+    publish(&file, b"new\n");
+    assert_eq!(valid(&server, all).await, [true, false, true, false, false, false]);
+    // One without a token opens nothing.
+    for nothing in [&b"\n"[..], b"", b"\xff\xfe"] {
+        publish(&file, nothing);
+        assert_eq!(valid(&server, all).await, [true, false, true, false, false, false], "{nothing:?}");
+    }
+    fs::remove_file(&file).unwrap();
+    assert_eq!(valid(&server, all).await, [true, false, true, false, false, false]);
+    publish(&file, b"older");
+    assert_eq!(valid(&server, all).await, [true, false, false, false, false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_token_learns_no_path_and_no_reason() {
+    let folder = tempdir().unwrap();
+    let tokens = Tokens::new(["hidden-token".to_owned()]);
+    let server = Server::with_config(Config { tokens, ..Settings::folder(folder.path()).config() }).await;
+    let place = folder.path().to_str().unwrap();
+    for content in [&b"broken"[..], &checkpoint("pendulum_00500"), b"broken again"] {
+        publish(&folder.path().join("model_a.onnx"), content);
+        for path in ["/sac/health", "/sac/model/info", "/healthz", "/", "/sac/none"] {
+            let answer = server.client().await.get(path).await;
+            let told = format!("{:?} {}", answer.headers, answer.json);
+            for secret in [place, "model_a", "hidden", "onnx", "sha256"] {
+                assert!(!told.contains(secret), "{path}: {told}");
+            }
+        }
+        for path in ["/sac/predict", "/sac/predict/batch", "/sac/benchmark", "/sac/model/reload"] {
+            let answer = server.client().await.with_token("wrong").post(path, serde_json::json!({})).await;
+            assert_eq!(answer.detail(401), "missing or wrong bearer token", "{path}");
+        }
+    }
+    let info = server.client().await.with_token("hidden-token").info().await.to_string();
+    assert!(info.contains(place) && !info.contains("hidden"), "{info}");
+}
+
+/// Writes a new certificate and its key; gives what a client trusts and compares.
+fn renew(chain: &Path, key: &Path) -> CertificateDer<'static> {
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    publish(chain, cert.pem().as_bytes());
+    publish(key, signing_key.serialize_pem().as_bytes());
+    cert.der().clone()
+}
+
+async fn connect(server: &Server, trusted: &CertificateDer<'static>) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    let connector = TlsConnector::from(Arc::new(config.with_no_client_auth()));
+    connector.connect("localhost".try_into().unwrap(), TcpStream::connect(server.address).await?).await
+}
+
+async fn healthz(stream: &mut TlsStream<TcpStream>) -> String {
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_begun_after_the_certificate_changed_has_the_new_one() {
+    let folder = tempdir().unwrap();
+    let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+    let old = renew(&chain, &key);
+    let tls = Some(Arc::new(Tls::new(&chain, &key).unwrap()));
+    let edge = Edge { tls, ..Edge::default() };
+    let server = Server::with_edge(Settings::folder(folder.path()).config(), edge).await;
+    let mut before = connect(&server, &old).await.unwrap();
+    assert_eq!(healthz(&mut before).await, "HTTP/1.1 200");
+
+    let (next_chain, next_key) = (folder.path().join("next.pem"), folder.path().join("next.key"));
+    let new = renew(&next_chain, &next_key);
+    fs::rename(&next_chain, &chain).unwrap();
+    // The key is still the other's.
+    assert!(connect(&server, &old).await.is_ok() && connect(&server, &new).await.is_err());
+    fs::rename(&next_key, &key).unwrap();
+    assert!(connect(&server, &old).await.is_err());
+    assert_eq!(healthz(&mut connect(&server, &new).await.unwrap()).await, "HTTP/1.1 200");
+    publish(&chain, b"no certificate");
+    assert!(connect(&server, &new).await.is_ok());
+
+    let mut plain = TcpStream::connect(server.address).await.unwrap();
+    plain.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+}
+
+#[test]
+fn a_certificate_and_a_key_that_do_not_belong_together_do_not_start() {
+    let folder = tempdir().unwrap();
+    let path = |name| folder.path().join(name);
+    renew(&path("a.pem"), &path("a.key"));
+    renew(&path("b.pem"), &path("b.key"));
+    assert!(Tls::new(&path("a.pem"), &path("a.key")).is_ok());
+    for (chain, key) in [("a.pem", "b.key"), ("a.key", "a.key"), ("a.pem", "a.pem"), ("a.pem", "missing")] {
+        assert!(Tls::new(&path(chain), &path(key)).is_err(), "{chain} {key}");
+    }
+}
