@@ -37,7 +37,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the newest checkpoint of a folder, or one file
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Tell what the server would make of a checkpoint, or why it would refuse it
     Inspect(InspectArgs),
     /// Write the policy of a checkpoint as an ONNX file that gives mean, log_std and action by itself
