@@ -1,0 +1,37 @@
+use std::env;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::str::FromStr;
+use std::time::Instant;
+
+use fastrand::Rng;
+
+/// Runs a target on so many cases, each with numbers of its own; tells which one failed, and how to run it alone.
+pub fn run(target: &str, cases: u64, mut one: impl FnMut(&mut Rng)) {
+    let seed = variable("SAC_FUZZ_SEED").unwrap_or(0u64);
+    let start = Instant::now();
+    let cases = chosen(cases);
+    let count = cases.end - cases.start;
+    for case in cases {
+        let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(case));
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| one(&mut rng))) {
+            eprintln!(
+                "run it alone: SAC_FUZZ_SEED={seed} SAC_FUZZ_CASE={case} cargo test --release --test fuzz {target}"
+            );
+            resume_unwind(panic);
+        }
+    }
+    println!("{target}: {count} cases in {:.1} s", start.elapsed().as_secs_f32());
+}
+
+fn chosen(cases: u64) -> Range<u64> {
+    match variable::<u64>("SAC_FUZZ_CASE") {
+        Some(case) => case..case + 1,
+        None => 0..cases * variable("SAC_FUZZ_SCALE").unwrap_or(1),
+    }
+}
+
+fn variable<T: FromStr>(name: &str) -> Option<T> {
+    let value = env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name}: a whole number is expected, found {value:?}")))
+}

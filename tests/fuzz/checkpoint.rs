@@ -1,0 +1,159 @@
+//! Damaged and hostile checkpoints of every format.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Cursor, Read, Write};
+use std::path::{Path, PathBuf};
+
+use fastrand::Rng;
+use sac_actor::{Body, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Request, Service, Situation};
+use sac_serving::Inspector;
+use sac_tests::cache_dir;
+use zip::write::SimpleFileOptions;
+use zip::{ZipArchive, ZipWriter};
+
+use crate::memory::peak_of;
+use crate::{cases, contract, mutation};
+
+/// Larger seeds are no more telling, and slow.
+const LARGEST_SEED: u64 = 40 << 10;
+/// What an instance may have.
+const MOST_MEMORY: usize = 256 << 20;
+
+/// A file of `tests/data`.
+struct Seed {
+    extension: String,
+    bytes: Vec<u8>,
+}
+
+fn seeds(wanted: impl Fn(&str) -> bool) -> Vec<Seed> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    let folders = ["", "torch", "odd"].map(|folder| data.join(folder));
+    let mut files =
+        folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).collect::<Result<Vec<_>, _>>().unwrap();
+    // The order of a folder is the file system's.
+    files.sort_by_key(fs::DirEntry::path);
+    let seeds = files.into_iter().filter(|file| file.metadata().unwrap().len() <= LARGEST_SEED).filter_map(|file| {
+        let extension = file.path().extension()?.to_str()?.to_owned();
+        wanted(&extension).then(|| Seed { extension, bytes: fs::read(file.path()).unwrap() })
+    });
+    seeds.collect()
+}
+
+/// How many of each format loaded, and how many were refused.
+#[derive(Default)]
+struct Tally(BTreeMap<String, [usize; 2]>);
+
+impl Tally {
+    fn count(&mut self, format: &str, loaded: bool) {
+        self.0.entry(format.to_owned()).or_default()[usize::from(!loaded)] += 1;
+    }
+
+    fn print(&self) {
+        for (format, [loaded, refused]) in &self.0 {
+            println!("  {format}: {loaded} loaded, {refused} refused");
+        }
+    }
+}
+
+/// Natively, where a panic would be seen: what reads these formats is this project's own.
+#[test]
+fn a_mutant_of_any_other_format_loads_or_is_refused() {
+    let seeds = seeds(|extension| ["pt", "zip", "safetensors", "pkl"].contains(&extension));
+    let mut tally = Tally::default();
+    cases::run("a_mutant_of_any_other_format", 20_000, |rng| {
+        let (seed, other) = (&seeds[rng.usize(..seeds.len())], &seeds[rng.usize(..seeds.len())]);
+        let bytes = mutant(rng, seed, other);
+        let length = bytes.len();
+        let vecnormalize = (rng.u8(..8) == 0).then(|| mutant(rng, other, seed).into());
+        let file = File { bytes: bytes.into(), vecnormalize };
+        let (loaded, peak) = peak_of(|| load(&file));
+        assert!(peak < MOST_MEMORY, "{peak} bytes for a file of {length}");
+        tally.count(&seed.extension, loaded);
+    });
+    tally.print();
+}
+
+/// In the sandbox, for tract may panic: an instance is lost then, and the file refused.
+#[test]
+fn a_mutant_of_an_onnx_file_loads_or_is_refused() {
+    let seeds = seeds(|extension| extension == "onnx");
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join("mutant.onnx");
+    let config = sac_serving::Config { cache_dir: Some(cache_dir()), ..Default::default() };
+    let inspector = Inspector::new(config).unwrap();
+    let mut tally = Tally::default();
+    cases::run("a_mutant_of_an_onnx_file", 4_000, |rng| {
+        let (seed, other) = (&seeds[rng.usize(..seeds.len())], &seeds[rng.usize(..seeds.len())]);
+        fs::write(&path, mutant(rng, seed, other)).unwrap();
+        let inspection = inspector.inspect(&path);
+        if let Err(error) = &inspection {
+            let told = format!("{error:#}");
+            assert!(!told.is_empty() && !told.contains('\n') && told.len() < 10_000, "{told}");
+        }
+        tally.count(&seed.extension, inspection.is_ok());
+    });
+    tally.print();
+}
+
+/// Every second mutant of an archive is one within: what is around it is whole.
+fn mutant(rng: &mut Rng, seed: &Seed, other: &Seed) -> Vec<u8> {
+    let mut bytes = seed.bytes.clone();
+    let inner = if rng.bool() { mutate_within(rng, &bytes, &other.bytes) } else { None };
+    match inner {
+        Some(inner) => bytes = inner,
+        None => mutation::mutate(rng, &mut bytes, &other.bytes),
+    }
+    bytes
+}
+
+/// Changes one member of a zip archive, and packs it anew, so that its checksums hold.
+fn mutate_within(rng: &mut Rng, bytes: &[u8], other: &[u8]) -> Option<Vec<u8>> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).ok()?;
+    let chosen = rng.usize(..archive.len().max(1));
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for index in 0..archive.len() {
+        let mut member = archive.by_index(index).ok()?;
+        let mut content = Vec::new();
+        member.read_to_end(&mut content).ok()?;
+        // Mostly what says how the others are to be read.
+        let tells = member.name().ends_with("data.pkl") || member.name().ends_with("data");
+        if index == chosen || (tells && rng.bool()) {
+            mutation::mutate(rng, &mut content, other);
+        }
+        writer.start_file(member.name(), options).ok()?;
+        writer.write_all(&content).ok()?;
+    }
+    Some(writer.finish().ok()?.into_inner())
+}
+
+/// Whether it loads; then it acts, too.
+fn load(file: &File) -> bool {
+    let config = Config {
+        optimised: true,
+        activation: None,
+        on_refusal: OnRefusal::Keep,
+        max_batch: 16,
+        max_body_bytes: 1 << 16,
+    };
+    let mut service = Service::new(config);
+    let epoch = Instant { seconds: 0, nanoseconds: 0 };
+    let checkpoint =
+        Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
+    let policy = match service.load(checkpoint, file, None) {
+        Ok(policy) => policy,
+        Err(error) => {
+            assert!(!format!("{error:#}").is_empty());
+            return false;
+        }
+    };
+    let zeros = vec!["0"; policy.state_dim as usize].join(",");
+    let body = Body::Complete(format!("{{\"state\":[{zeros}]}}").into_bytes());
+    let request = Request { method: "POST".into(), path: "/sac/predict".into(), authorization: None, body };
+    let situation = Situation { tokens: vec![], refusal: None, reloaded: None, may_block: true };
+    let Outcome::Respond(response) = service.answer(&request, &situation) else { panic!("no answer") };
+    assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
+    contract::check("/sac/predict", 200, &response.body, true);
+    true
+}

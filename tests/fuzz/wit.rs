@@ -1,0 +1,130 @@
+//! What an owner may hand over, to the ends of the types of `wit/serving.wit`; natively, by the types that mirror them.
+
+use fastrand::Rng;
+use sac_actor::{
+    Activation, Body, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Plan, Refusal, Request, Service, Situation,
+};
+use sac_tests::{checkpoint, file};
+
+use crate::mutation::pick;
+use crate::{cases, contract};
+
+const TEXTS: &[&str] = &["", " ", "/", "token", "\0", "\u{202e}ü\u{10ffff}", "a\r\nb: c", "\"", "{}"];
+const PATHS: &[&str] = &[
+    "/sac/health",
+    "/sac/model/info",
+    "/sac/model/reload",
+    "/sac/predict",
+    "/sac/predict/batch",
+    "/sac/benchmark",
+    "",
+    "*",
+];
+const BODIES: &[&str] = &[
+    r#"{"state":[0.1,0.2,0.3]}"#,
+    r#"{"states":[[0.1,0.2,0.3],[1,2,3]],"deterministic":false}"#,
+    r#"{"warmup":0,"iterations":2,"batch_size":3}"#,
+    "{}",
+    "\u{feff}",
+];
+
+#[test]
+fn whatever_an_owner_hands_over_has_an_outcome_of_the_contract() {
+    let files = [
+        checkpoint("pendulum_00500"),
+        file("pendulum_00500.cleanrl.pt"),
+        file("torch/f64.pt"),
+        b"broken".to_vec(),
+        vec![],
+    ];
+    let mut service = (Service::new(config(&mut Rng::with_seed(0))), false);
+    cases::run("whatever_an_owner", 40_000, |rng| match rng.u8(..) {
+        0 => service = (Service::new(config(rng)), false),
+        1..4 => {
+            let bytes = files[rng.usize(..files.len())].clone().into();
+            let file = File { bytes, vecnormalize: (rng.u8(..8) == 0).then(|| vec![0; 9].into()) };
+            let plan = *[None, Some(Plan::Kernel), Some(Plan::Tract)].get(rng.usize(..3)).unwrap();
+            service.1 |= service.0.load(told(rng), &file, plan).is_ok();
+        }
+        _ => ask(rng, &mut service.0, service.1),
+    });
+}
+
+fn ask(rng: &mut Rng, service: &mut Service, is_loaded: bool) {
+    let request = request(rng);
+    let situation = situation(rng);
+    let is_authorised = situation.tokens.is_empty()
+        || request
+            .authorization
+            .as_deref()
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .is_some_and(|token| situation.tokens.iter().any(|valid| valid == token));
+    let is_reload = request.path == "/sac/model/reload" && request.method == "POST";
+    match service.answer(&request, &situation) {
+        Outcome::Respond(response) => {
+            // 500 tells the refusal there.
+            if response.status != 500 {
+                contract::check(&request.path, response.status, &response.body, is_loaded);
+            }
+            let headers = response.headers.iter().all(|(name, _)| *name == name.to_lowercase());
+            assert!(headers && (100..600).contains(&response.status));
+        }
+        Outcome::Reload => assert!(is_reload && is_authorised && situation.reloaded.is_none()),
+        Outcome::Long | Outcome::Benchmark => assert!(!situation.may_block && is_authorised),
+    }
+}
+
+fn config(rng: &mut Rng) -> Config {
+    Config {
+        optimised: rng.bool(),
+        activation: rng.bool().then_some(Activation::Tanh),
+        on_refusal: if rng.bool() { OnRefusal::Keep } else { OnRefusal::Fail },
+        max_batch: [0, 1, 64, u32::MAX][rng.usize(..4)],
+        max_body_bytes: [0, 64, u64::MAX][rng.usize(..3)],
+    }
+}
+
+fn text(rng: &mut Rng) -> String {
+    let text = pick(rng, TEXTS);
+    if rng.u8(..64) == 0 { text.repeat(10_000) } else { text.to_owned() }
+}
+
+fn instant(rng: &mut Rng) -> Instant {
+    Instant {
+        seconds: [0, 1, -1, 1_700_000_000, i64::MAX, i64::MIN, -62_135_596_801, 253_402_300_800][rng.usize(..8)],
+        nanoseconds: [0, 1, 999_999_999, 1_000_000_000, u32::MAX][rng.usize(..5)],
+    }
+}
+
+fn told(rng: &mut Rng) -> Checkpoint {
+    let generation = [0, 1, u64::MAX][rng.usize(..3)];
+    Checkpoint { path: text(rng), modified: instant(rng), loaded: instant(rng), sha256: text(rng), generation }
+}
+
+fn request(rng: &mut Rng) -> Request {
+    let method = pick(rng, &["GET", "POST", "POST", "POST", "HEAD", "", "\0"]).to_owned();
+    let path = if rng.u8(..8) == 0 { text(rng) } else { pick(rng, PATHS).to_owned() };
+    let authorization = rng.bool().then(|| format!("Bearer {}", text(rng)));
+    let body = match rng.u8(..8) {
+        0 => Body::OverLimit,
+        1 => Body::Complete(text(rng).into_bytes()),
+        _ => Body::Complete(pick(rng, BODIES).as_bytes().to_vec()),
+    };
+    Request { method, path, authorization, body }
+}
+
+fn situation(rng: &mut Rng) -> Situation {
+    let tokens = (0..rng.usize(..3)).map(|_| text(rng)).collect();
+    let refusal = (rng.u8(..4) == 0).then(|| Refusal {
+        path: text(rng),
+        modified: instant(rng),
+        detail: text(rng),
+        at: instant(rng),
+    });
+    let reloaded = match rng.u8(..4) {
+        0 => Some(Ok(())),
+        1 => Some(Err(text(rng))),
+        _ => None,
+    };
+    Situation { tokens, refusal, reloaded, may_block: rng.bool() }
+}
