@@ -1,4 +1,6 @@
+use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Display;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::str::FromStr;
@@ -22,6 +24,23 @@ pub fn run(target: &str, cases: u64, mut one: impl FnMut(&mut Rng)) {
         }
     }
     println!("{target}: {count} cases in {:.1} s", start.elapsed().as_secs_f32());
+}
+
+/// How often each outcome was seen.
+#[derive(Default)]
+pub struct Tally(BTreeMap<String, u64>);
+
+impl Tally {
+    pub fn count(&mut self, outcome: impl Display) {
+        *self.0.entry(outcome.to_string()).or_default() += 1;
+    }
+
+    /// Prints it, and sees that all of these came up: a target that reaches no further than the first check is none.
+    pub fn expect(&self, outcomes: &[&str]) {
+        println!("  {:?}", self.0);
+        let missing = outcomes.iter().filter(|outcome| !self.0.contains_key(**outcome)).collect::<Vec<_>>();
+        assert!(missing.is_empty() || variable::<u64>("SAC_FUZZ_CASE").is_some(), "never seen: {missing:?}");
+    }
 }
 
 fn chosen(cases: u64) -> Range<u64> {

@@ -1,6 +1,5 @@
 //! Damaged and hostile checkpoints of every format.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use sac_tests::cache_dir;
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
+use crate::cases::Tally;
 use crate::memory::peak_of;
 use crate::{cases, contract, mutation};
 
@@ -40,22 +40,6 @@ fn seeds(wanted: impl Fn(&str) -> bool) -> Vec<Seed> {
     seeds.collect()
 }
 
-/// How many of each format loaded, and how many were refused.
-#[derive(Default)]
-struct Tally(BTreeMap<String, [usize; 2]>);
-
-impl Tally {
-    fn count(&mut self, format: &str, loaded: bool) {
-        self.0.entry(format.to_owned()).or_default()[usize::from(!loaded)] += 1;
-    }
-
-    fn print(&self) {
-        for (format, [loaded, refused]) in &self.0 {
-            println!("  {format}: {loaded} loaded, {refused} refused");
-        }
-    }
-}
-
 /// Natively, where a panic would be seen: what reads these formats is this project's own.
 #[test]
 fn a_mutant_of_any_other_format_loads_or_is_refused() {
@@ -69,9 +53,16 @@ fn a_mutant_of_any_other_format_loads_or_is_refused() {
         let file = File { bytes: bytes.into(), vecnormalize };
         let (loaded, peak) = peak_of(|| load(&file));
         assert!(peak < MOST_MEMORY, "{peak} bytes for a file of {length}");
-        tally.count(&seed.extension, loaded);
+        tally.count(outcome(seed, loaded));
     });
-    tally.print();
+    tally.expect(&[
+        "pt loaded",
+        "pt refused",
+        "zip loaded",
+        "zip refused",
+        "safetensors loaded",
+        "safetensors refused",
+    ]);
 }
 
 /// In the sandbox, for tract may panic: an instance is lost then, and the file refused.
@@ -91,9 +82,13 @@ fn a_mutant_of_an_onnx_file_loads_or_is_refused() {
             let told = format!("{error:#}");
             assert!(!told.is_empty() && !told.contains('\n') && told.len() < 10_000, "{told}");
         }
-        tally.count(&seed.extension, inspection.is_ok());
+        tally.count(outcome(seed, inspection.is_ok()));
     });
-    tally.print();
+    tally.expect(&["onnx loaded", "onnx refused"]);
+}
+
+fn outcome(seed: &Seed, loaded: bool) -> String {
+    format!("{} {}", seed.extension, if loaded { "loaded" } else { "refused" })
 }
 
 /// Every second mutant of an archive is one within: what is around it is whole.

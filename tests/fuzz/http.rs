@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use crate::cases;
+use crate::cases::{self, Tally};
 use crate::mutation::{mutate, pick};
 
 const REQUESTS: &[&str] = &[
@@ -49,15 +49,18 @@ fn every_connection_is_answered_in_http_or_closed() {
         let mut neighbour = server.client().await;
         let handle = tokio::runtime::Handle::current();
         tokio::task::block_in_place(|| {
+            let mut tally = Tally::default();
             cases::run("http", 5_000, |rng| {
                 let bytes = bytes(rng);
                 let answer = handle.block_on(exchange(&server, &bytes));
+                tally.count(answer.get(9..12).map_or("closed".into(), String::from_utf8_lossy));
                 let told = || format!("{} → {}", bytes.escape_ascii(), answer.escape_ascii());
                 assert!(answer.is_empty() || is_http(&answer), "{}", told());
                 if rng.u8(..16) == 0 {
                     handle.block_on(neighbour.predict(&[0.1, 0.2, 0.3]));
                 }
             });
+            tally.expect(&["200", "400", "404", "closed"]);
         });
     });
 }

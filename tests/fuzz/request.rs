@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::cases::Tally;
 use crate::mutation::{mutate, pick};
 use crate::{cases, contract};
 
@@ -33,6 +34,8 @@ const BODIES: &[&str] = &[
     r#"{"state":[1,2,3],"deterministic":false,"seed":18446744073709551615}"#,
     r#"{"states":[[0.1,0.2,0.3],[1e38,-1e38,3.4028235e38]],"deterministic":true}"#,
     r#"{"states":[[0,0,0]],"deterministic":false,"seed":null}"#,
+    r#"{"state":[0.5]}"#,
+    r#"{"states":[[1,2,3],[4,5]]}"#,
     r#"{"warmup":0,"iterations":3,"batch_size":2}"#,
     "{}",
     "[]",
@@ -90,6 +93,7 @@ fn every_request_has_an_answer_of_the_contract() {
     let open = service(&folder, Tokens::default());
     let locked = service(&folder, Tokens::new(["token".to_owned()]));
     let without = service(&empty, Tokens::default());
+    let mut tally = Tally::default();
     cases::run("request", 60_000, |rng| {
         let (service, is_loaded) =
             *[(&open, true), (&open, true), (&locked, true), (&without, false)].get(rng.usize(..4)).unwrap();
@@ -111,8 +115,22 @@ fn every_request_has_an_answer_of_the_contract() {
             let (parts, body) = service.respond(request).await.into_parts();
             (parts.status.as_u16(), body.collect().await.unwrap().to_bytes())
         });
+        tally.count(format!("{path} {status}"));
         contract::check(path.split('?').next().unwrap(), status, &body, is_loaded);
     });
+    let answers = [
+        ("/sac/predict", &[200, 400, 401, 405, 413, 422, 503][..]),
+        ("/sac/predict/batch", &[200, 400, 401, 405, 413, 422, 503]),
+        ("/sac/benchmark", &[200, 401, 405, 413, 422, 503]),
+        ("/sac/model/info", &[200, 401, 405, 503]),
+        ("/sac/model/reload", &[200, 401]),
+        ("/sac/health", &[200, 405, 503]),
+        ("/sac//predict", &[404]),
+    ];
+    let seen =
+        answers.iter().flat_map(|(path, statuses)| statuses.iter().map(move |status| format!("{path} {status}")));
+    let seen = seen.collect::<Vec<_>>();
+    tally.expect(&seen.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 fn service(folder: &TempDir, tokens: Tokens) -> SacService {

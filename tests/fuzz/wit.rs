@@ -6,6 +6,7 @@ use sac_actor::{
 };
 use sac_tests::{checkpoint, file};
 
+use crate::cases::Tally;
 use crate::mutation::pick;
 use crate::{cases, contract};
 
@@ -38,6 +39,7 @@ fn whatever_an_owner_hands_over_has_an_outcome_of_the_contract() {
         vec![],
     ];
     let mut service = (Service::new(config(&mut Rng::with_seed(0))), false);
+    let mut tally = Tally::default();
     cases::run("whatever_an_owner", 40_000, |rng| match rng.u8(..) {
         0 => service = (Service::new(config(rng)), false),
         1..4 => {
@@ -46,11 +48,13 @@ fn whatever_an_owner_hands_over_has_an_outcome_of_the_contract() {
             let plan = *[None, Some(Plan::Kernel), Some(Plan::Tract)].get(rng.usize(..3)).unwrap();
             service.1 |= service.0.load(told(rng), &file, plan).is_ok();
         }
-        _ => ask(rng, &mut service.0, service.1),
+        _ => tally.count(ask(rng, &mut service.0, service.1)),
     });
+    tally.expect(&["200", "400", "401", "404", "405", "413", "422", "500", "503", "reload", "benchmark"]);
 }
 
-fn ask(rng: &mut Rng, service: &mut Service, is_loaded: bool) {
+/// Gives the outcome.
+fn ask(rng: &mut Rng, service: &mut Service, is_loaded: bool) -> String {
     let request = request(rng);
     let situation = situation(rng);
     let is_authorised = situation.tokens.is_empty()
@@ -68,9 +72,16 @@ fn ask(rng: &mut Rng, service: &mut Service, is_loaded: bool) {
             }
             let headers = response.headers.iter().all(|(name, _)| *name == name.to_lowercase());
             assert!(headers && (100..600).contains(&response.status));
+            response.status.to_string()
         }
-        Outcome::Reload => assert!(is_reload && is_authorised && situation.reloaded.is_none()),
-        Outcome::Long | Outcome::Benchmark => assert!(!situation.may_block && is_authorised),
+        Outcome::Reload => {
+            assert!(is_reload && is_authorised && situation.reloaded.is_none());
+            "reload".to_owned()
+        }
+        outcome @ (Outcome::Long | Outcome::Benchmark) => {
+            assert!(!situation.may_block && is_authorised);
+            if matches!(outcome, Outcome::Long) { "long" } else { "benchmark" }.to_owned()
+        }
     }
 }
 
