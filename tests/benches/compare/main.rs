@@ -10,6 +10,8 @@ mod client;
 mod measure;
 mod native;
 mod plot;
+#[path = "../program/mod.rs"]
+mod program;
 mod report;
 mod server;
 
@@ -37,7 +39,7 @@ fn main() -> Result<()> {
     print!("{}", report::table(&peers)?);
     if let Some(path) = svg {
         // Cargo runs this in the folder of the package.
-        let path = server::workspace().join(path);
+        let path = program::workspace().join(path);
         std::fs::write(&path, plot::svg(&peers)).with_context(|| format!("{}", path.display()))?;
     }
     Ok(())
@@ -45,7 +47,7 @@ fn main() -> Result<()> {
 
 /// Every server that is installed, and its figures.
 fn compare(effort: &Effort) -> Result<Vec<(Kind, Figures)>> {
-    server::build()?;
+    program::build()?;
     let mut servers = Vec::new();
     for kind in Kind::ALL {
         if kind.is_installed() {

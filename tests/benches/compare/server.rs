@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::client::{Connection, predict};
+use crate::program;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -51,7 +52,7 @@ impl Kind {
     /// The same policy, in the format that the server reads.
     pub fn checkpoint(self) -> PathBuf {
         let format = if matches!(self, Kind::Eager | Kind::Jit) { "state_dict.pt" } else { "onnx" };
-        workspace().join("tests/data").join(format!("stat_pair_03000.{format}"))
+        program::workspace().join("tests/data").join(format!("stat_pair_03000.{format}"))
     }
 
     /// And the port that it will listen on, where it does not tell.
@@ -59,7 +60,7 @@ impl Kind {
         let mut port = None;
         let mut command = match self {
             Kind::Native => Command::new(env::current_exe()?),
-            Kind::SacServing => Command::new(program()?),
+            Kind::SacServing => Command::new(program::path()?),
             Kind::Eager | Kind::Jit => Command::new(python()),
         };
         match self {
@@ -70,7 +71,7 @@ impl Kind {
                 // uvicorn does not tell which port it was given.
                 let chosen = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
                 port = Some(chosen);
-                command.arg(workspace().join("tests/benches/peer.py")).arg(checkpoint).arg(chosen.to_string())
+                command.arg(program::workspace().join("tests/benches/peer.py")).arg(checkpoint).arg(chosen.to_string())
             }
         };
         Ok((command, port))
@@ -151,12 +152,7 @@ impl Server {
 
     /// Resident, and the anonymous part of it, in bytes.
     pub fn memory(&self) -> Result<(u64, u64)> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such field")?;
-            anyhow::Ok(line.trim_matches([':', ' ', '\t']).trim_end_matches(" kB").trim().parse::<u64>()? << 10)
-        };
-        Ok((field("VmRSS")?, field("RssAnon")?))
+        program::memory(self.process.id())
     }
 }
 
@@ -167,24 +163,6 @@ impl Drop for Server {
     }
 }
 
-/// Builds the program that is measured.
-pub fn build() -> Result<()> {
-    let status = Command::new(env!("CARGO")).args(["build", "--release"]).current_dir(workspace()).status()?;
-    ensure!(status.success(), "sac-serving does not build");
-    Ok(())
-}
-
-/// Beside the folder of this benchmark.
-fn program() -> Result<PathBuf> {
-    let this = env::current_exe()?;
-    let folder = this.parent().and_then(Path::parent).context("no target folder")?;
-    Ok(folder.join("sac-serving"))
-}
-
 fn python() -> String {
     env::var("SAC_BENCH_PYTHON").unwrap_or_else(|_| "python3".to_owned())
-}
-
-pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

@@ -1,0 +1,103 @@
+//! The program under all that it promises to withstand, for as long as one likes: `cargo bench --bench soak -- --minutes 20`.
+//!
+//! Clients ask every route, rightly and wrongly, while checkpoints of all formats are swapped, broken and hostile ones come
+//! and go, others connect and send slowly, do not read, or vanish; the program is killed now and then, and stopped once.
+//! Every action is compared with what its checkpoint gives, and every answer has to come from a checkpoint at least as new as
+//! the one that was there when its request began. Whatever else than that is unexpected, and exit status 1.
+
+mod clients;
+mod connection;
+mod folder;
+mod nuisance;
+#[path = "../program/mod.rs"]
+mod program;
+mod record;
+mod server;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::folder::Folder;
+use crate::record::Record;
+use crate::server::Server;
+
+const CLIENTS: u64 = 6;
+
+/// What all threads share.
+pub struct Soak {
+    server: Server,
+    folder: Folder,
+    record: Record,
+    over: AtomicBool,
+}
+
+impl Soak {
+    fn goes_on(&self) -> bool {
+        !self.over.load(Ordering::Relaxed)
+    }
+}
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let mut minutes = 20.0;
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--minutes" => minutes = arguments.next().context("--minutes N")?.parse()?,
+            // Cargo's own.
+            "--bench" => {}
+            other => bail!("{other}: `--minutes N` is known"),
+        }
+    }
+    program::build()?;
+    let folder = Folder::new()?;
+    let soak = Soak { server: Server::start(folder.path())?, folder, record: Record::default(), over: false.into() };
+    soak.folder.learn(&soak.server)?;
+    run(&soak, Duration::from_secs_f64(minutes * 60.0))?;
+    let fine = soak.record.report(&soak.server, soak.folder.published());
+    if !fine {
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+fn run(soak: &Soak, time: Duration) -> Result<()> {
+    let end = Instant::now() + time;
+    thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            scope.spawn(move || clients::ask(soak, number));
+        }
+        let nuisances = [nuisance::slow, nuisance::deaf, nuisance::fickle, nuisance::silent];
+        for nuisance in nuisances {
+            scope.spawn(move || nuisance(soak));
+        }
+        let swaps = scope.spawn(|| soak.folder.swap_until_over(soak));
+        let outcome = manage(soak, end, time);
+        soak.over.store(true, Ordering::Relaxed);
+        swaps.join().expect("a swap does not panic")?;
+        outcome
+    })
+}
+
+/// Kills it after a fifth of the time, and each five minutes; stops it once, after three fifths; looks at it in between.
+fn manage(soak: &Soak, end: Instant, time: Duration) -> Result<()> {
+    let start = end - time;
+    let mut kills = start + time / 5;
+    let mut stop = Some(start + time * 3 / 5);
+    while Instant::now() < end {
+        soak.record.look(&soak.server, start.elapsed())?;
+        thread::sleep((time / 60).min(Duration::from_secs(10)));
+        let now = Instant::now();
+        if now >= kills {
+            kills = now + Duration::from_secs(300).max(time / 5);
+            soak.server.kill(soak)?;
+        }
+        if stop.is_some_and(|at| now >= at) {
+            stop = None;
+            soak.server.stop(soak)?;
+        }
+    }
+    soak.record.look(&soak.server, start.elapsed())
+}

@@ -1,0 +1,101 @@
+//! Clients that nobody wants. Each kind has a thread, and sees that the server does not bear it for long.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Soak;
+use crate::connection::{Connection, request};
+use crate::folder::STATE;
+
+/// The server's limits are 3 s; the machine is busy.
+const LONG_ENOUGH: Duration = Duration::from_secs(20);
+
+/// Connects and sends nothing, half a head, or half a body, ten at once.
+pub fn silent(soak: &Soak) {
+    let whole = request("POST", "/sac/predict", "", STATE);
+    let parts = [0, 20, whole.len() - 5];
+    again(soak, "silent client cut off", |soak| {
+        let mut connections = Vec::new();
+        for index in 0..10 {
+            let mut connection = Connection::open(soak.server.address)?;
+            connection.send(&whole[..parts[index % parts.len()]])?;
+            connections.push(connection);
+        }
+        connections.iter_mut().try_for_each(Connection::outlast)
+    });
+}
+
+/// Sends its body by the byte.
+pub fn slow(soak: &Soak) {
+    let whole = request("POST", "/sac/predict", "", STATE);
+    again(soak, "slow client cut off", |soak| {
+        let mut connection = Connection::open(soak.server.address)?;
+        let body = whole.len() - STATE.len();
+        connection.send(&whole[..body])?;
+        for byte in &whole[body..] {
+            if connection.send(&[*byte]).is_err() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
+        connection.outlast()
+    });
+}
+
+/// Asks for more than the buffers hold, and reads none of it.
+pub fn deaf(soak: &Soak) {
+    let states = vec!["[0.3,-0.4,0.5]"; 4000].join(",");
+    let large = request("POST", "/sac/predict/batch", "", &format!("{{\"states\":[{states}]}}"));
+    again(soak, "deaf client cut off", |soak| {
+        let mut connection = Connection::open(soak.server.address)?;
+        while connection.send(&large).is_ok() {}
+        thread::sleep(Duration::from_secs(1));
+        Ok(())
+    });
+}
+
+/// Goes away before its answer comes; or asks three at once.
+pub fn fickle(soak: &Soak) {
+    let predict = request("POST", "/sac/predict", "", STATE);
+    let benchmark = request("POST", "/sac/benchmark", "", r#"{"iterations":2000}"#);
+    let three = predict.repeat(3);
+    again(soak, "fickle client gone, three at once answered", |soak| {
+        for _ in 0..20 {
+            Connection::open(soak.server.address)?.send(&predict)?;
+        }
+        Connection::open(soak.server.address)?.send(&benchmark)?;
+        let mut connection = Connection::open(soak.server.address)?;
+        connection.send(&three)?;
+        for _ in 0..3 {
+            let answer = connection.receive()?;
+            if answer.status != 200 {
+                soak.record.unexpected(format!("of three at once: {} {}", answer.status, answer.body));
+            }
+        }
+        thread::sleep(Duration::from_millis(200));
+        Ok(())
+    });
+}
+
+fn again(soak: &Soak, what: &'static str, mut once: impl FnMut(&Soak) -> io::Result<()>) {
+    while soak.goes_on() {
+        let (life, start) = (soak.server.life(), Instant::now());
+        match once(soak) {
+            Ok(()) => {
+                soak.record.count(what);
+                if start.elapsed() > LONG_ENOUGH {
+                    soak.record.unexpected(format!("{what} after {:?} only", start.elapsed()));
+                }
+            }
+            Err(_) if !life.is_multiple_of(2) || soak.server.life() != life => {
+                thread::sleep(Duration::from_millis(100));
+            }
+            // Closed on while it was being slow.
+            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                soak.record.count(what);
+            }
+            Err(error) => soak.record.unexpected(format!("{what}: {error}")),
+        }
+    }
+}
