@@ -71,8 +71,7 @@ fn a_mutant_of_an_onnx_file_loads_or_is_refused() {
     let seeds = seeds(|extension| extension == "onnx");
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("mutant.onnx");
-    let config = sac_serving::Config { cache_dir: Some(cache_dir()), ..Default::default() };
-    let inspector = Inspector::new(config).unwrap();
+    let inspector = inspector();
     let mut tally = Tally::default();
     cases::run("a_mutant_of_an_onnx_file", 4_000, |rng| {
         let (seed, other) = (&seeds[rng.usize(..seeds.len())], &seeds[rng.usize(..seeds.len())]);
@@ -85,6 +84,39 @@ fn a_mutant_of_an_onnx_file_loads_or_is_refused() {
         tally.count(outcome(seed, inspection.is_ok()));
     });
     tally.expect(&["onnx loaded", "onnx refused"]);
+}
+
+/// Of a file of each format, at each length near its end, where what is last is cut off, and at others down to nothing.
+#[test]
+fn no_file_that_was_cut_short_loads() {
+    let seeds = ["pendulum_00500.state_dict.pt", "torch/legacy.pt", "torch/torchscript.pt", "torch/actor.safetensors"];
+    for name in seeds.iter().chain(&["torch/sb3_tanh.zip"]) {
+        let whole = sac_tests::file(name);
+        assert!(load(&File { bytes: whole.clone().into(), vecnormalize: None }), "{name}");
+        for length in shorter(whole.len()) {
+            let cut = File { bytes: whole[..length].to_vec().into(), vecnormalize: None };
+            assert!(!load(&cut), "{length} bytes of {name}");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.onnx");
+    let inspector = inspector();
+    for name in ["pendulum_00500", "pendulum_08000"] {
+        let whole = sac_tests::checkpoint(name);
+        for length in shorter(whole.len()) {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert!(inspector.inspect(&path).is_err(), "{length} bytes of {name}");
+        }
+    }
+}
+
+fn shorter(length: usize) -> impl Iterator<Item = usize> {
+    (0..length).filter(move |shorter| length - shorter < 500 || shorter % 61 == 0)
+}
+
+fn inspector() -> Inspector {
+    let config = sac_serving::Config { cache_dir: Some(cache_dir()), ..Default::default() };
+    Inspector::new(config).unwrap()
 }
 
 fn outcome(seed: &Seed, loaded: bool) -> String {
