@@ -42,20 +42,22 @@ impl Soak {
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let mut minutes = 20.0;
+    let (mut minutes, mut kills) = (20.0, true);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--minutes" => minutes = arguments.next().context("--minutes N")?.parse()?,
+            // One process for all of the time: whether its memory stays flat is seen best so.
+            "--without-kills" => kills = false,
             // Cargo's own.
             "--bench" => {}
-            other => bail!("{other}: `--minutes N` is known"),
+            other => bail!("{other}: `--minutes N` and `--without-kills` are known"),
         }
     }
     program::build()?;
     let folder = Folder::new()?;
     let soak = Soak { server: Server::start(folder.path())?, folder, record: Record::default(), over: false.into() };
     soak.folder.learn(&soak.server)?;
-    run(&soak, Duration::from_secs_f64(minutes * 60.0))?;
+    run(&soak, Duration::from_secs_f64(minutes * 60.0), kills)?;
     let fine = soak.record.report(&soak.server, soak.folder.published());
     if !fine {
         std::process::exit(1);
@@ -63,7 +65,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn run(soak: &Soak, time: Duration) -> Result<()> {
+fn run(soak: &Soak, time: Duration, kills: bool) -> Result<()> {
     let end = Instant::now() + time;
     thread::scope(|scope| {
         for number in 0..CLIENTS {
@@ -74,15 +76,16 @@ fn run(soak: &Soak, time: Duration) -> Result<()> {
             scope.spawn(move || nuisance(soak));
         }
         let swaps = scope.spawn(|| soak.folder.swap_until_over(soak));
-        let outcome = manage(soak, end, time);
+        let outcome = manage(soak, end, time, kills);
         soak.over.store(true, Ordering::Relaxed);
         swaps.join().expect("a swap does not panic")?;
         outcome
     })
 }
 
-/// Kills it after a fifth of the time, and each five minutes; stops it once, after three fifths; looks at it in between.
-fn manage(soak: &Soak, end: Instant, time: Duration) -> Result<()> {
+/// Looks at it now and then; where it may, kills it after a fifth of the time and each five minutes, and stops it once,
+/// after three fifths.
+fn manage(soak: &Soak, end: Instant, time: Duration, kill: bool) -> Result<()> {
     let start = end - time;
     let mut kills = start + time / 5;
     let mut stop = Some(start + time * 3 / 5);
@@ -90,11 +93,11 @@ fn manage(soak: &Soak, end: Instant, time: Duration) -> Result<()> {
         soak.record.look(&soak.server, start.elapsed())?;
         thread::sleep((time / 60).min(Duration::from_secs(10)));
         let now = Instant::now();
-        if now >= kills {
+        if kill && now >= kills {
             kills = now + Duration::from_secs(300).max(time / 5);
             soak.server.kill(soak)?;
         }
-        if stop.is_some_and(|at| now >= at) {
+        if kill && stop.is_some_and(|at| now >= at) {
             stop = None;
             soak.server.stop(soak)?;
         }
