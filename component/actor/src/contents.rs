@@ -24,7 +24,7 @@ pub enum Leaf {
 
 /// More than any checkpoint holds, optimizers and critics included.
 const MAX_LEAVES: usize = 65_536;
-const MAX_NAME: usize = 512;
+pub const MAX_NAME: usize = 512;
 
 /// Parts of names that training wrappers put in between (DataParallel, torch.compile).
 const WRAPPERS: &[&str] = &["module", "_orig_mod"];

@@ -1,20 +1,23 @@
 use anyhow::{Context, Result, ensure};
 use tract_onnx::prelude::*;
 
+use crate::onnx::Network;
+
 /// A network made ready to run.
 pub struct Runnable {
     state: TypedSimpleState,
     state_dim: usize,
+    action_dim: usize,
 }
 
 impl Runnable {
-    /// For a model of one state or of any number of them, each of `state_dim` numbers.
-    pub fn new(mut model: TypedModel, state_dim: usize, optimised: bool) -> Result<Self> {
+    /// For the model that a network is for one state, or for any number of them.
+    pub fn new(mut model: TypedModel, network: &Network, optimised: bool) -> Result<Self> {
         if optimised {
             model = model.into_optimized().context("the graph cannot be optimised")?;
         }
         let state = model.into_runnable().context("the graph cannot be run")?.spawn()?;
-        Ok(Runnable { state, state_dim })
+        Ok(Runnable { state, state_dim: network.state_dim, action_dim: network.action_dim })
     }
 
     /// Runs the network on row-major [rows, state_dim] and returns each output, row-major [rows, action_dim].
@@ -24,7 +27,7 @@ impl Runnable {
         let outputs = self.state.run(tvec!(input.into()))?;
         for output in &outputs {
             ensure!(
-                output.shape().first() == Some(&rows),
+                output.shape() == [rows, self.action_dim],
                 "{rows} states gave an output of shape {:?}",
                 output.shape()
             );

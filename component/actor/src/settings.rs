@@ -77,8 +77,7 @@ impl<'a> Settings<'a> {
 
     /// An object of a class has attributes; a class that is named in a config has none.
     fn is_module(&self, name: &str) -> bool {
-        let below = format!("{name}.");
-        self.contents.iter().any(|(other, _)| other.starts_with(&below))
+        self.contents.has_below(&format!("{name}."))
     }
 
     /// Only the usual ones are served.

@@ -16,14 +16,14 @@ pub struct Tract {
 }
 
 enum ManyRows {
-    Together(Runnable),
+    Together(Box<Runnable>),
     /// A graph that is fixed to one state, as exporters without dynamic axes write it.
     RowByRow,
 }
 
 impl Tract {
     pub fn new(network: Network, optimised: bool) -> Result<Self> {
-        let one_row = Runnable::new(network.one_row(), network.state_dim, optimised)?;
+        let one_row = Runnable::new(network.one_row(), &network, optimised)?;
         Ok(Tract { network, optimised, one_row, many_rows: None })
     }
 
@@ -52,14 +52,15 @@ impl Tract {
 
     fn plan_many_rows(&self, states: &[f32]) -> ManyRows {
         let model = self.network.any_rows();
-        let rows = model.and_then(|model| Runnable::new(model, self.network.state_dim, self.optimised));
-        rows.and_then(|mut rows| rows.run(states).map(|_| ManyRows::Together(rows))).unwrap_or(ManyRows::RowByRow)
+        let rows = model.and_then(|model| Runnable::new(model, &self.network, self.optimised));
+        rows.and_then(|mut rows| rows.run(states).map(|_| ManyRows::Together(Box::new(rows))))
+            .unwrap_or(ManyRows::RowByRow)
     }
 }
 
 /// Runs the graph as it is written on one state. That takes less time than to optimise it first.
 pub fn run_once(network: &Network, state: &[f32]) -> Result<Forward> {
-    collect([Runnable::new(network.one_row(), network.state_dim, false)?.run(state)?])
+    collect([Runnable::new(network.one_row(), network, false)?.run(state)?])
 }
 
 fn collect(parts: impl IntoIterator<Item = TVec<TValue>>) -> Result<Forward> {

@@ -1,10 +1,12 @@
 //! From the objects of a pickle to names and values.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, Result, ensure};
 
 use super::numpy;
 use super::pickle::{Id, Instance, Node, Pickle};
-use crate::contents::{Contents, Leaf};
+use crate::contents::{Contents, Leaf, MAX_NAME};
 use crate::tensor::Tensor;
 
 /// The functions that the pickles of checkpoints call, by what they are for.
@@ -69,6 +71,8 @@ const MAX_TEXT: usize = 4096;
 /// No list of layers is as long: what is, is a history or a buffer.
 const MAX_LIST: usize = 4096;
 const MAX_VISITS: usize = 1 << 20;
+/// Bytes of an object that are kept at the cost of a visit.
+const KEPT_BY_A_VISIT: usize = 64;
 
 /// Reads the tensor that a node is, where it is one.
 pub type ReadTensor<'f> = &'f dyn Fn(&Pickle, Id) -> Result<Option<Tensor>>;
@@ -117,7 +121,10 @@ impl Flattener<'_> {
             Node::Int(int) => self.leaf(path, Leaf::Numbers(vec![*int as f64])),
             Node::Float(float) => self.leaf(path, Leaf::Numbers(vec![*float])),
             Node::Text(text) if text.len() > MAX_TEXT => Ok(()),
-            Node::Text(text) => self.leaf(path, Leaf::Text((*text).to_owned())),
+            Node::Text(text) => {
+                self.charge(text.len() / KEPT_BY_A_VISIT)?;
+                self.leaf(path, Leaf::Text((*text).to_owned()))
+            }
             Node::Global(global) => self.leaf(path, Leaf::Class(global.to_string())),
             Node::Dict(items) => self.items(path, items, depth),
             Node::Sequence(elements) => self.elements(path, elements, depth),
@@ -182,6 +189,7 @@ impl Flattener<'_> {
             return self.leaf(path, Leaf::Tensor(tensor));
         }
         if let Some(array) = numpy::array(pickle, instance).with_context(name)? {
+            self.charge(array.numel() * array.dtype.size() / KEPT_BY_A_VISIT)?;
             return self.leaf(path, Leaf::Tensor(array));
         }
         match (instance.class.module, instance.class.name) {
@@ -204,8 +212,8 @@ impl Flattener<'_> {
             Some(Node::Dict(_)) if instance.class.name == "OrderedDict" => Ok(()),
             Some(Node::Dict(state)) => {
                 // Some dicts keep their items as attributes as well.
-                let is_item = |key: Id| instance.items.iter().any(|(item, _)| pickle.text(*item) == pickle.text(key));
-                let state = state.iter().filter(|(key, _)| instance.items.is_empty() || !is_item(*key)).copied();
+                let items = instance.items.iter().map(|(item, _)| pickle.text(*item)).collect::<HashSet<_>>();
+                let state = state.iter().filter(|(key, _)| !items.contains(&pickle.text(*key))).copied();
                 self.charge(instance.items.len())?;
                 self.items(path, &state.collect::<Vec<_>>(), depth)
             }
@@ -226,6 +234,8 @@ fn module_class(module: &str, class: &str) -> Option<String> {
     module.starts_with("torch.nn.modules.").then(|| format!("{module}.{class}"))
 }
 
+/// Of a key that makes the name too long, no more than that takes: it may be long, and met often.
 fn below(path: &str, key: &str) -> String {
+    let key = key.char_indices().nth(MAX_NAME + 1).map_or(key, |(end, _)| &key[..end]);
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }

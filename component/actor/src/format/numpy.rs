@@ -1,6 +1,6 @@
 //! numpy's arrays and numbers in a pickle.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 
 use super::pickle::{Id, Instance, Node, Pickle};
@@ -36,18 +36,20 @@ fn from_buffer(pickle: &Pickle, instance: &Instance) -> Result<Option<Tensor>> {
 fn scalar(pickle: &Pickle, instance: &Instance) -> Result<Option<Tensor>> {
     let [dtype, data] = pickle.arguments(instance.arguments).context("without its number")?;
     let Some(dtype) = number_type(pickle, dtype)? else { return Ok(None) };
-    Tensor::contiguous(raw(pickle, data)?, dtype, vec![]).map(Some)
+    build_of(raw(pickle, data)?, dtype, vec![], false).map(Some)
 }
 
 fn build(pickle: &Pickle, shape: Id, dtype: Id, data: Id, fortran: bool) -> Result<Option<Tensor>> {
     let Some(dtype) = number_type(pickle, dtype)? else { return Ok(None) };
     let shape = pickle.sizes(shape).context("without a shape")?;
-    let bytes = raw(pickle, data)?;
-    if fortran {
-        Tensor::fortran(bytes, dtype, shape).map(Some)
-    } else {
-        Tensor::contiguous(bytes, dtype, shape).map(Some)
-    }
+    build_of(raw(pickle, data)?, dtype, shape, fortran).map(Some)
+}
+
+fn build_of(bytes: Bytes, dtype: Dtype, shape: Vec<usize>, fortran: bool) -> Result<Tensor> {
+    let count = bytes.len();
+    let array = if fortran { Tensor::fortran(bytes, dtype, shape) } else { Tensor::contiguous(bytes, dtype, shape) }?;
+    ensure!(array.numel().checked_mul(dtype.size()) == Some(count), "of shape {:?} with {count} bytes", array.shape);
+    Ok(array)
 }
 
 /// Of `dtype(code, …)` with the state `(version, byte order, …)`; nothing for what holds no numbers.

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use serde_json::{Map, Value};
+use serde::Deserialize;
 
 use super::archive::Archive;
 use super::flatten::{CALLS, flatten};
@@ -18,6 +18,38 @@ const DATA: &str = "data";
 const ACTORS: &[&str] = &["stable_baselines3.sac.", "sb3_contrib.tqc."];
 const LIBRARIES: &[&str] = &["stable_baselines3.", "sb3_contrib."];
 
+/// What counts of `data`. The rest is passed over, and takes no memory.
+#[derive(Deserialize)]
+struct Data {
+    policy_class: Option<Class>,
+    use_sde: Option<bool>,
+    action_space: Option<Space>,
+    observation_space: Option<Space>,
+    policy_kwargs: Option<Kwargs>,
+}
+
+#[derive(Deserialize)]
+struct Class {
+    #[serde(rename = "__module__")]
+    module: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Space {
+    #[serde(rename = ":type:")]
+    kind: Option<String>,
+    dtype: Option<String>,
+    #[serde(rename = ":serialized:")]
+    serialized: Option<String>,
+}
+
+/// Of JSON's own types it stands as it is, with nothing that counts.
+#[derive(Deserialize)]
+struct Kwargs {
+    #[serde(rename = ":serialized:")]
+    serialized: Option<String>,
+}
+
 pub fn is_model(archive: &Archive) -> bool {
     archive.entry(POLICY).is_some() && archive.entry(DATA).is_some()
 }
@@ -25,40 +57,41 @@ pub fn is_model(archive: &Archive) -> bool {
 /// The tensors of `policy.pth`, and beside them the settings of `data` under their usual names.
 pub fn read_model(archive: &Archive) -> Result<Contents> {
     let entry = |name: &str| archive.entry(name).with_context(|| format!("no `{name}` in the zip archive"));
-    let data = serde_json::from_slice::<Map<String, Value>>(&entry(DATA)?.read()?).context("`data` is not JSON")?;
+    let data = serde_json::from_slice::<Data>(&entry(DATA)?.read()?)
+        .context("`data` is not the JSON that Stable-Baselines3 writes")?;
     check_algorithm(&data)?;
     let policy = Archive::nested(entry(POLICY)?).context("`policy.pth`")?;
     let folder = torch::folder(&policy).context("`policy.pth` is none that torch.save wrote")?;
     let mut contents = torch::read_archive(&policy, &folder).context("`policy.pth`")?;
-    take_space(&data, "action_space", ["action_low", "action_high"], &mut contents)?;
-    take_space(&data, "observation_space", ["observation_low", "observation_high"], &mut contents)?;
+    take_space(data.action_space.as_ref(), "action_space", ["action_low", "action_high"], &mut contents)?;
+    let bounds = ["observation_low", "observation_high"];
+    take_space(data.observation_space.as_ref(), "observation_space", bounds, &mut contents)?;
     contents.insert("activation", Leaf::Class(activation(&data)?))?;
     Ok(contents)
 }
 
-fn check_algorithm(data: &Map<String, Value>) -> Result<()> {
-    let policy = &data.get("policy_class").context("`data` names no policy_class")?["__module__"];
-    let policy = policy.as_str().context("the policy_class of `data` has no module")?;
+fn check_algorithm(data: &Data) -> Result<()> {
+    let policy = data.policy_class.as_ref().context("`data` names no policy_class")?;
+    let policy = policy.module.as_deref().context("the policy_class of `data` has no module")?;
     let is_of = |modules: &[&str]| modules.iter().any(|module| policy.starts_with(module));
     ensure!(
         is_of(ACTORS) || !is_of(LIBRARIES),
         "a model of Stable-Baselines3 with the policy of `{policy}`, SAC's or TQC's is expected"
     );
-    let sde = data.get("use_sde").and_then(Value::as_bool).unwrap_or(false);
     ensure!(
-        !sde,
+        data.use_sde != Some(true),
         "the model explores by gSDE (use_sde=True), which is not served: its actions need more than a log_std"
     );
     Ok(())
 }
 
-fn take_space(data: &Map<String, Value>, space: &str, names: [&str; 2], contents: &mut Contents) -> Result<()> {
-    let of = |what: &str| format!("the {space} of `data` {what}");
-    let value = data.get(space).with_context(|| of("is missing"))?;
-    let kind = value[":type:"].as_str().unwrap_or_default();
+fn take_space(space: Option<&Space>, name: &str, names: [&str; 2], contents: &mut Contents) -> Result<()> {
+    let of = |what: &str| format!("the {name} of `data` {what}");
+    let space = space.with_context(|| of("is missing"))?;
+    let kind = space.kind.as_deref().unwrap_or_default();
     ensure!(kind.contains(".box.Box"), "{}", of(&format!("is {kind}, a Box is expected")));
-    ensure!(value["dtype"] != "uint8", "{}", of("is of images, whose normalisation is not served"));
-    let serialized = value[":serialized:"].as_str().with_context(|| of("has no pickle"))?;
+    ensure!(space.dtype.as_deref() != Some("uint8"), "{}", of("is of images, whose normalisation is not served"));
+    let serialized = space.serialized.as_deref().with_context(|| of("has no pickle"))?;
     let mut leaves = unpickle(serialized).with_context(|| of("cannot be read"))?;
     for (bound, name) in ["low", "high"].into_iter().zip(names) {
         let leaf = leaves.remove(bound).with_context(|| of(&format!("has no `{bound}`")))?;
@@ -68,9 +101,9 @@ fn take_space(data: &Map<String, Value>, space: &str, names: [&str; 2], contents
 }
 
 /// The class of `policy_kwargs["activation_fn"]`, or the one that SACPolicy takes where nothing is said.
-fn activation(data: &Map<String, Value>) -> Result<String> {
+fn activation(data: &Data) -> Result<String> {
     const DEFAULT: &str = "torch.nn.modules.activation.ReLU";
-    let Some(serialized) = data.get("policy_kwargs").and_then(|kwargs| kwargs[":serialized:"].as_str()) else {
+    let Some(serialized) = data.policy_kwargs.as_ref().and_then(|kwargs| kwargs.serialized.as_deref()) else {
         return Ok(DEFAULT.to_owned());
     };
     let mut kwargs = unpickle(serialized).context("the policy_kwargs of `data` cannot be read")?;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::archive::Archive;
 use super::flatten::{CALLS, flatten};
 use super::pickle::{Id, Machine, Node, Pickle, read};
-use crate::contents::Contents;
+use crate::contents::{Contents, MAX_NAME};
 use crate::tensor::{Dtype, Storage, Tensor};
 
 /// The first of the pickles of the old format: 0x1950a86a20f9469cfc6c.
@@ -146,7 +146,9 @@ impl<'a> NamedStorage<'a> {
         let dtype =
             storage_type(class.name).with_context(|| format!("a tensor of the type {class}, which is not read"))?;
         let numel = pickle.int(numel).and_then(|numel| usize::try_from(numel).ok()).context("a storage of no size")?;
-        Ok(NamedStorage { key: pickle.text(key).context("a storage without a key")?, dtype, numel })
+        let key = pickle.text(key).context("a storage without a key")?;
+        ensure!(key.len() <= MAX_NAME, "a storage with a key of more than {MAX_NAME} bytes");
+        Ok(NamedStorage { key, dtype, numel })
     }
 }
 

@@ -114,8 +114,8 @@ fn check_outside(contents: &Contents, scope: &Scope) -> Result<()> {
     Ok(())
 }
 
-/// Views on one storage can hold far more numbers than the file does.
-const MAX_NUMBERS: usize = 16 << 20;
+/// Views on one storage can hold far more numbers than the file does, and so can layers that share their weights.
+pub const MAX_NUMBERS: usize = 16 << 20;
 
 impl Plan {
     fn names(&self) -> Vec<&str> {

@@ -1,14 +1,14 @@
 //! Recognises an actor of linear layers in an ONNX graph, as PyTorch and this crate export it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 use anyhow::{Result, ensure};
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 use crate::dense::{Activation, Dense, Linear};
-use crate::layout::LogStd;
+use crate::layout::{LogStd, MAX_NUMBERS};
 use crate::policy::Normalisation;
 
 /// What a graph does, said by layers.
@@ -30,11 +30,13 @@ pub fn recognise(model: &ModelProto) -> Option<Recognised> {
     let (from_mean, mean) = graph.linear("mean")?;
     let (from_log_std, log_std) = graph.linear(log_std)?;
     (from_mean == from_log_std).then_some(())?;
-    let (mut trunk, mut activation, mut at) = (vec![], None, from_mean);
+    let (mut trunk, mut activation, mut at, mut numbers) = (vec![], None, from_mean, 0);
     while let Some((inner, found)) = graph.activation(at) {
         (activation.is_none_or(|activation| activation == found)).then_some(())?;
         activation = Some(found);
         let (before, linear) = graph.linear(inner)?;
+        numbers += linear.weight.len();
+        (numbers <= MAX_NUMBERS).then_some(())?;
         trunk.push(linear);
         at = before;
     }
@@ -53,6 +55,7 @@ struct Graph<'a> {
 impl<'a> Graph<'a> {
     fn of(model: &'a ModelProto) -> Option<Self> {
         let graph = model.graph.as_ref()?;
+        is_sorted(graph).then_some(())?;
         let makers = graph.node.iter().flat_map(|node| node.output.iter().map(move |output| (output.as_str(), node)));
         let made = graph.node.iter().filter(|node| node.op_type == "Constant").filter_map(|node| {
             Some((node.output.first()?.as_str(), node.attribute.iter().find_map(|attribute| attribute.t.as_ref())?))
@@ -118,12 +121,14 @@ impl<'a> Graph<'a> {
         let (dims, numbers) = self.constant(weight)?;
         let [rows, columns] = dims else { return None };
         let (rows, columns) = (usize::try_from(*rows).ok()?, usize::try_from(*columns).ok()?);
+        // Before anything is made of that size.
+        (rows > 0 && rows.checked_mul(columns) == Some(numbers.len())).then_some(())?;
         let (inputs, outputs) = if transposed { (columns, rows) } else { (rows, columns) };
         let bias = match bias {
             Some(bias) => self.constant(bias)?.1,
             None => vec![0.0; outputs],
         };
-        (bias.len() == outputs && numbers.len() == rows * columns).then_some(())?;
+        (bias.len() == outputs).then_some(())?;
         let weight = match transposed {
             true => numbers,
             false => (0..outputs)
@@ -231,6 +236,15 @@ impl<'a> Graph<'a> {
         let normalisation = Normalisation::new(&wide(mean), &wide(std), clip.map(f64::from)).ok()?;
         (value == "state").then_some(Some(normalisation))
     }
+}
+
+/// Whether each value is made once, and before it is used, as ONNX demands: who follows the makers back comes to an end.
+fn is_sorted(graph: &GraphProto) -> bool {
+    let (mut used, mut made) = (HashSet::new(), HashSet::new());
+    graph.node.iter().all(|node| {
+        used.extend(&node.input);
+        node.output.iter().all(|output| !used.contains(output) && made.insert(output))
+    })
 }
 
 fn numbers(tensor: &TensorProto) -> Result<Vec<f32>> {

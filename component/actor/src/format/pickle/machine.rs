@@ -8,6 +8,8 @@ use super::{Global, Id, Instance, Node, Pickle};
 /// A checkpoint's own pickle is some thousands of bytes; its weights lie beside it.
 const MAX_BYTES: usize = 16 << 20;
 const MAX_NODES: usize = 1 << 20;
+/// Of a class or function, in bytes: it is kept wherever an object of the class is.
+const MAX_GLOBAL: usize = 512;
 
 /// The functions that a pickle may call, by module and name. They are not called here either.
 pub type Allowed = &'static [(&'static str, &'static str)];
@@ -139,6 +141,7 @@ impl<'a> Machine<'a> {
                 _ => bail!("a global without a name"),
             }
         };
+        ensure!(module.len() + name.len() <= MAX_GLOBAL, "a class with a name of more than {MAX_GLOBAL} bytes");
         self.push(Node::Global(Global { module, name }))
     }
 

@@ -1,0 +1,243 @@
+//! Small files that are made to take much: memory or time without bound, or a panic of this crate's own. Each of them ends
+//! in a refusal, or a policy, that takes little. What would take minutes without its bound has no other assertion.
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
+#[path = "../../../tests/fuzz/memory.rs"]
+mod memory;
+
+use std::fs;
+use std::io::{Cursor, Read, Write};
+use std::path::Path;
+
+use bytes::Bytes;
+use memory::peak_of;
+use prost::Message;
+use sac_actor::{Body, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Request, Service, Situation};
+use serde_json::{Value, json};
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+/// Far more than any of these files needs.
+const LITTLE: usize = 128 << 20;
+
+fn data(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data").join(name)).unwrap()
+}
+
+/// A policy, or the reason why there is none, for little memory.
+#[track_caller]
+fn load(bytes: impl Into<Bytes>) -> Result<Service, String> {
+    let (on_refusal, max_batch, max_body_bytes) = (OnRefusal::Keep, 16, 1 << 16);
+    let mut service = Service::new(Config { optimised: true, activation: None, on_refusal, max_batch, max_body_bytes });
+    let epoch = Instant { seconds: 0, nanoseconds: 0 };
+    let checkpoint =
+        Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
+    let file = File { bytes: bytes.into(), vecnormalize: None };
+    let (loaded, peak) = peak_of(|| service.load(checkpoint, &file, None).map(drop));
+    assert!(peak < LITTLE, "{peak} bytes for a file of {}", file.bytes.len());
+    loaded.map(|()| service).map_err(|error| format!("{error:#}"))
+}
+
+#[track_caller]
+fn refused(bytes: impl Into<Bytes>) -> String {
+    load(bytes).err().expect("the file is refused")
+}
+
+/// A dict of so many items, each with a key of its own.
+fn dict(count: u32, value: &[u8]) -> Vec<u8> {
+    let mut items = b"}(".to_vec();
+    for key in 0..count {
+        items.extend([b"J".as_slice(), &key.to_le_bytes(), value].concat());
+    }
+    items.push(b'u');
+    items
+}
+
+/// Keeps an object for `h\0` to recall.
+fn kept(object: &[u8]) -> Vec<u8> {
+    [object, b"q\0", b"0"].concat()
+}
+
+fn text(length: usize) -> Vec<u8> {
+    [b"X", &(length as u32).to_le_bytes()[..], &vec![b'x'; length]].concat()
+}
+
+/// What `torch.save` wrote before PyTorch 1.6, of this pickle and no storage.
+fn legacy(pickle: &[u8]) -> Vec<u8> {
+    legacy_with(pickle, b"].")
+}
+
+/// The same, with these after it: the pickle of the storages' keys, and the storages.
+fn legacy_with(pickle: &[u8], storages: &[u8]) -> Vec<u8> {
+    let head = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.\x80\x02";
+    [head, pickle, b".\x80\x02", storages].concat()
+}
+
+/// A good one, with more items in its dict.
+fn with_items(items: &[u8]) -> Vec<u8> {
+    let whole = data("torch/legacy.pt");
+    let end = whole.windows(4).rposition(|at| at == b".\x80\x02]").unwrap();
+    [&whole[..end], items, &whole[end..]].concat()
+}
+
+#[test]
+fn a_long_name_of_a_class_is_not_kept_for_each_that_bears_it() {
+    let class = [b"c".as_slice(), &vec![b'x'; 1 << 20], b"\nC\n"].concat();
+    refused(legacy(&[kept(&class), dict(1000, b"h\0")].concat()));
+}
+
+#[test]
+fn a_long_text_is_not_kept_for_each_that_refers_to_it() {
+    refused(legacy(&[kept(&text(4096)), dict(65_000, b"h\0")].concat()));
+}
+
+#[test]
+fn a_long_array_is_not_kept_for_each_that_refers_to_it() {
+    let bytes = [b"B", &(1u32 << 20).to_le_bytes()[..], &vec![0; 1 << 20]].concat();
+    let dtype = b"cnumpy\ndtype\nX\x02\0\0\0f8\x85R";
+    for shape in [&b"J\0\0\x02\0\x85"[..], b"K\x01\x85"] {
+        let array =
+            [b"cnumpy.core.numeric\n_frombuffer\n(".as_slice(), &bytes, dtype, shape, b"X\x01\0\0\0CtR"].concat();
+        refused(legacy(&[kept(&array), dict(1000, b"h\0")].concat()));
+    }
+}
+
+#[test]
+fn a_long_key_is_not_copied_for_each_that_lies_below_it() {
+    let items = [b"}(".as_slice(), &b"h\0N".repeat(200_000), b"u"].concat();
+    refused(legacy(&[kept(&text(4 << 20)), items].concat()));
+}
+
+#[test]
+fn a_long_key_of_a_storage_is_refused() {
+    let key = text(4 << 20);
+    let storage = [b"(X\x07\0\0\0storagectorch\nFloatStorage\n", &key[..], b"X\x03\0\0\0cpuK\x01tQ"].concat();
+    let tensor = [&b"ctorch._utils\n_rebuild_tensor_v2\n("[..], &storage, b"K\0))tR"].concat();
+    let storages = [b"]", &key[..], b"a.", &1u64.to_le_bytes(), &[0; 4]].concat();
+    refused(legacy_with(&[kept(&tensor), dict(60_000, b"h\0")].concat(), &storages));
+}
+
+#[test]
+fn an_object_with_many_items_and_attributes_is_read_in_little_time() {
+    let attributes = (0..150_000).map(|i| [b"X\x06\0\0\0", format!("{i:06}").as_bytes(), b"N"].concat());
+    let attributes = [b"}(".as_slice(), &attributes.collect::<Vec<_>>().concat(), b"u"].concat();
+    let items = [b"(".as_slice(), &b"K\x01N".repeat(150_000), b"u"].concat();
+    refused(legacy(&[&b"cmodule\nC\n)\x81"[..], &items, &attributes, b"b"].concat()));
+}
+
+#[test]
+fn many_classes_beside_an_actor_are_looked_at_in_little_time() {
+    let classes = (0..60_000).map(|i| [b"X\x06\0\0\0", format!("{i:06}").as_bytes(), b"h\0"].concat());
+    let class = kept(b"ctorch.nn.modules.activation\nTanh\n");
+    let items = [&class, &b"("[..], &classes.collect::<Vec<_>>().concat(), b"u"].concat();
+    assert!(load(with_items(&items)).is_ok());
+}
+
+#[test]
+fn what_stable_baselines_data_holds_beside_the_settings_takes_no_memory() {
+    let mut archive = ZipArchive::new(Cursor::new(data("torch/sb3_dict_arch.zip"))).unwrap();
+    let mut writer = ZipWriter::new(Cursor::new(vec![]));
+    for index in 0..archive.len() {
+        let mut member = archive.by_index(index).unwrap();
+        let mut content = vec![];
+        member.read_to_end(&mut content).unwrap();
+        if member.name() == "data" {
+            let end = content.iter().rposition(|byte| *byte == b'}').unwrap();
+            let many = format!(", \"x\": [{}0]}}", "{\"\":0},".repeat(2_000_000));
+            content.splice(end.., many.into_bytes());
+        }
+        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        writer.start_file(member.name(), stored).unwrap();
+        writer.write_all(&content).unwrap();
+    }
+    assert!(load(writer.finish().unwrap().into_inner()).is_ok());
+}
+
+fn graph(change: impl FnOnce(&mut Vec<NodeProto>, &mut Vec<TensorProto>)) -> Vec<u8> {
+    let mut model = ModelProto::decode(&data("pendulum_00500.onnx")[..]).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    change(&mut graph.node, &mut graph.initializer);
+    model.encode_to_vec()
+}
+
+fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
+    let input = inputs.iter().map(|input| (*input).to_owned()).collect();
+    NodeProto { op_type: op.to_owned(), input, output: vec![output.to_owned()], ..NodeProto::default() }
+}
+
+fn constant(name: &str, dims: &[i64], numbers: &[f32]) -> TensorProto {
+    let (name, dims, float_data) = (name.to_owned(), dims.to_vec(), numbers.to_vec());
+    TensorProto { name, dims, data_type: DataType::Float.into(), float_data, ..TensorProto::default() }
+}
+
+fn maker_of<'a>(nodes: &'a mut [NodeProto], output: &str) -> &'a mut NodeProto {
+    nodes.iter_mut().find(|node| node.output == [output]).unwrap()
+}
+
+#[test]
+fn a_graph_that_goes_in_circles_is_refused() {
+    let circles: [fn(&mut Vec<NodeProto>); 4] = [
+        |nodes| *maker_of(nodes, "log_std") = node("Clip", &["log_std", "low", "high"], "log_std"),
+        |nodes| {
+            let input = maker_of(nodes, "mean").input[0].clone();
+            maker_of(nodes, &input).input[0] = "mean".to_owned();
+        },
+        |nodes| {
+            let input = maker_of(nodes, "mean").input[0].clone();
+            *maker_of(nodes, &input) = node("Mul", &[&input, "low"], &input);
+        },
+        |nodes| {
+            let input = maker_of(nodes, "mean").input[0].clone();
+            nodes.push(node("Mul", &[&input, "low"], &input));
+        },
+    ];
+    for circle in circles {
+        refused(graph(|nodes, constants| {
+            constants.extend([constant("low", &[], &[-20.0]), constant("high", &[], &[2.0])]);
+            circle(nodes);
+        }));
+    }
+}
+
+#[test]
+fn a_graph_whose_weights_are_not_of_their_shape_is_refused() {
+    for dims in [[1, i64::MAX], [i64::MAX, 2], [1 << 32, 1 << 32], [1 << 16, 1 << 16], [0, i64::MAX], [-1, 1]] {
+        for biased in [false, true] {
+            refused(graph(|nodes, constants| {
+                constants.extend([constant("w", &dims, &[]), constant("b", &[1], &[0.0])]);
+                let product = if biased { "product" } else { "mean" };
+                *maker_of(nodes, "mean") = node("MatMul", &["state", "w"], product);
+                if biased {
+                    nodes.push(node("Add", &["product", "b"], "mean"));
+                }
+            }));
+        }
+    }
+}
+
+fn ask(service: &mut Service, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let body = Body::Complete(body.to_string().into_bytes());
+    let request = Request { method: method.into(), path: path.into(), authorization: None, body };
+    let situation = Situation { tokens: vec![], refusal: None, reloaded: None, may_block: true };
+    let Outcome::Respond(response) = service.answer(&request, &situation) else { panic!("no answer") };
+    (response.status, serde_json::from_slice(&response.body).unwrap())
+}
+
+/// A graph whose output for one state has one number, and for three has nine.
+#[test]
+fn a_batch_has_an_action_for_each_state_whatever_the_graph_gives() {
+    let mut service = load(graph(|nodes, _| {
+        *nodes = vec![node("Transpose", &["state"], "columns"), node("MatMul", &["state", "columns"], "mean")];
+        nodes.push(node("Neg", &["mean"], "log_std"));
+    }))
+    .unwrap();
+    let states = [[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.0, 0.0, 1.0]];
+    let (status, batch) = ask(&mut service, "POST", "/sac/predict/batch", &json!({"states": states}));
+    assert_eq!((status, batch["batch_size"].as_u64()), (200, Some(3)), "{batch}");
+    for (row, state) in states.iter().enumerate() {
+        let alone = ask(&mut service, "POST", "/sac/predict", &json!({"state": state})).1;
+        assert_eq!(alone["action"], batch["actions"][row]);
+    }
+}
