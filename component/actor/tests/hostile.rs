@@ -202,6 +202,22 @@ fn a_graph_that_goes_in_circles_is_refused() {
 }
 
 #[test]
+fn layers_that_share_their_weights_are_counted_each() {
+    let shared = graph(|nodes, constants| {
+        constants.extend([constant("w", &[256, 256], &[0.001; 65_536]), constant("first", &[3, 256], &[0.1; 768])]);
+        constants.push(constant("last", &[256, 1], &[0.1; 256]));
+        *nodes = vec![node("MatMul", &["state", "first"], "0")];
+        for layer in 0..1000 {
+            nodes.push(node("Relu", &[&layer.to_string()], &format!("{layer}.relu")));
+            nodes.push(node("MatMul", &[&format!("{layer}.relu"), "w"], &(layer + 1).to_string()));
+        }
+        nodes.push(node("Relu", &["1000"], "relu"));
+        nodes.extend(["mean", "log_std"].map(|head| node("MatMul", &["relu", "last"], head)));
+    });
+    assert!(refused(shared).starts_with("the layers take 65537280 numbers, 16777216 at most"));
+}
+
+#[test]
 fn a_graph_whose_weights_are_not_of_their_shape_is_refused() {
     for dims in [[1, i64::MAX], [i64::MAX, 2], [1 << 32, 1 << 32], [1 << 16, 1 << 16], [0, i64::MAX], [-1, 1]] {
         for biased in [false, true] {

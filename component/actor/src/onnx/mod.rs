@@ -19,6 +19,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::{DimLike, Factoid};
 
 use crate::contents::Contents;
+use crate::layout::MAX_NUMBERS;
 
 /// What the graph's outputs are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,10 @@ pub fn read(bytes: &[u8]) -> Result<ModelProto> {
     for tensor in model.graph.iter().flat_map(|graph| &graph.initializer) {
         ensure!(!holds_nan(tensor), "`{}` holds NaN: finite weights are expected", tensor.name);
     }
+    let numbers = layers(&model).into_iter().map(|(_, inputs, outputs)| inputs.saturating_mul(outputs));
+    let numbers = numbers.fold(0, usize::saturating_add);
+    // Each layer is planned with weights of its own, whatever it shares with others.
+    ensure!(numbers <= MAX_NUMBERS, "the layers take {numbers} numbers, {MAX_NUMBERS} at most are expected");
     // The exporters write this field last: without it the file has been cut short.
     ensure!(!model.opset_import.is_empty(), "the ONNX model has no opset_import: the file is incomplete");
     Ok(model)
