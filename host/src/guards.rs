@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use sac_serving::{Config, Edge, SandboxLimits, Tls};
 use tracing::warn;
@@ -79,11 +79,9 @@ impl Guards {
 
     /// Reads the certificate and the key, and lets the process open as many files as it may.
     pub fn edge(&self) -> Result<Edge> {
-        let tls = match (&self.tls_cert, &self.tls_key) {
-            (Some(chain), Some(key)) => Some(Arc::new(Tls::new(chain, key)?)),
-            (None, None) => None,
-            _ => bail!("--tls-cert and --tls-key belong together"),
-        };
+        // clap sees to it that neither is there without the other.
+        let tls = self.tls_cert.as_deref().zip(self.tls_key.as_deref());
+        let tls = tls.map(|(chain, key)| Tls::new(chain, key)).transpose()?.map(Arc::new);
         Ok(Edge {
             max_connections: self.connections(),
             max_head_bytes: self.max_head_bytes,

@@ -26,6 +26,9 @@ pub(crate) enum Broken {
     Panicked(String),
     #[error("the component was stopped: it took longer than {} s", .0.as_secs_f32())]
     TookTooLong(Duration),
+    /// How a trap for want of memory looks depends on what the component did with the answer.
+    #[error("the component was stopped: it takes more than {0} bytes of memory")]
+    TookTooMuch(usize),
     #[error("the component failed: {0:#}")]
     Trapped(wasmtime::Error),
 }
@@ -52,7 +55,7 @@ impl Instance {
         plan: Option<Plan>,
     ) -> Result<Result<Policy, String>, Broken> {
         let limit = self.sandbox.limits.load_time;
-        self.allow(limit);
+        allow(&mut self.store, limit);
         let service = self.actor.sac_serving_serving().service();
         let loaded = service.call_load(&mut self.store, self.service, checkpoint, file, plan);
         self.need_bytes = self.store.data().memory_bytes();
@@ -66,7 +69,7 @@ impl Instance {
         activation: Option<Activation>,
     ) -> Result<Result<Vec<u8>, String>, Broken> {
         let limit = self.sandbox.limits.load_time;
-        self.allow(limit);
+        allow(&mut self.store, limit);
         let service = self.actor.sac_serving_serving().service();
         let converted = service.call_convert(&mut self.store, file, activation);
         converted.map_err(|error| self.broken(error, limit))
@@ -75,21 +78,17 @@ impl Instance {
     pub(crate) fn answer(&mut self, request: Request, situation: Situation) -> Result<Outcome, Broken> {
         let limits = &self.sandbox.limits;
         let limit = if situation.may_block { limits.long_call_time } else { limits.call_time };
-        self.allow(limit);
+        allow(&mut self.store, limit);
         let service = self.actor.sac_serving_serving().service();
         let answered = service.call_answer(&mut self.store, self.service, request, situation);
         answered.map_err(|error| self.broken(error, limit))
-    }
-
-    fn allow(&mut self, limit: Duration) {
-        self.store.data_mut().take_stderr();
-        allow(&mut self.store, limit);
     }
 
     fn broken(&mut self, error: wasmtime::Error, limit: Duration) -> Broken {
         let stderr = self.store.data_mut().take_stderr();
         match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => Broken::TookTooLong(limit),
+            _ if self.store.data().was_denied_memory() => Broken::TookTooMuch(self.sandbox.limits.memory_bytes),
             _ if stderr.is_empty() => Broken::Trapped(error),
             _ => Broken::Panicked(last_words(&stderr)),
         }

@@ -14,11 +14,13 @@ const MAX_BYTES: u64 = 1 << 20;
 /// sense leaves what it held before.
 pub(crate) struct Live<T> {
     source: Source,
-    parse: fn(&[u8]) -> Result<T>,
+    parse: Parse<T>,
     /// Read by every use. Written by whoever holds `renewing`.
     held: ArcSwap<Held<T>>,
     renewing: Mutex<()>,
 }
+
+type Parse<T> = Box<dyn Fn(&[u8]) -> Result<T> + Send + Sync>;
 
 struct Held<T> {
     value: Arc<T>,
@@ -27,10 +29,11 @@ struct Held<T> {
 
 impl<T> Live<T> {
     /// The file must be there and make sense, to begin with. Blocks, as [`Live::get`] does.
-    pub(crate) fn new(path: &Path, parse: fn(&[u8]) -> Result<T>) -> Result<Self> {
+    pub(crate) fn new(path: &Path, parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static) -> Result<Self> {
+        let parse: Parse<T> = Box::new(parse);
         let mut source = Source::new(Some(path), None, None);
         source.limits.max_bytes = MAX_BYTES;
-        let renewal = Freshness::default().renew(&source, true, |content| read(parse, &content.bytes));
+        let renewal = Freshness::default().renew(&source, true, |content| read(&parse, &content.bytes));
         let value = renewal.loaded.ok_or_else(|| match renewal.outcome {
             Err(reason) => anyhow!(reason),
             Ok(()) => anyhow!("{}: there is no such file", path.display()),
@@ -54,7 +57,7 @@ impl<T> Live<T> {
     }
 
     fn renew(&self, before: &Held<T>) {
-        let renewal = before.freshness.renew(&self.source, false, |content| read(self.parse, &content.bytes));
+        let renewal = before.freshness.renew(&self.source, false, |content| read(&self.parse, &content.bytes));
         for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
             warn!(path = %refused.path().display(), "not taken, what it held before stays: {}", refused.detail);
         }
@@ -73,6 +76,6 @@ impl<T> Debug for Live<T> {
     }
 }
 
-fn read<T>(parse: fn(&[u8]) -> Result<T>, bytes: &[u8]) -> Result<T, String> {
+fn read<T>(parse: &Parse<T>, bytes: &[u8]) -> Result<T, String> {
     parse(bytes).map_err(|error| format!("{error:#}"))
 }

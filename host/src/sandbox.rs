@@ -49,9 +49,12 @@ impl Sandbox {
     }
 }
 
-/// Starts the time of a call.
+/// Begins a call, and its time.
 pub(crate) fn allow(store: &mut Store<Guest>, limit: Duration) {
-    store.data_mut().allowance = Allowance::new(limit);
+    let guest = store.data_mut();
+    guest.allowance = Allowance::new(limit);
+    guest.quota.denied = false;
+    guest.stderr.clear();
     store.set_epoch_deadline(1);
 }
 
@@ -73,7 +76,7 @@ impl Guest {
         Guest {
             wasi: WasiCtxBuilder::new().build(),
             resources: ResourceTable::new(),
-            quota: Quota { memory_bytes: 0, limits: limits.clone() },
+            quota: Quota { memory_bytes: 0, denied: false, limits: limits.clone() },
             allowance: Allowance::new(limits.call_time),
             stderr: Vec::new(),
             start: Instant::now(),
@@ -83,6 +86,11 @@ impl Guest {
     /// What its memories hold, which never shrink.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.quota.memory_bytes
+    }
+
+    /// Whether the call that runs asked for more.
+    pub(crate) fn was_denied_memory(&self) -> bool {
+        self.quota.denied
     }
 
     /// What the guest wrote to stderr, or stdout, so far.
@@ -105,6 +113,8 @@ impl WasiView for Guest {
 /// What an instance has of what it may have.
 struct Quota {
     memory_bytes: usize,
+    /// In the call that runs, it asked for more memory than it may have.
+    denied: bool,
     limits: SandboxLimits,
 }
 
@@ -116,6 +126,7 @@ impl ResourceLimiter for Quota {
         if allowed {
             self.memory_bytes = grown;
         }
+        self.denied |= !allowed;
         Ok(allowed)
     }
 

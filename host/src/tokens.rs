@@ -10,7 +10,8 @@ use crate::live::Live;
 #[derive(Clone, Default)]
 pub struct Tokens {
     given: Arc<[String]>,
-    file: Option<Arc<Live<Vec<String>>>>,
+    /// All of them, with the given ones.
+    file: Option<Arc<Live<Arc<[String]>>>>,
 }
 
 impl Tokens {
@@ -21,6 +22,8 @@ impl Tokens {
     /// And those of a file, one a line, which is read now and again whenever it changed: two are valid at once while one
     /// takes the other's place. A file that comes to hold none is not taken, for that would open every route.
     pub fn with_file(self, path: &Path) -> Result<Self> {
+        let given = self.given.clone();
+        let parse = move |bytes: &[u8]| Ok(given.iter().cloned().chain(parse(bytes)?).collect());
         let file = Live::new(path, parse).with_context(|| format!("no tokens of {}", path.display()))?;
         Ok(Tokens { file: Some(Arc::new(file)), ..self })
     }
@@ -33,7 +36,7 @@ impl Tokens {
     pub(crate) fn current(&self) -> Arc<[String]> {
         match &self.file {
             None => self.given.clone(),
-            Some(file) => self.given.iter().chain(file.get().iter()).cloned().collect(),
+            Some(file) => Arc::clone(&file.get()),
         }
     }
 }

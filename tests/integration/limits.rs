@@ -56,6 +56,8 @@ async fn a_checkpoint_that_takes_more_memory_than_an_instance_may_have_is_refuse
     publish(&folder.path().join("model_b.onnx"), &vec![0; 20 << 20]);
     let info = client.info().await;
     assert_eq!((info["path"].as_str(), &info["stale"]), (good.to_str(), &json!(true)), "{info}");
+    let detail = "the component was stopped: it takes more than 16777216 bytes of memory";
+    assert_eq!(info["last_error"]["detail"], detail);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

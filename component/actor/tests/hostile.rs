@@ -15,7 +15,7 @@ use prost::Message;
 use sac_actor::{Body, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Request, Service, Situation};
 use serde_json::{Value, json};
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
@@ -203,18 +203,29 @@ fn a_graph_that_goes_in_circles_is_refused() {
 
 #[test]
 fn layers_that_share_their_weights_are_counted_each() {
-    let shared = graph(|nodes, constants| {
-        constants.extend([constant("w", &[256, 256], &[0.001; 65_536]), constant("first", &[3, 256], &[0.1; 768])]);
-        constants.push(constant("last", &[256, 1], &[0.1; 256]));
-        *nodes = vec![node("MatMul", &["state", "first"], "0")];
-        for layer in 0..1000 {
-            nodes.push(node("Relu", &[&layer.to_string()], &format!("{layer}.relu")));
-            nodes.push(node("MatMul", &[&format!("{layer}.relu"), "w"], &(layer + 1).to_string()));
-        }
-        nodes.push(node("Relu", &["1000"], "relu"));
-        nodes.extend(["mean", "log_std"].map(|head| node("MatMul", &["relu", "last"], head)));
-    });
-    assert!(refused(shared).starts_with("the layers take 65537280 numbers, 16777216 at most"));
+    let weights = constant("w", &[256, 256], &[0.001; 65_536]);
+    // Beside the nodes, or made by one of them.
+    for is_made in [false, true] {
+        let shared = graph(|nodes, constants| {
+            constants.extend([constant("first", &[3, 256], &[0.1; 768]), constant("last", &[256, 1], &[0.1; 256])]);
+            nodes.clear();
+            if is_made {
+                let value = AttributeProto { name: "value".to_owned(), t: Some(weights.clone()), ..Default::default() };
+                nodes.push(NodeProto { attribute: vec![value], ..node("Constant", &[], "w") });
+            } else {
+                constants.push(weights.clone());
+            }
+            nodes.push(node("MatMul", &["state", "first"], "0"));
+            for layer in 0..1000 {
+                nodes.push(node("Relu", &[&layer.to_string()], &format!("{layer}.relu")));
+                nodes.push(node("MatMul", &[&format!("{layer}.relu"), "w"], &(layer + 1).to_string()));
+            }
+            nodes.push(node("Relu", &["1000"], "relu"));
+            nodes.extend(["mean", "log_std"].map(|head| node("MatMul", &["relu", "last"], head)));
+        });
+        let reason = refused(shared);
+        assert!(reason.starts_with("the layers take 65537280 numbers, 16777216 at most"), "{reason}");
+    }
 }
 
 #[test]

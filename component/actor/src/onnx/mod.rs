@@ -14,7 +14,7 @@ pub use export::export;
 use prost::Message;
 pub use recognise::{Recognised, recognise};
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::{DimLike, Factoid};
 
@@ -69,20 +69,26 @@ pub fn metadata(model: &ModelProto) -> Result<Contents> {
 
 /// The linear layers of a graph, in the order of their computation: name, inputs, outputs.
 pub fn layers(model: &ModelProto) -> Vec<(String, usize, usize)> {
-    let graph = model.graph.iter();
-    let matrices = graph.clone().flat_map(|graph| &graph.initializer).filter(|tensor| tensor.dims.len() == 2);
-    let matrices = matrices.map(|tensor| (tensor.name.as_str(), &tensor.dims)).collect::<HashMap<_, _>>();
-    let products =
-        graph.flat_map(|graph| &graph.node).filter(|node| ["Gemm", "MatMul"].contains(&node.op_type.as_str()));
+    let Some(graph) = &model.graph else { return vec![] };
+    let constants = constants(graph);
+    let products = graph.node.iter().filter(|node| ["Gemm", "MatMul"].contains(&node.op_type.as_str()));
     let layer = |node: &NodeProto| {
         let weight = node.input.get(1)?;
-        let dims = matrices.get(weight.as_str())?;
-        let (rows, columns) = (usize::try_from(dims[0]).ok()?, usize::try_from(dims[1]).ok()?);
+        let [rows, columns] = constants.get(weight.as_str())?.dims[..] else { return None };
+        let (rows, columns) = (usize::try_from(rows).ok()?, usize::try_from(columns).ok()?);
         let transposed = node.attribute.iter().any(|attribute| attribute.name == "transB" && attribute.i != 0);
         let (inputs, outputs) = if transposed { (columns, rows) } else { (rows, columns) };
         Some((weight.strip_suffix(".weight").unwrap_or(weight).to_owned(), inputs, outputs))
     };
     products.filter_map(layer).collect()
+}
+
+/// The tensors that a graph holds, by the names of their values.
+fn constants(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
+    let made = graph.node.iter().filter(|node| node.op_type == "Constant").filter_map(|node| {
+        Some((node.output.first()?.as_str(), node.attribute.iter().find_map(|attribute| attribute.t.as_ref())?))
+    });
+    graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).chain(made).collect()
 }
 
 impl Network {
@@ -144,7 +150,7 @@ fn check_outputs(model: &TypedModel) -> Result<usize> {
     Ok(dims[0])
 }
 
-fn defines(graph: &tract_onnx::pb::GraphProto, name: &str) -> bool {
+fn defines(graph: &GraphProto, name: &str) -> bool {
     graph.node.iter().any(|n| n.output.iter().any(|o| o == name))
         || graph.initializer.iter().any(|i| i.name == name)
         || graph.input.iter().any(|i| i.name == name)

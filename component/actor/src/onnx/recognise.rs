@@ -7,8 +7,9 @@ use anyhow::{Result, ensure};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
+use super::constants;
 use crate::dense::{Activation, Dense, Linear};
-use crate::layout::{LogStd, MAX_NUMBERS};
+use crate::layout::LogStd;
 use crate::policy::Normalisation;
 
 /// What a graph does, said by layers.
@@ -30,13 +31,11 @@ pub fn recognise(model: &ModelProto) -> Option<Recognised> {
     let (from_mean, mean) = graph.linear("mean")?;
     let (from_log_std, log_std) = graph.linear(log_std)?;
     (from_mean == from_log_std).then_some(())?;
-    let (mut trunk, mut activation, mut at, mut numbers) = (vec![], None, from_mean, 0);
+    let (mut trunk, mut activation, mut at) = (vec![], None, from_mean);
     while let Some((inner, found)) = graph.activation(at) {
         (activation.is_none_or(|activation| activation == found)).then_some(())?;
         activation = Some(found);
         let (before, linear) = graph.linear(inner)?;
-        numbers += linear.weight.len();
-        (numbers <= MAX_NUMBERS).then_some(())?;
         trunk.push(linear);
         at = before;
     }
@@ -57,11 +56,7 @@ impl<'a> Graph<'a> {
         let graph = model.graph.as_ref()?;
         is_sorted(graph).then_some(())?;
         let makers = graph.node.iter().flat_map(|node| node.output.iter().map(move |output| (output.as_str(), node)));
-        let made = graph.node.iter().filter(|node| node.op_type == "Constant").filter_map(|node| {
-            Some((node.output.first()?.as_str(), node.attribute.iter().find_map(|attribute| attribute.t.as_ref())?))
-        });
-        let constants = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).chain(made);
-        Some(Graph { makers: makers.collect(), constants: constants.collect() })
+        Some(Graph { makers: makers.collect(), constants: constants(graph) })
     }
 
     /// The operator that makes a value, and its inputs.
