@@ -9,6 +9,7 @@ mod formats;
 mod freshness;
 mod golden;
 mod limits;
+mod openapi;
 mod original;
 mod sandbox;
 mod secrets;

@@ -14,6 +14,7 @@ mod kernel;
 mod layout;
 mod model;
 mod onnx;
+mod openapi;
 mod policy;
 mod routes;
 mod runnable;

@@ -1,13 +1,15 @@
 //! The request bodies. A body is parsed straight into its type; one that does not fit is read a second time, field by
 //! field, to say everything that is wrong with it as FastAPI would.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 /// One thing that is wrong with a body, in the words of pydantic.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Issue {
+    /// The way to it, by names and places.
     pub loc: Vec<Value>,
     pub msg: String,
     pub r#type: &'static str,

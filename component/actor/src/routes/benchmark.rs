@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Call, Origin, forward, milliseconds, respond};
 use crate::error::Error;
+use crate::openapi::{Operation, Request, schema_of};
 use crate::schema::{Field, Kind, Schema};
 use crate::service::{Loaded, Outcome};
 
@@ -13,11 +15,13 @@ const MOST_ITERATIONS: u64 = 100_000;
 /// Less than the host lets a call take.
 const MOST_SECONDS: u64 = 60;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 struct Benchmark {
     warmup: u64,
+    #[schemars(range(min = 1))]
     iterations: u64,
+    #[schemars(range(min = 1))]
     batch_size: u64,
 }
 
@@ -39,7 +43,7 @@ impl Schema for Benchmark {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Report<'a> {
     p50_ms: f64,
     p90_ms: f64,
@@ -55,6 +59,13 @@ struct Report<'a> {
     #[serde(flatten)]
     origin: Origin<'a>,
 }
+
+pub(super) const BENCHMARK: Operation = Operation {
+    summary: "How long a forward pass takes",
+    request: Some(Request { schema: schema_of::<Benchmark>, required: false }),
+    answer: schema_of::<Report>,
+    errors: &[400, 413, 422, 500, 503],
+};
 
 pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
     let Benchmark { warmup, iterations, batch_size } =

@@ -6,22 +6,61 @@ mod predict;
 
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::actor::{Actor, Forward};
 use crate::error::Error;
+use crate::openapi::{self, Operation};
 use crate::schema::{self, Schema};
 use crate::service::{Body, Loaded, Outcome, Request, Response, Service, Situation};
 
 const ROUTES: &[Route] = &[
-    Route { path: "/sac/health", method: Method::Get, public: true, handler: model::health },
-    Route { path: "/sac/model/info", method: Method::Get, public: false, handler: model::info },
-    Route { path: "/sac/model/reload", method: Method::Post, public: false, handler: model::reload },
-    Route { path: "/sac/predict", method: Method::Post, public: false, handler: predict::predict },
-    Route { path: "/sac/predict/batch", method: Method::Post, public: false, handler: predict::predict_batch },
-    Route { path: "/sac/benchmark", method: Method::Post, public: false, handler: benchmark::benchmark },
+    Route { path: "/sac/health", method: Method::Get, public: true, handler: model::health, told: Some(model::HEALTH) },
+    Route {
+        path: "/sac/model/info",
+        method: Method::Get,
+        public: false,
+        handler: model::info,
+        told: Some(model::INFO),
+    },
+    Route {
+        path: "/sac/model/reload",
+        method: Method::Post,
+        public: false,
+        handler: model::reload,
+        told: Some(model::RELOAD),
+    },
+    Route {
+        path: "/sac/predict",
+        method: Method::Post,
+        public: false,
+        handler: predict::predict,
+        told: Some(predict::PREDICT),
+    },
+    Route {
+        path: "/sac/predict/batch",
+        method: Method::Post,
+        public: false,
+        handler: predict::predict_batch,
+        told: Some(predict::PREDICT_BATCH),
+    },
+    Route {
+        path: "/sac/benchmark",
+        method: Method::Post,
+        public: false,
+        handler: benchmark::benchmark,
+        told: Some(benchmark::BENCHMARK),
+    },
+    Route { path: "/sac/openapi.json", method: Method::Get, public: true, handler: openapi, told: None },
 ];
+
+fn openapi(_: &mut Call) -> Result<Outcome, Error> {
+    let routes = ROUTES.iter();
+    let told = routes.filter_map(|route| Some((route.path, route.method.key(), route.public, route.told.as_ref()?)));
+    respond(200, &openapi::document(told))
+}
 
 /// Finds the route and runs it. The order of the checks is the contract's: 413, 404, 405, 401, then the route's own.
 pub(crate) fn answer(service: &mut Service, request: &Request, situation: &Situation) -> Result<Outcome, Error> {
@@ -44,6 +83,8 @@ struct Route {
     /// Answers without a token.
     public: bool,
     handler: fn(&mut Call) -> Result<Outcome, Error>,
+    /// For OpenAPI, which does not tell of itself.
+    told: Option<Operation>,
 }
 
 #[derive(Clone, Copy)]
@@ -58,6 +99,14 @@ impl Method {
         match self {
             Method::Get => matches!(method, "GET" | "HEAD"),
             Method::Post => method == "POST",
+        }
+    }
+
+    /// In OpenAPI.
+    fn key(self) -> &'static str {
+        match self {
+            Method::Get => "get",
+            Method::Post => "post",
         }
     }
 
@@ -116,9 +165,10 @@ impl Call<'_> {
 }
 
 /// Which checkpoint an answer comes from.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Origin<'a> {
     model_path: &'a str,
+    #[schemars(extend("format" = "date-time"))]
     model_mtime_utc: &'a str,
     jit_compiled: bool,
 }

@@ -1,18 +1,28 @@
 //! What is loaded: health, info, reload.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Call, respond};
 use crate::actor::Plan;
 use crate::checkpoint::Instant;
 use crate::error::Error;
+use crate::openapi::{Operation, schema_of};
 use crate::service::{Outcome, Refusal};
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Health {
+    #[schemars(extend("enum" = ["ok", "stale", "no_model"]))]
     status: &'static str,
     model_loaded: bool,
 }
+
+pub(super) const HEALTH: Operation = Operation {
+    summary: "Whether there is a model, and whether it is the newest",
+    request: None,
+    answer: schema_of::<Health>,
+    errors: &[503],
+};
 
 pub(super) fn health(call: &mut Call) -> Result<Outcome, Error> {
     let (code, status) = match (&call.service.loaded, &call.situation.refusal) {
@@ -23,10 +33,12 @@ pub(super) fn health(call: &mut Call) -> Result<Outcome, Error> {
     respond(code, &Health { status, model_loaded: call.service.loaded.is_some() })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Info<'a> {
     path: &'a str,
+    #[schemars(extend("format" = "date-time"))]
     mtime_utc: &'a str,
+    #[schemars(with = "&str", extend("format" = "date-time"))]
     loaded_at_utc: Instant,
     format: &'a str,
     layout: &'a str,
@@ -51,13 +63,25 @@ struct Info<'a> {
     last_error: Option<LastError<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LastError<'a> {
     path: &'a str,
+    #[schemars(with = "&str", extend("format" = "date-time"))]
     mtime_utc: Instant,
     detail: &'a str,
+    #[schemars(with = "&str", extend("format" = "date-time"))]
     at_utc: Instant,
 }
+
+pub(super) const INFO: Operation = Operation {
+    summary: "What is loaded, and what was refused",
+    request: None,
+    answer: schema_of::<Info>,
+    errors: &[500, 503],
+};
+
+pub(super) const RELOAD: Operation =
+    Operation { summary: "Loads the newest checkpoint though nothing changed", ..INFO };
 
 pub(super) fn info(call: &mut Call) -> Result<Outcome, Error> {
     let refusal = call.situation.refusal.as_ref();

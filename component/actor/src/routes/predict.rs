@@ -2,16 +2,19 @@
 
 use std::time::Instant;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Call, Origin, forward, milliseconds, respond};
 use crate::error::{Error, Row};
+use crate::openapi::{Operation, Request, schema_of};
 use crate::policy::Noise;
 use crate::schema::{Field, Kind, Schema, finite};
 use crate::service::{Loaded, Outcome};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Predict {
+    /// As many numbers as the policy's state_dim, each finite as an f32.
     state: Vec<f32>,
     #[serde(default = "yes")]
     deterministic: bool,
@@ -19,8 +22,9 @@ struct Predict {
     seed: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct PredictBatch {
+    #[schemars(length(min = 1))]
     states: Vec<Vec<f32>>,
     #[serde(default = "yes")]
     deterministic: bool,
@@ -53,14 +57,14 @@ impl Schema for PredictBatch {
 }
 
 /// A number for a policy of one action dimension, else a list.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Action<'a> {
     Number(f32),
     List(&'a [f32]),
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Prediction<'a> {
     action: Action<'a>,
     #[serde(flatten)]
@@ -68,7 +72,7 @@ struct Prediction<'a> {
     latency_ms: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct BatchPrediction<'a> {
     actions: Vec<Action<'a>>,
     batch_size: usize,
@@ -76,6 +80,23 @@ struct BatchPrediction<'a> {
     origin: Origin<'a>,
     latency_ms: f64,
 }
+
+/// Of what needs a model and a body.
+const ERRORS: &[u16] = &[400, 413, 422, 500, 503];
+
+pub(super) const PREDICT: Operation = Operation {
+    summary: "The action for a state",
+    request: Some(Request { schema: schema_of::<Predict>, required: true }),
+    answer: schema_of::<Prediction>,
+    errors: ERRORS,
+};
+
+pub(super) const PREDICT_BATCH: Operation = Operation {
+    summary: "The actions for a batch of states",
+    request: Some(Request { schema: schema_of::<PredictBatch>, required: true }),
+    answer: schema_of::<BatchPrediction>,
+    errors: ERRORS,
+};
 
 pub(super) fn predict(call: &mut Call) -> Result<Outcome, Error> {
     if call.has_long_body() {

@@ -1,0 +1,141 @@
+//! What /sac/openapi.json says, against what is answered.
+
+use http::Method;
+use jsonschema::{Validator, validator_for};
+use sac_tests::{Answer, Client, Kind, Server, Settings, checkpoint, odd, publish};
+use serde_json::{Value, json};
+use tempfile::tempdir;
+
+const KINDS: [Kind; 2] = [Kind::Host, Kind::Composed];
+
+/// The document, whose schemas refer to each other by their places in it.
+struct Document(Value);
+
+impl Document {
+    async fn of(client: &mut Client) -> Document {
+        Document(client.get("/sac/openapi.json").await.ok())
+    }
+
+    fn validator(&self, schema: &Value) -> Validator {
+        let mut schema = schema.clone();
+        schema["components"] = self.0["components"].clone();
+        validator_for(&schema).unwrap()
+    }
+
+    fn operation(&self, path: &str, method: &str) -> &Value {
+        &self.0["paths"][path][method]
+    }
+
+    #[track_caller]
+    fn check(&self, path: &str, method: &str, answer: &Answer) {
+        let status = answer.status.as_str();
+        let response = &self.operation(path, method)["responses"][status];
+        assert!(response.is_object(), "{status} of {path} is not told: {}", answer.json);
+        let schema = &response["content"]["application/json"]["schema"];
+        let fits = self.validator(schema).validate(&answer.json).map_err(|error| error.to_string());
+        assert_eq!(fits, Ok(()), "{status} of {path}: {}", answer.json);
+    }
+
+    /// Whether a request's body is of the schema.
+    fn takes(&self, path: &str, body: &Value) -> bool {
+        let schema = &self.operation(path, "post")["requestBody"]["content"]["application/json"]["schema"];
+        self.validator(schema).is_valid(body)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_is_of_the_schema_that_is_told_for_it() {
+    for kind in KINDS {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("model_a.onnx");
+        let settings = Settings { token: Some("token".to_owned()), max_batch: 2, ..Settings::folder(folder.path()) };
+        let server = Server::start(kind, &settings).await;
+        let document = Document::of(&mut server.client().await).await;
+        let mut client = server.client().await.with_token("token");
+        let states = [None, Some(b"broken".to_vec()), Some(checkpoint("pendulum_00500")), Some(odd("two_action_dims"))];
+        for content in states.into_iter().chain([Some(b"broken again".to_vec())]) {
+            if let Some(content) = content {
+                publish(&path, &content);
+            }
+            for gets in ["/sac/health", "/sac/model/info"] {
+                document.check(gets, "get", &client.get(gets).await);
+            }
+            for (posts, bodies) in bodies() {
+                for body in bodies {
+                    document.check(posts, "post", &client.post(posts, body).await);
+                }
+                document.check(posts, "post", &server.client().await.post(posts, json!({})).await);
+            }
+        }
+    }
+}
+
+fn bodies() -> [(&'static str, Vec<Value>); 4] {
+    [
+        (
+            "/sac/predict",
+            vec![
+                json!({"state": [1, 2, 3]}),
+                json!({"state": [1]}),
+                json!({"state": [1, 2, 3], "deterministic": false}),
+            ],
+        ),
+        ("/sac/predict/batch", vec![json!({"states": [[1, 2, 3]]}), json!({"states": [[1, 2, 3], [], []]}), json!([])]),
+        ("/sac/benchmark", vec![json!({"iterations": 2}), json!({"iterations": 200_000}), json!({"iterations": 0})]),
+        ("/sac/model/reload", vec![json!({})]),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_is_taken_if_and_only_if_it_is_of_the_schema() {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    let server = Server::folder(folder.path()).await;
+    let mut client = server.client().await;
+    let document = Document::of(&mut client).await;
+    let (predict, batch, benchmark) = ("/sac/predict", "/sac/predict/batch", "/sac/benchmark");
+    for (path, body) in [
+        (predict, json!({"state": [1, 2.5, -3]})),
+        (predict, json!({"state": [1, 2, 3], "seed": 7, "deterministic": false, "more": 1})),
+        (predict, json!({"state": [1, 2, 3], "seed": null})),
+        (predict, json!({})),
+        (predict, json!([[1, 2, 3]])),
+        (predict, json!({"state": ["1"]})),
+        (predict, json!({"state": 1})),
+        (predict, json!({"state": [1, 2, 3], "seed": -1})),
+        (predict, json!({"state": [1, 2, 3], "seed": 1.5})),
+        (predict, json!({"state": [1, 2, 3], "deterministic": 1})),
+        (batch, json!({"states": [[1, 2, 3]]})),
+        (batch, json!({"states": []})),
+        (batch, json!({"states": [1]})),
+        (benchmark, json!({})),
+        (benchmark, json!({"iterations": 1, "warmup": 0, "batch_size": 1})),
+        (benchmark, json!({"iterations": 0})),
+        (benchmark, json!({"batch_size": 0})),
+        (benchmark, json!({"warmup": -1})),
+        (benchmark, json!({"warmup": null})),
+    ] {
+        let answer = client.post(path, body.clone()).await;
+        assert_eq!(document.takes(path, &body), answer.status != 422, "{path} {body}: {}", answer.json);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_is_told_and_no_other() {
+    let folder = tempdir().unwrap();
+    let server = Server::folder(folder.path()).await;
+    let mut client = server.client().await;
+    let Document(document) = Document::of(&mut client).await;
+    assert_eq!(document["openapi"], "3.1.0");
+    let told = document["paths"].as_object().unwrap();
+    assert_eq!(told.len(), 6, "{:?}", told.keys());
+    for (path, methods) in told {
+        for method in ["get", "post"] {
+            let answer = client.send(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), path, "").await;
+            assert_ne!(answer.status, 404, "{path}");
+            assert_eq!(answer.status != 405, methods.get(method).is_some(), "{method} {path}");
+        }
+        let is_public = methods.as_object().unwrap().values().all(|operation| operation.get("security").is_none());
+        assert_eq!(is_public, path == "/sac/health", "{path}");
+    }
+}
