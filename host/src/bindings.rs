@@ -7,3 +7,13 @@ wasmtime::component::bindgen!({
 });
 
 pub(crate) use exports::sac::serving::serving::*;
+
+impl Plan {
+    /// As the component's info tells it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Plan::Kernel => "kernel",
+            Plan::Tract => "tract",
+        }
+    }
+}

@@ -15,6 +15,8 @@ pub struct Edge {
     pub idle_time: Duration,
     /// How long requests in flight may take to finish once a shutdown has begun.
     pub drain_time: Duration,
+    /// Log a line for each request.
+    pub access_log: bool,
     /// None serves plain HTTP.
     pub tls: Option<Arc<Tls>>,
 }
@@ -26,6 +28,7 @@ impl Default for Edge {
             max_head_bytes: 16 << 10,
             idle_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(10),
+            access_log: false,
             tls: None,
         }
     }

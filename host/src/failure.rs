@@ -5,6 +5,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use thiserror::Error;
+use tracing::error;
 
 use crate::instance::Broken;
 
@@ -50,12 +51,21 @@ impl Failure {
     }
 
     /// Whether an operator should know of it.
-    pub(crate) fn is_the_servers(&self) -> bool {
+    fn is_the_servers(&self) -> bool {
         matches!(self, Failure::NoInstance(_) | Failure::Stopped(_) | Failure::Sandbox(_) | Failure::Internal(_))
     }
 
+    /// Answered, and told to the operator where that is for him to know.
+    pub(crate) fn told(self) -> Response<Full<Bytes>> {
+        let response = self.response();
+        if self.is_the_servers() {
+            error!("request failed: {:#}", anyhow::Error::from(self));
+        }
+        response
+    }
+
     /// In the words of the contract.
-    pub(crate) fn response(&self) -> Response<Full<Bytes>> {
+    fn response(&self) -> Response<Full<Bytes>> {
         let status = self.status();
         let mut response = json(status, serde_json::json!({ "detail": self.to_string() }).to_string().into());
         if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -14,6 +14,7 @@ use crate::config::{Config, OnBadCheckpoint};
 use crate::engine::engine;
 use crate::failure::Failure;
 use crate::instance::{Broken, Instance};
+use crate::metrics::Metrics;
 use crate::pool::{Lease, Pool};
 use crate::sandbox::Sandbox;
 
@@ -33,6 +34,9 @@ pub(crate) struct Generation {
 /// What a generation serves.
 pub(crate) struct Loaded {
     pub(crate) path: PathBuf,
+    pub(crate) modified: SystemTime,
+    pub(crate) read_at: SystemTime,
+    pub(crate) sha256: String,
     pub(crate) policy: Policy,
 }
 
@@ -73,10 +77,16 @@ impl Generation {
 
     /// Loads a checkpoint into a first instance. Blocks. The error says in one line why it is refused.
     pub(crate) fn load(recipe: &Recipe, content: Content, number: u64) -> Result<Self, String> {
-        let path = content.path.clone();
         let content = Arc::new(content);
         let (first, policy) = recipe.loaded_instance(&content, number, None)?;
         let plan = Some(policy.plan);
+        let loaded = Loaded {
+            path: content.path.clone(),
+            modified: content.identity.modified,
+            read_at: content.read_at,
+            sha256: content.sha256.clone(),
+            policy,
+        };
         let make = {
             let recipe = recipe.clone();
             move || {
@@ -84,7 +94,7 @@ impl Generation {
                 made.map(|(instance, _)| instance).map_err(|error| anyhow!(error))
             }
         };
-        Ok(Generation::of(number, Some(Loaded { path, policy }), recipe.size, first, make))
+        Ok(Generation::of(number, Some(loaded), recipe.size, first, make))
     }
 
     fn of(
@@ -128,7 +138,7 @@ impl Recipe {
         let engine = engine()?;
         let component = artefact::load_or_compile(&engine, config.component.as_deref(), config.cache_dir.as_deref())?;
         Ok(Recipe {
-            sandbox: Arc::new(Sandbox::new(engine, &component, config.sandbox.clone())?),
+            sandbox: Arc::new(Sandbox::new(engine, &component, config.sandbox.clone(), Arc::new(Metrics::new()?))?),
             config: bindings::Config {
                 optimised: config.jit,
                 activation: config.activation.map(Into::into),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use sac_serving::{Config, Edge, SandboxLimits, Tls};
 use tracing::warn;
 
@@ -54,6 +55,11 @@ pub struct Guards {
     #[arg(long, env = "SAC_DRAIN_TIME", value_parser = humantime::parse_duration, default_value = "10s", value_name = "TIME")]
     pub drain_time: Duration,
 
+    /// Log a line for each request
+    #[arg(long, env = "SAC_ACCESS_LOG", value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_name = "BOOL")]
+    pub access_log: bool,
+
     /// Serve HTTPS with the certificate chain of this PEM file; it is read anew when it changes, as is its key
     #[arg(long, env = "SAC_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
@@ -87,6 +93,7 @@ impl Guards {
             max_head_bytes: self.max_head_bytes,
             idle_time: self.idle_time,
             drain_time: self.drain_time,
+            access_log: self.access_log,
             tls,
         })
     }

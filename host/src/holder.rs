@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +12,8 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::generation::{Generation, Loaded, Recipe};
+use crate::history::{History, Swap};
+use crate::metrics::Metrics;
 
 /// Holds the generation in service, and keeps it the one that the files call for.
 pub(crate) struct Holder {
@@ -23,6 +26,7 @@ pub(crate) struct Holder {
     reloading: Arc<Mutex<()>>,
     /// Checkpoints that were read and handed to the component, since the start.
     loads: AtomicU64,
+    pub(crate) history: History,
 }
 
 /// Everything that changes together.
@@ -42,8 +46,16 @@ impl Holder {
     pub(crate) fn new(source: Source, recipe: Recipe, reload_wait: Duration) -> Result<Arc<Self>> {
         let generation = Arc::new(Generation::empty(&recipe)?);
         let service = ArcSwap::from_pointee(InService { generation, freshness: Freshness::default() });
-        let (reloading, loads) = Default::default();
-        Ok(Arc::new(Holder { source, recipe, reload_wait, service, reloading, loads }))
+        let (reloading, loads, history) = Default::default();
+        Ok(Arc::new(Holder { source, recipe, reload_wait, service, reloading, loads, history }))
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.recipe.sandbox.metrics
+    }
+
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
     }
 
     pub(crate) fn loads(&self) -> u64 {
@@ -108,13 +120,15 @@ impl Holder {
         let before = self.service.load_full();
         let number = before.generation.number + 1;
         let renewal = before.freshness.renew(&self.source, forced, |content| self.load(content, number));
+        let duration = start.elapsed();
         for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
             warn!(path = %refused.path().display(), "checkpoint refused: {}", refused.detail);
+            self.note(refused.path(), Err(refused.detail.clone()), duration);
         }
         let generation = renewal.loaded.clone().unwrap_or_else(|| before.generation.clone());
         self.service.store(Arc::new(InService { generation, freshness: renewal.freshness }));
         if let Some(generation) = renewal.loaded {
-            announce(&generation, start.elapsed());
+            self.announce(&generation, duration);
             spawn_blocking(move || generation.fill());
         }
         renewal.outcome
@@ -124,20 +138,26 @@ impl Holder {
         self.loads.fetch_add(1, Ordering::Relaxed);
         Generation::load(&self.recipe, content, number).map(Arc::new)
     }
-}
 
-fn announce(generation: &Generation, duration: Duration) {
-    let Some(Loaded { path, policy }) = &generation.loaded else { return };
-    info!(
-        path = %path.display(),
-        format = policy.format,
-        layout = policy.layout,
-        activation = policy.activation,
-        state_dim = policy.state_dim,
-        action_dim = policy.action_dim,
-        stochastic = policy.stochastic,
-        generation = generation.number,
-        duration_ms = duration.as_micros() as f64 / 1e3,
-        "checkpoint in service"
-    );
+    fn announce(&self, generation: &Generation, duration: Duration) {
+        let Some(Loaded { path, policy, .. }) = &generation.loaded else { return };
+        self.note(path, Ok(generation.number), duration);
+        info!(
+            path = %path.display(),
+            format = policy.format,
+            layout = policy.layout,
+            activation = policy.activation,
+            state_dim = policy.state_dim,
+            action_dim = policy.action_dim,
+            stochastic = policy.stochastic,
+            generation = generation.number,
+            duration_ms = duration.as_micros() as f64 / 1e3,
+            "checkpoint in service"
+        );
+    }
+
+    fn note(&self, path: &Path, outcome: Result<u64, String>, duration: Duration) {
+        self.metrics().reloaded(outcome.is_ok(), duration);
+        self.history.add(Swap::new(path.to_string_lossy().into_owned(), outcome, duration));
+    }
 }

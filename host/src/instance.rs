@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use thiserror::Error;
@@ -79,19 +79,25 @@ impl Instance {
         let limits = &self.sandbox.limits;
         let limit = if situation.may_block { limits.long_call_time } else { limits.call_time };
         allow(&mut self.store, limit);
+        let (start, path) = (Instant::now(), request.path);
         let service = self.actor.sac_serving_serving().service();
         let answered = service.call_answer(&mut self.store, self.service, request, situation);
+        if let Ok(Outcome::Respond(_)) = answered {
+            self.sandbox.metrics.answered(path, start.elapsed());
+        }
         answered.map_err(|error| self.broken(error, limit))
     }
 
     fn broken(&mut self, error: wasmtime::Error, limit: Duration) -> Broken {
         let stderr = self.store.data_mut().take_stderr();
-        match error.downcast_ref::<Trap>() {
+        let broken = match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => Broken::TookTooLong(limit),
             _ if self.store.data().was_denied_memory() => Broken::TookTooMuch(self.sandbox.limits.memory_bytes),
             _ if stderr.is_empty() => Broken::Trapped(error),
             _ => Broken::Panicked(last_words(&stderr)),
-        }
+        };
+        self.sandbox.metrics.lost(&broken);
+        broken
     }
 }
 

@@ -1,7 +1,8 @@
 //! Serves a Soft Actor-Critic policy from a WebAssembly component. A checkpoint that is written serves the next
 //! request.
 //!
-//! [`SacService`] is a `tower::Service` that a server mounts for the paths `/sac/…`; [`serve`] is a server around it.
+//! [`SacService`] is a `tower::Service` that a server mounts for the paths `/sac/…`; [`serve`] is a server around it, with
+//! the pages and metrics of a [`Site`].
 //!
 //! ```no_run
 //! # async fn run() -> anyhow::Result<()> {
@@ -24,14 +25,19 @@ mod edge;
 mod engine;
 mod failure;
 mod generation;
+mod history;
 mod holder;
 mod inspector;
 mod instance;
 mod live;
+mod metrics;
+mod pages;
 mod pool;
 mod sandbox;
 mod server;
 mod service;
+mod site;
+mod status;
 mod tls;
 mod tokens;
 
@@ -42,5 +48,6 @@ pub use inspector::{Inspection, Inspector, Layer};
 pub use sac_checkpoint::{Identity, Limits, Source};
 pub use server::serve;
 pub use service::SacService;
+pub use site::{Extension, Site};
 pub use tls::Tls;
 pub use tokens::Tokens;

@@ -4,6 +4,7 @@
 //! is called traps. wasmtime-wasi's synchronous streams are not used: they block on a runtime, which panics on one of
 //! its own threads.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -19,6 +20,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use crate::allowance::Allowance;
 use crate::bindings::{Actor, ActorPre};
 use crate::config::SandboxLimits;
+use crate::metrics::Metrics;
 
 /// The version of wasmtime-wasi's interfaces. A component's own may be another patch of 0.2.
 const WASI: &str = "0.2.12";
@@ -28,19 +30,25 @@ pub(crate) struct Sandbox {
     engine: Engine,
     component: ActorPre<Guest>,
     pub(crate) limits: SandboxLimits,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Sandbox {
-    pub(crate) fn new(engine: Engine, component: &Component, limits: SandboxLimits) -> Result<Self> {
+    pub(crate) fn new(
+        engine: Engine,
+        component: &Component,
+        limits: SandboxLimits,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self> {
         let mut linker = Linker::new(&engine);
         link(&mut linker, component)?;
         let component = ActorPre::new(linker.instantiate_pre(component)?)?;
-        Ok(Sandbox { engine, component, limits })
+        Ok(Sandbox { engine, component, limits, metrics })
     }
 
     /// A fresh instance in a store of its own, with the time of a call.
     pub(crate) fn instantiate(&self) -> Result<(Store<Guest>, Actor)> {
-        let mut store = Store::new(&self.engine, Guest::new(&self.limits));
+        let mut store = Store::new(&self.engine, Guest::new(&self.limits, self.metrics.clone()));
         store.limiter(|guest| &mut guest.quota);
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().allowance.renew()));
         allow(&mut store, self.limits.call_time);
@@ -72,11 +80,12 @@ pub(crate) struct Guest {
 impl Guest {
     const MAX_STDERR_BYTES: usize = 4096;
 
-    fn new(limits: &SandboxLimits) -> Self {
+    fn new(limits: &SandboxLimits, metrics: Arc<Metrics>) -> Self {
+        metrics.instances.inc();
         Guest {
             wasi: WasiCtxBuilder::new().build(),
             resources: ResourceTable::new(),
-            quota: Quota { memory_bytes: 0, denied: false, limits: limits.clone() },
+            quota: Quota { memory_bytes: 0, denied: false, limits: limits.clone(), metrics },
             allowance: Allowance::new(limits.call_time),
             stderr: Vec::new(),
             start: Instant::now(),
@@ -116,6 +125,14 @@ struct Quota {
     /// In the call that runs, it asked for more memory than it may have.
     denied: bool,
     limits: SandboxLimits,
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for Quota {
+    fn drop(&mut self) {
+        self.metrics.instances.dec();
+        self.metrics.instance_memory.sub(self.memory_bytes as i64);
+    }
 }
 
 impl ResourceLimiter for Quota {
@@ -124,6 +141,7 @@ impl ResourceLimiter for Quota {
         let grown = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         let allowed = grown <= self.limits.memory_bytes;
         if allowed {
+            self.metrics.instance_memory.add((grown - self.memory_bytes) as i64);
             self.memory_bytes = grown;
         }
         self.denied |= !allowed;

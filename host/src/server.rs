@@ -1,13 +1,13 @@
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::header::{ALLOW, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -22,8 +22,7 @@ use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, info, warn};
 
 use crate::edge::Edge;
-use crate::failure::{Failure, json};
-use crate::service::SacService;
+use crate::site::Site;
 
 /// How much of a connection is buffered, of heads and of parts of bodies.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -34,18 +33,19 @@ const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconten
 
 /// Serves HTTP/1.1 until `shutdown` resolves, then lets the requests in flight finish. The checkpoint is loaded
 /// meanwhile: nothing waits for it but the requests that need it.
-pub async fn serve(listener: TcpListener, service: SacService, edge: Edge, shutdown: impl Future<Output = ()>) {
-    let preload = service.clone();
+pub async fn serve(listener: TcpListener, site: impl Into<Site>, edge: Edge, shutdown: impl Future<Output = ()>) {
+    let site = site.into();
+    let preload = site.service().clone();
     tokio::spawn(async move { preload.preload().await });
     let drain_time = edge.drain_time;
     let places = Arc::new(Semaphore::new(edge.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
-    let door = Arc::new(Door { service, edge });
+    let door = Arc::new(Door { site, edge });
     let connections = GracefulShutdown::new();
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => admit(stream, &places, &door, connections.watcher()),
+                Ok((stream, client)) => admit(stream, client, &places, &door, connections.watcher()),
                 Err(error) => {
                     // Most often the limit of open files: a moment lets connections end.
                     warn!("a connection could not be accepted: {error}");
@@ -64,16 +64,16 @@ pub async fn serve(listener: TcpListener, service: SacService, edge: Edge, shutd
 
 /// What all connections come to.
 struct Door {
-    service: SacService,
+    site: Site,
     edge: Edge,
 }
 
-fn admit(stream: TcpStream, places: &Arc<Semaphore>, door: &Arc<Door>, watcher: Watcher) {
+fn admit(stream: TcpStream, client: SocketAddr, places: &Arc<Semaphore>, door: &Arc<Door>, watcher: Watcher) {
     match places.clone().try_acquire_owned() {
         Ok(place) => {
             let door = door.clone();
             tokio::spawn(async move {
-                if let Err(error) = door.serve_connection(stream, watcher, place).await {
+                if let Err(error) = door.serve_connection(stream, client, watcher, place).await {
                     debug!("connection: {error:#}");
                 }
             });
@@ -92,21 +92,23 @@ impl Door {
     async fn serve_connection(
         self: Arc<Self>,
         stream: TcpStream,
+        client: SocketAddr,
         watcher: Watcher,
         _place: OwnedSemaphorePermit,
     ) -> Result<()> {
         stream.set_nodelay(true)?;
+        let _connected = self.site.service().holder().metrics().connected();
         match &self.edge.tls {
-            None => self.serve_requests(stream, watcher).await,
+            None => self.serve_requests(stream, client, watcher).await,
             Some(tls) => {
                 let handshake = tls.acceptor().accept(stream);
                 let stream = timeout(self.edge.idle_time, handshake).await??;
-                self.serve_requests(stream, watcher).await
+                self.serve_requests(stream, client, watcher).await
             }
         }
     }
 
-    async fn serve_requests<S>(self: Arc<Self>, stream: S, watcher: Watcher) -> Result<()>
+    async fn serve_requests<S>(self: Arc<Self>, stream: S, client: SocketAddr, watcher: Watcher) -> Result<()>
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
@@ -117,7 +119,7 @@ impl Door {
         let door = self.clone();
         let answer = service_fn(move |request| {
             let door = door.clone();
-            async move { Ok::<_, Infallible>(route(&door.service, request).await) }
+            async move { Ok::<_, Infallible>(door.answer(request, client).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -129,22 +131,16 @@ impl Door {
             .serve_connection(TokioIo::new(Box::pin(stream)), answer);
         Ok(watcher.watch(connection).await?)
     }
-}
 
-async fn route(service: &SacService, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    match request.uri().path() {
-        "/healthz" => liveness(request.method()),
-        path if path.starts_with("/sac/") => service.respond(request).await,
-        _ => Failure::NotFound.response(),
+    async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Full<Bytes>> {
+        if !self.edge.access_log {
+            return self.site.respond(request).await;
+        }
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let start = Instant::now();
+        let response = self.site.respond(request).await;
+        let (status, duration) = (response.status().as_u16(), start.elapsed());
+        info!(%client, %method, path, status, duration_ms = duration.as_micros() as f64 / 1e3, "request");
+        response
     }
-}
-
-/// That the process answers, whatever becomes of the model.
-fn liveness(method: &Method) -> Response<Full<Bytes>> {
-    if matches!(*method, Method::GET | Method::HEAD) {
-        return json(StatusCode::OK, Bytes::from_static(br#"{"status":"ok"}"#));
-    }
-    let mut response = Failure::MethodNotAllowed.response();
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    response
 }

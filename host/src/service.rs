@@ -3,16 +3,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tower_service::Service;
-use tracing::error;
 
 use crate::bindings::{self, Outcome};
 use crate::body::{Intake, Received};
@@ -38,6 +38,7 @@ pub struct SacService {
     /// A permit is a request that waits for an instance, or runs.
     turns: Arc<Semaphore>,
     max_in_flight: usize,
+    started_at: SystemTime,
 }
 
 impl SacService {
@@ -49,7 +50,8 @@ impl SacService {
         let intake = Arc::new(Intake::new(config.max_body_bytes, config.body_time));
         let max_in_flight = config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
         let turns = Arc::new(Semaphore::new(max_in_flight));
-        Ok(SacService { holder, tokens: config.tokens, intake, turns, max_in_flight })
+        let started_at = SystemTime::now();
+        Ok(SacService { holder, tokens: config.tokens, intake, turns, max_in_flight, started_at })
     }
 
     /// Loads the checkpoint ahead of the first request. There may be none, and it may be broken: that is not an error
@@ -68,18 +70,35 @@ impl SacService {
         self.holder.loads()
     }
 
+    /// What was counted so far, in Prometheus's text; of the files as they are now. Whoever may ask, may know.
+    pub async fn metrics(&self) -> Result<String> {
+        self.holder.metrics().text(&self.holder.current().await)
+    }
+
     /// Answers one request.
     pub async fn respond<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
     where
         B: Body,
     {
-        self.receive(request).await.unwrap_or_else(|failure| {
-            let response = failure.response();
-            if failure.is_the_servers() {
-                error!("request failed: {:#}", anyhow!(failure));
-            }
-            response
-        })
+        let watched = self.holder.metrics().watch(request.uri().path());
+        let response = self.receive(request).await.unwrap_or_else(Failure::told);
+        watched.answered(response.status());
+        response
+    }
+
+    pub(crate) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    pub(crate) fn started_at(&self) -> SystemTime {
+        self.started_at
+    }
+
+    /// The component's word on what is in service: 401 where the client may not know, and 503 or 500 where there is
+    /// nothing to know.
+    pub(crate) async fn info(&self, headers: &HeaderMap) -> Result<bindings::Response, Failure> {
+        let (path, body) = ("/sac/model/info".to_owned(), Some(Bytes::new()));
+        self.answer(Call { method: Method::GET, path, authorization: authorization(headers), body }).await
     }
 
     async fn receive<B>(&self, request: Request<B>) -> Result<Response<Full<Bytes>>, Failure>
@@ -96,9 +115,9 @@ impl SacService {
         };
         let _turn = self.turn(parts.uri.path())?;
         let over_limit = body.is_none();
-        let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let authorization = authorization(&parts.headers);
         let call = Call { method: parts.method, path: parts.uri.path().to_owned(), authorization, body };
-        let mut response = self.answer(call).await?;
+        let mut response = response_of(self.answer(call).await?)?;
         if over_limit {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -114,13 +133,13 @@ impl SacService {
         }
     }
 
-    async fn answer(&self, call: Call) -> Result<Response<Full<Bytes>>, Failure> {
+    async fn answer(&self, call: Call) -> Result<bindings::Response, Failure> {
         let call = Arc::new(call);
         let tokens = self.tokens.current();
         let standing = |refusal, reloaded| Arc::new(Standing { tokens: tokens.clone(), refusal, reloaded });
         let current = self.holder.current().await;
         match current.generation.answer(&call, &standing(current.refusal, None)).await? {
-            Outcome::Respond(response) => return response_of(response),
+            Outcome::Respond(response) => return Ok(response),
             Outcome::Long | Outcome::Benchmark => {
                 return Err(Failure::Internal(anyhow!("the component answered `long` where it may block")));
             }
@@ -129,7 +148,7 @@ impl SacService {
         let reloaded = self.holder.force_reload().await;
         let current = self.holder.published();
         match current.generation.answer(&call, &standing(current.refusal, Some(reloaded))).await? {
-            Outcome::Respond(response) => response_of(response),
+            Outcome::Respond(response) => Ok(response),
             _ => Err(Failure::Internal(anyhow!("the component did not answer after a reload"))),
         }
     }
@@ -155,7 +174,11 @@ where
     }
 }
 
-fn response_of(answer: bindings::Response) -> Result<Response<Full<Bytes>>, Failure> {
+fn authorization(headers: &HeaderMap) -> Option<String> {
+    headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+pub(crate) fn response_of(answer: bindings::Response) -> Result<Response<Full<Bytes>>, Failure> {
     let internal = |error: http::Error| Failure::Internal(error.into());
     let status = StatusCode::from_u16(answer.status).map_err(|error| internal(error.into()))?;
     let mut response = json(status, answer.body.into());
