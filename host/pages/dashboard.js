@@ -1,0 +1,233 @@
+// What is served, live: /status and /metrics, asked for once a second while the page is seen.
+
+const PERIOD_MS = 1000;
+const POINTS = 120;
+const PREDICTIONS = ["/sac/predict", "/sac/predict/batch"];
+const PERCENTILES = [["p50", 0.5, "--first"], ["p90", 0.9, "--second"], ["p99", 0.99, "--third"]];
+
+const element = (id) => document.getElementById(id);
+const history = { rate: [], errors: [], latency: PERCENTILES.map(() => []) };
+let token = sessionStorage.getItem("token");
+let before = null;
+
+element("token").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = new FormData(event.target).get("token");
+  sessionStorage.setItem("token", token);
+  turn();
+});
+
+async function ask(path) {
+  const headers = token ? { authorization: `Bearer ${token}` } : {};
+  return fetch(path, { headers, cache: "no-store" });
+}
+
+/** One round; the next begins a period after this one's end. */
+let timer;
+async function turn() {
+  clearTimeout(timer);
+  try {
+    if (!document.hidden) await look();
+  } catch {
+    say("bad", "not reached");
+    before = null;
+  }
+  timer = setTimeout(turn, PERIOD_MS);
+}
+document.addEventListener("visibilitychange", turn);
+turn();
+
+async function look() {
+  const answers = await Promise.all([ask("/status"), ask("/metrics")]);
+  const locked = answers.some((answer) => answer.status === 401);
+  element("token").hidden = !locked;
+  document.querySelector("main").hidden = locked;
+  if (locked) return say("warn", token ? "wrong token" : "token needed");
+  if (!answers.every((answer) => answer.ok)) return say("bad", `error ${answers.find((answer) => !answer.ok).status}`);
+  const status = await answers[0].json();
+  const metrics = parse(await answers[1].text());
+  showModel(status);
+  showSwaps(status.swaps);
+  showMetrics({ at: performance.now(), metrics });
+}
+
+/** Prometheus's text: for each name its samples, as labels and a value. */
+function parse(text) {
+  const metrics = new Map();
+  for (const line of text.split("\n")) {
+    const found = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line);
+    if (!found) continue;
+    const labels = Object.fromEntries(
+      [...(found[2] ?? "").matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, name, value]) => [name, value]),
+    );
+    if (!metrics.has(found[1])) metrics.set(found[1], []);
+    metrics.get(found[1]).push({ labels, value: Number(found[3].replace("Inf", "Infinity")) });
+  }
+  return metrics;
+}
+
+function sum(metrics, name, wanted = () => true) {
+  return (metrics.get(name) ?? []).filter(({ labels }) => wanted(labels)).reduce((total, { value }) => total + value, 0);
+}
+
+function say(kind, text) {
+  element("state").className = `pill ${kind}`;
+  element("state").textContent = text;
+}
+
+function showModel({ model, detail, source, version, component_sha256, started_at_utc }) {
+  say(...(model ? (model.stale ? ["warn", "stale"] : ["good", "ok"]) : ["bad", "no model"]));
+  element("source").textContent = source;
+  const refused = model?.last_error;
+  const trouble = refused ? `${refused.path} was refused: ${refused.detail}` : detail;
+  element("trouble").hidden = !trouble;
+  element("trouble").textContent = trouble ?? "";
+  list("model", model ? [
+    ["file", model.path],
+    ["written", `${ago(model.mtime_utc)} ago`],
+    ["in service", `for ${ago(model.loaded_at_utc)}, generation ${model.generation}`],
+    ["format", `${model.format}, ${model.layout}`],
+    ["dimensions", `${model.state_dim} → ${model.action_dim}${model.stochastic ? ", stochastic" : ", deterministic only"}`],
+    ["runs on", model.jit_compiled ? model.plan : `${model.plan}, not optimised`],
+    ["size", bytes(model.size_bytes)],
+    ["sha256", model.sha256],
+  ] : []);
+  element("version").textContent = `sac-serving ${version}, up for ${ago(started_at_utc)}; component ${component_sha256}`;
+}
+
+function showSwaps(swaps) {
+  element("swaps").replaceChildren(...swaps.map(({ at_utc, path, generation, detail, duration_ms }) => {
+    const row = document.createElement("tr");
+    const outcome = generation === null ? `refused: ${detail}` : `in service, generation ${generation}`;
+    for (const text of [clock(at_utc), path.split("/").pop(), outcome, `${duration_ms.toFixed(1)} ms`]) {
+      row.insertCell().textContent = text;
+    }
+    row.cells[1].title = path;
+    row.cells[2].className = generation === null ? "bad" : "good";
+    return row;
+  }));
+}
+
+function showMetrics(now) {
+  const value = (name) => sum(now.metrics, name);
+  const failed = (metrics) => sum(metrics, "sac_requests_total", ({ status }) => !(status < 400));
+  const seconds = before ? (now.at - before.at) / 1000 : NaN;
+  const since = (read) => (before ? Math.max(0, read(now.metrics) - read(before.metrics)) / seconds : null);
+  const rate = since((metrics) => sum(metrics, "sac_requests_total"));
+  const percentiles = latencies(now.metrics, before?.metrics);
+  keep(history.rate, rate);
+  keep(history.errors, since(failed));
+  PERCENTILES.forEach((_, index) => keep(history.latency[index], percentiles[index]));
+  const [p50, , p99] = percentiles;
+  list("now", [
+    ["requests", `${rate === null ? "–" : count(rate)} a second, ${value("sac_requests_in_flight")} in flight`],
+    ["predictions", p50 === null ? "none this second" : `p50 ${time(p50)}, p99 ${time(p99)}`],
+    ["answered", `${count(value("sac_requests_total"))}, ${count(failed(now.metrics))} of them errors`],
+    ["connections", value("sac_connections")],
+    ["instances", `${value("sac_instances")} of ${bytes(value("sac_instance_memory_bytes"))}, ${value("sac_instances_lost_total")} lost`],
+    ["checkpoints", outcomes(now.metrics)],
+    ["memory", `${bytes(value("process_resident_memory_bytes"))} resident`],
+  ]);
+  draw("rate", [["requests", history.rate, "--first"], ["errors", history.errors, "--bad"]], (n) => count(n), false);
+  draw("latency", PERCENTILES.map(([name, , colour], index) => [name, history.latency[index], colour]), time, true);
+  before = now;
+}
+
+function outcomes(metrics) {
+  const of = (wanted) => count(sum(metrics, "sac_reloads_total", ({ outcome }) => outcome === wanted));
+  return `${of("loaded")} put into service, ${of("refused")} refused`;
+}
+
+/** Of the predictions since `earlier`, within a bucket by its share; null where there were none. */
+function latencies(metrics, earlier) {
+  const upTo = new Map();
+  for (const [source, sign] of [[metrics, 1], [earlier, -1]]) {
+    for (const { labels, value } of source?.get("sac_request_duration_seconds_bucket") ?? []) {
+      if (!PREDICTIONS.includes(labels.route)) continue;
+      const bound = Number(labels.le.replace("+Inf", "Infinity"));
+      upTo.set(bound, (upTo.get(bound) ?? 0) + sign * value);
+    }
+  }
+  const buckets = [...upTo].sort(([a], [b]) => a - b);
+  const total = buckets.at(-1)?.[1] ?? 0;
+  return PERCENTILES.map(([, share]) => {
+    if (!(total > 0)) return null;
+    const index = buckets.findIndex(([, number]) => number >= share * total);
+    const [low, under] = buckets[index - 1] ?? [0, 0];
+    const [high, number] = buckets[index];
+    return high === Infinity ? low : low + (high - low) * ((share * total - under) / (number - under));
+  });
+}
+
+function keep(values, value) {
+  values.push(value);
+  values.splice(0, values.length - POINTS);
+}
+
+/** Lines over the last POINTS seconds, the newest on the right; null is a gap. */
+function draw(id, series, label, logarithmic) {
+  const svg = element(id);
+  const [width, height, left, bottom, top] = [svg.clientWidth, svg.clientHeight, 56, 8, 16];
+  const known = series.flatMap(([, values]) => values.filter((value) => value !== null));
+  const [least, most] = [Math.min(...known), Math.max(...known, logarithmic ? 0 : 1)];
+  const low = logarithmic ? 10 ** Math.floor(Math.log10(least)) : 0;
+  const high = logarithmic ? Math.max(10 ** Math.ceil(Math.log10(most)), low * 10) : most * 1.1;
+  const scale = logarithmic ? Math.log10 : (value) => value;
+  const y = (value) => height - bottom - ((scale(value) - scale(low)) / (scale(high) - scale(low))) * (height - bottom - top);
+  const x = (place) => left + (place / (POINTS - 1)) * (width - left - 4);
+  const parts = [];
+  if (known.length > 0) {
+    const decades = Math.round(scale(high) - scale(low));
+    const lines = logarithmic ? Array.from({ length: decades + 1 }, (_, power) => low * 10 ** power) : [0, high / 2.2, high / 1.1];
+    for (const line of lines) {
+      parts.push(shape("line", { class: "grid", x1: left, x2: width, y1: y(line), y2: y(line) }));
+      parts.push(shape("text", { x: left - 6, y: y(line) + 4, "text-anchor": "end" }, label(line)));
+    }
+  }
+  series.forEach(([name, values, colour], index) => {
+    let pen = "M";
+    const path = values.map((value, place) => {
+      if (value === null) return (pen = "M"), "";
+      const step = `${pen}${x(place + POINTS - values.length).toFixed(1)} ${y(value).toFixed(1)}`;
+      pen = "L";
+      return step;
+    });
+    const style = `stroke: var(${colour})`;
+    parts.push(shape("path", { d: path.join(" "), style }));
+    parts.push(shape("text", { x: left + 70 * index, y: 10, style: `fill: var(${colour})` }, name));
+  });
+  svg.replaceChildren(...parts);
+}
+
+function shape(name, attributes, text) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function list(id, entries) {
+  element(id).replaceChildren(...entries.flatMap(([name, value]) => {
+    const [term, definition] = [document.createElement("dt"), document.createElement("dd")];
+    term.textContent = name;
+    definition.textContent = value;
+    return [term, definition];
+  }));
+}
+
+const count = (number) => number.toLocaleString("en", { maximumFractionDigits: number < 10 ? 1 : 0 });
+const bytes = (number) => (number < 1e6 ? `${count(number / 1e3)} kB` : `${count(number / 1e6)} MB`);
+const clock = (utc) => new Date(utc).toLocaleTimeString("en-GB");
+
+function time(seconds) {
+  const [factor, unit] = seconds < 1e-3 ? [1e6, "µs"] : seconds < 1 ? [1e3, "ms"] : [1, "s"];
+  return `${Number((seconds * factor).toPrecision(2))} ${unit}`;
+}
+
+function ago(utc) {
+  const seconds = Math.max(0, (Date.now() - new Date(utc)) / 1000);
+  for (const [length, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
+    if (seconds >= length) return `${Math.floor(seconds / length)} ${unit}`;
+  }
+  return `${Math.floor(seconds)} s`;
+}

@@ -1,23 +1,28 @@
-//! Two policies of one training run, one after the other: what a hot swap looks like.
+//! Three policies of one training run, one after the other: what a hot swap looks like.
 
-use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use sac_serving::{Config, Edge, Source};
+use sac_serving::{Config, Edge, Extension, Site, Source};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::cli::{DemoArgs, is_local};
 use crate::run::{build, on_runtime, shutdown_signal};
 
-/// After 500 and after 8,000 steps of training on Pendulum-v1: a state is cos θ, sin θ and the angular velocity, an
+/// After 500, 2,000 and 8,000 steps of training on Pendulum-v1: a state is cos θ, sin θ and the angular velocity, an
 /// action the torque as a part of the largest.
-const EARLY: &[u8] = include_bytes!("../../tests/data/pendulum_00500.onnx");
-const TRAINED: &[u8] = include_bytes!("../../tests/data/pendulum_08000.onnx");
+const POLICIES: [(&str, &[u8]); 3] = [
+    (EARLY, include_bytes!("../../tests/data/pendulum_00500.onnx")),
+    ("middle", include_bytes!("../../tests/data/pendulum_02000.onnx")),
+    (TRAINED, include_bytes!("../../tests/data/pendulum_08000.onnx")),
+];
+const EARLY: &str = "early";
+const TRAINED: &str = "trained";
 const STATE: &str = r#"{"state": [0.0, 1.0, 0.5]}"#;
 
 pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
@@ -31,10 +36,14 @@ pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
         let address = listener.local_addr()?;
-        publish(folder.path(), "model_00500.onnx", EARLY)?;
+        publish(folder.path(), EARLY)?;
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
+        let pendulum = include_str!("../pages/pendulum.js");
+        let dropped_into = folder.path().to_owned();
+        let act = Box::new(move |name: &str| publish(&dropped_into, name));
+        let site = Site::new(service).with_extension(Extension { script: pendulum, act });
         tokio::select! {
-            () = sac_serving::serve(listener, service, Edge::default(), shutdown) => Ok(()),
+            () = sac_serving::serve(listener, site, Edge::default(), shutdown) => Ok(()),
             outcome = show(args, address, folder.path()) => outcome,
         }
     })
@@ -43,6 +52,7 @@ pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
 /// Never returns but with an error: the server goes on until it is stopped.
 async fn show(args: &DemoArgs, address: SocketAddr, folder: &Path) -> Result<()> {
     println!("\nA pendulum's policy after 500 steps of training is served from {}.\n", folder.display());
+    println!("  http://{address}/ shows the pendulum and what is served, and drops better policies in.\n");
     println!("  curl -s http://{address}/sac/health");
     println!("  curl -s http://{address}/sac/model/info");
     println!("  curl -s http://{address}/sac/predict -d '{STATE}'\n");
@@ -54,19 +64,22 @@ async fn show(args: &DemoArgs, address: SocketAddr, folder: &Path) -> Result<()>
             enter().await?;
         }
     }
-    publish(folder, "model_08000.onnx", TRAINED)?;
+    publish(folder, TRAINED)?;
     let after = predict(address).await?;
     println!("After:  {after}");
-    ensure!(after.contains("model_08000.onnx"), "the new policy was not served");
+    ensure!(after.contains("model_trained.onnx"), "the new policy was not served");
     println!("\nThe next request was answered by the new file. The server goes on: Ctrl-C ends it.");
     std::future::pending().await
 }
 
-/// As a trainer should: under a temporary name first, so that no reader sees half a file.
-fn publish(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    let temporary = folder.join(format!("{name}.tmp"));
-    fs::write(&temporary, bytes)?;
-    fs::rename(&temporary, folder.join(name)).with_context(|| format!("{name} cannot be published"))
+/// As a trainer should: under a temporary name first, so that no reader sees half a file. False where there is no such
+/// policy.
+fn publish(folder: &Path, name: &str) -> Result<bool> {
+    let Some((_, bytes)) = POLICIES.into_iter().find(|(known, _)| *known == name) else { return Ok(false) };
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(folder.join(format!("model_{name}.onnx")))?;
+    Ok(true)
 }
 
 async fn predict(address: SocketAddr) -> Result<String> {
