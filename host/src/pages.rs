@@ -1,6 +1,6 @@
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
-use anyhow::{Result, anyhow};
 use bytes::Bytes;
 use http::Response;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
@@ -36,17 +36,14 @@ pub(crate) fn dashboard(path: &str, extended: bool) -> Option<Response<Full<Byte
 }
 
 /// A file of the documentation's viewer, by its path below `/docs/`.
-pub(crate) fn docs(path: &str) -> Result<Option<Response<Full<Bytes>>>> {
-    // The error is of no thread's.
-    let file = utoipa_swagger_ui::serve(path, DOCS.clone()).map_err(|error| anyhow!("{error}"))?;
-    Ok(file.map(|file| {
-        // A static file is borrowed for as long as the program runs.
-        let bytes = match file.bytes {
-            std::borrow::Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-            std::borrow::Cow::Owned(bytes) => bytes.into(),
-        };
-        page(&file.content_type, bytes)
-    }))
+pub(crate) fn docs(path: &str) -> Option<Response<Full<Bytes>>> {
+    // An error would be one of the files that were built in: a test loads the page.
+    let file = utoipa_swagger_ui::serve(path, DOCS.clone()).ok()??;
+    let bytes = match file.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    };
+    Some(page(&file.content_type, bytes))
 }
 
 pub(crate) fn page(kind: &str, content: Bytes) -> Response<Full<Bytes>> {

@@ -26,6 +26,26 @@ pub struct Extension {
     pub act: Box<dyn Fn(&str) -> Result<bool> + Send + Sync>,
 }
 
+/// What a path leads to.
+enum Place<'a> {
+    Liveness,
+    Metrics,
+    Status,
+    Docs,
+    Page(Response<Full<Bytes>>),
+    Script,
+    Action(&'a str),
+}
+
+impl Place<'_> {
+    fn allowed(&self) -> &'static [Method] {
+        match self {
+            Place::Action(_) => &[Method::POST],
+            _ => &[Method::GET, Method::HEAD],
+        }
+    }
+}
+
 type Answer = Result<Response<Full<Bytes>>, Failure>;
 
 impl Site {
@@ -46,28 +66,41 @@ impl Site {
         if path.starts_with("/sac/") {
             return self.service.respond(request).await;
         }
-        let answer = match (&self.extension, path.strip_prefix("/extension/")) {
-            (Some(extension), Some(name)) if request.method() == Method::POST => act(extension, name),
-            (Some(_), Some(_)) => return wrong_method("POST"),
-            _ if !matches!(*request.method(), Method::GET | Method::HEAD) => return wrong_method("GET, HEAD"),
-            _ => self.get(path, request.headers()).await,
-        };
-        answer.unwrap_or_else(Failure::told)
+        let Some(place) = self.find(path) else { return Failure::NotFound.told() };
+        let allowed = place.allowed();
+        if !allowed.contains(request.method()) {
+            return wrong_method(allowed);
+        }
+        self.answer(place, request.headers()).await.unwrap_or_else(Failure::told)
     }
 
-    async fn get(&self, path: &str, headers: &HeaderMap) -> Answer {
-        match (path, &self.extension) {
+    fn find<'a>(&self, path: &'a str) -> Option<Place<'a>> {
+        let extended = self.extension.is_some();
+        match path {
+            "/healthz" => Some(Place::Liveness),
+            "/metrics" => Some(Place::Metrics),
+            "/status" => Some(Place::Status),
+            "/docs" => Some(Place::Docs),
+            "/extension.js" if extended => Some(Place::Script),
+            _ => match (path.strip_prefix("/extension/"), path.strip_prefix("/docs/")) {
+                (Some(name), _) if extended => Some(Place::Action(name)),
+                (_, Some(file)) => pages::docs(file).map(Place::Page),
+                _ => pages::dashboard(path, extended).map(Place::Page),
+            },
+        }
+    }
+
+    async fn answer(&self, place: Place<'_>, headers: &HeaderMap) -> Answer {
+        match (place, &self.extension) {
             // That the process answers, whatever becomes of the model.
-            ("/healthz", _) => Ok(json(StatusCode::OK, Bytes::from_static(br#"{"status":"ok"}"#))),
-            ("/metrics", _) => self.metrics(headers).await,
-            ("/status", _) => self.status(headers).await,
-            ("/docs", _) => Ok(redirect("/docs/")),
-            ("/extension.js", Some(extension)) => Ok(pages::page("text/javascript", extension.script.into())),
-            _ => match path.strip_prefix("/docs/") {
-                Some(file) => pages::docs(file).map_err(Failure::Internal)?,
-                None => pages::dashboard(path, self.extension.is_some()),
-            }
-            .ok_or(Failure::NotFound),
+            (Place::Liveness, _) => Ok(json(StatusCode::OK, Bytes::from_static(br#"{"status":"ok"}"#))),
+            (Place::Metrics, _) => self.metrics(headers).await,
+            (Place::Status, _) => self.status(headers).await,
+            (Place::Docs, _) => Ok(redirect("/docs/")),
+            (Place::Page(page), _) => Ok(page),
+            (Place::Script, Some(extension)) => Ok(pages::page("text/javascript", extension.script.into())),
+            (Place::Action(name), Some(extension)) => act(extension, name),
+            (Place::Script | Place::Action(_), None) => Err(Failure::NotFound),
         }
     }
 
@@ -117,8 +150,9 @@ fn redirect(to: &'static str) -> Response<Full<Bytes>> {
     response
 }
 
-fn wrong_method(allowed: &'static str) -> Response<Full<Bytes>> {
+fn wrong_method(allowed: &[Method]) -> Response<Full<Bytes>> {
     let mut response = Failure::MethodNotAllowed.told();
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    let allowed = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    response.headers_mut().extend(HeaderValue::try_from(allowed).map(|allowed| (ALLOW, allowed)));
     response
 }

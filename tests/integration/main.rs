@@ -13,4 +13,5 @@ mod openapi;
 mod original;
 mod sandbox;
 mod secrets;
+mod site;
 mod spin;

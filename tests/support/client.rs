@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -18,8 +18,9 @@ pub struct Client {
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    /// Null where there is no body.
+    /// Null where there is no body, or one that does not call itself JSON.
     pub json: Value,
+    pub text: String,
 }
 
 impl Client {
@@ -63,8 +64,10 @@ impl Client {
         let response = self.sender.send_request(request).await.expect("an answer");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
-        let json = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") };
-        Answer { status: parts.status, headers: parts.headers, json }
+        let is_json = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+        let json = if is_json && !body.is_empty() { serde_json::from_slice(&body).expect("JSON") } else { Value::Null };
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Answer { status: parts.status, headers: parts.headers, json, text }
     }
 }
 

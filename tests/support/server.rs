@@ -80,6 +80,13 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Of the host, without a server around it.
+    pub async fn service(&self) -> SacService {
+        build(self.config()).await
+    }
+}
+
 impl Server {
     pub async fn start(kind: Kind, settings: &Settings) -> Server {
         match kind {
@@ -103,15 +110,7 @@ impl Server {
     }
 
     pub async fn with_edge(config: Config, edge: Edge) -> Server {
-        static COMPILED: Once = Once::new();
-        // Shown where a test fails.
-        let _ = tracing_subscriber::fmt().with_test_writer().try_init();
-        let build = move || {
-            // By the first test that comes here, for all of them.
-            COMPILED.call_once(|| drop(SacService::new(Config { cache_dir: Some(cache_dir()), ..Config::default() })));
-            SacService::new(config)
-        };
-        let service = tokio::task::spawn_blocking(build).await.expect("no panic").expect("a service");
+        let service = build(config).await;
         let listener = listen().await;
         let address = listener.local_addr().expect("bound");
         let task = tokio::spawn(sac_serving::serve(listener, service.clone(), edge, std::future::pending()));
@@ -132,6 +131,18 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+async fn build(config: Config) -> SacService {
+    static COMPILED: Once = Once::new();
+    // Shown where a test fails.
+    let _ = tracing_subscriber::fmt().with_test_writer().try_init();
+    let build = move || {
+        // By the first test that comes here, for all of them.
+        COMPILED.call_once(|| drop(SacService::new(Config { cache_dir: Some(cache_dir()), ..Config::default() })));
+        SacService::new(config)
+    };
+    tokio::task::spawn_blocking(build).await.expect("no panic").expect("a service")
 }
 
 /// The compiled component, kept from run to run in the target folder.

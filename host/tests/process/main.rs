@@ -1,6 +1,7 @@
 //! The program as a process.
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
+mod browser;
 mod commands;
 mod faults;
 mod program;
