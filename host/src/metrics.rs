@@ -1,35 +1,36 @@
+mod model;
+mod register;
+
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use http::StatusCode;
-use prometheus::core::Collector;
-use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
-use sac_checkpoint::since_epoch;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, TextEncoder};
 
 use crate::holder::Current;
 use crate::instance::Broken;
+use model::Model;
+use register::Register;
 
-/// Whatever else is asked for counts as `other`: a client makes no label.
-const ROUTES: [&str; 7] = [
+/// Whatever else is asked for counts as the last: a client makes no label.
+const ROUTES: [&str; 8] = [
+    "/sac/predict",
+    "/sac/predict/batch",
     "/sac/health",
     "/sac/model/info",
     "/sac/model/reload",
-    "/sac/predict",
-    "/sac/predict/batch",
     "/sac/benchmark",
     "/sac/openapi.json",
+    "other",
 ];
-const OTHER: &str = "other";
 
 /// What is counted, under Prometheus's names and in its base units.
 pub(crate) struct Metrics {
-    registry: Registry,
+    register: Register,
     requests: IntCounterVec,
-    request_time: HistogramVec,
-    inference_time: HistogramVec,
+    /// In the order of [`ROUTES`].
+    routes: [Route; ROUTES.len()],
     in_flight: IntGauge,
     connections: IntGauge,
     reloads: IntCounterVec,
@@ -41,124 +42,58 @@ pub(crate) struct Metrics {
     model: Mutex<Model>,
 }
 
-/// What is in service.
-struct Model {
-    info: IntGaugeVec,
-    loaded: IntGauge,
-    stale: IntGauge,
-    generation: IntGauge,
-    modified: Gauge,
-    age: Gauge,
-    read: Gauge,
+/// A route's own, found once: a look-up by labels takes longer than all else that is counted of a request.
+struct Route {
+    path: &'static str,
+    /// Of status 200.
+    ok: IntCounter,
+    time: Histogram,
+    inference_time: Option<Histogram>,
 }
 
-/// A request under way; dropped before it has a status, its client went away.
+/// A request under way. Dropped without a status it was cut off, as at the end of a shutdown.
 pub(crate) struct Watched<'a> {
     metrics: &'a Metrics,
-    route: &'static str,
+    route: &'a Route,
     start: Instant,
     status: Option<StatusCode>,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Result<Self> {
-        let registry = Registry::new();
-        let r = &registry;
+        let r = Register::default();
         #[cfg(target_os = "linux")]
-        r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        let build = IntGaugeVec::new(
-            Opts::new("sac_build_info", "1, by the version and by the sha256 of the component it was built with"),
-            &["version", "component_sha256"],
-        )?;
+        r.0.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let build = "1, by the version and by the sha256 of the component that it was built with";
+        let build = r.gauges("sac_build_info", &["version", "component_sha256"], build)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), env!("SAC_ACTOR_SHA256")]).set(1);
-        registered(r, build)?;
+        let requests = "Requests answered; the status `aborted` is of those that were cut off";
+        let requests = r.counters("sac_requests_total", &["route", "status"], requests)?;
+        let reloads = "Checkpoints that were put into service, outcome `loaded`, or `refused`";
+        let reload_time = "From the look at the files to a checkpoint in service, or to its refusal";
+        let lost = "Instances thrown away for what they did: `panic`, `time`, `memory` or `trap`";
         Ok(Metrics {
-            requests: counters(
-                r,
-                "sac_requests_total",
-                "Requests answered; status `aborted`: the client went away",
-                &["route", "status"],
-            )?,
-            request_time: times(
-                r,
-                "sac_request_duration_seconds",
-                "From a request's head to its answer, body and waiting included",
-            )?,
-            inference_time: times(
-                r,
-                "sac_inference_duration_seconds",
-                "What a prediction takes within the component: reading its JSON, the forward pass, writing the answer",
-            )?,
-            in_flight: gauge(r, "sac_requests_in_flight", "Requests not answered yet")?,
-            connections: gauge(r, "sac_connections", "Open connections")?,
-            reloads: counters(
-                r,
-                "sac_reloads_total",
-                "Checkpoints that were put into service (outcome `loaded`) or refused",
-                &["outcome"],
-            )?,
-            reload_time: {
-                let help = "From the look at the files to a new checkpoint in service, or to its refusal";
-                registered(
-                    r,
-                    Histogram::with_opts(
-                        HistogramOpts::new("sac_reload_duration_seconds", help).buckets(buckets(0.001)?),
-                    )?,
-                )?
-            },
-            instances: gauge(r, "sac_instances", "Instances of the component, of all generations")?,
-            instance_memory: gauge(r, "sac_instance_memory_bytes", "Linear memory of all instances")?,
-            lost_instances: counters(
-                r,
-                "sac_instances_lost_total",
-                "Instances thrown away for what they did: `panic`, `time`, `memory` or `trap`",
-                &["reason"],
-            )?,
-            model: Mutex::new(Model {
-                info: registered(
-                    r,
-                    IntGaugeVec::new(
-                        Opts::new("sac_model_info", "1, by what is in service"),
-                        &["path", "format", "layout", "plan", "sha256"],
-                    )?,
-                )?,
-                loaded: gauge(r, "sac_model_loaded", "Whether a checkpoint is in service")?,
-                stale: gauge(r, "sac_model_stale", "Whether a newer checkpoint was refused")?,
-                generation: gauge(r, "sac_model_generation", "How many checkpoints were put into service")?,
-                modified: seconds(
-                    r,
-                    "sac_model_mtime_timestamp_seconds",
-                    "The mtime of the checkpoint in service, since 1970",
-                )?,
-                age: seconds(r, "sac_model_age_seconds", "How long ago that is")?,
-                read: seconds(
-                    r,
-                    "sac_model_loaded_timestamp_seconds",
-                    "When the checkpoint in service was read, since 1970",
-                )?,
-            }),
-            registry,
-        }
-        .with_every_label())
-    }
-
-    /// Shown as zero before they happen, so that a rate sees the first.
-    fn with_every_label(self) -> Self {
-        for route in ROUTES {
-            self.request_time.with_label_values(&[route]);
-        }
-        for outcome in ["loaded", "refused"] {
-            self.reloads.with_label_values(&[outcome]);
-        }
-        for reason in ["panic", "time", "memory", "trap"] {
-            self.lost_instances.with_label_values(&[reason]);
-        }
-        self
+            routes: routes(&r, &requests)?,
+            requests,
+            in_flight: r.gauge("sac_requests_in_flight", "Requests not answered yet")?,
+            connections: r.gauge("sac_connections", "Open connections")?,
+            reloads: starting_with(["loaded", "refused"], r.counters("sac_reloads_total", &["outcome"], reloads)?),
+            reload_time: r.time("sac_reload_duration_seconds", reload_time)?,
+            instances: r.gauge("sac_instances", "Instances of the component, of all generations")?,
+            instance_memory: r.gauge("sac_instance_memory_bytes", "Linear memory of all instances")?,
+            lost_instances: starting_with(
+                ["panic", "time", "memory", "trap"],
+                r.counters("sac_instances_lost_total", &["reason"], lost)?,
+            ),
+            model: Mutex::new(Model::new(&r)?),
+            register: r,
+        })
     }
 
     pub(crate) fn watch(&self, path: &str) -> Watched<'_> {
         self.in_flight.inc();
-        let route = ROUTES.into_iter().find(|route| *route == path).unwrap_or(OTHER);
+        let other = &self.routes[ROUTES.len() - 1];
+        let route = self.routes.iter().find(|route| route.path == path).unwrap_or(other);
         Watched { metrics: self, route, start: Instant::now(), status: None }
     }
 
@@ -170,8 +105,9 @@ impl Metrics {
 
     /// The component answered this path.
     pub(crate) fn answered(&self, path: &str, time: Duration) {
-        if let Some(route) = ROUTES.into_iter().find(|route| *route == path && route.starts_with("/sac/predict")) {
-            self.inference_time.with_label_values(&[route]).observe(time.as_secs_f64());
+        let route = self.routes.iter().find(|route| route.path == path);
+        if let Some(inference_time) = route.and_then(|route| route.inference_time.as_ref()) {
+            inference_time.observe(time.as_secs_f64());
         }
     }
 
@@ -194,24 +130,7 @@ impl Metrics {
     pub(crate) fn text(&self, current: &Current) -> Result<String> {
         let model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
         model.set(current);
-        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
-    }
-}
-
-impl Model {
-    fn set(&self, current: &Current) {
-        self.info.reset();
-        self.generation.set(current.generation.number as i64);
-        self.stale.set(current.refusal.is_some().into());
-        let loaded = current.generation.loaded.as_ref();
-        self.loaded.set(loaded.is_some().into());
-        let Some(loaded) = loaded else { return };
-        let (path, policy) = (loaded.path.to_string_lossy(), &loaded.policy);
-        let labels = [&*path, &policy.format, &policy.layout, policy.plan.name(), &loaded.sha256];
-        self.info.with_label_values(&labels).set(1);
-        self.modified.set(timestamp(loaded.modified));
-        self.age.set(timestamp(SystemTime::now()) - timestamp(loaded.modified));
-        self.read.set(timestamp(loaded.read_at));
+        Ok(TextEncoder::new().encode_to_string(&self.register.0.gather())?)
     }
 }
 
@@ -225,8 +144,14 @@ impl Drop for Watched<'_> {
     fn drop(&mut self) {
         let Watched { metrics, route, start, ref status } = *self;
         metrics.in_flight.dec();
-        metrics.requests.with_label_values(&[route, status.as_ref().map_or("aborted", StatusCode::as_str)]).inc();
-        metrics.request_time.with_label_values(&[route]).observe(start.elapsed().as_secs_f64());
+        route.time.observe(start.elapsed().as_secs_f64());
+        match status {
+            Some(StatusCode::OK) => route.ok.inc(),
+            _ => {
+                let status = status.as_ref().map_or("aborted", StatusCode::as_str);
+                metrics.requests.with_label_values(&[route.path, status]).inc();
+            }
+        }
     }
 }
 
@@ -238,34 +163,23 @@ impl Drop for Connected {
     }
 }
 
-fn timestamp(time: SystemTime) -> f64 {
-    let (seconds, nanoseconds) = since_epoch(time);
-    seconds as f64 + f64::from(nanoseconds) / 1e9
+fn routes(r: &Register, requests: &IntCounterVec) -> Result<[Route; ROUTES.len()]> {
+    let times = "From a request's head to its answer, its body and all waiting included";
+    let times = r.times("sac_request_duration_seconds", &["route"], times)?;
+    let within = "What a prediction takes within the component: reading JSON, the forward pass, writing JSON";
+    let within = r.times("sac_inference_duration_seconds", &["route"], within)?;
+    Ok(ROUTES.map(|path| Route {
+        path,
+        ok: requests.with_label_values(&[path, "200"]),
+        time: times.with_label_values(&[path]),
+        inference_time: path.starts_with("/sac/predict").then(|| within.with_label_values(&[path])),
+    }))
 }
 
-/// Twenty, each up to twice the one before.
-fn buckets(least: f64) -> Result<Vec<f64>> {
-    Ok(prometheus::exponential_buckets(least, 2.0, 20)?)
-}
-
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
-    registered(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
-}
-
-fn times(registry: &Registry, name: &str, help: &str) -> Result<HistogramVec> {
-    let options = HistogramOpts::new(name, help).buckets(buckets(20e-6)?);
-    registered(registry, HistogramVec::new(options, &["route"])?)
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {
-    registered(registry, IntGauge::new(name, help)?)
-}
-
-fn seconds(registry: &Registry, name: &str, help: &str) -> Result<Gauge> {
-    registered(registry, Gauge::new(name, help)?)
-}
-
-fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C> {
-    registry.register(Box::new(collector.clone()))?;
-    Ok(collector)
+/// Shown as zero before they happen, so that a rate sees the first.
+fn starting_with<const N: usize>(labels: [&str; N], counters: IntCounterVec) -> IntCounterVec {
+    for label in labels {
+        counters.with_label_values(&[label]);
+    }
+    counters
 }
