@@ -5,14 +5,22 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use sac_serving::{Activation, Config, Limits, OnBadCheckpoint, Source, Tokens};
 
+use crate::bench::BenchArgs;
 use crate::guards::Guards;
 use crate::logging::LogFormat;
+use crate::predict::PredictArgs;
+
+const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\ncomponent sha256 ", env!("SAC_ACTOR_SHA256"));
+
+const EXIT_CODES: &str = "Exit codes: 0, it is done; 1, it failed: a checkpoint is refused, a server does not start or cannot \
+    be reached, an answer is an error; 2, a flag, a variable or the configuration file is wrong.";
 
 /// Serves a Soft Actor-Critic policy from a WebAssembly component: a checkpoint that is written serves the next request
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, long_version = LONG_VERSION, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -42,12 +50,33 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Write the policy of a checkpoint as an ONNX file that gives mean, log_std and action by itself
     Convert(ConvertArgs),
-    /// Serve a pendulum's policy from a temporary folder, then drop a better one in
+    /// Print the action for a state, of a server or of a checkpoint
+    Predict(PredictArgs),
+    /// Measure how fast a server answers, or would with a checkpoint
+    Bench(BenchArgs),
+    /// Show a pendulum driven by a policy of a temporary folder, and drop better ones in
     Demo(DemoArgs),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print completions for a shell
+    Completions { shell: Shell },
+    /// Print the manual page of this program, or of one of its commands
+    Man { command: Option<String> },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check what `serve` would be told by these flags, the variables and the file, and print each setting
+    Check(Box<ServeArgs>),
 }
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
+    /// Take settings from this TOML file, by the names of these flags; variables and flags outrank it
+    #[arg(long, env = "SAC_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Where to listen; port 0 takes a free one, which the log names
     #[arg(long, env = "SAC_LISTEN", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,

@@ -7,11 +7,14 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use http::Method;
 use sac_serving::{Config, Edge, Extension, Site, Source};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
 
 use crate::cli::{DemoArgs, is_local};
+use crate::client::{Address, Client};
 use crate::run::{build, on_runtime, shutdown_signal};
 
 /// After 500, 2,000 and 8,000 steps of training on Pendulum-v1: a state is cos θ, sin θ and the angular velocity, an
@@ -67,7 +70,7 @@ async fn show(args: &DemoArgs, address: SocketAddr, folder: &Path) -> Result<()>
     publish(folder, TRAINED)?;
     let after = predict(address).await?;
     println!("After:  {after}");
-    ensure!(after.contains("model_trained.onnx"), "the new policy was not served");
+    ensure!(after.to_string().contains("model_trained.onnx"), "the new policy was not served");
     println!("\nThe next request was answered by the new file. The server goes on: Ctrl-C ends it.");
     std::future::pending().await
 }
@@ -82,17 +85,9 @@ fn publish(folder: &Path, name: &str) -> Result<bool> {
     Ok(true)
 }
 
-async fn predict(address: SocketAddr) -> Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!(
-        "POST /sac/predict HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{STATE}",
-        STATE.len()
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut response = String::new();
-    stream.read_to_string(&mut response).await?;
-    let (_, body) = response.split_once("\r\n\r\n").context("the server did not answer")?;
-    Ok(body.to_owned())
+async fn predict(address: SocketAddr) -> Result<Value> {
+    let mut client = Client::connect(&Address(address.to_string()), None).await?;
+    client.told(Method::POST, "/sac/predict", STATE.into()).await
 }
 
 /// Waits for a line; a closed input never gives one.

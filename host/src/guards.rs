@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use sac_serving::{Config, Edge, SandboxLimits, Tls};
@@ -61,11 +61,11 @@ pub struct Guards {
     pub access_log: bool,
 
     /// Serve HTTPS with the certificate chain of this PEM file; it is read anew when it changes, as is its key
-    #[arg(long, env = "SAC_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    #[arg(long, env = "SAC_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 
     /// The private key, a PEM file
-    #[arg(long, env = "SAC_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, env = "SAC_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 }
 
@@ -85,9 +85,12 @@ impl Guards {
 
     /// Reads the certificate and the key, and lets the process open as many files as it may.
     pub fn edge(&self) -> Result<Edge> {
-        // clap sees to it that neither is there without the other.
-        let tls = self.tls_cert.as_deref().zip(self.tls_key.as_deref());
-        let tls = tls.map(|(chain, key)| Tls::new(chain, key)).transpose()?.map(Arc::new);
+        let tls = match (&self.tls_cert, &self.tls_key) {
+            (Some(chain), Some(key)) => Some(Arc::new(Tls::new(chain, key)?)),
+            (None, None) => None,
+            (Some(_), None) => bail!("--tls-cert is of no use without --tls-key"),
+            (None, Some(_)) => bail!("--tls-key is of no use without --tls-cert"),
+        };
         Ok(Edge {
             max_connections: self.connections(),
             max_head_bytes: self.max_head_bytes,

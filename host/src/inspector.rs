@@ -69,6 +69,13 @@ impl Inspector {
         self.recipe.instance()?.convert(file(&content), activation)?.map_err(|error| anyhow!(error))
     }
 
+    /// Status and body of what the server would answer to the body of a POST /sac/predict, serving this file.
+    pub fn predict(&self, path: &Path, body: &str) -> Result<(u16, Vec<u8>)> {
+        let content = self.read(path)?;
+        let (mut instance, _) = self.recipe.loaded_instance(&content, 0, None).map_err(|error| anyhow!(error))?;
+        predict(&mut instance, body)
+    }
+
     fn read(&self, path: &Path) -> Result<Content> {
         let mut source = Source::new(Some(path), None, None);
         source.limits = self.config.source.limits;
@@ -79,15 +86,20 @@ impl Inspector {
 
 fn act_on_zeros(instance: &mut Instance, state_dim: u32) -> Result<serde_json::Value> {
     let body = serde_json::json!({ "state": vec![0.0; state_dim as usize] }).to_string();
+    let (status, body) = predict(instance, &body)?;
+    if status != 200 {
+        bail!("no action on zeros: {}", String::from_utf8_lossy(&body));
+    }
+    let answer = serde_json::from_slice::<serde_json::Value>(&body)?;
+    Ok(answer["action"].clone())
+}
+
+fn predict(instance: &mut Instance, body: &str) -> Result<(u16, Vec<u8>)> {
     let request =
         Request { method: "POST", path: "/sac/predict", authorization: None, body: Body::Complete(body.as_bytes()) };
     let situation = Situation { tokens: &[], refusal: None, reloaded: None, may_block: true };
     match instance.answer(request, situation)? {
-        Outcome::Respond(Response { status: 200, body, .. }) => {
-            let answer = serde_json::from_slice::<serde_json::Value>(&body)?;
-            Ok(answer["action"].clone())
-        }
-        Outcome::Respond(Response { body, .. }) => bail!("no action on zeros: {}", String::from_utf8_lossy(&body)),
+        Outcome::Respond(Response { status, body, .. }) => Ok((status, body)),
         _ => bail!("the component does not answer"),
     }
 }

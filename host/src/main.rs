@@ -1,21 +1,24 @@
 //! The `sac-serving` program.
 
+mod bench;
 mod cli;
+mod client;
 mod demo;
 mod guards;
 mod inspect;
 mod logging;
+mod predict;
 mod run;
+mod settings;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
     cli::forget_blank_variables();
-    let cli = cli::Cli::parse();
-    logging::init(cli.log_format);
-    match run::run(&cli) {
+    let arguments = std::env::args_os().collect::<Vec<_>>();
+    let settings = settings::Settings::parse(&arguments).unwrap_or_else(|error| error.exit());
+    logging::init(settings.cli.log_format);
+    match run::run(&settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");

@@ -1,24 +1,64 @@
 use std::future::Future;
+use std::io::{self, Write};
 use std::pin::pin;
 
 use anyhow::{Context, Result};
+use clap::CommandFactory;
 use sac_serving::{Config, SacService};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
-use crate::cli::{Cli, Command, ServeArgs};
-use crate::{demo, inspect};
+use crate::cli::{Cli, Command, ConfigCommand, ServeArgs};
+use crate::settings::{Settings, Told};
+use crate::{bench, demo, inspect, predict};
 
 /// Runs a command to its end.
-pub fn run(cli: &Cli) -> Result<()> {
+pub fn run(settings: &Settings) -> Result<()> {
+    let cli = &settings.cli;
     match &cli.command {
         Command::Serve(args) => serve(args, args.config(cli.config())?),
         Command::Inspect(args) => inspect::inspect(args, cli.config()),
         Command::Convert(args) => inspect::convert(args, cli.config()),
+        Command::Predict(args) => predict::run(args, cli.config()),
+        Command::Bench(args) => bench::run(args, cli.config()),
         Command::Demo(args) => demo::run(args, cli.config()),
+        Command::Config(ConfigCommand::Check(args)) => check(args, cli.config(), &settings.told),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), NAME, &mut io::stdout().lock());
+            Ok(())
+        }
+        Command::Man { command } => man(command.as_deref()),
     }
+}
+
+const NAME: &str = "sac-serving";
+
+/// Reads all that `serve` would read before it listens.
+fn check(args: &ServeArgs, defaults: Config, told: &[Told]) -> Result<()> {
+    args.config(defaults)?;
+    args.guards.edge()?;
+    let mut out = io::stdout().lock();
+    for Told { name, value, by } in told {
+        let value = value.as_deref().unwrap_or("–");
+        writeln!(out, "{name:<22}{value:<32} {by}")?;
+    }
+    Ok(())
+}
+
+fn man(command: Option<&str>) -> Result<()> {
+    let mut program = Cli::command();
+    program.build();
+    let page = match command {
+        None => program,
+        Some(name) => {
+            let found = program.find_subcommand(name).cloned();
+            found.with_context(|| format!("there is no command {name}"))?
+        }
+    };
+    clap_mangen::Man::new(page).render(&mut io::stdout().lock())?;
+    Ok(())
 }
 
 fn serve(args: &ServeArgs, config: Config) -> Result<()> {
@@ -46,7 +86,7 @@ pub async fn build(config: Config, shutdown: impl Future<Output = ()>) -> Result
 }
 
 /// Runs a future to its end and waits for nothing else, such as a benchmark that nobody waits for.
-pub fn on_runtime(workers: usize, future: impl Future<Output = Result<()>>) -> Result<()> {
+pub fn on_runtime<T>(workers: usize, future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime: Runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     let outcome = runtime.block_on(future);
     runtime.shutdown_background();

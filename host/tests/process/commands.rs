@@ -1,17 +1,12 @@
 //! The commands that end by themselves.
 
-use std::process::Command;
-
 use tempfile::tempdir;
 
-use crate::program::{PROGRAM, cache, path};
+use crate::program::{self, path};
 
-/// Runs a command that ends: whether it did well, and what it printed.
 fn run(args: &[&str]) -> (bool, String, String) {
-    let mut command = Command::new(PROGRAM);
-    let output = command.args(args).env_clear().env("SAC_CACHE_DIR", cache()).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.success(), text(output.stdout), text(output.stderr))
+    let (code, out, err) = program::run(args, &[]);
+    (code == 0, out, err)
 }
 
 #[test]
@@ -59,4 +54,26 @@ fn convert_writes_a_file_that_serves_the_same() {
     let (well, _, log) = run(&["convert", &path("torch/unknown.pt"), "-o", target]);
     assert!(!well && log.contains("is refused: no known layout of an actor"), "{log}");
     assert!(converted.exists(), "a refusal leaves what is there");
+}
+
+#[test]
+fn every_command_is_completed_and_has_its_manual() {
+    let (well, completions, _) = run(&["completions", "bash"]);
+    let (_, manual, _) = run(&["man"]);
+    for command in ["serve", "inspect", "convert", "predict", "bench", "demo", "config", "completions", "man"] {
+        assert!(well && completions.contains(&format!("sac__serving,{command})")), "{command}");
+        assert!(manual.contains(&format!("sac\\-serving\\-{command}(1)")), "{command}: {manual}");
+    }
+    let (well, manual, _) = run(&["man", "serve"]);
+    assert!(well && manual.contains("max\\-batch"), "{manual}");
+    let (well, _, log) = run(&["man", "no-such-command"]);
+    assert!(!well && log.contains("there is no command no-such-command"), "{log}");
+}
+
+#[test]
+fn the_version_names_the_component() {
+    let digest = concat!("component sha256 ", env!("SAC_ACTOR_SHA256"));
+    let (well, version, _) = run(&["--version"]);
+    assert!(well && version.starts_with("sac-serving 0.1.0\n") && version.contains(digest), "{version}");
+    assert_eq!(run(&["-V"]).1, "sac-serving 0.1.0\n");
 }

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
 mod browser;
+mod clients;
 mod commands;
+mod configuration;
 mod faults;
 mod program;
 mod serving;

@@ -73,6 +73,15 @@ impl Drop for Program {
     }
 }
 
+/// Runs a command that ends: its exit code, and what it printed to stdout and to stderr.
+pub fn run(args: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
+    let mut command = Command::new(PROGRAM);
+    let command = command.args(args).env_clear().env("SAC_CACHE_DIR", cache()).envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
 /// A folder for compiled components, with the one in it that all tests use.
 pub fn cache() -> PathBuf {
     static COMPILED: Once = Once::new();

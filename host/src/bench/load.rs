@@ -1,0 +1,219 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Result;
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use http::{Method, StatusCode};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout_at};
+
+use super::BenchArgs;
+use crate::client::{Address, Client};
+
+/// An answer that takes longer is a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What the runtime's timer may be late by.
+const TICK: Duration = Duration::from_millis(2);
+
+/// Who asks, how often and for how long.
+pub struct Load {
+    address: Address,
+    token: Option<String>,
+    connections: u16,
+    /// Of one connection.
+    period: Option<Duration>,
+    warmup: Duration,
+    duration: Duration,
+}
+
+/// What is asked: one of these bodies at a time.
+#[derive(Clone)]
+pub struct Question {
+    path: &'static str,
+    bodies: Vec<Bytes>,
+}
+
+/// What came of it, after the warm-up.
+pub struct Outcome {
+    /// Of the answers of status 200, in nanoseconds.
+    pub latencies: Histogram<u64>,
+    pub requests: u64,
+    /// How many, by their status or what else was wrong.
+    pub errors: BTreeMap<String, u64>,
+    /// Which checkpoints answered.
+    pub checkpoints: BTreeSet<String>,
+    pub elapsed: Duration,
+}
+
+impl Question {
+    /// Standard normal would be as good: what is in a state costs nothing.
+    pub fn new(state_dim: usize, batch: Option<u32>) -> Question {
+        let mut random = fastrand::Rng::with_seed(0);
+        let mut state = || (0..state_dim).map(|_| random.f64() * 2.0 - 1.0).collect::<Vec<_>>();
+        let mut body = || match batch {
+            None => json!({ "state": state() }),
+            Some(rows) => json!({ "states": (0..rows).map(|_| state()).collect::<Vec<_>>() }),
+        };
+        let path = if batch.is_some() { "/sac/predict/batch" } else { "/sac/predict" };
+        Question { path, bodies: (0..16).map(|_| body().to_string().into()).collect() }
+    }
+}
+
+impl Load {
+    pub fn new(args: &BenchArgs, address: Address) -> Load {
+        let period = |rate: u32| Duration::from_secs_f64(f64::from(args.connections) / f64::from(rate));
+        Load {
+            address,
+            token: args.api_token.clone(),
+            connections: args.connections,
+            period: args.rate.map(period),
+            warmup: args.warmup,
+            duration: args.duration,
+        }
+    }
+
+    pub async fn run(self, question: Question) -> Result<Outcome> {
+        let begin = Instant::now() + self.warmup;
+        let progress = tokio::spawn(show_progress(self.warmup + self.duration));
+        let mut askers = JoinSet::new();
+        for number in 0..self.connections {
+            // Spread over the period.
+            let ahead = self.period.unwrap_or_default().mul_f64(f64::from(number) / f64::from(self.connections));
+            let asker = Asker {
+                address: self.address.clone(),
+                token: self.token.clone(),
+                question: question.clone(),
+                period: self.period,
+                planned: Instant::now() + ahead,
+                begin,
+                end: begin + self.duration,
+                outcome: Outcome::new(self.duration)?,
+            };
+            askers.spawn(asker.run());
+        }
+        let mut outcome = Outcome::new(self.duration)?;
+        while let Some(asked) = askers.join_next().await {
+            outcome.add(asked?)?;
+        }
+        progress.abort();
+        Ok(outcome)
+    }
+}
+
+impl Outcome {
+    fn new(elapsed: Duration) -> Result<Outcome> {
+        let latencies = Histogram::new_with_bounds(1, PATIENCE.as_nanos() as u64 * 2, 3)?;
+        let (requests, errors, checkpoints) = Default::default();
+        Ok(Outcome { latencies, requests, errors, checkpoints, elapsed })
+    }
+
+    fn add(&mut self, other: Outcome) -> Result<()> {
+        self.latencies.add(other.latencies)?;
+        self.requests += other.requests;
+        self.checkpoints.extend(other.checkpoints);
+        for (error, times) in other.errors {
+            *self.errors.entry(error).or_default() += times;
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, latency: Duration, body: &[u8]) {
+        #[derive(Deserialize)]
+        struct Told {
+            model_path: String,
+        }
+        self.latencies.saturating_record(latency.as_nanos() as u64);
+        self.requests += 1;
+        if let Ok(told) = serde_json::from_slice::<Told>(body) {
+            self.checkpoints.insert(told.model_path);
+        }
+    }
+}
+
+/// One connection.
+struct Asker {
+    address: Address,
+    token: Option<String>,
+    question: Question,
+    period: Option<Duration>,
+    planned: Instant,
+    begin: Instant,
+    end: Instant,
+    outcome: Outcome,
+}
+
+impl Asker {
+    async fn run(mut self) -> Outcome {
+        let mut client = None;
+        for turn in 0.. {
+            self.wait().await;
+            if Instant::now() >= self.end || self.planned >= self.end {
+                break;
+            }
+            let start = if self.period.is_some() { self.planned } else { Instant::now() };
+            let body = self.question.bodies[turn % self.question.bodies.len()].clone();
+            let asked = timeout_at(start + PATIENCE, self.ask(&mut client, body)).await;
+            let latency = start.elapsed();
+            let measured = start >= self.begin;
+            let error = match asked {
+                Ok(Ok((StatusCode::OK, body))) => {
+                    if measured {
+                        self.outcome.answered(latency, &body);
+                    }
+                    continue;
+                }
+                Ok(Ok((status, _))) => format!("status {}", status.as_u16()),
+                Ok(Err(_)) => "connection lost".to_owned(),
+                Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+            };
+            if !error.starts_with("status") {
+                client = None;
+                // A server that is gone is not asked a thousand times a second.
+                sleep(Duration::from_millis(10)).await;
+            }
+            if measured {
+                *self.outcome.errors.entry(error).or_default() += 1;
+            }
+        }
+        self.outcome
+    }
+
+    /// For the next planned moment, which does not depend on any answer.
+    async fn wait(&mut self) {
+        let Some(period) = self.period else { return };
+        self.planned += period;
+        if let Some(early) = self.planned.checked_sub(TICK) {
+            sleep_until(early).await;
+        }
+        while Instant::now() < self.planned {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn ask(&self, client: &mut Option<Client>, body: Bytes) -> Result<(StatusCode, Bytes)> {
+        let client = match client {
+            Some(client) => client,
+            None => client.insert(Client::connect(&self.address, self.token.clone()).await?),
+        };
+        client.ask(Method::POST, self.question.path, body).await
+    }
+}
+
+/// On stderr, where that is a terminal.
+async fn show_progress(whole: Duration) {
+    let bar = ProgressBar::new(whole.as_millis() as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent} %") {
+        bar.set_style(style);
+    }
+    let start = Instant::now();
+    let mut ticks = interval(Duration::from_millis(100));
+    while start.elapsed() < whole {
+        ticks.tick().await;
+        bar.set_position(start.elapsed().as_millis() as u64);
+    }
+    bar.finish_and_clear();
+}

@@ -1,0 +1,106 @@
+//! `predict` and `bench`, of a server and of a file.
+
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::program::{Program, folder, path, run};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A server of one good checkpoint, and its address.
+fn server(variables: &[(&str, &str)]) -> (Program, String) {
+    let place = folder();
+    let mut program = Program::serve(place.path(), &["--dir", "."], variables);
+    let url = format!("http://{}", program.address());
+    program.wait_for("checkpoint in service");
+    (program, url)
+}
+
+#[test]
+fn predict_gives_the_same_for_a_file_as_for_a_server_of_it() {
+    let (_program, url) = server(&[]);
+    let file = path("pendulum_00500.onnx");
+    for more in [&[][..], &["--stochastic", "--seed", "7"]] {
+        let ask = |target: &str| run(&[&["predict", target, "--state", "-0.3,0.4,-0.5"], more].concat(), &[]);
+        let (code, action, log) = ask(&url);
+        assert!(code == 0 && action.trim().parse::<f64>().is_ok(), "{action}{log}");
+        assert_eq!(ask(&file).1, action);
+    }
+    let (_, mean, _) = run(&["predict", &file, "--state", "[-0.3, 0.4, -0.5]"], &[]);
+    let (_, whole, _) = run(&["predict", &url, "--json", "--state", "-0.3,0.4,-0.5"], &[]);
+    assert_eq!(json(&whole)["action"], json(&mean));
+    assert!(json(&whole)["model_path"].as_str().unwrap().ends_with("model_a.onnx"));
+}
+
+#[test]
+fn predict_fails_with_the_servers_word_and_the_files() {
+    let (_program, url) = server(&[("SAC_API_TOKEN", "secret")]);
+    let file = path("pendulum_00500.onnx");
+    for (target, state, reason) in [
+        (&*url, "1,2,3", "401: "),
+        (&file, "1,2", "gives no action: 400: state_dim mismatch: got 2, expected 3"),
+        (&path("torch/executes.pt"), "1", "gives no action: the pickle, at byte 59"),
+        ("no-such-file", "1", "there is no such file"),
+    ] {
+        let (code, out, log) = run(&["predict", target, "--state", state], &[]);
+        assert!(code == 1 && out.is_empty() && log.contains(reason), "{target}: {log}");
+    }
+    assert_eq!(run(&["predict", &url, "--state", "1,2,3"], &[("SAC_API_TOKEN", "secret")]).0, 0);
+    for (target, state) in
+        [(&*file, "1,two"), (&file, "1,nan"), ("https://localhost", "1"), ("http://localhost/sac", "1")]
+    {
+        assert_eq!(run(&["predict", target, "--state", state], &[]).0, 2, "{target} {state}");
+    }
+}
+
+#[test]
+fn bench_measures_a_server_and_a_file() {
+    let (_program, url) = server(&[]);
+    let place = tempdir().unwrap();
+    let picture = place.path().join("bench.svg");
+    let common = ["--duration", "300ms", "--warmup", "50ms", "--connections", "2", "--json"];
+    for (target, more) in
+        [(url, &["--svg", picture.to_str().unwrap()][..]), (path("pendulum_00500.onnx"), &["--batch", "8"])]
+    {
+        let (code, out, log) = run(&[&["bench", &target], &common[..], more].concat(), &[]);
+        assert_eq!(code, 0, "{log}");
+        let report = json(&out);
+        let requests = report["requests"].as_f64().unwrap();
+        let per_second = report["requests_per_second"].as_f64().unwrap();
+        assert!(requests > 10.0 && (per_second * 0.3 / requests - 1.0).abs() < 0.01, "{report}");
+        let times = ["p50", "p90", "p99", "p99.9", "max"].map(|name| report["latency_seconds"][name].as_f64().unwrap());
+        assert!(times.is_sorted() && times[0] > 1e-6 && times[4] < 60.0, "{report}");
+        assert_eq!((&report["errors"], report["checkpoints"].as_array().unwrap().len()), (&json("{}"), 1));
+    }
+    assert!(std::fs::read_to_string(picture).unwrap().contains("requests a second over 2 connections"));
+    let (_, shown, _) = run(&["bench", &path("pendulum_00500.onnx"), "-d", "100ms", "--warmup", "10ms"], &[]);
+    assert!(shown.contains("answered by") && shown.contains("p99.9") && shown.contains('█'), "{shown}");
+}
+
+#[test]
+fn bench_asks_as_often_as_it_is_told() {
+    let args =
+        ["bench", &path("pendulum_00500.onnx"), "-d", "1s", "--warmup", "100ms", "-c", "4", "--rate", "200", "--json"];
+    let (code, out, log) = run(&args, &[]);
+    let requests = json(&out)["requests"].as_u64().unwrap();
+    assert!(code == 0 && (150..=201).contains(&requests), "{requests} {log}");
+}
+
+#[test]
+fn bench_fails_where_there_is_nothing_to_measure_or_errors_are_answered() {
+    let empty = tempdir().unwrap();
+    let mut program = Program::serve(empty.path(), &[], &[]);
+    let url = format!("http://{}", program.address());
+    let (code, _, log) = run(&["bench", &url], &[]);
+    assert!(code == 1 && log.contains("serves nothing to measure: 503: No SAC model loaded"), "{log}");
+    drop(program);
+    let (code, _, log) = run(&["bench", &url], &[]);
+    assert!(code == 1 && log.contains(&format!("{url} cannot be reached")), "{log}");
+
+    // Batches of two are refused; all that is left of the answers is errors.
+    let (_program, url) = server(&[("SAC_MAX_BATCH", "1")]);
+    let (code, _, log) = run(&["bench", &url, "--batch", "2", "-d", "100ms", "--warmup", "0s"], &[]);
+    assert!(code == 1 && log.contains("× status 400"), "{log}");
+}

@@ -1,0 +1,102 @@
+//! The configuration file, and `config check`.
+
+use std::fs;
+
+use tempfile::{TempDir, tempdir};
+
+use crate::program::{Program, ask, folder, path, run};
+
+/// A configuration file of this text, and where it is.
+fn configuration(text: &str) -> (TempDir, String) {
+    let place = tempdir().unwrap();
+    let file = place.path().join("sac.toml");
+    fs::write(&file, text).unwrap();
+    let name = file.to_str().unwrap().to_owned();
+    (place, name)
+}
+
+/// The line of a setting: its value and who set it.
+fn told(printed: &str, setting: &str) -> (String, String) {
+    let line = printed.lines().find(|line| line.split_whitespace().next() == Some(setting));
+    let words = line.unwrap_or_else(|| panic!("no {setting} in {printed}")).split_whitespace().collect::<Vec<_>>();
+    (words[1].to_owned(), words[2].to_owned())
+}
+
+#[test]
+fn a_flag_outranks_a_variable_that_outranks_the_file_that_outranks_the_default() {
+    let (_place, file) = configuration(
+        "max-batch = 7\nmax-in-flight = 70\nmax-connections = 700\nreload-wait = \"1s\"\nlog-format = \"json\"\njit = false\nmodel = \" \"\n",
+    );
+    let variables = [("SAC_MAX_IN_FLIGHT", "71"), ("SAC_MAX_CONNECTIONS", "701")];
+    let args = ["config", "check", "--config", &file, "--max-connections", "702"];
+    let (code, printed, log) = run(&args, &variables);
+    assert_eq!(code, 0, "{log}");
+    for (setting, value, by) in [
+        ("max-batch", "7", "file"),
+        ("max-in-flight", "71", "variable"),
+        ("max-connections", "702", "flag"),
+        ("reload-wait", "1s", "file"),
+        ("log-format", "json", "file"),
+        ("jit", "false", "file"),
+        ("listen", "127.0.0.1:8000", "default"),
+        ("model", "–", "default"),
+    ] {
+        assert_eq!(told(&printed, setting), (value.to_owned(), by.to_owned()), "{setting}");
+    }
+    let by_variable = run(&["config", "check"], &[("SAC_CONFIG", &file)]);
+    assert_eq!(told(&by_variable.1, "max-batch").0, "7");
+}
+
+#[test]
+fn a_server_goes_by_its_file() {
+    let place = folder();
+    let (_kept, file) = configuration(&format!("dir = {:?}\nmax-batch = 1\nlog-format = \"json\"\n", place.path()));
+    let mut program = Program::serve(place.path(), &["--config", &file], &[]);
+    let address = program.address();
+    assert!(program.seen.starts_with('{'), "{}", program.seen);
+    let (status, body) = ask(&address, "POST", "/sac/predict/batch", "", r#"{"states": [[1, 2, 3], [1, 2, 3]]}"#);
+    assert_eq!(status, 400, "{body}");
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_told_with_its_name_and_the_settings() {
+    for (text, reason) in [
+        ("max-batches = 1", "sac.toml: max-batches: there is no such setting, but"),
+        ("config = \"other\"", "sac.toml: config: there is no such setting, but"),
+        ("max-batch = \"many\"", "sac.toml: max-batch: invalid value 'many' for '--max-batch <N>'"),
+        ("reload-wait = 5", "sac.toml: reload-wait: invalid value '5' for '--reload-wait <TIME>'"),
+        ("dir = [\"a\"]", "sac.toml: dir: a string, a number or a boolean is expected, found: array"),
+        ("dir = ", "sac.toml is no TOML"),
+    ] {
+        let (_place, file) = configuration(text);
+        for command in [&["serve"][..], &["config", "check"]] {
+            let (code, out, log) = run(&[command, &["--config", &file]].concat(), &[]);
+            assert!(code == 2 && out.is_empty() && log.contains(reason), "{text}: {code} {log}");
+        }
+    }
+    let (code, _, log) = run(&["serve", "--config", "no-such-file"], &[]);
+    assert!(code == 2 && log.contains("no-such-file cannot be read"), "{log}");
+}
+
+#[test]
+fn a_check_finds_what_would_not_start_and_shows_no_secret() {
+    let (place, file) = configuration("api-token = \"hidden-1\"");
+    let (code, printed, _) = run(&["config", "check", "--config", &file], &[]);
+    assert_eq!((code, told(&printed, "api-token").0.as_str()), (0, "(hidden)"));
+    assert!(!printed.contains("hidden-1"), "{printed}");
+    let (code, printed, _) = run(&["config", "check"], &[("SAC_API_TOKEN", "hidden-1")]);
+    assert!(code == 0 && !printed.contains("hidden-1"), "{printed}");
+    let certificate = format!("tls-cert = {:?}", place.path());
+    for (text, reason) in [
+        ("listen = \"0.0.0.0:8000\"", "can be reached from other machines"),
+        ("api-token-file = \"no-such-file\"", "no tokens of no-such-file"),
+        (&certificate, "--tls-cert is of no use without --tls-key"),
+        ("tls-key = \"key.pem\"", "--tls-key is of no use without --tls-cert"),
+    ] {
+        let (_place, file) = configuration(text);
+        let (code, out, log) = run(&["config", "check", "--config", &file], &[]);
+        assert!(code == 1 && out.is_empty() && log.contains(reason), "{text}: {log}");
+    }
+    assert_eq!(run(&["serve", "--max-batch", "many"], &[]).0, 2);
+    assert_eq!(run(&["inspect", &path("torch/executes.pt")], &[]).0, 1);
+}
