@@ -5,6 +5,7 @@ mod contract;
 mod edge;
 mod embedding;
 mod failure;
+mod fleet;
 mod formats;
 mod freshness;
 mod golden;

@@ -1,0 +1,119 @@
+//! Several hosts on one folder, behind a real nginx. Without nginx there is nothing to test, which is said; in CI it is a
+//! failure.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sac_tests::{Client, Server, checkpoint, publish};
+use serde_json::json;
+use tempfile::{TempDir, tempdir};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+const CLIENTS: u32 = 8;
+const SWAPS: u64 = 40;
+/// Between two swaps.
+const ANSWERS: u32 = 50;
+
+struct Nginx {
+    process: Child,
+    address: SocketAddr,
+    _place: TempDir,
+}
+
+impl Nginx {
+    /// By the configuration that is given to users, with other addresses.
+    fn before(hosts: &[SocketAddr; 3]) -> Option<Nginx> {
+        let place = tempdir().unwrap();
+        // Free a moment ago; nginx takes no port 0.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/deploy/nginx.conf");
+        let mut configuration = std::fs::read_to_string(file).unwrap();
+        for (port, host) in (8001..).zip(hosts) {
+            configuration = configuration.replace(&format!("127.0.0.1:{port}"), &host.to_string());
+        }
+        let configuration = configuration.replace("listen 8000", &format!("listen {address}"));
+        std::fs::write(place.path().join("nginx.conf"), configuration).unwrap();
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(place.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
+        command.args(["-g", "daemon off; pid nginx.pid; error_log stderr notice;"]);
+        let mut process = match command.stderr(Stdio::piped()).spawn() {
+            Ok(process) => process,
+            Err(error) => {
+                assert!(std::env::var_os("CI").is_none(), "nginx does not start: {error}");
+                eprintln!("NOT TESTED: nginx does not start: {error}");
+                return None;
+            }
+        };
+        let log = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let mut log = log.inspect(|line| eprintln!("{line}"));
+        assert!(log.any(|line| line.contains("start worker process ")), "nginx ended");
+        // Read on, for a full pipe would stop it.
+        std::thread::spawn(move || log.for_each(drop));
+        Some(Nginx { process, address, _place: place })
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its workers end with it.
+        let _ = rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.process),
+            rustix::process::Signal::TERM,
+        );
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_rename_no_host_behind_a_load_balancer_answers_by_the_older_policy() {
+    let folder = tempdir().unwrap();
+    let path = |number: u64| folder.path().join(format!("model_{number:04}.onnx"));
+    publish(&path(0), &checkpoint("pendulum_00500"));
+    let hosts =
+        [Server::folder(folder.path()).await, Server::folder(folder.path()).await, Server::folder(folder.path()).await];
+    let Some(nginx) = Nginx::before(&[0, 1, 2].map(|host: usize| hosts[host].address)) else { return };
+    // The number of the newest checkpoint whose rename is done.
+    let published = Arc::new(AtomicU64::new(0));
+    let answers = Arc::new(Semaphore::new(0));
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (published, answers, address) = (published.clone(), answers.clone(), nginx.address);
+        clients.spawn(async move {
+            let (mut client, mut served_by) = (Client::connect(address).await, BTreeSet::new());
+            loop {
+                let newest = published.load(Ordering::SeqCst);
+                let answer = client.post("/sac/predict", json!({ "state": [0.1, 0.2, 0.3] })).await;
+                served_by.insert(answer.header("x-served-by").unwrap().to_owned());
+                let told = answer.ok();
+                let name = told["model_path"].as_str().unwrap().rsplit_once("model_").unwrap().1;
+                let number = name.trim_end_matches(".onnx").parse::<u64>().unwrap();
+                assert!(number >= newest, "answered by {number} when {newest} was there");
+                answers.add_permits(1);
+                if newest == SWAPS {
+                    return served_by;
+                }
+            }
+        });
+    }
+    for number in 1..=SWAPS {
+        let policy = if number % 2 == 0 { "pendulum_00500" } else { "pendulum_08000" };
+        publish(&path(number), &checkpoint(policy));
+        published.store(number, Ordering::SeqCst);
+        if number == SWAPS {
+            break;
+        }
+        // A client that failed answers no more.
+        tokio::select! {
+            permits = answers.acquire_many(ANSWERS) => permits.unwrap().forget(),
+            Some(client) = clients.join_next() => panic!("a client ended: {client:?}"),
+        }
+    }
+    let served_by = clients.join_all().await.into_iter().flatten().collect::<BTreeSet<_>>();
+    assert_eq!(served_by, hosts.iter().map(|host| host.address.to_string()).collect());
+}
