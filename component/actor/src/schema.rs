@@ -1,9 +1,11 @@
 //! The request bodies. A body is parsed straight into its type; one that does not fit is read a second time, field by
 //! field, to say everything that is wrong with it as FastAPI would.
 
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 /// One thing that is wrong with a body, in the words of pydantic.
@@ -40,6 +42,46 @@ pub enum Kind {
     Seed,
     /// A whole number of at least this.
     Count(u64),
+}
+
+/// A whole number from 0 to 2⁶⁴-1. `2.0` is one, as it is for JSON Schema and for pydantic.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct Whole(pub u64);
+
+impl Whole {
+    fn of(value: &Value) -> Option<u64> {
+        const END: f64 = (1u128 << 64) as f64;
+        let integral = |number: &f64| number.fract() == 0.0 && (0.0..END).contains(number);
+        value.as_u64().or_else(|| value.as_f64().filter(integral).map(|number| number as u64))
+    }
+}
+
+impl From<Whole> for u64 {
+    fn from(whole: Whole) -> u64 {
+        whole.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Number::deserialize(deserializer)?;
+        Whole::of(&value.into()).map(Whole).ok_or_else(|| D::Error::custom("a whole number is expected"))
+    }
+}
+
+impl JsonSchema for Whole {
+    fn schema_name() -> Cow<'static, str> {
+        "Whole".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> schemars::Schema {
+        json_schema!({ "type": "integer", "minimum": 0, "maximum": u64::MAX })
+    }
 }
 
 /// Parses a body, or says all that is wrong with it.
@@ -100,9 +142,9 @@ impl Issues {
             (Kind::State | Kind::States, _) => self.add(loc, "Input should be a valid list", "list_type"),
             (Kind::Boolean, Value::Bool(_)) | (Kind::Seed, Value::Null) => {}
             (Kind::Boolean, _) => self.add(loc, "Input should be a valid boolean", "bool_type"),
-            (Kind::Seed, value) if value.is_u64() => {}
+            (Kind::Seed, value) if Whole::of(value).is_some() => {}
             (Kind::Seed, _) => self.add(loc, "Input should be a whole number from 0 to 2^64 - 1", "int_type"),
-            (Kind::Count(least), value) => match value.as_u64() {
+            (Kind::Count(least), value) => match Whole::of(value) {
                 Some(count) if count >= least => {}
                 None if !value.is_i64() => self.add(loc, "Input should be a valid integer", "int_type"),
                 _ => self.add(loc, format!("Input should be greater than or equal to {least}"), "greater_than_equal"),

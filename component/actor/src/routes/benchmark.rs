@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Call, Origin, forward, milliseconds, respond};
 use crate::error::Error;
 use crate::openapi::{Operation, Request, schema_of};
-use crate::schema::{Field, Kind, Schema};
+use crate::schema::{Field, Kind, Schema, Whole};
 use crate::service::{Loaded, Outcome};
 
 const MOST_ITERATIONS: u64 = 100_000;
@@ -18,16 +18,16 @@ const MOST_SECONDS: u64 = 60;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 struct Benchmark {
-    warmup: u64,
+    warmup: Whole,
     #[schemars(range(min = 1))]
-    iterations: u64,
+    iterations: Whole,
     #[schemars(range(min = 1))]
-    batch_size: u64,
+    batch_size: Whole,
 }
 
 impl Default for Benchmark {
     fn default() -> Self {
-        Benchmark { warmup: 50, iterations: 1000, batch_size: 1 }
+        Benchmark { warmup: Whole(50), iterations: Whole(1000), batch_size: Whole(1) }
     }
 }
 
@@ -39,7 +39,7 @@ impl Schema for Benchmark {
     ];
 
     fn holds(&self) -> bool {
-        self.iterations >= 1 && self.batch_size >= 1
+        self.iterations.0 >= 1 && self.batch_size.0 >= 1
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) const BENCHMARK: Operation = Operation {
 };
 
 pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
-    let Benchmark { warmup, iterations, batch_size } =
+    let Benchmark { warmup: Whole(warmup), iterations: Whole(iterations), batch_size: Whole(batch_size) } =
         if call.body.is_empty() { Benchmark::default() } else { call.parse()? };
     let max_batch = u64::from(call.service.config.max_batch);
     let may_block = call.situation.may_block;

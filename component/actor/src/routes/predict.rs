@@ -9,27 +9,28 @@ use super::{Call, Origin, forward, milliseconds, respond};
 use crate::error::{Error, Row};
 use crate::openapi::{Operation, Request, schema_of};
 use crate::policy::Noise;
-use crate::schema::{Field, Kind, Schema, finite};
+use crate::schema::{Field, Kind, Schema, Whole, finite};
 use crate::service::{Loaded, Outcome};
 
 #[derive(Deserialize, JsonSchema)]
 struct Predict {
     /// As many numbers as the policy's state_dim, each finite as an f32.
+    #[schemars(inner(range(min = f32::MIN, max = f32::MAX)))]
     state: Vec<f32>,
     #[serde(default = "yes")]
     deterministic: bool,
     #[serde(default)]
-    seed: Option<u64>,
+    seed: Option<Whole>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 struct PredictBatch {
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), inner(inner(range(min = f32::MIN, max = f32::MAX))))]
     states: Vec<Vec<f32>>,
     #[serde(default = "yes")]
     deterministic: bool,
     #[serde(default)]
-    seed: Option<u64>,
+    seed: Option<Whole>,
 }
 
 fn yes() -> bool {
@@ -108,7 +109,7 @@ pub(super) fn predict(call: &mut Call) -> Result<Outcome, Error> {
     }
     let loaded = call.model()?;
     check_dimension(Row(None), &state, loaded)?;
-    let (actions, latency_ms) = act(loaded, &state, deterministic, seed, |_| Row(None))?;
+    let (actions, latency_ms) = act(loaded, &state, deterministic, seed.map(u64::from), |_| Row(None))?;
     respond(200, &Prediction { action: action(&actions), origin: Origin::of(loaded), latency_ms })
 }
 
@@ -129,7 +130,8 @@ pub(super) fn predict_batch(call: &mut Call) -> Result<Outcome, Error> {
     for (row, state) in states.iter().enumerate() {
         check_dimension(Row(Some(row)), state, loaded)?;
     }
-    let (actions, latency_ms) = act(loaded, &states.concat(), deterministic, seed, |row| Row(Some(row)))?;
+    let (actions, latency_ms) =
+        act(loaded, &states.concat(), deterministic, seed.map(u64::from), |row| Row(Some(row)))?;
     let actions = actions.chunks(loaded.actor.action_dim()).map(action).collect::<Vec<_>>();
     let batch_size = actions.len();
     respond(200, &BatchPrediction { actions, batch_size, origin: Origin::of(loaded), latency_ms })
@@ -189,7 +191,7 @@ mod tests {
     fn a_body_that_fits_is_taken() {
         let parsed = parse::<Predict>(br#"{"state": [1, -2.5], "deterministic": false, "seed": 18446744073709551615}"#);
         let Ok(Predict { state, deterministic, seed }) = parsed else { panic!("refused") };
-        assert_eq!((state.as_slice(), deterministic, seed), (&[1.0, -2.5][..], false, Some(u64::MAX)));
+        assert_eq!((state.as_slice(), deterministic, seed), (&[1.0, -2.5][..], false, Some(Whole(u64::MAX))));
         assert!(parse::<Predict>(br#"{"state": [], "seed": null, "unknown": 1}"#).is_ok());
     }
 
