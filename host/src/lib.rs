@@ -48,6 +48,6 @@ pub use inspector::{Inspection, Inspector, Layer};
 pub use sac_checkpoint::{Identity, Limits, Source};
 pub use server::serve;
 pub use service::SacService;
-pub use site::{Extension, Site};
+pub use site::{Act, Extension, Site};
 pub use tls::Tls;
 pub use tokens::Tokens;

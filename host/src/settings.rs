@@ -107,7 +107,11 @@ fn names(command: &Command) -> Vec<String> {
 fn with_defaults(command: Command, values: &Values) -> Command {
     let set = |command: Command| {
         command.mut_args(|argument| match argument.get_long().and_then(|name| values.get(name)) {
-            Some(value) => argument.default_value(value),
+            // Help shows a default; not one that it would not show of a variable.
+            Some(value) => {
+                let secret = argument.is_hide_env_values_set();
+                argument.default_value(value).hide_default_value(secret)
+            }
             None => argument,
         })
     };

@@ -23,7 +23,7 @@ pub struct Extension {
     /// A JavaScript module that the page loads.
     pub script: &'static str,
     /// Called for a POST to `/extension/NAME`, with the name; false where it knows none such. It may block for a file.
-    pub act: Box<dyn Fn(&str) -> Result<bool> + Send + Sync>,
+    pub act: Act,
 }
 
 /// What a path leads to.
@@ -45,6 +45,9 @@ impl Place<'_> {
         }
     }
 }
+
+/// See [`Extension::act`].
+pub type Act = Box<dyn Fn(&str) -> Result<bool> + Send + Sync>;
 
 type Answer = Result<Response<Full<Bytes>>, Failure>;
 

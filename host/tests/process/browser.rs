@@ -53,7 +53,7 @@ impl Browser {
         let session = browser.call("", json!({ "capabilities": { "alwaysMatch": options } }));
         browser.session = format!("/{}", session["sessionId"].as_str().unwrap());
         // For what a page waits for by itself.
-        browser.call("/timeouts", json!({ "script": 30_000 }));
+        browser.call("/timeouts", json!({ "script": 60_000 }));
         Some(browser)
     }
 

@@ -150,8 +150,8 @@ fn the_demo_swaps_and_shows_that_the_next_request_is_answered_by_the_new_policy(
     let mut lines = BufReader::new(program.child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut find = |word: &str| lines.find(|line| line.contains(word)).expect(word);
     assert!(find("curl").contains("/sac/health"));
-    assert!(find("Before: ").contains("model_00500.onnx"));
-    assert!(find("After: ").contains("model_08000.onnx"));
+    assert!(find("Before: ").contains("model_early.onnx"));
+    assert!(find("After: ").contains("model_trained.onnx"));
     program.signal(Signal::INT);
     assert_eq!(program.end().0.code(), Some(0));
 }
