@@ -6,5 +6,6 @@ mod clients;
 mod commands;
 mod configuration;
 mod faults;
+mod logging;
 mod program;
 mod serving;
