@@ -185,6 +185,10 @@ pub struct DemoArgs {
     #[arg(long, env = "SAC_LISTEN", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
 
+    /// Open the page in the browser
+    #[arg(long)]
+    pub open: bool,
+
     /// Drop the trained policy in after this time instead of on Enter
     #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
     pub swap_after: Option<Duration>,

@@ -1,77 +1,42 @@
-use std::fmt::{self, Display};
-use std::path::PathBuf;
-use std::str::FromStr;
-
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{Method, Request, StatusCode, Uri};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+
+use crate::target::Server;
 
 /// More is no answer of this program.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 
-/// A server, or a checkpoint that is to be served for once.
-#[derive(Debug, Clone)]
-pub enum Target {
-    Server(Address),
-    File(PathBuf),
-}
-
-/// A server by its host and port.
-#[derive(Debug, Clone)]
-pub struct Address(pub String);
-
 /// One connection to a server, kept from request to request.
 pub struct Client {
     sender: SendRequest<Full<Bytes>>,
-    address: Address,
-    token: Option<String>,
-}
-
-impl FromStr for Target {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        if !text.contains("://") {
-            return Ok(Target::File(text.into()));
-        }
-        let uri = text.parse::<Uri>()?;
-        ensure!(uri.scheme_str() == Some("http"), "only http:// is spoken here: ask the server without its TLS");
-        ensure!(
-            uri.path() == "/" && uri.query().is_none(),
-            "the server's address alone is wanted, without {}",
-            uri.path()
-        );
-        let authority = uri.authority().context("there is no host in it")?;
-        Ok(Target::Server(Address(format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)))))
-    }
-}
-
-impl Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.0)
-    }
+    server: Server,
 }
 
 impl Client {
-    pub async fn connect(address: &Address, token: Option<String>) -> Result<Client> {
-        let stream = TcpStream::connect(&address.0).await.with_context(|| format!("{address} cannot be reached"))?;
+    pub async fn connect(server: &Server) -> Result<Client> {
+        let address = &server.address;
+        let unreached = || format!("{address} cannot be reached");
+        let stream = TcpStream::connect(&address.authority).await.with_context(unreached)?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // Ends with the sender, or with the server.
-        tokio::spawn(connection);
-        Ok(Client { sender, address: address.clone(), token })
+        let sender = match &server.tls {
+            None => speak(stream).await?,
+            Some(tls) => speak(tls.connect(address.name()?, stream).await.with_context(unreached)?).await?,
+        };
+        Ok(Client { sender, server: server.clone() })
     }
 
     /// Status and body, whatever the status.
     pub async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes)> {
-        let request = Request::builder().method(method).uri(path).header(HOST, &self.address.0);
-        let request = match &self.token {
+        let request = Request::builder().method(method).uri(path).header(HOST, &self.server.address.authority);
+        let request = match &self.server.token {
             Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
             None => request,
         };
@@ -80,7 +45,7 @@ impl Client {
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         match Limited::new(body, MAX_ANSWER_BYTES).collect().await {
             Ok(body) => Ok((head.status, body.to_bytes())),
-            Err(error) => bail!("{} did not answer to the end: {error}", self.address),
+            Err(error) => bail!("{} did not answer to the end: {error}", self.server.address),
         }
     }
 
@@ -89,6 +54,13 @@ impl Client {
         let (status, body) = self.ask(method, path, body).await?;
         read(status.as_u16(), &body)
     }
+}
+
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<SendRequest<Full<Bytes>>> {
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    // Ends with the sender, or with the server.
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 /// What a 200 says. The error is another status's `detail`.

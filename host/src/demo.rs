@@ -1,7 +1,6 @@
 //! Three policies of one training run, one after the other: what a hot swap looks like.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
@@ -12,10 +11,12 @@ use sac_serving::{Config, Edge, Extension, Site, Source};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
+use tracing::warn;
 
 use crate::cli::{DemoArgs, is_local};
-use crate::client::{Address, Client};
+use crate::client::Client;
 use crate::run::{build, on_runtime, shutdown_signal};
+use crate::target::Server;
 
 /// After 500, 2,000 and 8,000 steps of training on Pendulum-v1: a state is cos θ, sin θ and the angular velocity, an
 /// action the torque as a part of the largest.
@@ -38,7 +39,7 @@ pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
         let mut shutdown = pin!(shutdown_signal()?);
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
-        let address = listener.local_addr()?;
+        let server = Server::local(&listener)?;
         publish(folder.path(), EARLY)?;
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
         let pendulum = include_str!("../pages/pendulum.js");
@@ -47,19 +48,25 @@ pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
         let site = Site::new(service).with_extension(Extension { script: pendulum, act });
         tokio::select! {
             () = sac_serving::serve(listener, site, Edge::default(), shutdown) => Ok(()),
-            outcome = show(args, address, folder.path()) => outcome,
+            outcome = show(args, &server, folder.path()) => outcome,
         }
     })
 }
 
 /// Never returns but with an error: the server goes on until it is stopped.
-async fn show(args: &DemoArgs, address: SocketAddr, folder: &Path) -> Result<()> {
+async fn show(args: &DemoArgs, server: &Server, folder: &Path) -> Result<()> {
+    let address = &server.address;
     println!("\nA pendulum's policy after 500 steps of training is served from {}.\n", folder.display());
-    println!("  http://{address}/ shows the pendulum and what is served, and drops better policies in.\n");
-    println!("  curl -s http://{address}/sac/health");
-    println!("  curl -s http://{address}/sac/model/info");
-    println!("  curl -s http://{address}/sac/predict -d '{STATE}'\n");
-    println!("Before: {}", predict(address).await?);
+    println!("  {address}/ shows the pendulum and what is served, and drops better policies in.\n");
+    println!("  curl -s {address}/sac/health");
+    println!("  curl -s {address}/sac/model/info");
+    println!("  curl -s {address}/sac/predict -d '{STATE}'\n");
+    if args.open
+        && let Err(error) = open::that_detached(format!("{address}/"))
+    {
+        warn!("no browser could be opened: {error}");
+    }
+    println!("Before: {}", predict(server).await?);
     match args.swap_after {
         Some(time) => tokio::time::sleep(time).await,
         None => {
@@ -68,7 +75,7 @@ async fn show(args: &DemoArgs, address: SocketAddr, folder: &Path) -> Result<()>
         }
     }
     publish(folder, TRAINED)?;
-    let after = predict(address).await?;
+    let after = predict(server).await?;
     println!("After:  {after}");
     ensure!(after.to_string().contains("model_trained.onnx"), "the new policy was not served");
     println!("\nThe next request was answered by the new file. The server goes on: Ctrl-C ends it.");
@@ -85,8 +92,8 @@ fn publish(folder: &Path, name: &str) -> Result<bool> {
     Ok(true)
 }
 
-async fn predict(address: SocketAddr) -> Result<Value> {
-    let mut client = Client::connect(&Address(address.to_string()), None).await?;
+async fn predict(server: &Server) -> Result<Value> {
+    let mut client = Client::connect(server).await?;
     client.told(Method::POST, "/sac/predict", STATE.into()).await
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use bytes::Bytes;
 use sac_checkpoint::{Content, since_epoch};
 use tokio::task::spawn_blocking;
-use tracing::warn;
+use tracing::{Span, warn};
 
 use crate::artefact;
 use crate::bindings::{self, Body, Checkpoint, File, Instant, Outcome, Plan, Policy, Refusal, Request, Situation};
@@ -17,6 +17,7 @@ use crate::instance::{Broken, Instance};
 use crate::metrics::Metrics;
 use crate::pool::{Lease, Pool};
 use crate::sandbox::Sandbox;
+use crate::trace;
 
 /// One checkpoint in service, or none, and the instances that hold it. They belong to it and end with it.
 pub(crate) struct Generation {
@@ -127,7 +128,8 @@ impl Generation {
         };
         let lease = pool.lease().await?;
         let (call, standing) = (call.clone(), standing.clone());
-        let answered = spawn_blocking(move || run(lease, &call, &standing, true)).await;
+        let span = Span::current();
+        let answered = spawn_blocking(move || span.in_scope(|| run(lease, &call, &standing, true))).await;
         Ok(answered.map_err(|error| Failure::Internal(error.into()))??)
     }
 }
@@ -194,7 +196,8 @@ fn run(mut lease: Lease, call: &Call, standing: &Standing, may_block: bool) -> R
         authorization: call.authorization.as_deref(),
         body: call.body.as_ref().map_or(Body::OverLimit, |body| Body::Complete(body)),
     };
-    let outcome = lease.instance.answer(request, Situation { tokens: &tokens, refusal, reloaded, may_block });
+    let situation = Situation { tokens: &tokens, refusal, reloaded, may_block };
+    let outcome = trace::call(may_block).in_scope(|| lease.instance.answer(request, situation));
     if outcome.is_ok() {
         lease.give_back();
     }

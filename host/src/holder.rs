@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use crate::generation::{Generation, Loaded, Recipe};
 use crate::history::{History, Swap};
 use crate::metrics::Metrics;
+use crate::trace;
 
 /// Holds the generation in service, and keeps it the one that the files call for.
 pub(crate) struct Holder {
@@ -105,9 +106,9 @@ impl Holder {
         if !forced && !self.judge().1 {
             return Ok(());
         }
-        let holder = self.clone();
+        let (holder, span) = (self.clone(), trace::reload(forced));
         let reload = spawn_blocking(move || {
-            let outcome = holder.renew_blocking(forced);
+            let outcome = span.in_scope(|| holder.renew_blocking(forced));
             drop(guard);
             outcome
         });

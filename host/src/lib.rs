@@ -40,6 +40,7 @@ mod site;
 mod status;
 mod tls;
 mod tokens;
+mod trace;
 
 pub use artefact::default_cache_dir;
 pub use config::{Activation, Config, OnBadCheckpoint, SandboxLimits};

@@ -1,8 +1,16 @@
 use std::io::{self, IsTerminal};
 
+use anyhow::Result;
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing::Subscriber;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+#[cfg(feature = "otlp")]
+use crate::otlp::traces;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum LogFormat {
@@ -10,14 +18,34 @@ pub enum LogFormat {
     Json,
 }
 
-/// Logs to stderr from level info, or as `RUST_LOG` says.
-pub fn init(format: LogFormat) {
+/// Logs to stderr from level info, or as `RUST_LOG` says; and sends traces, if at all, until what this gives is dropped.
+/// The error, which can be logged, is that they cannot be sent.
+pub fn init(format: LogFormat) -> Result<Option<impl Sized>> {
+    let (traces, layer) = match traces() {
+        Ok(found) => found.map_or((Ok(None), None), |(traces, layer)| (Ok(Some(traces)), Some(layer))),
+        Err(error) => (Err(error), None),
+    };
+    tracing_subscriber::registry().with(lines(format)).with(layer).init();
+    traces
+}
+
+fn lines<S>(format: LogFormat) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
     // Told by `eprintln`, which panics where stderr is what cannot be written.
-    let builder = builder.log_internal_errors(false);
-    match format {
-        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-    }
+    let lines = lines.log_internal_errors(false);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    lines.with_filter(filter)
+}
+
+/// There is nothing to send them with.
+#[cfg(not(feature = "otlp"))]
+fn traces() -> Result<Option<((), tracing_subscriber::layer::Identity)>> {
+    Ok(None)
 }

@@ -7,9 +7,12 @@ mod demo;
 mod guards;
 mod inspect;
 mod logging;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod predict;
 mod run;
 mod settings;
+mod target;
 
 use std::process::ExitCode;
 
@@ -17,8 +20,7 @@ fn main() -> ExitCode {
     cli::forget_blank_variables();
     let arguments = std::env::args_os().collect::<Vec<_>>();
     let settings = settings::Settings::parse(&arguments).unwrap_or_else(|error| error.exit());
-    logging::init(settings.cli.log_format);
-    match run::run(&settings) {
+    match logging::init(settings.cli.log_format).and_then(|_traces| run::run(&settings)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");

@@ -13,7 +13,10 @@ use crate::instance::Broken;
 use model::Model;
 use register::Register;
 
-/// Whatever else is asked for counts as the last: a client makes no label.
+/// Whatever else is asked for: a client makes no label.
+const OTHER: &str = "other";
+
+/// The last is [`OTHER`].
 const ROUTES: [&str; 8] = [
     "/sac/predict",
     "/sac/predict/batch",
@@ -22,7 +25,7 @@ const ROUTES: [&str; 8] = [
     "/sac/model/reload",
     "/sac/benchmark",
     "/sac/openapi.json",
-    "other",
+    OTHER,
 ];
 
 /// What is counted, under Prometheus's names and in its base units.
@@ -135,6 +138,11 @@ impl Metrics {
 }
 
 impl Watched<'_> {
+    /// None for one that is not known.
+    pub(crate) fn route(&self) -> Option<&'static str> {
+        Some(self.route.path).filter(|path| *path != OTHER)
+    }
+
     pub(crate) fn answered(mut self, status: StatusCode) {
         self.status = Some(status);
     }

@@ -8,12 +8,13 @@ use sac_serving::{Config, Inspector, Source};
 use serde_json::json;
 
 use crate::cli::Reading;
-use crate::client::{Client, Target, read};
+use crate::client::{Client, read};
 use crate::run::on_runtime;
+use crate::target::{Manner, Target};
 
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// A server (http://HOST:PORT), or a checkpoint file
+    /// A server (http://HOST:PORT, or https), or a checkpoint file
     #[arg(value_name = "URL|FILE")]
     pub target: Target,
 
@@ -33,9 +34,8 @@ pub struct PredictArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// The server's bearer token
-    #[arg(long, env = "SAC_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    pub api_token: Option<String>,
+    #[command(flatten)]
+    pub manner: Manner,
 
     #[command(flatten)]
     pub reading: Reading,
@@ -74,7 +74,7 @@ pub fn run(args: &PredictArgs, defaults: Config) -> Result<()> {
             read(status, &body).with_context(refused)?
         }
         Target::Server(address) => on_runtime(1, async {
-            let mut client = Client::connect(address, args.api_token.clone()).await?;
+            let mut client = Client::connect(&args.manner.of(address)?).await?;
             client.told(Method::POST, "/sac/predict", body.into()).await
         })?,
     };

@@ -13,6 +13,7 @@ use http_body::Body;
 use http_body_util::Full;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tower_service::Service;
+use tracing::Instrument;
 
 use crate::bindings::{self, Outcome};
 use crate::body::{Intake, Received};
@@ -21,6 +22,7 @@ use crate::failure::{Failure, json};
 use crate::generation::{Call, Recipe, Standing};
 use crate::holder::Holder;
 use crate::tokens::Tokens;
+use crate::trace;
 
 /// The route that is answered however many requests are in flight.
 const HEALTH: &str = "/sac/health";
@@ -81,7 +83,10 @@ impl SacService {
         B: Body,
     {
         let watched = self.holder.metrics().watch(request.uri().path());
-        let response = self.receive(request).await.unwrap_or_else(Failure::told);
+        let span = trace::request(request.method(), watched.route(), request.headers());
+        let received = async { self.receive(request).await.unwrap_or_else(Failure::told) };
+        let response = received.instrument(span.clone()).await;
+        trace::answered(&span, response.status());
         watched.answered(response.status());
         response
     }

@@ -2,6 +2,8 @@
 
 use sac_tests::{Kind, Manifest, Server, Settings, build_components, checkpoint, odd, publish};
 use tempfile::tempdir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[test]
 fn every_path_of_the_manifest_exists_after_its_build_and_the_actor_gets_no_capability() {
@@ -44,6 +46,26 @@ async fn an_instance_is_reused_for_its_share_of_requests_and_then_replaced() {
     }
     loads.dedup();
     assert_eq!(loads.len(), 3, "128, 128 and 44 requests");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_comes_slowly_holds_up_no_other_request_of_its_instance() {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    let server = Server::start(Kind::Composed, &Settings::folder(folder.path())).await;
+    let mut client = server.client().await;
+    let loaded = client.info().await["loaded_at_utc"].clone();
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    let head = "POST /sac/predict HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 21\r\n\r\n";
+    slow.write_all(format!("{head}{{\"state\":").as_bytes()).await.unwrap();
+    for _ in 0..20 {
+        client.predict(&[0.1, 0.2, 0.3]).await;
+    }
+    assert_eq!(client.info().await["loaded_at_utc"], loaded, "by the same instance");
+    slow.write_all(b"[0.1,0.2,0]}").await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
 //! The application of spin.toml without Spin: built by its own command, composed as Spin composes it, and run by
-//! wasmtime-wasi-http's handler, which reuses instances as Spin does.
+//! wasmtime-wasi-http's handler, as Spin and `wasmtime serve` run it, with their limits of an instance.
 
 use std::convert::Infallible;
 use std::fs;
@@ -34,8 +34,10 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpC
 
 use crate::server::Settings;
 
-/// How many requests an instance answers, as by Spin's default.
+/// How many requests an instance answers.
 const REUSE: usize = 128;
+/// And how many of them at once.
+const CONCURRENT_REUSE: usize = 16;
 
 /// The parts of spin.toml that say what runs.
 pub struct Manifest {
@@ -204,7 +206,7 @@ impl WorkerState for Reused {
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         match (concurrent, total) {
             (_, REUSE..) => ShouldAccept::Never,
-            (0, _) => ShouldAccept::Yes,
+            (..CONCURRENT_REUSE, _) => ShouldAccept::Yes,
             _ => ShouldAccept::No,
         }
     }

@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout_at};
 
 use super::BenchArgs;
-use crate::client::{Address, Client};
+use crate::client::Client;
+use crate::target::Server;
 
 /// An answer that takes longer is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,8 +22,7 @@ const TICK: Duration = Duration::from_millis(2);
 
 /// Who asks, how often and for how long.
 pub struct Load {
-    address: Address,
-    token: Option<String>,
+    server: Server,
     connections: u16,
     /// Of one connection.
     period: Option<Duration>,
@@ -64,11 +64,10 @@ impl Question {
 }
 
 impl Load {
-    pub fn new(args: &BenchArgs, address: Address) -> Load {
+    pub fn new(args: &BenchArgs, server: Server) -> Load {
         let period = |rate: u32| Duration::from_secs_f64(f64::from(args.connections) / f64::from(rate));
         Load {
-            address,
-            token: args.api_token.clone(),
+            server,
             connections: args.connections,
             period: args.rate.map(period),
             warmup: args.warmup,
@@ -84,8 +83,7 @@ impl Load {
             // Spread over the period.
             let ahead = self.period.unwrap_or_default().mul_f64(f64::from(number) / f64::from(self.connections));
             let asker = Asker {
-                address: self.address.clone(),
-                token: self.token.clone(),
+                server: self.server.clone(),
                 question: question.clone(),
                 period: self.period,
                 planned: Instant::now() + ahead,
@@ -136,8 +134,7 @@ impl Outcome {
 
 /// One connection.
 struct Asker {
-    address: Address,
-    token: Option<String>,
+    server: Server,
     question: Question,
     period: Option<Duration>,
     planned: Instant,
@@ -197,7 +194,7 @@ impl Asker {
     async fn ask(&self, client: &mut Option<Client>, body: Bytes) -> Result<(StatusCode, Bytes)> {
         let client = match client {
             Some(client) => client,
-            None => client.insert(Client::connect(&self.address, self.token.clone()).await?),
+            None => client.insert(Client::connect(&self.server).await?),
         };
         client.ask(Method::POST, self.question.path, body).await
     }

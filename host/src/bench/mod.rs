@@ -15,14 +15,15 @@ use sac_serving::{Config, Edge, SacService, Source};
 use tokio::net::TcpListener;
 
 use crate::cli::Reading;
-use crate::client::{Address, Client, Target};
+use crate::client::Client;
 use crate::run::on_runtime;
+use crate::target::{Manner, Server, Target};
 use load::{Load, Question};
 use report::Report;
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// A server (http://HOST:PORT), or a checkpoint file, which is served on a free port for as long as it takes
+    /// A server (http://HOST:PORT, or https), or a checkpoint file, which is served on a free port for as long as it takes
     #[arg(value_name = "URL|FILE")]
     pub target: Target,
 
@@ -55,9 +56,8 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
 
-    /// The server's bearer token
-    #[arg(long, env = "SAC_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    pub api_token: Option<String>,
+    #[command(flatten)]
+    pub manner: Manner,
 
     #[command(flatten)]
     pub reading: Reading,
@@ -66,16 +66,16 @@ pub struct BenchArgs {
 /// The error, once the report is printed, is that there were errors among the answers.
 pub fn run(args: &BenchArgs, defaults: Config) -> Result<()> {
     on_runtime(defaults.workers, async {
-        let address = match &args.target {
-            Target::Server(address) => address.clone(),
+        let server = match &args.target {
+            Target::Server(address) => args.manner.of(address)?,
             Target::File(file) => serve(args, file, defaults).await?,
         };
-        let mut client = Client::connect(&address, args.api_token.clone()).await?;
+        let mut client = Client::connect(&server).await?;
         let info = client.told(Method::GET, "/sac/model/info", "".into()).await;
-        let info = info.with_context(|| format!("{address} serves nothing to measure"))?;
+        let info = info.with_context(|| format!("{} serves nothing to measure", server.address))?;
         let state_dim = info["state_dim"].as_u64().context("the server does not tell its state_dim")?;
         let question = Question::new(usize::try_from(state_dim)?, args.batch);
-        let outcome = Load::new(args, address).run(question).await?;
+        let outcome = Load::new(args, server).run(question).await?;
         let told = outcome.errors.iter().map(|(error, times)| format!("{times} × {error}")).collect::<Vec<_>>();
         let within = humantime::format_duration(args.duration);
         ensure!(outcome.requests > 0, "nothing to measure came within {within}, but {}", told.join(", "));
@@ -92,13 +92,13 @@ pub fn run(args: &BenchArgs, defaults: Config) -> Result<()> {
 }
 
 /// Until the runtime ends.
-async fn serve(args: &BenchArgs, file: &Path, defaults: Config) -> Result<Address> {
+async fn serve(args: &BenchArgs, file: &Path, defaults: Config) -> Result<Server> {
     // The server would wait for it to appear.
     ensure!(file.is_file(), "{}: there is no such file", file.display());
     let config = args.reading.config(Source::new(Some(file), None, None), defaults);
     let service = tokio::task::spawn_blocking(|| SacService::new(config)).await??;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = Address(listener.local_addr()?.to_string());
+    let server = Server::local(&listener)?;
     tokio::spawn(sac_serving::serve(listener, service, Edge::default(), pending()));
-    Ok(address)
+    Ok(server)
 }

@@ -49,10 +49,46 @@ fn predict_fails_with_the_servers_word_and_the_files() {
     }
     assert_eq!(run(&["predict", &url, "--state", "1,2,3"], &[("SAC_API_TOKEN", "secret")]).0, 0);
     for (target, state) in
-        [(&*file, "1,two"), (&file, "1,nan"), ("https://localhost", "1"), ("http://localhost/sac", "1")]
+        [(&*file, "1,two"), (&file, "1,nan"), ("ftp://localhost", "1"), ("http://localhost/sac", "1")]
     {
         assert_eq!(run(&["predict", target, "--state", state], &[]).0, 2, "{target} {state}");
     }
+}
+
+#[test]
+fn a_server_of_https_is_asked_if_its_certificate_is_trusted() {
+    let place = folder();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let [chain, key] = ["chain.pem", "key.pem"].map(|name| place.path().join(name).to_str().unwrap().to_owned());
+    std::fs::write(&chain, cert.pem()).unwrap();
+    std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+    let mut program = Program::serve(place.path(), &["--dir", ".", "--tls-cert", &chain, "--tls-key", &key], &[]);
+    let port = program.address().rsplit_once(':').unwrap().1.to_owned();
+    program.wait_for("checkpoint in service");
+    let predict = |host: &str, trusted: &str| {
+        let url = format!("https://{host}:{port}");
+        run(&["predict", &url, "--state", "1,2,3", "--ca-cert", trusted], &[])
+    };
+    let (code, action, log) = predict("localhost", &chain);
+    assert!(code == 0 && action.trim().parse::<f64>().is_ok(), "{action}{log}");
+    let rcgen::CertifiedKey { cert: stranger, .. } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = place.path().join("other.pem").to_str().unwrap().to_owned();
+    std::fs::write(&other, stranger.pem()).unwrap();
+    for (host, trusted, reason) in [
+        ("localhost", &*other, "cannot be reached: invalid peer certificate"),
+        ("127.0.0.1", &chain, "cannot be reached: invalid peer certificate"),
+        ("localhost", &key, "it holds no certificate in PEM"),
+        ("localhost", "no-such-file", "no certificates of no-such-file"),
+    ] {
+        let (code, _, log) = predict(host, trusted);
+        assert!(code == 1 && log.contains(reason), "{host} {trusted}: {log}");
+    }
+    let url = format!("https://localhost:{port}");
+    let (code, report, log) =
+        run(&["bench", &url, "--ca-cert", &chain, "-d", "100ms", "--warmup", "0s", "--json"], &[]);
+    assert!(code == 0 && json(&report)["requests"].as_u64().unwrap() > 0, "{log}");
 }
 
 #[test]

@@ -9,3 +9,5 @@ mod faults;
 mod logging;
 mod program;
 mod serving;
+#[cfg(feature = "otlp")]
+mod traces;

@@ -50,8 +50,8 @@ impl Program {
 
     /// The address that it prints.
     pub fn address(&mut self) -> String {
-        let line = self.wait_for("listening on http://");
-        let (_, address) = line.split_once("http://").unwrap();
+        let line = self.wait_for("listening on http");
+        let (_, address) = line.split_once("://").unwrap();
         address.trim().trim_end_matches(['"', '}']).to_owned()
     }
 

@@ -1,0 +1,81 @@
+//! Traces, as a collector gets them. Only of a program with the feature `otlp`.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
+
+use rustix::process::Signal;
+
+use crate::program::{Program, STATE, ask, folder};
+
+/// Takes one batch of spans: what was posted, and to which path.
+fn collect(collector: TcpListener) -> JoinHandle<(String, Vec<u8>)> {
+    std::thread::spawn(move || {
+        let mut stream = BufReader::new(collector.accept().unwrap().0);
+        let (mut head, mut line) = (String::new(), String::new());
+        while stream.read_line(&mut line).unwrap() > 2 {
+            head += &std::mem::take(&mut line);
+        }
+        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap()];
+        stream.read_exact(&mut body).unwrap();
+        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+        (head, body)
+    })
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[test]
+fn a_request_is_a_span_of_its_clients_trace_with_the_reload_and_the_call_within() {
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", collector.local_addr().unwrap());
+    let collected = collect(collector);
+    let place = folder();
+    let mut program = Program::serve(place.path(), &["--dir", "."], &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
+    let address = program.address();
+    // By the W3C's Trace Context.
+    let trace = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+    assert_eq!(ask(&address, "POST", "/sac/predict", trace, STATE).0, 200);
+    assert_eq!(ask(&address, "POST", "/sac/model/reload", "", "").0, 200);
+    ask(&address, "POST", "/sac/made-up-by-a-client", "", "");
+    program.signal(Signal::TERM);
+    let (status, log) = program.end();
+    assert!(status.success(), "{log}");
+    assert!(!log.contains("request{"), "spans are none of the log's: {log}");
+
+    let (head, spans) = collected.join().unwrap();
+    assert!(head.starts_with("POST /v1/traces ") && head.contains("application/x-protobuf"), "{head}");
+    let (trace, parent) = (0x0af7651916cd43dd8448eb211c80319c_u128.to_be_bytes(), 0xb7ad6b7169203331_u64.to_be_bytes());
+    for part in [&trace[..], &parent] {
+        assert!(contains(&spans, part), "the client's trace goes on");
+    }
+    for part in ["sac-serving", "POST /sac/predict", "actor.answer", "checkpoint.reload", "checkpoint in service"] {
+        assert!(contains(&spans, part.as_bytes()), "no {part} in {:?}", String::from_utf8_lossy(&spans));
+    }
+    assert!(!contains(&spans, b"made-up"), "a client names no span");
+}
+
+#[test]
+fn a_collector_that_is_not_there_holds_up_nothing() {
+    let place = folder();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert!(TcpStream::connect(nobody).is_err());
+    let endpoint = format!("http://{nobody}");
+    let mut program = Program::serve(place.path(), &["--dir", "."], &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
+    let address = program.address();
+    assert_eq!(ask(&address, "POST", "/sac/predict", "", STATE).0, 200);
+    program.signal(Signal::TERM);
+    let (status, log) = program.end();
+    assert!(status.success() && log.contains("BatchSpanProcessor.ExportError"), "{log}");
+}
+
+#[test]
+fn a_collectors_address_that_makes_no_sense_is_told_at_the_start() {
+    let place = folder();
+    let program = Program::serve(place.path(), &["--dir", "."], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "no address")]);
+    let (status, log) = program.end();
+    assert!(status.code() == Some(1) && log.contains("traces cannot be sent"), "{log}");
+}
