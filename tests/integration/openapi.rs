@@ -128,6 +128,31 @@ async fn a_body_is_taken_if_and_only_if_it_is_of_the_schema() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_examples_are_answered_by_the_policy_in_service_and_told_to_whom_it_answers() {
+    for kind in KINDS {
+        let folder = tempdir().unwrap();
+        let settings = Settings { token: Some("token".to_owned()), ..Settings::folder(folder.path()) };
+        let server = Server::start(kind, &settings).await;
+        let mut client = server.client().await.with_token("token");
+        let example = |document: &Document, path| {
+            document.operation(path, "post")["requestBody"]["content"]["application/json"].get("example").cloned()
+        };
+        let posts = ["/sac/predict", "/sac/predict/batch", "/sac/benchmark"];
+        let document = Document::of(&mut client).await;
+        assert!(posts.iter().all(|path| example(&document, path).is_none()), "there is no policy yet");
+        for name in ["pendulum_00500", "stat_pair_01000"] {
+            publish(&folder.path().join("model_a.onnx"), &checkpoint(name));
+            let (document, strangers) =
+                (Document::of(&mut client).await, Document::of(&mut server.client().await).await);
+            for path in posts {
+                client.post(path, example(&document, path).unwrap()).await.ok();
+                assert_eq!(example(&strangers, path), None);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_told_and_no_other() {
     let folder = tempdir().unwrap();
     let server = Server::folder(folder.path()).await;

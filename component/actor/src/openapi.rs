@@ -18,6 +18,8 @@ pub struct Operation {
 pub struct Request {
     pub schema: SchemaOf,
     pub required: bool,
+    /// By the policy's state_dim.
+    pub example: fn(usize) -> Value,
 }
 
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -40,8 +42,12 @@ struct Invalid {
     detail: Vec<Issue>,
 }
 
-/// OpenAPI 3.1 of these routes: path, method in lowercase, whether it is answered without a token, and the rest.
-pub fn document<'a>(routes: impl Iterator<Item = (&'static str, &'static str, bool, &'a Operation)>) -> Value {
+/// OpenAPI 3.1 of these routes: path, method in lowercase, whether it is answered without a token, and the rest. With a
+/// state_dim, requests have an example that a policy of it answers.
+pub fn document<'a>(
+    routes: impl Iterator<Item = (&'static str, &'static str, bool, &'a Operation)>,
+    state_dim: Option<usize>,
+) -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
@@ -49,7 +55,7 @@ pub fn document<'a>(routes: impl Iterator<Item = (&'static str, &'static str, bo
     let mut generator = settings.into_generator();
     let mut paths = Map::new();
     for (path, method, public, operation) in routes {
-        paths.insert(path.to_owned(), json!({ method: described(operation, public, &mut generator) }));
+        paths.insert(path.to_owned(), json!({ method: described(operation, public, state_dim, &mut generator) }));
     }
     json!({
         "openapi": "3.1.0",
@@ -67,7 +73,7 @@ pub fn document<'a>(routes: impl Iterator<Item = (&'static str, &'static str, bo
     })
 }
 
-fn described(operation: &Operation, public: bool, generator: &mut SchemaGenerator) -> Value {
+fn described(operation: &Operation, public: bool, state_dim: Option<usize>, generator: &mut SchemaGenerator) -> Value {
     let mut responses = Map::new();
     responses.insert("200".to_owned(), response("The answer", (operation.answer)(generator)));
     let unauthorised = (!public).then_some(&401);
@@ -85,9 +91,11 @@ fn described(operation: &Operation, public: bool, generator: &mut SchemaGenerato
     }
     let mut described = json!({ "summary": operation.summary, "responses": responses });
     if let Some(request) = &operation.request {
-        let schema = (request.schema)(generator);
-        described["requestBody"] =
-            json!({ "required": request.required, "content": { "application/json": { "schema": schema } } });
+        let mut content = json!({ "schema": (request.schema)(generator) });
+        if let Some(state_dim) = state_dim {
+            content["example"] = (request.example)(state_dim);
+        }
+        described["requestBody"] = json!({ "required": request.required, "content": { "application/json": content } });
     }
     if !public {
         described["security"] = json!([{ "bearer": [] }]);

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{Call, Origin, forward, milliseconds, respond};
 use crate::error::Error;
@@ -62,7 +63,11 @@ struct Report<'a> {
 
 pub(super) const BENCHMARK: Operation = Operation {
     summary: "How long a forward pass takes",
-    request: Some(Request { schema: schema_of::<Benchmark>, required: false }),
+    request: Some(Request {
+        schema: schema_of::<Benchmark>,
+        required: false,
+        example: |_| json!(Benchmark::default()),
+    }),
     answer: schema_of::<Report>,
     errors: &[400, 413, 422, 500, 503],
 };

@@ -56,10 +56,11 @@ const ROUTES: &[Route] = &[
     Route { path: "/sac/openapi.json", method: Method::Get, public: true, handler: openapi, told: None },
 ];
 
-fn openapi(_: &mut Call) -> Result<Outcome, Error> {
+fn openapi(call: &mut Call) -> Result<Outcome, Error> {
     let routes = ROUTES.iter();
     let told = routes.filter_map(|route| Some((route.path, route.method.key(), route.public, route.told.as_ref()?)));
-    respond(200, &openapi::document(told))
+    let loaded = call.service.loaded.as_ref().filter(|_| call.authorised);
+    respond(200, &openapi::document(told, loaded.map(|loaded| loaded.actor.state_dim())))
 }
 
 /// Finds the route and runs it. The order of the checks is the contract's: 413, 404, 405, 401, then the route's own.
@@ -71,10 +72,11 @@ pub(crate) fn answer(service: &mut Service, request: &Request, situation: &Situa
     if !route.method.accepts(&request.method) {
         return Err(Error::WrongMethod { allow: route.method.allow() });
     }
-    if !route.public && !authorised(request.authorization.as_deref(), &situation.tokens) {
+    let authorised = authorised(request.authorization.as_deref(), &situation.tokens);
+    if !route.public && !authorised {
         return Err(Error::Unauthorized);
     }
-    (route.handler)(&mut Call { service, body, situation })
+    (route.handler)(&mut Call { service, body, situation, authorised })
 }
 
 struct Route {
@@ -131,11 +133,13 @@ fn authorised(authorization: Option<&str>, tokens: &[String]) -> bool {
     tokens.iter().fold(Choice::from(0), |found, token| found | Choice::from(u8::from(matches(token)))).into()
 }
 
-/// An authorised request on its way through a route.
+/// A request on its way through a route.
 struct Call<'a> {
     service: &'a mut Service,
     body: &'a [u8],
     situation: &'a Situation,
+    /// Always, but on public routes.
+    authorised: bool,
 }
 
 impl Call<'_> {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{Call, Origin, forward, milliseconds, respond};
 use crate::error::{Error, Row};
@@ -87,14 +88,22 @@ const ERRORS: &[u16] = &[400, 413, 422, 500, 503];
 
 pub(super) const PREDICT: Operation = Operation {
     summary: "The action for a state",
-    request: Some(Request { schema: schema_of::<Predict>, required: true }),
+    request: Some(Request {
+        schema: schema_of::<Predict>,
+        required: true,
+        example: |state_dim| json!({ "state": vec![0; state_dim] }),
+    }),
     answer: schema_of::<Prediction>,
     errors: ERRORS,
 };
 
 pub(super) const PREDICT_BATCH: Operation = Operation {
     summary: "The actions for a batch of states",
-    request: Some(Request { schema: schema_of::<PredictBatch>, required: true }),
+    request: Some(Request {
+        schema: schema_of::<PredictBatch>,
+        required: true,
+        example: |state_dim| json!({ "states": vec![vec![0; state_dim]; 2] }),
+    }),
     answer: schema_of::<BatchPrediction>,
     errors: ERRORS,
 };
@@ -177,7 +186,7 @@ fn action(numbers: &[f32]) -> Action<'_> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
     use crate::schema::{Issue, parse};
