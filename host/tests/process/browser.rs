@@ -6,7 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
+use tempfile::{TempDir, tempdir};
 
 use crate::program::*;
 
@@ -17,12 +19,16 @@ struct Browser {
     _said: ChildStdout,
     address: String,
     session: String,
+    /// What it leaves behind.
+    _place: TempDir,
 }
 
 impl Browser {
     fn start() -> Option<Browser> {
+        let place = tempdir().unwrap();
         let mut command = Command::new("chromedriver");
-        let mut driver = match command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn() {
+        command.arg("--port=0").env("TMPDIR", place.path());
+        let mut driver = match command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn() {
             Ok(driver) => driver,
             Err(error) => {
                 assert!(std::env::var_os("CI").is_none(), "chromedriver does not start: {error}");
@@ -35,7 +41,7 @@ impl Browser {
         let port =
             lines.map_while(Result::ok).find_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned()));
         let address = format!("127.0.0.1:{}", port.unwrap().trim_end_matches('.'));
-        let mut browser = Browser { driver, _said: said, address, session: String::new() };
+        let mut browser = Browser { driver, _said: said, address, session: String::new(), _place: place };
         // None of its own traffic; as root it runs only without its sandbox.
         let args = json!([
             "--headless",
@@ -147,6 +153,9 @@ fn the_demos_pendulum_swings_up_when_its_trained_policy_is_dropped_in() {
     browser.wait_until("document.querySelectorAll('#latency path')[0]?.getAttribute('d').includes('L')");
     browser.take_picture("SAC_PICTURE");
     browser.assert_sound(&origin, &[]);
+    // And the folder goes with it.
+    program.signal(Signal::TERM);
+    assert!(program.end().0.success());
 }
 
 #[test]
