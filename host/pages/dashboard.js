@@ -1,11 +1,14 @@
 // What is served, live: /status and /metrics, asked for once a second while the page is seen.
 
 const PERIOD_MS = 1000;
-const POINTS = 120;
+const WINDOW_MS = 120_000;
+/** Between two looks; what is farther apart is joined by no line, and compared with nothing. */
+const MOST_APART_MS = 3 * PERIOD_MS;
 const PREDICTIONS = ["/sac/predict", "/sac/predict/batch"];
 const PERCENTILES = [["p50", 0.5, "--first"], ["p90", 0.9, "--second"], ["p99", 0.99, "--third"]];
 
 const element = (id) => document.getElementById(id);
+/** Each a list of `{ at, value }`; null is a gap. */
 const history = { rate: [], errors: [], latency: PERCENTILES.map(() => []) };
 let token = sessionStorage.getItem("token");
 let before = null;
@@ -22,16 +25,19 @@ async function ask(path) {
   return fetch(path, { headers, cache: "no-store" });
 }
 
-/** One round; the next begins a period after this one's end. */
+/** One round, unless one is under way; the next begins a period after this one's end. */
 let timer;
+let looking = false;
 async function turn() {
+  if (looking) return;
+  looking = true;
   clearTimeout(timer);
   try {
     if (!document.hidden) await look();
   } catch {
     say("bad", "not reached");
-    before = null;
   }
+  looking = false;
   timer = setTimeout(turn, PERIOD_MS);
 }
 document.addEventListener("visibilitychange", turn);
@@ -41,6 +47,8 @@ async function look() {
   const answers = await Promise.all([ask("/status"), ask("/metrics")]);
   const locked = answers.some((answer) => answer.status === 401);
   element("token").hidden = !locked;
+  // A link carries no token.
+  element("metrics").hidden = Boolean(token);
   document.querySelector("main").hidden = locked;
   if (locked) return say("warn", token ? "wrong token" : "token needed");
   if (!answers.every((answer) => answer.ok)) return say("bad", `error ${answers.find((answer) => !answer.ok).status}`);
@@ -81,7 +89,7 @@ function showModel({ model, detail, source, version, component_sha256, started_a
   const refused = model?.last_error;
   const trouble = refused ? `${refused.path} was refused: ${refused.detail}` : detail;
   element("trouble").hidden = !trouble;
-  element("trouble").textContent = trouble ?? "";
+  write(element("trouble"), trouble ?? "");
   list("model", model ? [
     ["file", model.path],
     ["written", `${ago(model.mtime_utc)} ago`],
@@ -95,13 +103,18 @@ function showModel({ model, detail, source, version, component_sha256, started_a
   element("version").textContent = `sac-serving ${version}, up for ${ago(started_at_utc)}; component ${component_sha256}`;
 }
 
+let shownSwaps;
 function showSwaps(swaps) {
+  const text = JSON.stringify(swaps);
+  if (text === shownSwaps) return;
+  shownSwaps = text;
   element("swaps").replaceChildren(...swaps.map(({ at_utc, path, generation, detail, duration_ms }) => {
     const row = document.createElement("tr");
     const outcome = generation === null ? `refused: ${detail}` : `in service, generation ${generation}`;
     for (const text of [clock(at_utc), path.split("/").pop(), outcome, `${duration_ms.toFixed(1)} ms`]) {
       row.insertCell().textContent = text;
     }
+    row.cells[0].title = at_utc;
     row.cells[1].title = path;
     row.cells[2].className = generation === null ? "bad" : "good";
     return row;
@@ -109,15 +122,16 @@ function showSwaps(swaps) {
 }
 
 function showMetrics(now) {
+  if (before && now.at - before.at > MOST_APART_MS) before = null;
   const value = (name) => sum(now.metrics, name);
   const failed = (metrics) => sum(metrics, "sac_requests_total", ({ status }) => !(status < 400));
   const seconds = before ? (now.at - before.at) / 1000 : NaN;
   const since = (read) => (before ? Math.max(0, read(now.metrics) - read(before.metrics)) / seconds : null);
   const rate = since((metrics) => sum(metrics, "sac_requests_total"));
-  const percentiles = latencies(now.metrics, before?.metrics);
-  keep(history.rate, rate);
-  keep(history.errors, since(failed));
-  PERCENTILES.forEach((_, index) => keep(history.latency[index], percentiles[index]));
+  const percentiles = before ? latencies(now.metrics, before.metrics) : PERCENTILES.map(() => null);
+  keep(history.rate, now.at, rate);
+  keep(history.errors, now.at, since(failed));
+  PERCENTILES.forEach((_, index) => keep(history.latency[index], now.at, percentiles[index]));
   const [p50, , p99] = percentiles;
   list("now", [
     ["requests", `${rate === null ? "–" : count(rate)} a second, ${value("sac_requests_in_flight")} in flight`],
@@ -142,7 +156,7 @@ function outcomes(metrics) {
 function latencies(metrics, earlier) {
   const upTo = new Map();
   for (const [source, sign] of [[metrics, 1], [earlier, -1]]) {
-    for (const { labels, value } of source?.get("sac_request_duration_seconds_bucket") ?? []) {
+    for (const { labels, value } of source.get("sac_request_duration_seconds_bucket") ?? []) {
       if (!PREDICTIONS.includes(labels.route)) continue;
       const bound = Number(labels.le.replace("+Inf", "Infinity"));
       upTo.set(bound, (upTo.get(bound) ?? 0) + sign * value);
@@ -159,22 +173,23 @@ function latencies(metrics, earlier) {
   });
 }
 
-function keep(values, value) {
-  values.push(value);
-  values.splice(0, values.length - POINTS);
+function keep(points, at, value) {
+  points.push({ at, value });
+  while (points[0].at < at - WINDOW_MS) points.shift();
 }
 
-/** Lines over the last POINTS seconds, the newest on the right; null is a gap. */
+/** Lines over the last two minutes, now on the right. */
 function draw(id, series, label, logarithmic) {
   const svg = element(id);
   const [width, height, left, bottom, top] = [svg.clientWidth, svg.clientHeight, 56, 8, 16];
-  const known = series.flatMap(([, values]) => values.filter((value) => value !== null));
+  const known = series.flatMap(([, points]) => points.map(({ value }) => value).filter((value) => value !== null));
   const [least, most] = [Math.min(...known), Math.max(...known, logarithmic ? 0 : 1)];
   const low = logarithmic ? 10 ** Math.floor(Math.log10(least)) : 0;
   const high = logarithmic ? Math.max(10 ** Math.ceil(Math.log10(most)), low * 10) : most * 1.1;
   const scale = logarithmic ? Math.log10 : (value) => value;
   const y = (value) => height - bottom - ((scale(value) - scale(low)) / (scale(high) - scale(low))) * (height - bottom - top);
-  const x = (place) => left + (place / (POINTS - 1)) * (width - left - 4);
+  const now = Math.max(...series.map(([, points]) => points.at(-1).at));
+  const x = (at) => left + (1 - (now - at) / WINDOW_MS) * (width - left - 4);
   const parts = [];
   if (known.length > 0) {
     const decades = Math.round(scale(high) - scale(low));
@@ -184,13 +199,14 @@ function draw(id, series, label, logarithmic) {
       parts.push(shape("text", { x: left - 6, y: y(line) + 4, "text-anchor": "end" }, label(line)));
     }
   }
-  series.forEach(([name, values, colour], index) => {
-    let pen = "M";
-    const path = values.map((value, place) => {
-      if (value === null) return (pen = "M"), "";
-      const step = `${pen}${x(place + POINTS - values.length).toFixed(1)} ${y(value).toFixed(1)}`;
-      pen = "L";
-      return step;
+  series.forEach(([name, points, colour], index) => {
+    let last = null;
+    const path = points.filter(({ value }) => value !== null).map(({ at, value }) => {
+      const place = `${x(at).toFixed(1)} ${y(value).toFixed(1)}`;
+      const joined = last !== null && at - last <= MOST_APART_MS;
+      last = at;
+      // A point by itself is drawn as a dot, by the caps of its line.
+      return joined ? `L${place}` : `M${place}l0 0`;
     });
     const style = `stroke: var(${colour})`;
     parts.push(shape("path", { d: path.join(" "), style }));
@@ -207,12 +223,17 @@ function shape(name, attributes, text) {
 }
 
 function list(id, entries) {
-  element(id).replaceChildren(...entries.flatMap(([name, value]) => {
-    const [term, definition] = [document.createElement("dt"), document.createElement("dd")];
-    term.textContent = name;
-    definition.textContent = value;
-    return [term, definition];
-  }));
+  const texts = entries.flat().map(String);
+  const shown = element(id);
+  if (shown.children.length !== texts.length) {
+    shown.replaceChildren(...texts.map((_, place) => document.createElement(place % 2 ? "dd" : "dt")));
+  }
+  texts.forEach((text, place) => write(shown.children[place], text));
+}
+
+/** What stays the same stays as it is: somebody may be marking it. */
+function write(shown, text) {
+  if (shown.textContent !== text) shown.textContent = text;
 }
 
 const count = (number) => number.toLocaleString("en", { maximumFractionDigits: number < 10 ? 1 : 0 });
@@ -220,7 +241,8 @@ const bytes = (number) => (number < 1e6 ? `${count(number / 1e3)} kB` : `${count
 const clock = (utc) => new Date(utc).toLocaleTimeString("en-GB");
 
 function time(seconds) {
-  const [factor, unit] = seconds < 1e-3 ? [1e6, "µs"] : seconds < 1 ? [1e3, "ms"] : [1, "s"];
+  // Of two digits: what is rounded up to the next unit is of that.
+  const [factor, unit] = seconds < 0.995e-3 ? [1e6, "µs"] : seconds < 0.995 ? [1e3, "ms"] : [1, "s"];
   return `${Number((seconds * factor).toPrecision(2))} ${unit}`;
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use sac_serving::{Activation, Config, Limits, OnBadCheckpoint, Source, Tokens};
+use sac_serving::{Activation, Config, Edge, Limits, OnBadCheckpoint, Source, Tokens};
 
 use crate::bench::BenchArgs;
 use crate::guards::Guards;
@@ -16,7 +16,7 @@ use crate::predict::PredictArgs;
 const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\ncomponent sha256 ", env!("SAC_ACTOR_SHA256"));
 
 const EXIT_CODES: &str = "Exit codes: 0, it is done; 1, it failed: a checkpoint is refused, a server does not start or cannot \
-    be reached, an answer is an error; 2, a flag, a variable or the configuration file is wrong.";
+    be reached, an answer is an error; 2, a flag, a variable or the configuration file is not understood.";
 
 /// Serves a Soft Actor-Critic policy from a WebAssembly component: a checkpoint that is written serves the next request
 #[derive(Debug, Parser)]
@@ -65,6 +65,13 @@ pub enum Command {
     Man { command: Option<String> },
 }
 
+impl Command {
+    /// Until it is stopped.
+    pub fn serves(&self) -> bool {
+        matches!(self, Command::Serve(_) | Command::Demo(_))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Check what `serve` would be told by these flags, the variables and the file, and print each setting
@@ -98,7 +105,7 @@ pub struct ServeArgs {
     #[arg(long, env = "SAC_API_TOKEN_FILE", value_name = "FILE")]
     pub api_token_file: Option<PathBuf>,
 
-    /// Listen beyond this machine without a token
+    /// Listen beyond this machine without a token, or let a proxy or the pages of other sites ask
     #[arg(long, env = "SAC_NO_AUTH", value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub no_auth: bool,
@@ -227,8 +234,14 @@ impl ServeArgs {
         }))
     }
 
+    /// Reads the certificate and the key, and lets the process open as many files as it may.
+    pub fn edge(&self, tokens: &Tokens) -> Result<Edge> {
+        Ok(Edge { refuse_other_sites: tokens.is_empty() && !self.no_auth, ..self.guards.edge()? })
+    }
+
     fn tokens(&self) -> Result<Tokens> {
-        let given = Tokens::new(self.api_token.iter().map(|token| token.trim().to_owned()));
+        let given = self.api_token.iter().map(|token| token.trim().to_owned());
+        let given = Tokens::new(given.filter(|token| !token.is_empty()));
         let tokens = match &self.api_token_file {
             Some(path) => given.with_file(path)?,
             None => given,

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -8,9 +10,14 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::target::Server;
 
+/// Nobody takes longer to be there.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// An answer that takes longer is a failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// More is no answer of this program.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 
@@ -22,14 +29,8 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(server: &Server) -> Result<Client> {
-        let address = &server.address;
-        let unreached = || format!("{address} cannot be reached");
-        let stream = TcpStream::connect(&address.authority).await.with_context(unreached)?;
-        stream.set_nodelay(true)?;
-        let sender = match &server.tls {
-            None => speak(stream).await?,
-            Some(tls) => speak(tls.connect(address.name()?, stream).await.with_context(unreached)?).await?,
-        };
+        let sender = timeout(CONNECT_TIME, reach(server)).await.unwrap_or_else(|late| Err(late.into()));
+        let sender = sender.with_context(|| format!("{} cannot be reached", server.address))?;
         Ok(Client { sender, server: server.clone() })
     }
 
@@ -51,8 +52,19 @@ impl Client {
 
     /// What a 200 says. The error is another status's `detail`.
     pub async fn told(&mut self, method: Method, path: &str, body: Bytes) -> Result<Value> {
-        let (status, body) = self.ask(method, path, body).await?;
+        let address = self.server.address.clone();
+        let asked = timeout(PATIENCE, self.ask(method, path, body)).await;
+        let (status, body) = asked.with_context(|| format!("{address} does not answer"))??;
         read(status.as_u16(), &body)
+    }
+}
+
+async fn reach(server: &Server) -> Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(&server.address.authority).await?;
+    stream.set_nodelay(true)?;
+    match &server.tls {
+        None => speak(stream).await,
+        Some(tls) => speak(tls.connect(server.address.name()?, stream).await?).await,
     }
 }
 

@@ -46,8 +46,9 @@ pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
         let dropped_into = folder.path().to_owned();
         let act = Box::new(move |name: &str| publish(&dropped_into, name));
         let site = Site::new(service).with_extension(Extension { script: pendulum, act });
+        let edge = Edge { refuse_other_sites: true, ..Edge::default() };
         tokio::select! {
-            () = sac_serving::serve(listener, site, Edge::default(), shutdown) => Ok(()),
+            () = sac_serving::serve(listener, site, edge, shutdown) => Ok(()),
             outcome = show(args, &server, folder.path()) => outcome,
         }
     })
@@ -56,29 +57,30 @@ pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
 /// Never returns but with an error: the server goes on until it is stopped.
 async fn show(args: &DemoArgs, server: &Server, folder: &Path) -> Result<()> {
     let address = &server.address;
-    println!("\nA pendulum's policy after 500 steps of training is served from {}.\n", folder.display());
-    println!("  {address}/ shows the pendulum and what is served, and drops better policies in.\n");
-    println!("  curl -s {address}/sac/health");
-    println!("  curl -s {address}/sac/model/info");
-    println!("  curl -s {address}/sac/predict -d '{STATE}'\n");
+    let mut out = std::io::stdout();
+    writeln!(out, "\nA pendulum's policy after 500 steps of training is served from {}.\n", folder.display())?;
+    writeln!(out, "  {address}/ shows the pendulum and what is served, and drops better policies in.\n")?;
+    writeln!(out, "  curl -s {address}/sac/health")?;
+    writeln!(out, "  curl -s {address}/sac/model/info")?;
+    writeln!(out, "  curl -s {address}/sac/predict -d '{STATE}'\n")?;
     if args.open
         && let Err(error) = open::that_detached(format!("{address}/"))
     {
         warn!("no browser could be opened: {error}");
     }
-    println!("Before: {}", predict(server).await?);
+    writeln!(out, "Before: {}", predict(server).await?)?;
     match args.swap_after {
         Some(time) => tokio::time::sleep(time).await,
         None => {
-            println!("\nPress Enter to drop the fully trained policy into the folder.");
+            writeln!(out, "\nPress Enter to drop the fully trained policy into the folder.")?;
             enter().await?;
         }
     }
     publish(folder, TRAINED)?;
     let after = predict(server).await?;
-    println!("After:  {after}");
+    writeln!(out, "After:  {after}")?;
     ensure!(after.to_string().contains("model_trained.onnx"), "the new policy was not served");
-    println!("\nThe next request was answered by the new file. The server goes on: Ctrl-C ends it.");
+    writeln!(out, "\nThe next request was answered by the new file. The server goes on: Ctrl-C ends it.")?;
     std::future::pending().await
 }
 

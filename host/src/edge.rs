@@ -15,6 +15,9 @@ pub struct Edge {
     pub idle_time: Duration,
     /// How long requests in flight may take to finish once a shutdown has begun.
     pub drain_time: Duration,
+    /// Answer 403 to what a browser asks for a page of another site, and to whatever names this server by another name
+    /// than `localhost` or an address: for a server without a token that is meant for this machine alone.
+    pub refuse_other_sites: bool,
     /// Log a line for each request.
     pub access_log: bool,
     /// None serves plain HTTP.
@@ -28,6 +31,7 @@ impl Default for Edge {
             max_head_bytes: 16 << 10,
             idle_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(10),
+            refuse_other_sites: false,
             access_log: false,
             tls: None,
         }

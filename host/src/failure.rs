@@ -16,6 +16,10 @@ pub(crate) enum Failure {
     NotFound,
     #[error("Method Not Allowed")]
     MethodNotAllowed,
+    #[error(
+        "no token is set, so that only this machine may ask: not a page of another site, and by no name but localhost"
+    )]
+    OtherSite,
     #[error("the request body could not be read")]
     BodyBroken,
     #[error("the request body did not come within {} s", .0.as_secs_f32())]
@@ -41,6 +45,7 @@ impl Failure {
         match self {
             Failure::NotFound => StatusCode::NOT_FOUND,
             Failure::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Failure::OtherSite => StatusCode::FORBIDDEN,
             Failure::BodyBroken => StatusCode::BAD_REQUEST,
             Failure::BodyLate(_) => StatusCode::REQUEST_TIMEOUT,
             Failure::NoRoom | Failure::TooMany(_) | Failure::NoInstance(_) | Failure::Stopped(_) => {

@@ -98,6 +98,7 @@ impl Guards {
             drain_time: self.drain_time,
             access_log: self.access_log,
             tls,
+            ..Edge::default()
         })
     }
 
@@ -113,7 +114,7 @@ impl Guards {
 }
 
 /// How many may be open, after the soft limit was raised to the hard one.
-fn descriptors() -> u64 {
+pub fn descriptors() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });

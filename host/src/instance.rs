@@ -6,7 +6,9 @@ use thiserror::Error;
 use wasmtime::component::ResourceAny;
 use wasmtime::{Store, Trap};
 
-use crate::bindings::{Activation, Actor, Checkpoint, Config, File, Outcome, Plan, Policy, Request, Situation};
+use crate::bindings::{
+    Activation, Actor, Checkpoint, Config, File, Outcome, Plan, Policy, Request, Response, Situation,
+};
 use crate::sandbox::{Guest, Sandbox, allow};
 
 /// One instance of the component, with one service in it. After an error it is of no more use.
@@ -82,8 +84,8 @@ impl Instance {
         let (start, path) = (Instant::now(), request.path);
         let service = self.actor.sac_serving_serving().service();
         let answered = service.call_answer(&mut self.store, self.service, request, situation);
-        if let Ok(Outcome::Respond(_)) = answered {
-            self.sandbox.metrics.answered(path, start.elapsed());
+        if let Ok(Outcome::Respond(Response { status: 200, .. })) = answered {
+            self.sandbox.metrics.predicted(path, start.elapsed());
         }
         answered.map_err(|error| self.broken(error, limit))
     }

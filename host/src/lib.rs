@@ -31,6 +31,7 @@ mod inspector;
 mod instance;
 mod live;
 mod metrics;
+mod origin;
 mod pages;
 mod pool;
 mod sandbox;

@@ -14,6 +14,7 @@ mod run;
 mod settings;
 mod target;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -23,8 +24,18 @@ fn main() -> ExitCode {
     match logging::init(settings.cli.log_format).and_then(|_traces| run::run(&settings)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tell(&error, settings.cli.command.serves());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// To whoever reads the log of a server; else to whoever gave the command, however little he has of a log.
+fn tell(error: &anyhow::Error, serves: bool) {
+    if serves && tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!("{error:#}");
+    } else {
+        // Where it cannot be written there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
     }
 }

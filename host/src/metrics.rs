@@ -106,8 +106,8 @@ impl Metrics {
         Connected(self.connections.clone())
     }
 
-    /// The component answered this path.
-    pub(crate) fn answered(&self, path: &str, time: Duration) {
+    /// The component answered this path with a 200.
+    pub(crate) fn predicted(&self, path: &str, time: Duration) {
         let route = self.routes.iter().find(|route| route.path == path);
         if let Some(inference_time) = route.and_then(|route| route.inference_time.as_ref()) {
             inference_time.observe(time.as_secs_f64());

@@ -3,11 +3,14 @@
 
 use std::env;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use opentelemetry::global;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry::{Key, KeyValue};
-use opentelemetry_otlp::{OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, SpanExporter};
+use opentelemetry_otlp::{
+    OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_PROTOBUF,
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, SpanExporter,
+};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -26,10 +29,17 @@ pub fn traces<S>() -> Result<Option<(Traces, impl Layer<S>)>>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let named = [OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT];
-    if named.iter().all(|name| env::var_os(name).is_none_or(|value| value.is_empty())) {
+    let Some(collector) = [OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT].into_iter().find_map(set)
+    else {
         return Ok(None);
-    }
+    };
+    ensure!(collector.starts_with("http://"), "traces cannot be sent: {collector} is not of http://");
+    let protocol = [OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL].into_iter().find_map(set);
+    let protocol = protocol.unwrap_or_else(|| OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_PROTOBUF.to_owned());
+    ensure!(
+        protocol == OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_PROTOBUF,
+        "traces cannot be sent by {protocol}: {OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_PROTOBUF} is spoken"
+    );
     let exporter = SpanExporter::builder().with_http().build().context("traces cannot be sent")?;
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build();
     global::set_text_map_propagator(TraceContextPropagator::new());
@@ -44,6 +54,10 @@ impl Drop for Traces {
             warn!("the last traces were not sent: {error}");
         }
     }
+}
+
+fn set(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 /// As the variables say, by the program's name where they do not.

@@ -13,7 +13,7 @@ const POLICY: &str =
 
 /// The page of the routes' documentation. Its validator would be another origin.
 static DOCS: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-    let config = Config::from("/sac/openapi.json").validator_url("none").persist_authorization(true);
+    let config = Config::from("/sac/openapi.json").validator_url("none");
     Arc::new(config.try_it_out_enabled(true))
 });
 

@@ -27,7 +27,7 @@ pub struct PredictArgs {
     pub stochastic: bool,
 
     /// Sample with this seed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "stochastic")]
     pub seed: Option<u64>,
 
     /// Print the whole answer

@@ -26,8 +26,9 @@ pub fn run(settings: &Settings) -> Result<()> {
         Command::Demo(args) => demo::run(args, cli.config()),
         Command::Config(ConfigCommand::Check(args)) => check(args, cli.config(), &settings.told),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), NAME, &mut io::stdout().lock());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), NAME, &mut script);
+            Ok(io::stdout().write_all(&script)?)
         }
         Command::Man { command } => man(command.as_deref()),
     }
@@ -37,8 +38,8 @@ const NAME: &str = "sac-serving";
 
 /// Reads all that `serve` would read before it listens.
 fn check(args: &ServeArgs, defaults: Config, told: &[Told]) -> Result<()> {
-    args.config(defaults)?;
-    args.guards.edge()?;
+    let config = args.config(defaults)?;
+    args.edge(&config.tokens)?;
     let mut out = io::stdout().lock();
     for Told { name, value, by } in told {
         let value = value.as_deref().unwrap_or("–");
@@ -67,7 +68,7 @@ fn serve(args: &ServeArgs, config: Config) -> Result<()> {
         // Bound first: an address that is taken is told before anything is compiled.
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
-        let (source, edge) = (config.source.to_string(), args.guards.edge()?);
+        let (source, edge) = (config.source.to_string(), args.edge(&config.tokens)?);
         let scheme = if edge.tls.is_some() { "https" } else { "http" };
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
         info!("listening on {scheme}://{}", listener.local_addr()?);

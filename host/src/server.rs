@@ -22,6 +22,8 @@ use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, info, warn};
 
 use crate::edge::Edge;
+use crate::failure::Failure;
+use crate::origin::is_another_sites;
 use crate::site::Site;
 
 /// How much of a connection is buffered, of heads and of parts of bodies.
@@ -134,13 +136,20 @@ impl Door {
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Full<Bytes>> {
         if !self.edge.access_log {
-            return self.site.respond(request).await;
+            return self.respond(request).await;
         }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let start = Instant::now();
-        let response = self.site.respond(request).await;
+        let response = self.respond(request).await;
         let (status, duration) = (response.status().as_u16(), start.elapsed());
         info!(%client, %method, path, status, duration_ms = duration.as_micros() as f64 / 1e3, "request");
         response
+    }
+
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if self.edge.refuse_other_sites && is_another_sites(request.uri(), request.headers()) {
+            return Failure::OtherSite.told();
+        }
+        self.site.respond(request).await
     }
 }

@@ -86,9 +86,10 @@ fn setting(known: &[String], name: &str, value: Value) -> Result<Option<String>>
     if value.trim().is_empty() {
         return Ok(None);
     }
-    // As if it stood on the command line, alone: the error is of this setting.
+    // As if it stood on the command line, and nothing else anywhere: the error is of this setting.
     let alone = ["sac-serving", "serve", &format!("--{name}={value}")];
-    match Cli::command().try_get_matches_from(alone) {
+    let no_variables = |command: Command| command.mut_args(|argument| argument.env(None::<&str>));
+    match no_variables(Cli::command()).mut_subcommand("serve", no_variables).try_get_matches_from(alone) {
         Ok(_) => Ok(Some(value)),
         Err(error) => {
             let error = error.to_string();
@@ -107,11 +108,7 @@ fn names(command: &Command) -> Vec<String> {
 fn with_defaults(command: Command, values: &Values) -> Command {
     let set = |command: Command| {
         command.mut_args(|argument| match argument.get_long().and_then(|name| values.get(name)) {
-            // Help shows a default; not one that it would not show of a variable.
-            Some(value) => {
-                let secret = argument.is_hide_env_values_set();
-                argument.default_value(value).hide_default_value(secret)
-            }
+            Some(value) => argument.default_value(value),
             None => argument,
         })
     };

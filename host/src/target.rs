@@ -76,7 +76,13 @@ impl FromStr for Target {
             uri.path()
         );
         let authority = uri.authority().context("there is no host in it")?;
-        let (host, port) = (authority.host().to_owned(), authority.port_u16().unwrap_or(usual_port));
+        let host = authority.host().to_owned();
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            None if authority.as_str() == host => usual_port,
+            None => bail!("{} is no port", authority.as_str().trim_start_matches(&host).trim_start_matches(':')),
+        };
+        ensure!(!authority.as_str().contains('@'), "a user and a password are of no use: a server asks for a token");
         Ok(Target::Server(Address { scheme, authority: format!("{host}:{port}"), host }))
     }
 }

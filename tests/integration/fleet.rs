@@ -70,14 +70,37 @@ impl Drop for Nginx {
     }
 }
 
+/// Three hosts on one folder.
+async fn hosts(folder: &Path) -> [Server; 3] {
+    [Server::folder(folder).await, Server::folder(folder).await, Server::folder(folder).await]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_without_a_model_say_so_through_a_load_balancer_and_answer_as_soon_as_there_is_one() {
+    let folder = tempdir().unwrap();
+    let hosts = hosts(folder.path()).await;
+    let Some(nginx) = Nginx::before(&hosts.each_ref().map(|host| host.address)) else { return };
+    let mut client = Client::connect(nginx.address).await;
+    for _ in 0..20 {
+        assert_eq!(client.get("/sac/model/info").await.detail(503), "No SAC model loaded");
+    }
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    for _ in 0..20 {
+        client.predict(&[0.1, 0.2, 0.3]).await;
+    }
+    // Each host tells of itself, and of nobody else.
+    for path in ["/", "/metrics", "/status"] {
+        assert_eq!(client.get(path).await.status, 404, "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_rename_no_host_behind_a_load_balancer_answers_by_the_older_policy() {
     let folder = tempdir().unwrap();
     let path = |number: u64| folder.path().join(format!("model_{number:04}.onnx"));
     publish(&path(0), &checkpoint("pendulum_00500"));
-    let hosts =
-        [Server::folder(folder.path()).await, Server::folder(folder.path()).await, Server::folder(folder.path()).await];
-    let Some(nginx) = Nginx::before(&[0, 1, 2].map(|host: usize| hosts[host].address)) else { return };
+    let hosts = hosts(folder.path()).await;
+    let Some(nginx) = Nginx::before(&hosts.each_ref().map(|host| host.address)) else { return };
     // The number of the newest checkpoint whose rename is done.
     let published = Arc::new(AtomicU64::new(0));
     let answers = Arc::new(Semaphore::new(0));

@@ -32,6 +32,7 @@ impl Document {
         let response = &self.operation(path, method)["responses"][status];
         assert!(response.is_object(), "{status} of {path} is not told: {}", answer.json);
         let schema = &response["content"]["application/json"]["schema"];
+        assert!(schema.is_object(), "{status} of {path} has no schema");
         let fits = self.validator(schema).validate(&answer.json).map_err(|error| error.to_string());
         assert_eq!(fits, Ok(()), "{status} of {path}: {}", answer.json);
     }

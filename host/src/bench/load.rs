@@ -9,14 +9,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
 use super::BenchArgs;
-use crate::client::Client;
+use crate::client::{Client, PATIENCE};
 use crate::target::Server;
 
-/// An answer that takes longer is a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What the runtime's timer may be late by.
 const TICK: Duration = Duration::from_millis(2);
 
@@ -41,7 +39,10 @@ pub struct Question {
 pub struct Outcome {
     /// Of the answers of status 200, in nanoseconds.
     pub latencies: Histogram<u64>,
-    pub requests: u64,
+    /// Of these, how many came before the end.
+    pub in_time: u64,
+    /// What was planned and not asked before the end, for the answers before came too late.
+    pub not_asked: u64,
     /// How many, by their status or what else was wrong.
     pub errors: BTreeMap<String, u64>,
     /// Which checkpoints answered.
@@ -105,13 +106,19 @@ impl Load {
 impl Outcome {
     fn new(elapsed: Duration) -> Result<Outcome> {
         let latencies = Histogram::new_with_bounds(1, PATIENCE.as_nanos() as u64 * 2, 3)?;
-        let (requests, errors, checkpoints) = Default::default();
-        Ok(Outcome { latencies, requests, errors, checkpoints, elapsed })
+        let (in_time, not_asked, errors, checkpoints) = Default::default();
+        Ok(Outcome { latencies, in_time, not_asked, errors, checkpoints, elapsed })
+    }
+
+    /// To be said after something else.
+    pub fn told_errors(&self) -> String {
+        self.errors.iter().map(|(error, times)| format!(", {times} × {error}")).collect()
     }
 
     fn add(&mut self, other: Outcome) -> Result<()> {
         self.latencies.add(other.latencies)?;
-        self.requests += other.requests;
+        self.in_time += other.in_time;
+        self.not_asked += other.not_asked;
         self.checkpoints.extend(other.checkpoints);
         for (error, times) in other.errors {
             *self.errors.entry(error).or_default() += times;
@@ -119,13 +126,13 @@ impl Outcome {
         Ok(())
     }
 
-    fn answered(&mut self, latency: Duration, body: &[u8]) {
+    fn answered(&mut self, latency: Duration, in_time: bool, body: &[u8]) {
         #[derive(Deserialize)]
         struct Told {
             model_path: String,
         }
         self.latencies.saturating_record(latency.as_nanos() as u64);
-        self.requests += 1;
+        self.in_time += u64::from(in_time);
         if let Ok(told) = serde_json::from_slice::<Told>(body) {
             self.checkpoints.insert(told.model_path);
         }
@@ -144,22 +151,22 @@ struct Asker {
 }
 
 impl Asker {
+    /// What is answered during the warm-up does not count, whenever it was planned.
     async fn run(mut self) -> Outcome {
         let mut client = None;
         for turn in 0.. {
             self.wait().await;
-            if Instant::now() >= self.end || self.planned >= self.end {
+            if Instant::now() >= self.end {
                 break;
             }
             let start = if self.period.is_some() { self.planned } else { Instant::now() };
             let body = self.question.bodies[turn % self.question.bodies.len()].clone();
-            let asked = timeout_at(start + PATIENCE, self.ask(&mut client, body)).await;
-            let latency = start.elapsed();
-            let measured = start >= self.begin;
+            let asked = timeout(PATIENCE, self.ask(&mut client, body)).await;
+            let answered = Instant::now();
             let error = match asked {
                 Ok(Ok((StatusCode::OK, body))) => {
-                    if measured {
-                        self.outcome.answered(latency, &body);
+                    if answered >= self.begin {
+                        self.outcome.answered(answered - start, answered < self.end, &body);
                     }
                     continue;
                 }
@@ -169,12 +176,16 @@ impl Asker {
             };
             if !error.starts_with("status") {
                 client = None;
-                // A server that is gone is not asked a thousand times a second.
-                sleep(Duration::from_millis(10)).await;
             }
-            if measured {
+            if answered >= self.begin {
                 *self.outcome.errors.entry(error).or_default() += 1;
             }
+            // A server that is gone, or has too much to do, is not asked a thousand times a second.
+            sleep(Duration::from_millis(10)).await;
+        }
+        if let Some(period) = self.period {
+            let left = self.end.saturating_duration_since(self.planned);
+            self.outcome.not_asked = left.div_duration_f64(period).ceil() as u64;
         }
         self.outcome
     }
@@ -183,10 +194,11 @@ impl Asker {
     async fn wait(&mut self) {
         let Some(period) = self.period else { return };
         self.planned += period;
-        if let Some(early) = self.planned.checked_sub(TICK) {
+        let next = self.planned.min(self.end);
+        if let Some(early) = next.checked_sub(TICK) {
             sleep_until(early).await;
         }
-        while Instant::now() < self.planned {
+        while Instant::now() < next {
             tokio::task::yield_now().await;
         }
     }

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 
 use crate::cli::Reading;
 use crate::client::Client;
+use crate::guards::descriptors;
 use crate::run::on_runtime;
 use crate::target::{Manner, Server, Target};
 use load::{Load, Question};
@@ -65,6 +66,8 @@ pub struct BenchArgs {
 
 /// The error, once the report is printed, is that there were errors among the answers.
 pub fn run(args: &BenchArgs, defaults: Config) -> Result<()> {
+    // For as many connections, here and in a server of its own.
+    descriptors();
     on_runtime(defaults.workers, async {
         let server = match &args.target {
             Target::Server(address) => args.manner.of(address)?,
@@ -74,19 +77,20 @@ pub fn run(args: &BenchArgs, defaults: Config) -> Result<()> {
         let info = client.told(Method::GET, "/sac/model/info", "".into()).await;
         let info = info.with_context(|| format!("{} serves nothing to measure", server.address))?;
         let state_dim = info["state_dim"].as_u64().context("the server does not tell its state_dim")?;
+        // Its connection would be one too many.
+        drop(client);
         let question = Question::new(usize::try_from(state_dim)?, args.batch);
         let outcome = Load::new(args, server).run(question).await?;
-        let told = outcome.errors.iter().map(|(error, times)| format!("{times} × {error}")).collect::<Vec<_>>();
         let within = humantime::format_duration(args.duration);
-        ensure!(outcome.requests > 0, "nothing to measure came within {within}, but {}", told.join(", "));
+        ensure!(!outcome.latencies.is_empty(), "nothing to measure came within {within}{}", outcome.told_errors());
         let report = Report { args, outcome };
+        report.print()?;
         if let Some(path) = &args.svg {
             let written = std::fs::write(path, plot::svg(&report));
             written.with_context(|| format!("{} cannot be written", path.display()))?;
         }
-        report.print()?;
         let errors = report.outcome.errors.values().sum::<u64>();
-        ensure!(errors == 0, "{errors} of {} requests failed", report.outcome.requests + errors);
+        ensure!(errors == 0, "{errors} of {} requests failed", report.outcome.latencies.len() + errors);
         Ok(())
     })
 }
@@ -96,9 +100,12 @@ async fn serve(args: &BenchArgs, file: &Path, defaults: Config) -> Result<Server
     // The server would wait for it to appear.
     ensure!(file.is_file(), "{}: there is no such file", file.display());
     let config = args.reading.config(Source::new(Some(file), None, None), defaults);
+    let connections = usize::from(args.connections);
+    let config = Config { max_in_flight: config.max_in_flight.max(connections), ..config };
     let service = tokio::task::spawn_blocking(|| SacService::new(config)).await??;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let server = Server::local(&listener)?;
-    tokio::spawn(sac_serving::serve(listener, service, Edge::default(), pending()));
+    let edge = Edge { max_connections: Edge::default().max_connections.max(connections), ..Edge::default() };
+    tokio::spawn(sac_serving::serve(listener, service, edge, pending()));
     Ok(server)
 }

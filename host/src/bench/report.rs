@@ -39,7 +39,7 @@ impl Report<'_> {
     }
 
     pub fn per_second(&self) -> f64 {
-        self.outcome.requests as f64 / self.outcome.elapsed.as_secs_f64()
+        self.outcome.in_time as f64 / self.outcome.elapsed.as_secs_f64()
     }
 
     /// Their name and value in nanoseconds; the mean and the greatest too.
@@ -59,7 +59,8 @@ impl Report<'_> {
         let (mut rows, mut from) = (Vec::new(), 0);
         for row in 1..=count as i32 {
             let last = row == count as i32;
-            let to = if last { latencies.max() } else { (least * step.powi(row)) as u64 };
+            // Counts are of whole buckets: one that ends within two rows would be in both.
+            let to = if last { latencies.max() } else { latencies.highest_equivalent((least * step.powi(row)) as u64) };
             rows.push(Row { to: to as f64, requests: latencies.count_between(from, to.max(from)) });
             from = to.max(from) + 1;
         }
@@ -74,8 +75,9 @@ impl Report<'_> {
             "batch_size": self.args.batch,
             "planned_per_second": self.args.rate,
             "duration_seconds": self.outcome.elapsed.as_secs_f64(),
-            "requests": self.outcome.requests,
+            "requests": self.outcome.latencies.len(),
             "requests_per_second": self.per_second(),
+            "not_asked": self.outcome.not_asked,
             "errors": self.outcome.errors,
             "latency_seconds": latencies.collect::<serde_json::Map<_, _>>(),
         })
@@ -84,7 +86,8 @@ impl Report<'_> {
 
 impl Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { requests, errors, checkpoints, elapsed, .. } = &self.outcome;
+        let Outcome { latencies, not_asked, errors, checkpoints, elapsed, .. } = &self.outcome;
+        let requests = latencies.len();
         for (index, checkpoint) in checkpoints.iter().enumerate() {
             writeln!(f, "{:<13}{checkpoint}", if index == 0 { "answered by" } else { "and by" })?;
         }
@@ -96,6 +99,9 @@ impl Display for Report<'_> {
         )?;
         if let Some(batch) = self.args.batch {
             writeln!(f, "states       {:.0} a second, {batch} in a batch", rate * f64::from(batch))?;
+        }
+        if let Some(planned) = self.args.rate {
+            writeln!(f, "planned      {planned} a second; {not_asked} not asked before the end")?;
         }
         for (error, times) in errors {
             writeln!(f, "errors       {times} × {error}")?;

@@ -1,7 +1,7 @@
 //! `predict` and `bench`, of a server and of a file.
 
 use serde_json::Value;
-use tempfile::tempdir;
+use tempfile::{TempDir, tempdir};
 
 use crate::program::{Program, folder, path, run};
 
@@ -9,18 +9,18 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// A server of one good checkpoint, and its address.
-fn server(variables: &[(&str, &str)]) -> (Program, String) {
+/// A server of one good checkpoint, its folder, and its address.
+fn server(variables: &[(&str, &str)]) -> (Program, TempDir, String) {
     let place = folder();
     let mut program = Program::serve(place.path(), &["--dir", "."], variables);
     let url = format!("http://{}", program.address());
     program.wait_for("checkpoint in service");
-    (program, url)
+    (program, place, url)
 }
 
 #[test]
 fn predict_gives_the_same_for_a_file_as_for_a_server_of_it() {
-    let (_program, url) = server(&[]);
+    let (_program, _place, url) = server(&[]);
     let file = path("pendulum_00500.onnx");
     for more in [&[][..], &["--stochastic", "--seed", "7"]] {
         let ask = |target: &str| run(&[&["predict", target, "--state", "-0.3,0.4,-0.5"], more].concat(), &[]);
@@ -35,8 +35,14 @@ fn predict_gives_the_same_for_a_file_as_for_a_server_of_it() {
 }
 
 #[test]
+fn whatever_the_log_is_told_to_hold_a_commands_failure_is_told() {
+    let (code, _, told) = run(&["predict", "no-such-file", "--state", "1"], &[("RUST_LOG", "another=debug")]);
+    assert_eq!((code, told.trim()), (1, "error: no-such-file gives no action: there is no such file"));
+}
+
+#[test]
 fn predict_fails_with_the_servers_word_and_the_files() {
-    let (_program, url) = server(&[("SAC_API_TOKEN", "secret")]);
+    let (_program, _place, url) = server(&[("SAC_API_TOKEN", "secret")]);
     let file = path("pendulum_00500.onnx");
     for (target, state, reason) in [
         (&*url, "1,2,3", "401: "),
@@ -48,11 +54,17 @@ fn predict_fails_with_the_servers_word_and_the_files() {
         assert!(code == 1 && out.is_empty() && log.contains(reason), "{target}: {log}");
     }
     assert_eq!(run(&["predict", &url, "--state", "1,2,3"], &[("SAC_API_TOKEN", "secret")]).0, 0);
-    for (target, state) in
-        [(&*file, "1,two"), (&file, "1,nan"), ("ftp://localhost", "1"), ("http://localhost/sac", "1")]
-    {
+    for (target, state) in [
+        (&*file, "1,two"),
+        (&file, "1,nan"),
+        ("ftp://localhost", "1"),
+        ("http://localhost/sac", "1"),
+        ("http://localhost:80000", "1"),
+        ("http://me:secret@localhost", "1"),
+    ] {
         assert_eq!(run(&["predict", target, "--state", state], &[]).0, 2, "{target} {state}");
     }
+    assert_eq!(run(&["predict", &file, "--state", "1,2,3", "--seed", "7"], &[]).0, 2, "a mean takes no seed");
 }
 
 #[test]
@@ -93,7 +105,7 @@ fn a_server_of_https_is_asked_if_its_certificate_is_trusted() {
 
 #[test]
 fn bench_measures_a_server_and_a_file() {
-    let (_program, url) = server(&[]);
+    let (_program, _place, url) = server(&[]);
     let place = tempdir().unwrap();
     let picture = place.path().join("bench.svg");
     let common = ["--duration", "300ms", "--warmup", "50ms", "--connections", "2", "--json"];
@@ -105,7 +117,9 @@ fn bench_measures_a_server_and_a_file() {
         let report = json(&out);
         let requests = report["requests"].as_f64().unwrap();
         let per_second = report["requests_per_second"].as_f64().unwrap();
-        assert!(requests > 10.0 && (per_second * 0.3 / requests - 1.0).abs() < 0.01, "{report}");
+        // Of the last question of each connection the answer comes after the end.
+        let late = requests - per_second * 0.3;
+        assert!(requests > 10.0 && (-0.01..=2.01).contains(&late), "{report}");
         let times = ["p50", "p90", "p99", "p99.9", "max"].map(|name| report["latency_seconds"][name].as_f64().unwrap());
         assert!(times.is_sorted() && times[0] > 1e-6 && times[4] < 60.0, "{report}");
         assert_eq!((&report["errors"], report["checkpoints"].as_array().unwrap().len()), (&json("{}"), 1));
@@ -125,6 +139,29 @@ fn bench_asks_as_often_as_it_is_told() {
 }
 
 #[test]
+fn bench_tells_what_it_could_not_ask_in_time_and_measures_all_the_same() {
+    let file = path("pendulum_00500.onnx");
+    let args = ["bench", &file, "-d", "500ms", "--warmup", "500ms", "--rate", "100000000"];
+    let (code, told, log) = run(&[&args[..], &["--json"]].concat(), &[]);
+    assert_eq!(code, 0, "{log}");
+    let report = json(&told);
+    let [requests, not_asked] = ["requests", "not_asked"].map(|name| report[name].as_f64().unwrap());
+    // Of both halves of the second.
+    assert!(requests > 10.0 && not_asked > 9e7, "{report}");
+    // Half a second late at least, for all that was planned before.
+    assert!(report["latency_seconds"]["p50"].as_f64().unwrap() > 0.5, "{report}");
+    let (_, told, _) = run(&args, &[]);
+    assert!(told.contains("planned      100000000 a second; ") && told.contains(" not asked before the end"), "{told}");
+}
+
+#[test]
+fn bench_measures_over_more_connections_than_a_server_takes_requests() {
+    let file = path("pendulum_00500.onnx");
+    let (code, told, log) = run(&["bench", &file, "-c", "1100", "-d", "500ms", "--json"], &[]);
+    assert_eq!((code, &json(&told)["errors"]), (0, &json("{}")), "{log}");
+}
+
+#[test]
 fn bench_fails_where_there_is_nothing_to_measure_or_errors_are_answered() {
     let empty = tempdir().unwrap();
     let mut program = Program::serve(empty.path(), &[], &[]);
@@ -136,7 +173,7 @@ fn bench_fails_where_there_is_nothing_to_measure_or_errors_are_answered() {
     assert!(code == 1 && log.contains(&format!("{url} cannot be reached")), "{log}");
 
     // Batches of two are refused; all that is left of the answers is errors.
-    let (_program, url) = server(&[("SAC_MAX_BATCH", "1")]);
+    let (_program, _place, url) = server(&[("SAC_MAX_BATCH", "1")]);
     let (code, _, log) = run(&["bench", &url, "--batch", "2", "-d", "100ms", "--warmup", "0s"], &[]);
     assert!(code == 1 && log.contains("× status 400"), "{log}");
 }

@@ -1,8 +1,10 @@
 //! The commands that end by themselves.
 
+use std::process::Stdio;
+
 use tempfile::tempdir;
 
-use crate::program::{self, path};
+use crate::program::{self, PROGRAM, path};
 
 fn run(args: &[&str]) -> (bool, String, String) {
     let (code, out, err) = program::run(args, &[]);
@@ -63,6 +65,11 @@ fn every_command_is_completed_and_has_its_manual() {
     for command in ["serve", "inspect", "convert", "predict", "bench", "demo", "config", "completions", "man"] {
         assert!(well && completions.contains(&format!("sac__serving,{command})")), "{command}");
         assert!(manual.contains(&format!("sac\\-serving\\-{command}(1)")), "{command}: {manual}");
+    }
+    for full in [&["completions", "bash"][..], &["man"]] {
+        let nowhere = std::fs::File::create("/dev/full").unwrap();
+        let status = std::process::Command::new(PROGRAM).args(full).stdout(nowhere).stderr(Stdio::null()).status();
+        assert_eq!(status.unwrap().code(), Some(1), "{full:?}");
     }
     let (well, manual, _) = run(&["man", "serve"]);
     assert!(well && manual.contains("max\\-batch"), "{manual}");

@@ -48,6 +48,16 @@ fn a_flag_outranks_a_variable_that_outranks_the_file_that_outranks_the_default()
 }
 
 #[test]
+fn a_variable_that_makes_no_sense_is_not_laid_at_the_files_door_and_a_flag_outranks_it() {
+    let (_place, file) = configuration("listen = \"127.0.0.1:0\"");
+    let variables = [("SAC_MAX_BATCH", "many")];
+    let (code, _, log) = run(&["config", "check", "--config", &file], &variables);
+    assert!(code == 2 && log.contains("'many' for '--max-batch") && !log.contains("listen:"), "{log}");
+    let args = ["config", "check", "--config", &file, "--max-batch", "5"];
+    assert_eq!(told(&run(&args, &variables).1, "max-batch"), ("5".to_owned(), "flag".to_owned()));
+}
+
+#[test]
 fn a_server_goes_by_its_file() {
     let place = folder();
     let (_kept, file) = configuration(&format!("dir = {:?}\nmax-batch = 1\nlog-format = \"json\"\n", place.path()));
@@ -97,6 +107,8 @@ fn a_check_finds_what_would_not_start_and_shows_no_secret() {
         let (code, out, log) = run(&["config", "check", "--config", &file], &[]);
         assert!(code == 1 && out.is_empty() && log.contains(reason), "{text}: {log}");
     }
+    let blank = run(&["config", "check", "--listen", "0.0.0.0:8000", "--api-token", " "], &[]);
+    assert!(blank.0 == 1 && blank.2.contains("can be reached from other machines"), "{}", blank.2);
     assert_eq!(run(&["serve", "--max-batch", "many"], &[]).0, 2);
     assert_eq!(run(&["inspect", &path("torch/executes.pt")], &[]).0, 1);
 }

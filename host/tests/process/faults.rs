@@ -49,7 +49,7 @@ fn killed_in_the_middle_of_swaps_it_starts_again_and_serves_the_newest() {
         }
         // With the last swap under way.
         let mut stream = TcpStream::connect(&address).unwrap();
-        write!(stream, "GET /sac/model/info HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+        write!(stream, "GET /sac/model/info HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         program.signal(Signal::KILL);
         program.end();
         let mut program = Program::serve(place.path(), &["--dir", "."], &[]);
@@ -180,7 +180,7 @@ fn with_all_descriptors_taken_it_answers_who_is_in_and_still_swaps() {
     assert!(program.seen.contains("the limit of open files"), "{}", program.seen);
     let mut first = TcpStream::connect(&address).unwrap();
     let health = |stream: &mut TcpStream| -> io::Result<String> {
-        stream.write_all(b"GET /sac/health HTTP/1.1\r\nhost: test\r\n\r\n")?;
+        stream.write_all(b"GET /sac/health HTTP/1.1\r\nhost: localhost\r\n\r\n")?;
         let mut start = [0; 12];
         stream.read_exact(&mut start)?;
         Ok(String::from_utf8_lossy(&start).into_owned())
@@ -188,7 +188,7 @@ fn with_all_descriptors_taken_it_answers_who_is_in_and_still_swaps() {
     assert_eq!(health(&mut first).unwrap(), "HTTP/1.1 200");
     let others = (0..200).map(|_| TcpStream::connect(&address).unwrap()).collect::<Vec<_>>();
     publish(place.path(), "model_b.onnx", &data(NAMES[1]));
-    write!(first, "POST /sac/predict HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n{STATE}", STATE.len())
+    write!(first, "POST /sac/predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{STATE}", STATE.len())
         .unwrap();
     let mut answer = Vec::new();
     // After what is left of the answer before.
@@ -242,7 +242,8 @@ fn sigterm_under_load_cuts_no_answer_short() {
 fn predict_once(address: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     let length = STATE.len();
-    let head = format!("POST /sac/predict HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    let head =
+        format!("POST /sac/predict HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n");
     let mut answer = String::new();
     let said =
         stream.write_all(format!("{head}\r\n{STATE}").as_bytes()).and_then(|()| stream.read_to_string(&mut answer));

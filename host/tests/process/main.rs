@@ -9,5 +9,6 @@ mod faults;
 mod logging;
 mod program;
 mod serving;
+mod sites;
 #[cfg(feature = "otlp")]
 mod traces;

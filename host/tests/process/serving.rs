@@ -63,7 +63,7 @@ fn sigterm_and_ctrl_c_let_a_request_in_flight_finish_and_exit_with_0() {
         assert_eq!(predict(&address).0, 200);
         // In flight: the head is there, the body is not.
         let mut stream = TcpStream::connect(&address).unwrap();
-        let head = format!("POST /sac/predict HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n", STATE.len());
+        let head = format!("POST /sac/predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", STATE.len());
         stream.write_all(format!("{head}expect: 100-continue\r\n\r\n").as_bytes()).unwrap();
         let mut go_on = [0; 25];
         stream.read_exact(&mut go_on).unwrap();

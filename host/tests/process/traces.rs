@@ -34,7 +34,9 @@ fn a_request_is_a_span_of_its_clients_trace_with_the_reload_and_the_call_within(
     let endpoint = format!("http://{}", collector.local_addr().unwrap());
     let collected = collect(collector);
     let place = folder();
-    let mut program = Program::serve(place.path(), &["--dir", "."], &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
+    // One batch, at the end, however slow the machine is.
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "600000")];
+    let mut program = Program::serve(place.path(), &["--dir", "."], &variables);
     let address = program.address();
     // By the W3C's Trace Context.
     let trace = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
@@ -73,9 +75,14 @@ fn a_collector_that_is_not_there_holds_up_nothing() {
 }
 
 #[test]
-fn a_collectors_address_that_makes_no_sense_is_told_at_the_start() {
+fn a_collector_that_cannot_be_spoken_to_is_told_at_the_start() {
     let place = folder();
-    let program = Program::serve(place.path(), &["--dir", "."], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "no address")]);
-    let (status, log) = program.end();
-    assert!(status.code() == Some(1) && log.contains("traces cannot be sent"), "{log}");
+    for variables in [
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", "no address")][..],
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://localhost:4318")],
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
+    ] {
+        let (status, log) = Program::serve(place.path(), &["--dir", "."], variables).end();
+        assert!(status.code() == Some(1) && log.contains("traces cannot be sent"), "{variables:?}: {log}");
+    }
 }

@@ -82,7 +82,7 @@ pub fn request(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     let token = crate::server::TOKEN;
     format!(
-        "{method} {path} HTTP/1.1\r\nhost: soak\r\nauthorization: Bearer {token}\r\n{headers}content-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n{headers}content-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }
