@@ -78,7 +78,9 @@ impl Load {
 
     pub async fn run(self, question: Question) -> Result<Outcome> {
         let begin = Instant::now() + self.warmup;
-        let progress = tokio::spawn(show_progress(self.warmup + self.duration));
+        let whole = self.warmup + self.duration;
+        let bar = ProgressBar::new(whole.as_millis() as u64);
+        let progress = tokio::spawn(show_progress(bar.clone(), whole));
         let mut askers = JoinSet::new();
         for number in 0..self.connections {
             // Spread over the period.
@@ -99,6 +101,7 @@ impl Load {
             outcome.add(asked?)?;
         }
         progress.abort();
+        bar.finish_and_clear();
         Ok(outcome)
     }
 }
@@ -213,8 +216,7 @@ impl Asker {
 }
 
 /// On stderr, where that is a terminal.
-async fn show_progress(whole: Duration) {
-    let bar = ProgressBar::new(whole.as_millis() as u64);
+async fn show_progress(bar: ProgressBar, whole: Duration) {
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent} %") {
         bar.set_style(style);
     }
@@ -224,5 +226,4 @@ async fn show_progress(whole: Duration) {
         ticks.tick().await;
         bar.set_position(start.elapsed().as_millis() as u64);
     }
-    bar.finish_and_clear();
 }

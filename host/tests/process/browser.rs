@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
@@ -52,7 +53,7 @@ impl Browser {
             "--no-first-run",
             "--disable-background-networking",
             "--disable-component-update",
-            "--window-size=1200,1180",
+            "--window-size=1200,1320",
             "--hide-scrollbars",
         ]);
         let options = json!({ "goog:chromeOptions": { "args": args }, "goog:loggingPrefs": { "browser": "ALL" } });
@@ -109,7 +110,7 @@ impl Browser {
         let Some(path) = std::env::var_os(variable) else { return };
         let (_, answer) = ask(&self.address, "GET", &format!("/session{}/screenshot", self.session), "", "");
         let answer = serde_json::from_str::<Value>(&answer).unwrap();
-        fs::write(path, base64(answer["value"].as_str().unwrap())).unwrap();
+        fs::write(path, BASE64_STANDARD.decode(answer["value"].as_str().unwrap()).unwrap()).unwrap();
     }
 }
 
@@ -122,13 +123,6 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
-}
-
-fn base64(text: &str) -> Vec<u8> {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digits = text.bytes().filter_map(|byte| alphabet.iter().position(|digit| *digit == byte));
-    let bits = digits.flat_map(|digit| (0..6).rev().map(move |bit| digit >> bit & 1)).collect::<Vec<_>>();
-    bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |byte, bit| byte << 1 | *bit as u8)).collect()
 }
 
 #[test]
