@@ -134,22 +134,18 @@ impl Door {
         Ok(watcher.watch(connection).await?)
     }
 
+    // One place that awaits: a connection holds room for this future, and each place would take its own.
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Full<Bytes>> {
-        if !self.edge.access_log {
-            return self.respond(request).await;
+        let logged = || (request.method().clone(), request.uri().path().to_owned(), Instant::now());
+        let logged = self.edge.access_log.then(logged);
+        let response = match self.edge.refuse_other_sites && is_another_sites(request.uri(), request.headers()) {
+            true => Failure::OtherSite.told(),
+            false => self.site.respond(request).await,
+        };
+        if let Some((method, path, start)) = logged {
+            let (status, duration) = (response.status().as_u16(), start.elapsed());
+            info!(%client, %method, path, status, duration_ms = duration.as_micros() as f64 / 1e3, "request");
         }
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let start = Instant::now();
-        let response = self.respond(request).await;
-        let (status, duration) = (response.status().as_u16(), start.elapsed());
-        info!(%client, %method, path, status, duration_ms = duration.as_micros() as f64 / 1e3, "request");
         response
-    }
-
-    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if self.edge.refuse_other_sites && is_another_sites(request.uri(), request.headers()) {
-            return Failure::OtherSite.told();
-        }
-        self.site.respond(request).await
     }
 }

@@ -74,7 +74,8 @@ impl Site {
         if !allowed.contains(request.method()) {
             return wrong_method(allowed);
         }
-        self.answer(place, request.headers()).await.unwrap_or_else(Failure::told)
+        // Boxed, or a request to /sac would have room for it.
+        Box::pin(self.answer(place, request.headers())).await.unwrap_or_else(Failure::told)
     }
 
     fn find<'a>(&self, path: &'a str) -> Option<Place<'a>> {

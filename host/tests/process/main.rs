@@ -5,6 +5,7 @@ mod browser;
 mod clients;
 mod commands;
 mod configuration;
+mod demo;
 mod faults;
 mod logging;
 mod program;

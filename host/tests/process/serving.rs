@@ -1,4 +1,4 @@
-//! `serve` and `demo`: variables, signals, log and memory.
+//! `serve`: variables, signals, log and memory.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -139,21 +139,6 @@ fn the_help_does_not_show_a_token_that_is_set() {
     let output = Command::new(PROGRAM).args(["serve", "--help"]).env("SAC_API_TOKEN", "secret").output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
     assert!(help.contains("SAC_API_TOKEN") && !help.contains("secret"), "{help}");
-}
-
-#[test]
-fn the_demo_swaps_and_shows_that_the_next_request_is_answered_by_the_new_policy() {
-    let mut command = Command::new(PROGRAM);
-    command.args(["demo", "--swap-after", "10ms"]).env_clear().env("SAC_CACHE_DIR", cache());
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut program = Program::spawn(command);
-    let mut lines = BufReader::new(program.child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut find = |word: &str| lines.find(|line| line.contains(word)).expect(word);
-    assert!(find("curl").contains("/sac/health"));
-    assert!(find("Before: ").contains("model_early.onnx"));
-    assert!(find("After: ").contains("model_trained.onnx"));
-    program.signal(Signal::INT);
-    assert_eq!(program.end().0.code(), Some(0));
 }
 
 #[test]
