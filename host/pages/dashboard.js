@@ -2,13 +2,14 @@
 
 const PERIOD_MS = 1000;
 const WINDOW_MS = 120_000;
-/** Between two looks; what is farther apart is joined by no line, and compared with nothing. */
+/** Between two looks, without the time that they take; what is farther apart is not compared, nor joined by a line. */
 const MOST_APART_MS = 3 * PERIOD_MS;
+const PATIENCE_MS = 10_000;
 const PREDICTIONS = ["/sac/predict", "/sac/predict/batch"];
 const PERCENTILES = [["p50", 0.5, "--first"], ["p90", 0.9, "--second"], ["p99", 0.99, "--third"]];
 
 const element = (id) => document.getElementById(id);
-/** Each a list of `{ at, value }`; null is a gap. */
+/** Each a list of `{ at, value, joined }`: to the one before. A null is a gap. */
 const history = { rate: [], errors: [], latency: PERCENTILES.map(() => []) };
 let token = sessionStorage.getItem("token");
 let before = null;
@@ -22,7 +23,7 @@ element("token").addEventListener("submit", (event) => {
 
 async function ask(path) {
   const headers = token ? { authorization: `Bearer ${token}` } : {};
-  return fetch(path, { headers, cache: "no-store" });
+  return fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
 }
 
 /** One round, unless one is under way; the next begins a period after this one's end. */
@@ -44,6 +45,7 @@ document.addEventListener("visibilitychange", turn);
 turn();
 
 async function look() {
+  const began = performance.now();
   const answers = await Promise.all([ask("/status"), ask("/metrics")]);
   const locked = answers.some((answer) => answer.status === 401);
   element("token").hidden = !locked;
@@ -56,7 +58,8 @@ async function look() {
   const metrics = parse(await answers[1].text());
   showModel(status);
   showSwaps(status.swaps);
-  showMetrics({ at: performance.now(), metrics });
+  const at = performance.now();
+  showMetrics({ at, took: at - began, metrics });
 }
 
 /** Prometheus's text: for each name its samples, as labels and a value. */
@@ -122,20 +125,21 @@ function showSwaps(swaps) {
 }
 
 function showMetrics(now) {
-  if (before && now.at - before.at > MOST_APART_MS) before = null;
+  if (before && now.at - before.at > MOST_APART_MS + now.took) before = null;
   const value = (name) => sum(now.metrics, name);
   const failed = (metrics) => sum(metrics, "sac_requests_total", ({ status }) => !(status < 400));
   const seconds = before ? (now.at - before.at) / 1000 : NaN;
   const since = (read) => (before ? Math.max(0, read(now.metrics) - read(before.metrics)) / seconds : null);
   const rate = since((metrics) => sum(metrics, "sac_requests_total"));
   const percentiles = before ? latencies(now.metrics, before.metrics) : PERCENTILES.map(() => null);
-  keep(history.rate, now.at, rate);
-  keep(history.errors, now.at, since(failed));
-  PERCENTILES.forEach((_, index) => keep(history.latency[index], now.at, percentiles[index]));
+  const keep = (points, value) => push(points, { at: now.at, value, joined: before !== null });
+  keep(history.rate, rate);
+  keep(history.errors, since(failed));
+  PERCENTILES.forEach((_, index) => keep(history.latency[index], percentiles[index]));
   const [p50, , p99] = percentiles;
   list("now", [
     ["requests", `${rate === null ? "–" : count(rate)} a second, ${value("sac_requests_in_flight")} in flight`],
-    ["predictions", p50 === null ? "none this second" : `p50 ${time(p50)}, p99 ${time(p99)}`],
+    ["predictions", !before ? "–" : p50 === null ? "none this second" : `p50 ${time(p50)}, p99 ${time(p99)}`],
     ["answered", `${count(value("sac_requests_total"))}, ${count(failed(now.metrics))} of them errors`],
     ["connections", value("sac_connections")],
     ["instances", `${value("sac_instances")} of ${bytes(value("sac_instance_memory_bytes"))}, ${value("sac_instances_lost_total")} lost`],
@@ -173,9 +177,9 @@ function latencies(metrics, earlier) {
   });
 }
 
-function keep(points, at, value) {
-  points.push({ at, value });
-  while (points[0].at < at - WINDOW_MS) points.shift();
+function push(points, point) {
+  points.push(point);
+  while (points[0].at < point.at - WINDOW_MS) points.shift();
 }
 
 /** Lines over the last two minutes, now on the right. */
@@ -200,13 +204,14 @@ function draw(id, series, label, logarithmic) {
     }
   }
   series.forEach(([name, points, colour], index) => {
-    let last = null;
-    const path = points.filter(({ value }) => value !== null).map(({ at, value }) => {
+    let penIsDown = false;
+    const path = points.map(({ at, value, joined }) => {
+      const goesOn = penIsDown && joined;
+      penIsDown = value !== null;
+      if (!penIsDown) return "";
       const place = `${x(at).toFixed(1)} ${y(value).toFixed(1)}`;
-      const joined = last !== null && at - last <= MOST_APART_MS;
-      last = at;
       // A point by itself is drawn as a dot, by the caps of its line.
-      return joined ? `L${place}` : `M${place}l0 0`;
+      return goesOn ? `L${place}` : `M${place}l0 0`;
     });
     const style = `stroke: var(${colour})`;
     parts.push(shape("path", { d: path.join(" "), style }));

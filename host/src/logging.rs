@@ -18,10 +18,11 @@ pub enum LogFormat {
     Json,
 }
 
-/// Logs to stderr from level info, or as `RUST_LOG` says; and sends traces, if at all, until what this gives is dropped.
+/// Logs to stderr from level info, or as `RUST_LOG` says; and a server sends traces, if at all, until what this gives is dropped.
 /// The error, which can be logged, is that they cannot be sent.
-pub fn init(format: LogFormat) -> Result<Option<impl Sized>> {
-    let (traces, layer) = match traces() {
+pub fn init(format: LogFormat, serves: bool) -> Result<Option<impl Sized>> {
+    let found = if serves { traces() } else { Ok(None) };
+    let (traces, layer) = match found {
         Ok(found) => found.map_or((Ok(None), None), |(traces, layer)| (Ok(Some(traces)), Some(layer))),
         Err(error) => (Err(error), None),
     };

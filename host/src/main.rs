@@ -17,25 +17,27 @@ mod target;
 use std::io::Write;
 use std::process::ExitCode;
 
+use logging::LogFormat;
+
 fn main() -> ExitCode {
     cli::forget_blank_variables();
     let arguments = std::env::args_os().collect::<Vec<_>>();
     let settings = settings::Settings::parse(&arguments).unwrap_or_else(|error| error.exit());
-    match logging::init(settings.cli.log_format).and_then(|_traces| run::run(&settings)) {
+    let serves = settings.cli.command.serves();
+    match logging::init(settings.cli.log_format, serves).and_then(|_traces| run::run(&settings)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&error, settings.cli.command.serves());
+            tell(&error, settings.cli.log_format);
             ExitCode::FAILURE
         }
     }
 }
 
-/// To whoever reads the log of a server; else to whoever gave the command, however little he has of a log.
-fn tell(error: &anyhow::Error, serves: bool) {
-    if serves && tracing::enabled!(tracing::Level::ERROR) {
-        tracing::error!("{error:#}");
-    } else {
+/// In words, to whom little of the log may be shown; in JSON, to whom nothing else can be.
+fn tell(error: &anyhow::Error, format: LogFormat) {
+    match format {
         // Where it cannot be written there is nobody to tell.
-        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        LogFormat::Text => drop(writeln!(std::io::stderr(), "error: {error:#}")),
+        LogFormat::Json => tracing::error!("{error:#}"),
     }
 }

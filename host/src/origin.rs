@@ -11,7 +11,14 @@ pub(crate) fn is_another_sites(uri: &Uri, headers: &HeaderMap) -> bool {
     let named = uri.authority().map(Authority::as_str);
     let Some(host) = named.or_else(|| headers.get(HOST).map(text)) else { return false };
     let is_foreign = |origin: &HeaderValue| text(origin).split_once("://").is_none_or(|(_, site)| site != host);
-    !is_this_machine(host) || headers.get(ORIGIN).is_some_and(is_foreign)
+    !is_this_machine(host) || headers.get(ORIGIN).is_some_and(is_foreign) || is_fetched_by_another(headers)
+}
+
+/// What a page of another origin loads, an image or a script, has no `Origin`, but browsers tell; a link that leads here
+/// is the user's own word.
+fn is_fetched_by_another(headers: &HeaderMap) -> bool {
+    let told = |name| headers.get(name).map_or("", text);
+    matches!(told("sec-fetch-site"), "cross-site" | "same-site") && told("sec-fetch-mode") != "navigate"
 }
 
 /// What no name or site is like, where it is no text.
@@ -27,6 +34,8 @@ fn is_this_machine(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     fn asked(host: Option<&'static str>, origin: Option<&'static str>) -> bool {
@@ -43,6 +52,21 @@ mod tests {
         assert!(!asked(Some("localhost:8000"), Some("http://localhost:8000")));
         assert!(!asked(Some("[::1]:8000"), Some("https://[::1]:8000")));
         assert!(!asked(None, None));
+    }
+
+    #[test]
+    fn what_a_page_of_another_site_loads_is_its_own_and_a_link_the_users() {
+        for (site, mode, expected) in [
+            ("cross-site", "no-cors", true),
+            ("same-site", "no-cors", true),
+            ("cross-site", "navigate", false),
+            ("same-origin", "cors", false),
+            ("none", "navigate", false),
+        ] {
+            let told = [("host", "localhost"), ("sec-fetch-site", site), ("sec-fetch-mode", mode)];
+            let told = told.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            assert_eq!(is_another_sites(&Uri::from_static("/status"), &told.into_iter().collect()), expected, "{site}");
+        }
     }
 
     #[test]

@@ -33,6 +33,9 @@ where
     else {
         return Ok(None);
     };
+    if set("OTEL_SDK_DISABLED").is_some_and(|disabled| disabled.eq_ignore_ascii_case("true")) {
+        return Ok(None);
+    }
     ensure!(collector.starts_with("http://"), "traces cannot be sent: {collector} is not of http://");
     let protocol = [OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL].into_iter().find_map(set);
     let protocol = protocol.unwrap_or_else(|| OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_PROTOBUF.to_owned());

@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, Method, StatusCode};
 use tracing::field::Empty;
-use tracing::{Span, debug_span};
+use tracing::{Level, Span, debug_span};
 
 /// Of a request, within the trace that its client names. `route` is None for one that is not known.
 pub(crate) fn request(method: &Method, route: Option<&str>, headers: &HeaderMap) -> Span {
@@ -24,14 +24,18 @@ pub(crate) fn request(method: &Method, route: Option<&str>, headers: &HeaderMap)
 
 /// By a convention, an error is one of the server's.
 pub(crate) fn answered(span: &Span, status: StatusCode) {
-    span.record("http.response.status_code", status.as_u16());
+    // No other type of a whole number is one for OpenTelemetry.
+    span.record("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
     }
 }
 
-/// Of a call of the component.
+/// Of a call of the component, for a request that has a span: what a dashboard looks at has none.
 pub(crate) fn call(may_block: bool) -> Span {
+    if tracing::span_enabled!(Level::DEBUG) && Span::current().is_none() {
+        return Span::none();
+    }
     debug_span!("actor.answer", may_block)
 }
 

@@ -39,6 +39,9 @@ impl Nginx {
         }
         let configuration = configuration.replace("listen 8000", &format!("listen {address}"));
         std::fs::write(place.path().join("nginx.conf"), configuration).unwrap();
+        // As nginx is installed.
+        std::fs::create_dir(place.path().join("html")).unwrap();
+        std::fs::write(place.path().join("html/index.html"), "Welcome to nginx!").unwrap();
         let mut command = Command::new("nginx");
         command.arg("-p").arg(place.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
         command.args(["-g", "daemon off; pid nginx.pid; error_log stderr notice;"]);
@@ -92,6 +95,8 @@ async fn hosts_without_a_model_say_so_through_a_load_balancer_and_answer_as_soon
     for path in ["/", "/metrics", "/status"] {
         assert_eq!(client.get(path).await.status, 404, "{path}");
     }
+    assert_eq!(client.get("/docs").await.header("location"), Some("/docs/"));
+    assert_eq!(client.get("/docs/").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,6 +67,7 @@ impl Question {
 impl Load {
     pub fn new(args: &BenchArgs, server: Server) -> Load {
         let period = |rate: u32| Duration::from_secs_f64(f64::from(args.connections) / f64::from(rate));
+        let period = |rate: u32| period(rate).max(Duration::from_nanos(1));
         Load {
             server,
             connections: args.connections,
@@ -92,11 +93,11 @@ impl Load {
                 planned: Instant::now() + ahead,
                 begin,
                 end: begin + self.duration,
-                outcome: Outcome::new(self.duration)?,
+                outcome: Outcome::new(self.warmup, self.duration)?,
             };
             askers.spawn(asker.run());
         }
-        let mut outcome = Outcome::new(self.duration)?;
+        let mut outcome = Outcome::new(self.warmup, self.duration)?;
         while let Some(asked) = askers.join_next().await {
             outcome.add(asked?)?;
         }
@@ -107,8 +108,10 @@ impl Load {
 }
 
 impl Outcome {
-    fn new(elapsed: Duration) -> Result<Outcome> {
-        let latencies = Histogram::new_with_bounds(1, PATIENCE.as_nanos() as u64 * 2, 3)?;
+    fn new(warmup: Duration, elapsed: Duration) -> Result<Outcome> {
+        // What was planned at the beginning may be asked at the end.
+        let most = warmup + elapsed + 2 * PATIENCE;
+        let latencies = Histogram::new_with_bounds(1, most.as_nanos() as u64, 3)?;
         let (in_time, not_asked, errors, checkpoints) = Default::default();
         Ok(Outcome { latencies, in_time, not_asked, errors, checkpoints, elapsed })
     }
@@ -121,7 +124,7 @@ impl Outcome {
     fn add(&mut self, other: Outcome) -> Result<()> {
         self.latencies.add(other.latencies)?;
         self.in_time += other.in_time;
-        self.not_asked += other.not_asked;
+        self.not_asked = self.not_asked.saturating_add(other.not_asked);
         self.checkpoints.extend(other.checkpoints);
         for (error, times) in other.errors {
             *self.errors.entry(error).or_default() += times;
@@ -163,6 +166,7 @@ impl Asker {
                 break;
             }
             let start = if self.period.is_some() { self.planned } else { Instant::now() };
+            self.planned += self.period.unwrap_or_default();
             let body = self.question.bodies[turn % self.question.bodies.len()].clone();
             let asked = timeout(PATIENCE, self.ask(&mut client, body)).await;
             let answered = Instant::now();
@@ -195,8 +199,9 @@ impl Asker {
 
     /// For the next planned moment, which does not depend on any answer.
     async fn wait(&mut self) {
-        let Some(period) = self.period else { return };
-        self.planned += period;
+        if self.period.is_none() {
+            return;
+        }
         let next = self.planned.min(self.end);
         if let Some(early) = next.checked_sub(TICK) {
             sleep_until(early).await;

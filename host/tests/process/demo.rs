@@ -4,6 +4,9 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::tempdir;
@@ -38,7 +41,10 @@ fn the_demo_opens_its_page_where_it_is_asked_to() {
     let mut program = Program::spawn(command);
     let mut told = BufReader::new(program.child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let page = told.find(|line| line.contains("shows the pendulum")).unwrap();
-    let url = fs::read_to_string(opened).unwrap();
+    // Reading waits for the writer, which may never come.
+    let (send, told) = channel();
+    thread::spawn(move || send.send(fs::read_to_string(opened).unwrap()));
+    let url = told.recv_timeout(Duration::from_secs(60)).expect("the page is opened");
     assert!(url.starts_with("http://127.0.0.1:") && page.trim().starts_with(url.trim()), "{url} {page}");
     program.signal(Signal::INT);
     program.end();

@@ -31,7 +31,8 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 #[test]
 fn a_request_is_a_span_of_its_clients_trace_with_the_reload_and_the_call_within() {
     let collector = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", collector.local_addr().unwrap());
+    let collectors_address = collector.local_addr().unwrap();
+    let endpoint = format!("http://{collectors_address}");
     let collected = collect(collector);
     let place = folder();
     // One batch, at the end, however slow the machine is.
@@ -43,12 +44,15 @@ fn a_request_is_a_span_of_its_clients_trace_with_the_reload_and_the_call_within(
     assert_eq!(ask(&address, "POST", "/sac/predict", trace, STATE).0, 200);
     assert_eq!(ask(&address, "POST", "/sac/model/reload", "", "").0, 200);
     ask(&address, "POST", "/sac/made-up-by-a-client", "", "");
+    ask(&address, "GET", "/status", "", "");
     program.signal(Signal::TERM);
     let (status, log) = program.end();
     assert!(status.success(), "{log}");
     assert!(!log.contains("request{"), "spans are none of the log's: {log}");
 
-    let (head, spans) = collected.join().unwrap();
+    // Where nothing was sent this is what the collector gets, so that it waits no longer.
+    drop(TcpStream::connect(collectors_address));
+    let (head, spans) = collected.join().expect("spans were sent");
     assert!(head.starts_with("POST /v1/traces ") && head.contains("application/x-protobuf"), "{head}");
     let (trace, parent) = (0x0af7651916cd43dd8448eb211c80319c_u128.to_be_bytes(), 0xb7ad6b7169203331_u64.to_be_bytes());
     for part in [&trace[..], &parent] {
@@ -58,6 +62,10 @@ fn a_request_is_a_span_of_its_clients_trace_with_the_reload_and_the_call_within(
         assert!(contains(&spans, part.as_bytes()), "no {part} in {:?}", String::from_utf8_lossy(&spans));
     }
     assert!(!contains(&spans, b"made-up"), "a client names no span");
+    // In protobuf: the attribute's name, and a value (2) that is whole (3), 200 in two bytes.
+    assert!(contains(&spans, b"http.response.status_code\x12\x03\x18\xc8\x01"), "the status is a number");
+    let calls = spans.windows(12).filter(|window| window == b"actor.answer").count();
+    assert_eq!(calls, 4, "two of the reload, none of the dashboard's");
 }
 
 #[test]
