@@ -66,12 +66,11 @@ impl Question {
 
 impl Load {
     pub fn new(args: &BenchArgs, server: Server) -> Load {
-        let period = |rate: u32| Duration::from_secs_f64(f64::from(args.connections) / f64::from(rate));
-        let period = |rate: u32| period(rate).max(Duration::from_nanos(1));
+        let seconds = |rate: u32| f64::from(args.connections) / f64::from(rate);
         Load {
             server,
             connections: args.connections,
-            period: args.rate.map(period),
+            period: args.rate.map(|rate| Duration::from_secs_f64(seconds(rate)).max(Duration::from_nanos(1))),
             warmup: args.warmup,
             duration: args.duration,
         }
