@@ -1,13 +1,13 @@
 use anyhow::Result;
 
-use crate::actor::{Actor, Plan};
 use crate::checkpoint::{Checkpoint, Instant};
-use crate::dense::Activation;
-use crate::error::Error;
-use crate::format::File;
+use crate::file::File;
 use crate::model::Model;
-use crate::policy::Normalisation;
+use crate::model::mlp::Activation;
+use crate::model::policy::Normalisation;
 use crate::routes;
+use crate::routes::error::Error;
+use crate::run::{Actor, Plan};
 
 /// A policy and the routes that it answers: `serving.service` of `wit/serving.wit`, where its types are explained.
 pub struct Service {

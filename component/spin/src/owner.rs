@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use anyhow::{Result, bail};
-use sac_checkpoint::{Content, Freshness, Refused, Source, since_epoch};
+use sac_owner::{Content, Freshness, Refused, Source, since_epoch};
 
 use crate::config::Config;
 

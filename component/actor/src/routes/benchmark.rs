@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Call, Origin, forward, milliseconds, respond};
-use crate::error::Error;
-use crate::openapi::{Operation, Request, schema_of};
-use crate::schema::{Field, Kind, Schema, Whole};
+use crate::routes::error::Error;
+use crate::routes::openapi::{Operation, Request, schema_of};
+use crate::routes::schema::{Field, Kind, Schema, Whole};
 use crate::service::{Loaded, Outcome};
 
 const MOST_ITERATIONS: u64 = 100_000;

@@ -1,8 +1,11 @@
 //! The routes as a table, and what all of them share.
 
 mod benchmark;
+pub mod error;
 mod model;
+mod openapi;
 mod predict;
+pub mod schema;
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +13,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::actor::{Actor, Forward};
-use crate::error::Error;
-use crate::openapi::{self, Operation};
-use crate::schema::{self, Schema};
+use crate::routes::error::Error;
+use crate::routes::openapi::Operation;
+use crate::routes::schema::Schema;
+use crate::run::{Actor, Forward};
 use crate::service::{Body, Loaded, Outcome, Request, Response, Service, Situation};
 
 const ROUTES: &[Route] = &[

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Call, respond};
-use crate::actor::Plan;
 use crate::checkpoint::Instant;
-use crate::error::Error;
-use crate::openapi::{Operation, schema_of};
+use crate::routes::error::Error;
+use crate::routes::openapi::{Operation, schema_of};
+use crate::run::Plan;
 use crate::service::{Outcome, Refusal};
 
 #[derive(Serialize, JsonSchema)]
