@@ -5,7 +5,7 @@ use sac_owner::{Content, Source};
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::sandbox::bindings::{Body, Outcome, Policy, Request, Response, Situation};
+use crate::sandbox::bindings::{Body, Outcome, Policy, Request, RequestContext, Response};
 use crate::sandbox::instance::Instance;
 use crate::swap::generation::{Recipe, file};
 
@@ -97,8 +97,8 @@ fn act_on_zeros(instance: &mut Instance, state_dim: u32) -> Result<serde_json::V
 fn predict(instance: &mut Instance, body: &str) -> Result<(u16, Vec<u8>)> {
     let request =
         Request { method: "POST", path: "/sac/predict", authorization: None, body: Body::Complete(body.as_bytes()) };
-    let situation = Situation { tokens: &[], refusal: None, reloaded: None, may_block: true };
-    match instance.answer(request, situation)? {
+    let context = RequestContext { tokens: &[], refusal: None, reloaded: None, may_block: true };
+    match instance.answer(request, context)? {
         Outcome::Respond(Response { status, body, .. }) => Ok((status, body)),
         _ => bail!("the component does not answer"),
     }

@@ -17,5 +17,7 @@ pub use checkpoint::{Checkpoint, Instant};
 pub use file::File;
 pub use model::mlp::Activation;
 pub use model::policy::Normalisation;
-pub use run::Plan;
-pub use service::{Body, Config, Layer, OnRefusal, Outcome, Policy, Refusal, Request, Response, Service, Situation};
+pub use run::Backend;
+pub use service::{
+    Body, Layer, OnRefusal, Outcome, Policy, Refusal, Request, RequestContext, Response, RouterConfig, Service,
+};

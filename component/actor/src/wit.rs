@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 
-use crate::{Activation, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Plan, Request, Situation};
+use crate::{
+    Activation, Backend, Checkpoint, File, Instant, OnRefusal, Outcome, Request, RequestContext, RouterConfig,
+};
 
 mod bindings {
     wit_bindgen::generate!({ world: "actor", path: "../../wit" });
@@ -22,7 +24,7 @@ impl wit::Guest for Component {
 struct Service(RefCell<crate::Service>);
 
 impl wit::GuestService for Service {
-    fn new(config: wit::Config) -> Self {
+    fn new(config: wit::RouterConfig) -> Self {
         Service(RefCell::new(crate::Service::new(config.into())))
     }
 
@@ -30,9 +32,9 @@ impl wit::GuestService for Service {
         &self,
         checkpoint: wit::Checkpoint,
         file: wit::File,
-        plan: Option<wit::Plan>,
+        backend: Option<wit::Backend>,
     ) -> Result<wit::Policy, String> {
-        let loaded = self.0.borrow_mut().load(checkpoint.into(), &file.into(), plan.map(Into::into));
+        let loaded = self.0.borrow_mut().load(checkpoint.into(), &file.into(), backend.map(Into::into));
         loaded.map(Into::into).map_err(|error| one_line(&format!("{error:#}")))
     }
 
@@ -41,8 +43,8 @@ impl wit::GuestService for Service {
         converted.map_err(|error| one_line(&format!("{error:#}")))
     }
 
-    fn answer(&self, request: wit::Request, situation: wit::Situation) -> wit::Outcome {
-        match self.0.borrow_mut().answer(&request.into(), &situation.into()) {
+    fn answer(&self, request: wit::Request, context: wit::RequestContext) -> wit::Outcome {
+        match self.0.borrow_mut().answer(&request.into(), &context.into()) {
             Outcome::Respond(response) => wit::Outcome::Respond(wit::Response {
                 status: response.status,
                 headers: response.headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
@@ -64,9 +66,9 @@ fn one_line(error: &str) -> String {
     }
 }
 
-impl From<wit::Config> for Config {
-    fn from(config: wit::Config) -> Self {
-        Config {
+impl From<wit::RouterConfig> for RouterConfig {
+    fn from(config: wit::RouterConfig) -> Self {
+        RouterConfig {
             optimised: config.optimised,
             activation: config.activation.map(Into::into),
             on_refusal: match config.on_refusal {
@@ -107,7 +109,7 @@ impl From<crate::Policy> for wit::Policy {
         wit::Policy {
             format: policy.format.to_owned(),
             layout: policy.layout.to_owned(),
-            plan: policy.plan.into(),
+            backend: policy.backend.into(),
             layers: policy.layers.into_iter().map(layer).collect(),
             activation: policy.activation,
             state_dim: policy.state_dim,
@@ -120,20 +122,20 @@ impl From<crate::Policy> for wit::Policy {
     }
 }
 
-impl From<wit::Plan> for Plan {
-    fn from(plan: wit::Plan) -> Self {
-        match plan {
-            wit::Plan::Kernel => Plan::Kernel,
-            wit::Plan::Tract => Plan::Tract,
+impl From<wit::Backend> for Backend {
+    fn from(backend: wit::Backend) -> Self {
+        match backend {
+            wit::Backend::Kernel => Backend::Kernel,
+            wit::Backend::Tract => Backend::Tract,
         }
     }
 }
 
-impl From<Plan> for wit::Plan {
-    fn from(plan: Plan) -> Self {
-        match plan {
-            Plan::Kernel => wit::Plan::Kernel,
-            Plan::Tract => wit::Plan::Tract,
+impl From<Backend> for wit::Backend {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Kernel => wit::Backend::Kernel,
+            Backend::Tract => wit::Backend::Tract,
         }
     }
 }
@@ -170,18 +172,18 @@ impl From<wit::Request> for Request {
     }
 }
 
-impl From<wit::Situation> for Situation {
-    fn from(situation: wit::Situation) -> Self {
-        Situation {
-            tokens: situation.tokens,
-            refusal: situation.refusal.map(|refusal| crate::Refusal {
+impl From<wit::RequestContext> for RequestContext {
+    fn from(context: wit::RequestContext) -> Self {
+        RequestContext {
+            tokens: context.tokens,
+            refusal: context.refusal.map(|refusal| crate::Refusal {
                 path: refusal.path,
                 modified: refusal.modified.into(),
                 detail: refusal.detail,
                 at: refusal.at.into(),
             }),
-            reloaded: situation.reloaded,
-            may_block: situation.may_block,
+            reloaded: context.reloaded,
+            may_block: context.may_block,
         }
     }
 }

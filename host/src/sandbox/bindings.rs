@@ -8,12 +8,12 @@ wasmtime::component::bindgen!({
 
 pub(crate) use exports::sac::serving::serving::*;
 
-impl Plan {
+impl Backend {
     /// As the component's info tells it.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Plan::Kernel => "kernel",
-            Plan::Tract => "tract",
+            Backend::Kernel => "kernel",
+            Backend::Tract => "tract",
         }
     }
 }

@@ -7,7 +7,7 @@ use wasmtime::component::ResourceAny;
 use wasmtime::{Store, Trap};
 
 use crate::sandbox::bindings::{
-    Activation, Actor, Checkpoint, Config, File, Outcome, Plan, Policy, Request, Response, Situation,
+    Activation, Actor, Backend, Checkpoint, File, Outcome, Policy, Request, RequestContext, Response, RouterConfig,
 };
 use crate::sandbox::{Guest, Sandbox, allow};
 
@@ -36,7 +36,7 @@ pub(crate) enum Broken {
 }
 
 impl Instance {
-    pub(crate) fn new(sandbox: Arc<Sandbox>, config: Config) -> Result<Self> {
+    pub(crate) fn new(sandbox: Arc<Sandbox>, config: RouterConfig) -> Result<Self> {
         let (mut store, actor) = sandbox.instantiate()?;
         let service = actor.sac_serving_serving().service().call_constructor(&mut store, config)?;
         let need_bytes = store.data().memory_bytes();
@@ -54,12 +54,12 @@ impl Instance {
         &mut self,
         checkpoint: Checkpoint,
         file: File,
-        plan: Option<Plan>,
+        backend: Option<Backend>,
     ) -> Result<Result<Policy, String>, Broken> {
         let limit = self.sandbox.limits.load_time;
         allow(&mut self.store, limit);
         let service = self.actor.sac_serving_serving().service();
-        let loaded = service.call_load(&mut self.store, self.service, checkpoint, file, plan);
+        let loaded = service.call_load(&mut self.store, self.service, checkpoint, file, backend);
         self.need_bytes = self.store.data().memory_bytes();
         loaded.map_err(|error| self.broken(error, limit))
     }
@@ -77,13 +77,13 @@ impl Instance {
         converted.map_err(|error| self.broken(error, limit))
     }
 
-    pub(crate) fn answer(&mut self, request: Request, situation: Situation) -> Result<Outcome, Broken> {
+    pub(crate) fn answer(&mut self, request: Request, context: RequestContext) -> Result<Outcome, Broken> {
         let limits = &self.sandbox.limits;
-        let limit = if situation.may_block { limits.long_call_time } else { limits.call_time };
+        let limit = if context.may_block { limits.long_call_time } else { limits.call_time };
         allow(&mut self.store, limit);
         let (start, path) = (Instant::now(), request.path);
         let service = self.actor.sac_serving_serving().service();
-        let answered = service.call_answer(&mut self.store, self.service, request, situation);
+        let answered = service.call_answer(&mut self.store, self.service, request, context);
         if let Ok(Outcome::Respond(Response { status: 200, .. })) = answered {
             self.sandbox.metrics.predicted(path, start.elapsed());
         }

@@ -15,7 +15,7 @@ use crate::observe::trace;
 use crate::sandbox::Sandbox;
 use crate::sandbox::artefact;
 use crate::sandbox::bindings::{
-    self, Body, Checkpoint, File, Instant, Outcome, Plan, Policy, Refusal, Request, Situation,
+    self, Backend, Body, Checkpoint, File, Instant, Outcome, Policy, Refusal, Request, RequestContext,
 };
 use crate::sandbox::engine::engine;
 use crate::sandbox::instance::{Broken, Instance};
@@ -47,7 +47,7 @@ pub(crate) struct Loaded {
 #[derive(Clone)]
 pub(crate) struct Recipe {
     pub(crate) sandbox: Arc<Sandbox>,
-    pub(crate) config: bindings::Config,
+    pub(crate) config: bindings::RouterConfig,
     pub(crate) size: usize,
 }
 
@@ -82,7 +82,7 @@ impl Generation {
     pub(crate) fn load(recipe: &Recipe, content: Content, number: u64) -> Result<Self, String> {
         let content = Arc::new(content);
         let (first, policy) = recipe.loaded_instance(&content, number, None)?;
-        let plan = Some(policy.plan);
+        let backend = Some(policy.backend);
         let loaded = Loaded {
             path: content.path.clone(),
             modified: content.identity.modified,
@@ -93,7 +93,7 @@ impl Generation {
         let make = {
             let recipe = recipe.clone();
             move || {
-                let made = recipe.loaded_instance(&content, number, plan);
+                let made = recipe.loaded_instance(&content, number, backend);
                 made.map(|(instance, _)| instance).map_err(|error| anyhow!(error))
             }
         };
@@ -143,7 +143,7 @@ impl Recipe {
         let component = artefact::load_or_compile(&engine, config.component.as_deref(), config.cache_dir.as_deref())?;
         Ok(Recipe {
             sandbox: Arc::new(Sandbox::new(engine, &component, config.sandbox.clone(), Arc::new(Metrics::new()?))?),
-            config: bindings::Config {
+            config: bindings::RouterConfig {
                 optimised: config.jit,
                 activation: config.activation.map(Into::into),
                 on_refusal: match config.on_bad_checkpoint {
@@ -161,12 +161,12 @@ impl Recipe {
         Instance::new(self.sandbox.clone(), self.config)
     }
 
-    /// `plan` is what another instance found for the same content.
+    /// `backend` is what another instance found for the same content.
     pub(crate) fn loaded_instance(
         &self,
         content: &Content,
         number: u64,
-        plan: Option<Plan>,
+        backend: Option<Backend>,
     ) -> Result<(Instance, Policy), String> {
         let mut instance = self.instance().map_err(|error| format!("no instance of the component: {error:#}"))?;
         let path = content.path.to_string_lossy();
@@ -177,7 +177,7 @@ impl Recipe {
             sha256: &content.sha256,
             generation: number,
         };
-        let policy = instance.load(checkpoint, file(content), plan).map_err(|broken| broken.to_string())??;
+        let policy = instance.load(checkpoint, file(content), backend).map_err(|broken| broken.to_string())??;
         Ok((instance, policy))
     }
 }
@@ -198,8 +198,8 @@ fn run(mut lease: Lease, call: &Call, standing: &Standing, may_block: bool) -> R
         authorization: call.authorization.as_deref(),
         body: call.body.as_ref().map_or(Body::OverLimit, |body| Body::Complete(body)),
     };
-    let situation = Situation { tokens: &tokens, refusal, reloaded, may_block };
-    let outcome = trace::call(may_block).in_scope(|| lease.instance.answer(request, situation));
+    let context = RequestContext { tokens: &tokens, refusal, reloaded, may_block };
+    let outcome = trace::call(may_block).in_scope(|| lease.instance.answer(request, context));
     if outcome.is_ok() {
         lease.give_back();
     }

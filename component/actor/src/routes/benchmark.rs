@@ -76,7 +76,7 @@ pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
     let Benchmark { warmup: Whole(warmup), iterations: Whole(iterations), batch_size: Whole(batch_size) } =
         if call.body.is_empty() { Benchmark::default() } else { call.parse()? };
     let max_batch = u64::from(call.service.config.max_batch);
-    let may_block = call.situation.may_block;
+    let may_block = call.context.may_block;
     let loaded = call.model()?;
     for (name, got, limit) in [
         ("warmup", warmup, MOST_ITERATIONS),

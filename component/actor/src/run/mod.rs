@@ -38,7 +38,7 @@ enum Engine {
 /// What runs a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Plan {
+pub enum Backend {
     Kernel,
     Tract,
 }
@@ -56,13 +56,13 @@ pub struct Forward {
 const TOLERANCE: f32 = 1e-5;
 
 impl Actor {
-    /// Makes a model ready to run, and checks that a state of zeros gives finite outputs. With a plan that was found for
+    /// Makes a model ready to run, and checks that a state of zeros gives finite outputs. With a backend that was found for
     /// the same model before, nothing is compared with tract again.
-    pub fn new(model: Model, optimised: bool, plan: Option<Plan>) -> Result<Self> {
+    pub fn new(model: Model, optimised: bool, backend: Option<Backend>) -> Result<Self> {
         let Model { network, normalisation, squashing, description, recognised, .. } = model;
         let (state_dim, action_dim, row_time) = (network.state_dim, network.action_dim, Duration::MAX);
-        let recognised = recognised.filter(|_| optimised && plan != Some(Plan::Tract));
-        let chosen = choose(network, recognised, optimised, plan, normalisation, squashing)?;
+        let recognised = recognised.filter(|_| optimised && backend != Some(Backend::Tract));
+        let chosen = choose(network, recognised, optimised, backend, normalisation, squashing)?;
         let Chosen { engine, normalisation, squashing } = chosen;
         let mut actor =
             Actor { state_dim, action_dim, normalisation, squashing, description, optimised, engine, row_time };
@@ -114,14 +114,14 @@ impl Actor {
         self.optimised
     }
 
-    pub fn plan(&self) -> Plan {
+    pub fn backend(&self) -> Backend {
         match self.engine {
-            Engine::Kernel(_) => Plan::Kernel,
-            Engine::Tract(_) => Plan::Tract,
+            Engine::Kernel(_) => Backend::Kernel,
+            Engine::Tract(_) => Backend::Tract,
         }
     }
 
-    /// About how long [`Actor::forward`] takes for so many rows: at least as long, where a plan has to be made first.
+    /// About how long [`Actor::forward`] takes for so many rows: at least as long, where a backend has to be made first.
     pub fn expected_time(&self, rows: usize) -> Duration {
         let planned = rows == 1 || !matches!(&self.engine, Engine::Tract(tract) if !tract.is_planned());
         let planning = if planned { Duration::ZERO } else { Self::PLANNING };
@@ -160,17 +160,17 @@ struct Chosen {
     squashing: Squashing,
 }
 
-/// The kernel where the network was recognised and gives what tract gives, as it does by `plan` already, or else tract.
+/// The kernel where the network was recognised and gives what tract gives, as it does by `backend` already, or else tract.
 fn choose(
     network: Network,
     recognised: Option<Recognised>,
     optimised: bool,
-    plan: Option<Plan>,
+    backend: Option<Backend>,
     normalisation: Option<Normalisation>,
     squashing: Squashing,
 ) -> Result<Chosen> {
     if let Some(mut fused) = recognised.and_then(|recognised| fuse(recognised, normalisation.as_ref(), &squashing))
-        && (plan.is_some() || agree(&mut fused, &network, &squashing)?)
+        && (backend.is_some() || agree(&mut fused, &network, &squashing)?)
     {
         let Fused { kernel, squashing, inner } = fused;
         let normalisation = normalisation.or(inner);

@@ -41,7 +41,7 @@ impl Model {
         self.loaded.set(loaded.is_some().into());
         let Some(loaded) = loaded else { return };
         let (path, policy) = (loaded.path.to_string_lossy(), &loaded.policy);
-        let labels = [&*path, &policy.format, &policy.layout, policy.plan.name(), &loaded.sha256];
+        let labels = [&*path, &policy.format, &policy.layout, policy.backend.name(), &loaded.sha256];
         self.info.with_label_values(&labels).set(1);
         self.modified.set(timestamp(loaded.modified));
         self.age.set(timestamp(SystemTime::now()) - timestamp(loaded.modified));
