@@ -21,11 +21,11 @@ impl Guest for Probe {
 }
 
 impl GuestService for Probe {
-    fn new(_: Config) -> Self {
+    fn new(_: RouterConfig) -> Self {
         Probe
     }
 
-    fn load(&self, _: Checkpoint, file: File, _: Option<Plan>) -> Result<Policy, String> {
+    fn load(&self, _: Checkpoint, file: File, _: Option<Backend>) -> Result<Policy, String> {
         if file.bytes == b"spin" {
             spin();
         }
