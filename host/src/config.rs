@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sac_checkpoint::Source;
+use sac_owner::Source;
 
-use crate::bindings;
-use crate::tokens::Tokens;
+use crate::sandbox::bindings;
+use crate::watch::tokens::Tokens;
 
 /// How a [`crate::SacService`] serves. Start from [`Config::default`].
 #[derive(Debug, Clone)]

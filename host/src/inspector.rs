@@ -1,13 +1,13 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use sac_checkpoint::{Content, Source};
+use sac_owner::{Content, Source};
 use serde::Serialize;
 
-use crate::bindings::{Body, Outcome, Policy, Request, Response, Situation};
 use crate::config::Config;
-use crate::generation::{Recipe, file};
-use crate::instance::Instance;
+use crate::sandbox::bindings::{Body, Outcome, Policy, Request, RequestContext, Response};
+use crate::sandbox::instance::Instance;
+use crate::swap::generation::{Recipe, file};
 
 /// Looks at checkpoint files in the sandbox that would serve them, without serving.
 pub struct Inspector {
@@ -97,8 +97,8 @@ fn act_on_zeros(instance: &mut Instance, state_dim: u32) -> Result<serde_json::V
 fn predict(instance: &mut Instance, body: &str) -> Result<(u16, Vec<u8>)> {
     let request =
         Request { method: "POST", path: "/sac/predict", authorization: None, body: Body::Complete(body.as_bytes()) };
-    let situation = Situation { tokens: &[], refusal: None, reloaded: None, may_block: true };
-    match instance.answer(request, situation)? {
+    let context = RequestContext { tokens: &[], refusal: None, reloaded: None, may_block: true };
+    match instance.answer(request, context)? {
         Outcome::Respond(Response { status, body, .. }) => Ok((status, body)),
         _ => bail!("the component does not answer"),
     }
@@ -106,8 +106,11 @@ fn predict(instance: &mut Instance, body: &str) -> Result<(u16, Vec<u8>)> {
 
 impl Inspection {
     fn of(content: &Content, policy: Policy, action_on_zeros: serde_json::Value) -> Self {
-        let layer =
-            |layer: crate::bindings::Layer| Layer { name: layer.name, inputs: layer.inputs, outputs: layer.outputs };
+        let layer = |layer: crate::sandbox::bindings::Layer| Layer {
+            name: layer.name,
+            inputs: layer.inputs,
+            outputs: layer.outputs,
+        };
         let (action_low, action_high) = policy.action_bounds.map(|bounds| (bounds.low, bounds.high)).unzip();
         let (observation_low, observation_high) =
             policy.observation_bounds.map(|bounds| (bounds.low, bounds.high)).unzip();

@@ -16,40 +16,21 @@
 //! # }
 //! ```
 
-mod allowance;
-mod artefact;
-mod bindings;
-mod body;
 mod config;
-mod edge;
-mod engine;
-mod failure;
-mod generation;
-mod history;
-mod holder;
+mod http;
 mod inspector;
-mod instance;
-mod live;
-mod metrics;
-mod origin;
-mod pages;
-mod pool;
+mod observe;
 mod sandbox;
-mod server;
-mod service;
-mod site;
-mod status;
-mod tls;
-mod tokens;
-mod trace;
+mod swap;
+mod watch;
 
-pub use artefact::default_cache_dir;
 pub use config::{Activation, Config, OnBadCheckpoint, SandboxLimits};
-pub use edge::Edge;
+pub use http::config::Edge;
+pub use http::router::{Act, Extension, Site};
+pub use http::server::serve;
+pub use http::service::SacService;
+pub use http::tls::Tls;
 pub use inspector::{Inspection, Inspector, Layer};
-pub use sac_checkpoint::{Identity, Limits, Source};
-pub use server::serve;
-pub use service::SacService;
-pub use site::{Act, Extension, Site};
-pub use tls::Tls;
-pub use tokens::Tokens;
+pub use sac_owner::{Identity, Limits, Source};
+pub use sandbox::artefact::default_cache_dir;
+pub use watch::tokens::Tokens;

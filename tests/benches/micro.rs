@@ -9,7 +9,7 @@ use bytes::Bytes;
 use divan::{Bencher, black_box};
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use sac_checkpoint::Freshness;
+use sac_owner::Freshness;
 use sac_serving::{Config, SacService, Source};
 use sac_tests::{Owner, Server, Settings};
 use tempfile::TempDir;

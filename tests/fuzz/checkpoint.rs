@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use fastrand::Rng;
-use sac_actor::{Body, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Request, Service, Situation};
+use sac_actor::{Body, Checkpoint, File, Instant, OnRefusal, Outcome, Request, RequestContext, RouterConfig, Service};
 use sac_serving::Inspector;
 use sac_tests::cache_dir;
 use serde_json::Value;
@@ -198,7 +198,7 @@ fn load(file: &File) -> bool {
 }
 
 fn acts(file: &File) -> bool {
-    let config = Config {
+    let config = RouterConfig {
         optimised: true,
         activation: None,
         on_refusal: OnRefusal::Keep,
@@ -219,8 +219,8 @@ fn acts(file: &File) -> bool {
     let zeros = vec!["0"; policy.state_dim as usize].join(",");
     let body = Body::Complete(format!("{{\"state\":[{zeros}]}}").into_bytes());
     let request = Request { method: "POST".into(), path: "/sac/predict".into(), authorization: None, body };
-    let situation = Situation { tokens: vec![], refusal: None, reloaded: None, may_block: true };
-    let Outcome::Respond(response) = service.answer(&request, &situation) else { panic!("no answer") };
+    let context = RequestContext { tokens: vec![], refusal: None, reloaded: None, may_block: true };
+    let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
     assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
     contract::check("/sac/predict", 200, &response.body, true);
     true

@@ -2,7 +2,8 @@
 
 use fastrand::Rng;
 use sac_actor::{
-    Activation, Body, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Plan, Refusal, Request, Service, Situation,
+    Activation, Backend, Body, Checkpoint, File, Instant, OnRefusal, Outcome, Refusal, Request, RequestContext,
+    RouterConfig, Service,
 };
 use sac_tests::{checkpoint, file};
 
@@ -45,8 +46,8 @@ fn whatever_an_owner_hands_over_has_an_outcome_of_the_contract() {
         1..4 => {
             let bytes = files[rng.usize(..files.len())].clone().into();
             let file = File { bytes, vecnormalize: (rng.u8(..8) == 0).then(|| vec![0; 9].into()) };
-            let plan = *[None, Some(Plan::Kernel), Some(Plan::Tract)].get(rng.usize(..3)).unwrap();
-            service.1 |= service.0.load(told(rng), &file, plan).is_ok();
+            let backend = *[None, Some(Backend::Kernel), Some(Backend::Tract)].get(rng.usize(..3)).unwrap();
+            service.1 |= service.0.load(told(rng), &file, backend).is_ok();
         }
         _ => tally.count(ask(rng, &mut service.0, service.1)),
     });
@@ -56,15 +57,15 @@ fn whatever_an_owner_hands_over_has_an_outcome_of_the_contract() {
 /// Gives the outcome.
 fn ask(rng: &mut Rng, service: &mut Service, is_loaded: bool) -> String {
     let request = request(rng);
-    let situation = situation(rng);
-    let is_authorised = situation.tokens.is_empty()
+    let context = context(rng);
+    let is_authorised = context.tokens.is_empty()
         || request
             .authorization
             .as_deref()
             .and_then(|value| value.strip_prefix("Bearer "))
-            .is_some_and(|token| situation.tokens.iter().any(|valid| valid == token));
+            .is_some_and(|token| context.tokens.iter().any(|valid| valid == token));
     let is_reload = request.path == "/sac/model/reload" && request.method == "POST";
-    match service.answer(&request, &situation) {
+    match service.answer(&request, &context) {
         Outcome::Respond(response) => {
             // 500 tells the refusal there.
             if response.status != 500 {
@@ -77,18 +78,18 @@ fn ask(rng: &mut Rng, service: &mut Service, is_loaded: bool) -> String {
             response.status.to_string()
         }
         Outcome::Reload => {
-            assert!(is_reload && is_authorised && situation.reloaded.is_none());
+            assert!(is_reload && is_authorised && context.reloaded.is_none());
             "reload".to_owned()
         }
         outcome @ (Outcome::Long | Outcome::Benchmark) => {
-            assert!(!situation.may_block && is_authorised);
+            assert!(!context.may_block && is_authorised);
             if matches!(outcome, Outcome::Long) { "long" } else { "benchmark" }.to_owned()
         }
     }
 }
 
-fn config(rng: &mut Rng) -> Config {
-    Config {
+fn config(rng: &mut Rng) -> RouterConfig {
+    RouterConfig {
         optimised: rng.bool(),
         activation: rng.bool().then_some(Activation::Tanh),
         on_refusal: if rng.bool() { OnRefusal::Keep } else { OnRefusal::Fail },
@@ -126,7 +127,7 @@ fn request(rng: &mut Rng) -> Request {
     Request { method, path, authorization, body }
 }
 
-fn situation(rng: &mut Rng) -> Situation {
+fn context(rng: &mut Rng) -> RequestContext {
     let tokens = (0..rng.usize(..3)).map(|_| text(rng)).collect();
     let refusal = (rng.u8(..4) == 0).then(|| Refusal {
         path: text(rng),
@@ -139,5 +140,5 @@ fn situation(rng: &mut Rng) -> Situation {
         1 => Some(Err(text(rng))),
         _ => None,
     };
-    Situation { tokens, refusal, reloaded, may_block: rng.bool() }
+    RequestContext { tokens, refusal, reloaded, may_block: rng.bool() }
 }

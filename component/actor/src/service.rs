@@ -1,21 +1,21 @@
 use anyhow::Result;
 
-use crate::actor::{Actor, Plan};
 use crate::checkpoint::{Checkpoint, Instant};
-use crate::dense::Activation;
-use crate::error::Error;
-use crate::format::File;
+use crate::file::File;
 use crate::model::Model;
-use crate::policy::Normalisation;
+use crate::model::mlp::Activation;
+use crate::model::policy::Normalisation;
 use crate::routes;
+use crate::routes::error::Error;
+use crate::run::{Actor, Backend};
 
 /// A policy and the routes that it answers: `serving.service` of `wit/serving.wit`, where its types are explained.
 pub struct Service {
-    pub(crate) config: Config,
+    pub(crate) config: RouterConfig,
     pub(crate) loaded: Option<Loaded>,
 }
 
-pub struct Config {
+pub struct RouterConfig {
     pub optimised: bool,
     pub activation: Option<Activation>,
     pub on_refusal: OnRefusal,
@@ -32,7 +32,7 @@ pub enum OnRefusal {
 pub struct Policy {
     pub format: &'static str,
     pub layout: &'static str,
-    pub plan: Plan,
+    pub backend: Backend,
     pub layers: Vec<Layer>,
     pub activation: Option<String>,
     pub state_dim: u32,
@@ -49,7 +49,7 @@ pub struct Layer {
     pub outputs: u32,
 }
 
-pub struct Situation {
+pub struct RequestContext {
     pub tokens: Vec<String>,
     pub refusal: Option<Refusal>,
     pub reloaded: Option<Result<(), String>>,
@@ -98,13 +98,13 @@ pub(crate) struct Loaded {
 }
 
 impl Service {
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: RouterConfig) -> Self {
         Service { config, loaded: None }
     }
 
-    pub fn load(&mut self, checkpoint: Checkpoint, file: &File, plan: Option<Plan>) -> Result<Policy> {
+    pub fn load(&mut self, checkpoint: Checkpoint, file: &File, backend: Option<Backend>) -> Result<Policy> {
         let model = Model::read(file, self.config.activation)?;
-        let actor = Actor::new(model, self.config.optimised, plan)?;
+        let actor = Actor::new(model, self.config.optimised, backend)?;
         let policy = policy(&actor)?;
         let modified = checkpoint.modified.to_rfc3339();
         self.loaded = Some(Loaded { actor, checkpoint, size_bytes: file.bytes.len(), modified });
@@ -115,13 +115,13 @@ impl Service {
         Model::read(file, activation).map(Model::export)
     }
 
-    pub fn answer(&mut self, request: &Request, situation: &Situation) -> Outcome {
-        routes::answer(self, request, situation).unwrap_or_else(|error| Outcome::Respond(error.into()))
+    pub fn answer(&mut self, request: &Request, context: &RequestContext) -> Outcome {
+        routes::answer(self, request, context).unwrap_or_else(|error| Outcome::Respond(error.into()))
     }
 
     /// The model that answers, or why none does.
-    pub(crate) fn model(&mut self, situation: &Situation) -> Result<&mut Loaded, Error> {
-        match (&mut self.loaded, &situation.refusal) {
+    pub(crate) fn model(&mut self, context: &RequestContext) -> Result<&mut Loaded, Error> {
+        match (&mut self.loaded, &context.refusal) {
             (Some(_), Some(refusal)) if self.config.on_refusal == OnRefusal::Fail => {
                 Err(Error::LoadFailed(refusal.detail.clone()))
             }
@@ -140,7 +140,7 @@ fn policy(actor: &Actor) -> Result<Policy> {
     Ok(Policy {
         format: description.format,
         layout: description.layout,
-        plan: actor.plan(),
+        backend: actor.backend(),
         layers: description.layers.iter().map(layer).collect::<Result<_>>()?,
         activation: description.activation(),
         state_dim: u32::try_from(actor.state_dim())?,

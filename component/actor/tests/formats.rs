@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sac_actor::{
-    Body, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Plan, Request, Response, Service, Situation,
+    Backend, Body, Checkpoint, File, Instant, OnRefusal, Outcome, Request, RequestContext, Response, RouterConfig,
+    Service,
 };
 use serde_json::{Value, json};
 
@@ -38,22 +39,26 @@ impl Actor {
         Actor::load_on(file, activation, None)
     }
 
-    fn load_on(file: &File, activation: Option<sac_actor::Activation>, plan: Option<Plan>) -> Result<Actor, String> {
+    fn load_on(
+        file: &File,
+        activation: Option<sac_actor::Activation>,
+        backend: Option<Backend>,
+    ) -> Result<Actor, String> {
         let (on_refusal, max_batch) = (OnRefusal::Keep, 4096);
         let mut service =
-            Service::new(Config { optimised: true, activation, on_refusal, max_batch, max_body_bytes: 1 << 20 });
+            Service::new(RouterConfig { optimised: true, activation, on_refusal, max_batch, max_body_bytes: 1 << 20 });
         let epoch = Instant { seconds: 0, nanoseconds: 0 };
         let checkpoint =
             Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
-        service.load(checkpoint, file, plan).map_err(|error| format!("{error:#}"))?;
+        service.load(checkpoint, file, backend).map_err(|error| format!("{error:#}"))?;
         Ok(Actor(service))
     }
 
     fn ask(&mut self, method: &str, path: &str, body: &Value) -> Value {
         let body = Body::Complete(body.to_string().into_bytes());
         let request = Request { method: method.into(), path: path.into(), authorization: None, body };
-        let situation = Situation { tokens: vec![], refusal: None, reloaded: None, may_block: true };
-        let Outcome::Respond(Response { status: 200, body, .. }) = self.0.answer(&request, &situation) else {
+        let context = RequestContext { tokens: vec![], refusal: None, reloaded: None, may_block: true };
+        let Outcome::Respond(Response { status: 200, body, .. }) = self.0.answer(&request, &context) else {
             panic!("{path} is not answered with 200")
         };
         serde_json::from_slice(&body).unwrap()
@@ -317,8 +322,8 @@ fn a_network_of_layers_runs_on_the_kernel_and_any_other_on_tract() {
     for (name, ..) in trained() {
         assert_eq!(Actor::load(&file(&name)).unwrap().info()["plan"], "kernel", "{name}");
         let bytes = Service::convert(&file(&name), None).unwrap().into();
-        let plan = Actor::load(&File { bytes, vecnormalize: None }).unwrap().info()["plan"].clone();
-        assert_eq!(plan, "kernel", "{name}, converted");
+        let backend = Actor::load(&File { bytes, vecnormalize: None }).unwrap().info()["plan"].clone();
+        assert_eq!(backend, "kernel", "{name}, converted");
     }
     assert_eq!(Actor::load(&file("odd/action_only.onnx")).unwrap().info()["plan"], "tract");
 }
@@ -330,12 +335,12 @@ fn a_network_of_layers_to_which_the_kernel_gives_other_numbers_runs_on_tract() {
 
 #[test]
 fn a_plan_that_was_found_before_is_taken_where_it_can_be() {
-    for (name, plan, taken) in [
-        ("pendulum_00500.onnx", Plan::Kernel, "kernel"),
-        ("pendulum_00500.onnx", Plan::Tract, "tract"),
-        ("odd/action_only.onnx", Plan::Kernel, "tract"),
+    for (name, backend, taken) in [
+        ("pendulum_00500.onnx", Backend::Kernel, "kernel"),
+        ("pendulum_00500.onnx", Backend::Tract, "tract"),
+        ("odd/action_only.onnx", Backend::Kernel, "tract"),
     ] {
-        let mut actor = Actor::load_on(&file(name), None, Some(plan)).unwrap();
+        let mut actor = Actor::load_on(&file(name), None, Some(backend)).unwrap();
         assert_eq!(actor.info()["plan"], taken, "{name}");
     }
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use bytes::Bytes;
 use memory::peak_of;
 use prost::Message;
-use sac_actor::{Body, Checkpoint, Config, File, Instant, OnRefusal, Outcome, Request, Service, Situation};
+use sac_actor::{Body, Checkpoint, File, Instant, OnRefusal, Outcome, Request, RequestContext, RouterConfig, Service};
 use serde_json::{Value, json};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto};
@@ -30,7 +30,8 @@ fn data(name: &str) -> Vec<u8> {
 #[track_caller]
 fn load(bytes: impl Into<Bytes>) -> Result<Service, String> {
     let (on_refusal, max_batch, max_body_bytes) = (OnRefusal::Keep, 16, 1 << 16);
-    let mut service = Service::new(Config { optimised: true, activation: None, on_refusal, max_batch, max_body_bytes });
+    let mut service =
+        Service::new(RouterConfig { optimised: true, activation: None, on_refusal, max_batch, max_body_bytes });
     let epoch = Instant { seconds: 0, nanoseconds: 0 };
     let checkpoint =
         Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
@@ -247,8 +248,8 @@ fn a_graph_whose_weights_are_not_of_their_shape_is_refused() {
 fn ask(service: &mut Service, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = Body::Complete(body.to_string().into_bytes());
     let request = Request { method: method.into(), path: path.into(), authorization: None, body };
-    let situation = Situation { tokens: vec![], refusal: None, reloaded: None, may_block: true };
-    let Outcome::Respond(response) = service.answer(&request, &situation) else { panic!("no answer") };
+    let context = RequestContext { tokens: vec![], refusal: None, reloaded: None, may_block: true };
+    let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
     (response.status, serde_json::from_slice(&response.body).unwrap())
 }
 

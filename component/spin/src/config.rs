@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Result, anyhow, bail};
-use sac_checkpoint::Source;
+use sac_owner::Source;
 
 use crate::owner::wit::{Activation, OnRefusal};
 

@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use anyhow::{Result, bail};
-use sac_checkpoint::{Content, Freshness, Refused, Source, since_epoch};
+use sac_owner::{Content, Freshness, Refused, Source, since_epoch};
 
 use crate::config::Config;
 
@@ -23,7 +23,7 @@ pub struct Owner {
 
 impl Owner {
     pub fn new(config: Config) -> Self {
-        let service = wit::Service::new(wit::Config {
+        let service = wit::Service::new(wit::RouterConfig {
             optimised: config.jit,
             activation: config.activation,
             on_refusal: config.on_bad_checkpoint,
@@ -65,8 +65,8 @@ impl Owner {
         refusal: Option<wit::Refusal>,
         reloaded: Option<Result<(), String>>,
     ) -> wit::Outcome {
-        let situation = wit::Situation { tokens: self.tokens.clone(), refusal, reloaded, may_block: true };
-        self.service.answer(request, &situation)
+        let context = wit::RequestContext { tokens: self.tokens.clone(), refusal, reloaded, may_block: true };
+        self.service.answer(request, &context)
     }
 
     /// The error is for the client who forced it.

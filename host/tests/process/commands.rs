@@ -1,4 +1,4 @@
-//! The commands that end by themselves.
+//! `inspect`, `convert`, `completions`, `man` and the version.
 
 use std::process::Stdio;
 
@@ -12,7 +12,7 @@ fn run(args: &[&str]) -> (bool, String, String) {
 }
 
 #[test]
-fn inspect_tells_what_a_file_is_or_why_it_is_refused() {
+fn inspect_shows_what_is_in_a_file_or_why_it_is_refused() {
     let (well, told, _) = run(&["inspect", &path("pendulum_00500.sb3.zip")]);
     for line in [
         "format                stable-baselines3",
@@ -38,7 +38,7 @@ fn inspect_tells_what_a_file_is_or_why_it_is_refused() {
 }
 
 #[test]
-fn convert_writes_a_file_that_serves_the_same() {
+fn convert_writes_an_onnx_file_of_the_same_policy() {
     let folder = tempdir().unwrap();
     let converted = folder.path().join("policy.onnx");
     let target = converted.to_str().unwrap();
@@ -59,7 +59,7 @@ fn convert_writes_a_file_that_serves_the_same() {
 }
 
 #[test]
-fn every_command_is_completed_and_has_its_manual() {
+fn every_command_is_in_the_completions_and_has_a_manual() {
     let (well, completions, _) = run(&["completions", "bash"]);
     let (_, manual, _) = run(&["man"]);
     for command in ["serve", "inspect", "convert", "predict", "bench", "demo", "config", "completions", "man"] {

@@ -37,23 +37,23 @@ fn limited(place: &Path, cache: &Path, resource: Resource, limit: u64) -> Comman
 fn killed_in_the_middle_of_swaps_it_starts_again_and_serves_the_newest() {
     let place = folder();
     for round in 0..5 {
-        let mut program = Program::serve(place.path(), &["--dir", "."], &[]);
+        let mut program = serve(place.path(), &["--dir", "."], &[]);
         let address = program.address();
         assert!(!program.seen.contains("compiling"), "{}", program.seen);
         for swap in 0..10 {
             let name = format!("model_{round}_{swap}.onnx");
-            publish(place.path(), &name, &data(NAMES[swap % 2]));
+            publish(place.path(), &name, &file(NAMES[swap % 2]));
             if swap < 9 {
-                assert!(predict(&address).1.contains(&name));
+                assert!(predict(address).1.contains(&name));
             }
         }
         // With the last swap under way.
-        let mut stream = TcpStream::connect(&address).unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
         write!(stream, "GET /sac/model/info HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
-        program.signal(Signal::KILL);
+        program.signal(Signal::KILL).unwrap();
         program.end();
-        let mut program = Program::serve(place.path(), &["--dir", "."], &[]);
-        let (status, body) = predict(&program.address());
+        let mut program = serve(place.path(), &["--dir", "."], &[]);
+        let (status, body) = predict(program.address());
         assert!(status == 200 && body.contains(&format!("model_{round}_9.onnx")), "{body}");
     }
 }
@@ -75,12 +75,12 @@ fn where_nothing_can_be_written_it_serves_without_a_cache() {
     let read_only = Path::new("/proc");
     let read_only = limited(place.path(), read_only, Resource::Nofile, 1024);
     for command in [command, read_only] {
-        let mut program = Program::spawn(command);
+        let mut program = Process::spawn(command).unwrap();
         let address = program.address();
         assert!(program.seen.contains("cannot be kept") || program.seen.contains("for want of"), "{}", program.seen);
-        assert_eq!(predict(&address).0, 200);
-        publish(place.path(), "model_b.onnx", &data(NAMES[1]));
-        assert!(predict(&address).1.contains("model_b.onnx"));
+        assert_eq!(predict(address).0, 200);
+        publish(place.path(), "model_b.onnx", &file(NAMES[1]));
+        assert!(predict(address).1.contains("model_b.onnx"));
     }
     let left = fs::read_dir(cache.path()).unwrap().count();
     assert_eq!(left, 0, "half an artefact stays");
@@ -103,7 +103,7 @@ fn a_log_that_cannot_be_written_ends_nothing() {
     };
     publish(place.path(), "model_b.onnx", b"broken");
     for _ in 0..3 {
-        assert!(predict(&address).1.contains("model_a.onnx"));
+        assert!(predict(address).1.contains("model_a.onnx"));
     }
     child.kill().unwrap();
     child.wait().unwrap();
@@ -127,35 +127,35 @@ fn listening(process: u32) -> Option<String> {
 #[test]
 fn a_checkpoint_that_gives_a_read_error_unseats_nothing_and_heals() {
     let place = folder();
-    let mut program = Program::serve(place.path(), &["--dir", "."], &[]);
+    let mut program = serve(place.path(), &["--dir", "."], &[]);
     let address = program.address();
-    assert_eq!(predict(&address).0, 200);
+    assert_eq!(predict(address).0, 200);
     // A regular file, of which no byte can be read: EIO.
     symlink("/proc/self/mem", place.path().join("model_b.onnx")).unwrap();
     for _ in 0..3 {
-        assert!(predict(&address).1.contains("model_a.onnx"));
+        assert!(predict(address).1.contains("model_a.onnx"));
     }
-    let info = ask(&address, "GET", "/sac/model/info", "", "").1;
+    let info = ask(address, "GET", "/sac/model/info", "", "").1;
     assert!(info.contains("\"stale\":true") && info.contains("Input/output error"), "{info}");
-    publish(place.path(), "model_b.onnx", &data(NAMES[1]));
-    assert!(predict(&address).1.contains("model_b.onnx"));
+    publish(place.path(), "model_b.onnx", &file(NAMES[1]));
+    assert!(predict(address).1.contains("model_b.onnx"));
 }
 
 #[test]
 fn a_checkpoint_that_grows_slowly_is_served_when_it_is_whole_and_not_before() {
     for name in ["pendulum_08000.onnx", "pendulum_08000.state_dict.pt", "pendulum_08000.sb3.zip"] {
         let place = folder();
-        let mut program = Program::serve(place.path(), &["--dir", "."], &[]);
+        let mut program = serve(place.path(), &["--dir", "."], &[]);
         let address = program.address();
         let extension = name.rsplit('.').next().unwrap();
         let next = format!("model_b.{extension}");
         let mut file = File::create(place.path().join(&next)).unwrap();
-        let bytes = data(name);
+        let bytes = file(name);
         for part in bytes.chunks(bytes.len().div_ceil(20)) {
-            assert!(predict(&address).1.contains("model_a.onnx"), "{name}");
+            assert!(predict(address).1.contains("model_a.onnx"), "{name}");
             file.write_all(part).unwrap();
         }
-        assert!(predict(&address).1.contains(&next), "{name}");
+        assert!(predict(address).1.contains(&next), "{name}");
     }
 }
 
@@ -165,11 +165,11 @@ fn ten_thousand_other_files_hide_no_checkpoint() {
     for index in 0..10_000 {
         File::create(place.path().join(format!("junk_{index:05}.onnx"))).unwrap();
     }
-    let mut program = Program::serve(place.path(), &["--dir", "."], &[]);
+    let mut program = serve(place.path(), &["--dir", "."], &[]);
     let address = program.address();
-    assert!(predict(&address).1.contains("model_a.onnx"));
-    publish(place.path(), "model_b.onnx", &data(NAMES[1]));
-    assert!(predict(&address).1.contains("model_b.onnx"));
+    assert!(predict(address).1.contains("model_a.onnx"));
+    publish(place.path(), "model_b.onnx", &file(NAMES[1]));
+    assert!(predict(address).1.contains("model_b.onnx"));
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn with_all_descriptors_taken_it_answers_who_is_in_and_still_swaps() {
     let mut program = Program::spawn(limited(place.path(), &cache(), Resource::Nofile, 100));
     let address = program.address();
     assert!(program.seen.contains("the limit of open files"), "{}", program.seen);
-    let mut first = TcpStream::connect(&address).unwrap();
+    let mut first = TcpStream::connect(address).unwrap();
     let health = |stream: &mut TcpStream| -> io::Result<String> {
         stream.write_all(b"GET /sac/health HTTP/1.1\r\nhost: localhost\r\n\r\n")?;
         let mut start = [0; 12];
@@ -186,8 +186,8 @@ fn with_all_descriptors_taken_it_answers_who_is_in_and_still_swaps() {
         Ok(String::from_utf8_lossy(&start).into_owned())
     };
     assert_eq!(health(&mut first).unwrap(), "HTTP/1.1 200");
-    let others = (0..200).map(|_| TcpStream::connect(&address).unwrap()).collect::<Vec<_>>();
-    publish(place.path(), "model_b.onnx", &data(NAMES[1]));
+    let others = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect::<Vec<_>>();
+    publish(place.path(), "model_b.onnx", &file(NAMES[1]));
     write!(first, "POST /sac/predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{STATE}", STATE.len())
         .unwrap();
     let mut answer = Vec::new();
@@ -205,13 +205,13 @@ fn with_all_descriptors_taken_it_answers_who_is_in_and_still_swaps() {
         stream.read_exact(&mut start).unwrap();
         assert_eq!(start, *b"HTTP/1.1 503");
     }
-    while !health(&mut TcpStream::connect(&address).unwrap()).is_ok_and(|start| start == "HTTP/1.1 200") {}
+    while !health(&mut TcpStream::connect(address).unwrap()).is_ok_and(|start| start == "HTTP/1.1 200") {}
 }
 
 #[test]
 fn sigterm_under_load_cuts_no_answer_short() {
     let place = folder();
-    let mut program = Program::serve(place.path(), &["--dir", "."], &[]);
+    let mut program = serve(place.path(), &["--dir", "."], &[]);
     let address = program.address();
     let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -230,7 +230,7 @@ fn sigterm_under_load_cuts_no_answer_short() {
         while answered.load(Ordering::Relaxed) < 200 {
             thread::yield_now();
         }
-        program.signal(Signal::TERM);
+        program.signal(Signal::TERM).unwrap();
         stop.store(true, Ordering::Relaxed);
     });
     let (status, log) = program.end();
@@ -267,7 +267,7 @@ fn the_soft_limit_of_open_files_is_raised() {
             Ok(setrlimit(Resource::Nofile, limit)?)
         });
     }
-    let mut program = Program::spawn(command);
+    let mut program = Process::spawn(command).unwrap();
     program.address();
     let limits = fs::read_to_string(format!("/proc/{}/limits", program.child.id())).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();

@@ -36,10 +36,10 @@ impl GuestService for Probe {
         Err("a probe converts nothing".to_owned())
     }
 
-    fn answer(&self, request: Request, situation: Situation) -> Outcome {
+    fn answer(&self, request: Request, context: RequestContext) -> Outcome {
         CALLS.fetch_add(1, Ordering::Relaxed);
         let attempt = request.path.trim_start_matches("/sac/");
-        let answer = match situation.refusal {
+        let answer = match context.refusal {
             Some(refusal) if attempt == "refusal" => Some(format!("{:?}", refusal.detail)),
             _ => attempt_to(attempt),
         };

@@ -1,6 +1,7 @@
 //! Finds the actor among the tensors of a file.
 
 mod scope;
+pub mod settings;
 mod table;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,8 +10,8 @@ pub use scope::is_foreign;
 use table::{Heads, LAYOUTS, Layout};
 pub use table::{LogStd, STABLE_BASELINES};
 
-use crate::contents::Contents;
-use crate::dense::Linear;
+use crate::file::contents::Contents;
+use crate::model::mlp::Linear;
 
 /// An actor's layers, and how the file names them.
 pub struct Found {

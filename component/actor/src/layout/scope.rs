@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::contents::Contents;
-use crate::dense::Linear;
-use crate::tensor::Tensor;
+use crate::file::contents::Contents;
+use crate::file::tensor::Tensor;
+use crate::model::mlp::Linear;
 
 /// What an actor lies under, the surest first.
 const ACTORS: &[&str] = &["actor", "actor_state_dict", "pi", "policy", "policy_net", "actor_net"];

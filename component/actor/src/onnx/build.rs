@@ -8,7 +8,7 @@ use tract_onnx::pb::{
     TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto,
 };
 
-use crate::dense::{Activation, Dense, Linear};
+use crate::model::mlp::{Activation, Dense, Linear};
 
 /// The newest operator set whose operators are needed is older than PyTorch's own default.
 const OPSET: i64 = 17;

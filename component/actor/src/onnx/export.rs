@@ -6,7 +6,7 @@ use tract_onnx::pb::{GraphProto, ModelProto};
 use super::Heads;
 use super::build::{node, property, tensor, value};
 use crate::layout::LogStd;
-use crate::policy::{Normalisation, Squashing};
+use crate::model::policy::{Normalisation, Squashing};
 
 /// Names that no graph has of itself.
 const NORMALISED: &str = "sac-serving/state";

@@ -18,7 +18,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::{DimLike, Factoid};
 
-use crate::contents::Contents;
+use crate::file::contents::Contents;
 use crate::layout::MAX_NUMBERS;
 
 /// What the graph's outputs are.

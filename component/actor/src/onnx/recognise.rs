@@ -8,9 +8,9 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 use super::constants;
-use crate::dense::{Activation, Dense, Linear};
 use crate::layout::LogStd;
-use crate::policy::Normalisation;
+use crate::model::mlp::{Activation, Dense, Linear};
+use crate::model::policy::Normalisation;
 
 /// What a graph does, said by layers.
 pub struct Recognised {

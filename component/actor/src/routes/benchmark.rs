@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Call, Origin, forward, milliseconds, respond};
-use crate::error::Error;
-use crate::openapi::{Operation, Request, schema_of};
-use crate::schema::{Field, Kind, Schema, Whole};
+use crate::routes::error::Error;
+use crate::routes::openapi::{Operation, Request, schema_of};
+use crate::routes::schema::{Field, Kind, Schema, Whole};
 use crate::service::{Loaded, Outcome};
 
 const MOST_ITERATIONS: u64 = 100_000;
@@ -76,7 +76,7 @@ pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
     let Benchmark { warmup: Whole(warmup), iterations: Whole(iterations), batch_size: Whole(batch_size) } =
         if call.body.is_empty() { Benchmark::default() } else { call.parse()? };
     let max_batch = u64::from(call.service.config.max_batch);
-    let may_block = call.situation.may_block;
+    let may_block = call.context.may_block;
     let loaded = call.model()?;
     for (name, got, limit) in [
         ("warmup", warmup, MOST_ITERATIONS),

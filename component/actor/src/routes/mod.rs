@@ -1,8 +1,11 @@
 //! The routes as a table, and what all of them share.
 
 mod benchmark;
+pub mod error;
 mod model;
+mod openapi;
 mod predict;
+pub mod schema;
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +13,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::actor::{Actor, Forward};
-use crate::error::Error;
-use crate::openapi::{self, Operation};
-use crate::schema::{self, Schema};
-use crate::service::{Body, Loaded, Outcome, Request, Response, Service, Situation};
+use crate::routes::error::Error;
+use crate::routes::openapi::Operation;
+use crate::routes::schema::Schema;
+use crate::run::{Actor, Forward};
+use crate::service::{Body, Loaded, Outcome, Request, RequestContext, Response, Service};
 
 const ROUTES: &[Route] = &[
     Route { path: "/sac/health", method: Method::Get, public: true, handler: model::health, told: Some(model::HEALTH) },
@@ -64,7 +67,7 @@ fn openapi(call: &mut Call) -> Result<Outcome, Error> {
 }
 
 /// Finds the route and runs it. The order of the checks is the contract's: 413, 404, 405, 401, then the route's own.
-pub(crate) fn answer(service: &mut Service, request: &Request, situation: &Situation) -> Result<Outcome, Error> {
+pub(crate) fn answer(service: &mut Service, request: &Request, context: &RequestContext) -> Result<Outcome, Error> {
     let Body::Complete(body) = &request.body else {
         return Err(Error::BodyOverLimit { limit: service.config.max_body_bytes });
     };
@@ -72,11 +75,11 @@ pub(crate) fn answer(service: &mut Service, request: &Request, situation: &Situa
     if !route.method.accepts(&request.method) {
         return Err(Error::WrongMethod { allow: route.method.allow() });
     }
-    let authorised = authorised(request.authorization.as_deref(), &situation.tokens);
+    let authorised = authorised(request.authorization.as_deref(), &context.tokens);
     if !route.public && !authorised {
         return Err(Error::Unauthorized);
     }
-    (route.handler)(&mut Call { service, body, situation, authorised })
+    (route.handler)(&mut Call { service, body, context, authorised })
 }
 
 struct Route {
@@ -137,7 +140,7 @@ fn authorised(authorization: Option<&str>, tokens: &[String]) -> bool {
 struct Call<'a> {
     service: &'a mut Service,
     body: &'a [u8],
-    situation: &'a Situation,
+    context: &'a RequestContext,
     /// Always, but on public routes.
     authorised: bool,
 }
@@ -153,17 +156,17 @@ impl Call<'_> {
     }
 
     fn model(&mut self) -> Result<&mut Loaded, Error> {
-        self.service.model(self.situation)
+        self.service.model(self.context)
     }
 
     /// Whether the body alone asks for a thread that may block.
     fn has_long_body(&self) -> bool {
-        !self.situation.may_block && self.body.len() > Self::LONG_BODY
+        !self.context.may_block && self.body.len() > Self::LONG_BODY
     }
 
     /// Whether a forward pass of so many rows does.
     fn is_long(&mut self, rows: usize) -> Result<bool, Error> {
-        let may_block = self.situation.may_block;
+        let may_block = self.context.may_block;
         Ok(!may_block && self.model()?.actor.expected_time(rows) > Self::LONG)
     }
 }

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Call, respond};
-use crate::actor::Plan;
 use crate::checkpoint::Instant;
-use crate::error::Error;
-use crate::openapi::{Operation, schema_of};
+use crate::routes::error::Error;
+use crate::routes::openapi::{Operation, schema_of};
+use crate::run::Backend;
 use crate::service::{Outcome, Refusal};
 
 #[derive(Serialize, JsonSchema)]
@@ -25,7 +25,7 @@ pub(super) const HEALTH: Operation = Operation {
 };
 
 pub(super) fn health(call: &mut Call) -> Result<Outcome, Error> {
-    let (code, status) = match (&call.service.loaded, &call.situation.refusal) {
+    let (code, status) = match (&call.service.loaded, &call.context.refusal) {
         (None, _) => (503, "no_model"),
         (Some(_), Some(_)) => (200, "stale"),
         (Some(_), None) => (200, "ok"),
@@ -57,7 +57,8 @@ struct Info<'a> {
     observation_high: Option<Vec<Option<f64>>>,
     observations_normalised: bool,
     jit_compiled: bool,
-    plan: Plan,
+    #[serde(rename = "plan")]
+    backend: Backend,
     generation: u64,
     stale: bool,
     last_error: Option<LastError<'a>>,
@@ -84,7 +85,7 @@ pub(super) const RELOAD: Operation =
     Operation { summary: "Loads the newest checkpoint though nothing changed", ..INFO };
 
 pub(super) fn info(call: &mut Call) -> Result<Outcome, Error> {
-    let refusal = call.situation.refusal.as_ref();
+    let refusal = call.context.refusal.as_ref();
     let loaded = call.model()?;
     let (actor, checkpoint) = (&loaded.actor, &loaded.checkpoint);
     let description = actor.description();
@@ -112,7 +113,7 @@ pub(super) fn info(call: &mut Call) -> Result<Outcome, Error> {
                 .map(|(_, high)| high.iter().map(|high| high.is_finite().then_some(*high)).collect()),
             observations_normalised: actor.normalisation().is_some(),
             jit_compiled: actor.optimised(),
-            plan: actor.plan(),
+            backend: actor.backend(),
             generation: checkpoint.generation,
             stale: refusal.is_some(),
             last_error: refusal.map(|Refusal { path, modified, detail, at }| LastError {
@@ -126,7 +127,7 @@ pub(super) fn info(call: &mut Call) -> Result<Outcome, Error> {
 }
 
 pub(super) fn reload(call: &mut Call) -> Result<Outcome, Error> {
-    match &call.situation.reloaded {
+    match &call.context.reloaded {
         None => Ok(Outcome::Reload),
         Some(Ok(())) => info(call),
         Some(Err(detail)) => Err(Error::LoadFailed(detail.clone())),

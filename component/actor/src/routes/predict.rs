@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Call, Origin, forward, milliseconds, respond};
-use crate::error::{Error, Row};
-use crate::openapi::{Operation, Request, schema_of};
-use crate::policy::Noise;
-use crate::schema::{Field, Kind, Schema, Whole, finite};
+use crate::model::policy::Noise;
+use crate::routes::error::{Error, Row};
+use crate::routes::openapi::{Operation, Request, schema_of};
+use crate::routes::schema::{Field, Kind, Schema, Whole, finite};
 use crate::service::{Loaded, Outcome};
 
 #[derive(Deserialize, JsonSchema)]
@@ -189,7 +189,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::schema::{Issue, parse};
+    use crate::routes::schema::{Issue, parse};
 
     fn issues<T: Schema>(body: &str) -> Vec<(Value, &'static str)> {
         let issues = parse::<T>(body.as_bytes()).err().expect("the body is refused");

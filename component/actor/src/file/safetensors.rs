@@ -1,0 +1,46 @@
+//! The safetensors format: a JSON header, and the tensors after it.
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use safetensors::{Dtype as Stored, SafeTensors};
+
+use crate::file::contents::{Contents, Leaf};
+use crate::file::tensor::{Dtype, Tensor};
+
+/// Whether a file starts as one: the length of the header, which fits into the file, and an opening brace.
+pub fn is_safetensors(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk() else { return false };
+    rest.first() == Some(&b'{') && u64::from_le_bytes(*length) <= 100 << 20
+}
+
+pub fn read(bytes: &Bytes) -> Result<Contents> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).context("not a whole safetensors file")?;
+    let tensors = SafeTensors::deserialize(bytes).context("not a whole safetensors file")?;
+    let mut contents = Contents::default();
+    for (key, value) in metadata.metadata().iter().flatten() {
+        contents.insert_setting(key, value)?;
+    }
+    for (name, view) in tensors.iter() {
+        let dtype = dtype(view.dtype())
+            .with_context(|| format!("`{name}` is of the type {:?}, which is not read", view.dtype()))?;
+        let tensor = Tensor::contiguous(bytes.slice_ref(view.data()), dtype, view.shape().to_vec());
+        contents.insert(name, Leaf::Tensor(tensor.with_context(|| format!("`{name}`"))?))?;
+    }
+    Ok(contents)
+}
+
+fn dtype(stored: Stored) -> Option<Dtype> {
+    Some(match stored {
+        Stored::F64 => Dtype::F64,
+        Stored::F32 => Dtype::F32,
+        Stored::F16 => Dtype::F16,
+        Stored::BF16 => Dtype::Bf16,
+        Stored::I64 => Dtype::I64,
+        Stored::I32 => Dtype::I32,
+        Stored::I16 => Dtype::I16,
+        Stored::I8 => Dtype::I8,
+        Stored::U8 => Dtype::U8,
+        Stored::BOOL => Dtype::Bool,
+        _ => return None,
+    })
+}

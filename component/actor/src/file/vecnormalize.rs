@@ -1,0 +1,27 @@
+//! What Stable-Baselines3's `VecNormalize.save` writes, the statistics of the observations among it: a pickle beside
+//! the model.
+
+use anyhow::{Context, Result, ensure};
+
+use super::flatten::{CALLS, flatten};
+use super::pickle::read;
+use crate::file::contents::Contents;
+
+/// Where each value stands in the pickle, and the name that it goes by.
+const VALUES: [(&str, &str); 4] =
+    [("obs_rms.mean", "obs_mean"), ("obs_rms.var", "obs_var"), ("clip_obs", "clip_obs"), ("epsilon", "obs_epsilon")];
+
+/// Adds the statistics to what a file holds, which must have none of its own.
+pub fn add(bytes: &[u8], contents: &mut Contents) -> Result<()> {
+    let mut found = flatten(&read(bytes, CALLS)?, &|_, _| Ok(None))?;
+    let normalises = found.get("norm_obs").and_then(|flag| flag.numbers().ok().flatten());
+    if normalises == Some(vec![0.0]) {
+        return Ok(());
+    }
+    for (path, name) in VALUES {
+        ensure!(contents.get(name).is_none(), "the checkpoint has an `{name}` of its own");
+        let value = found.remove(path).with_context(|| format!("it holds no `{path}`"))?;
+        contents.insert(name, value)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+use std::fmt;
+
+use serde_json::json;
+use thiserror::Error;
+
+use crate::routes::schema::Issue;
+use crate::service::Response;
+
+/// Everything that is answered with an error. The message is the response's `detail`.
+#[derive(Debug, Error)]
+pub enum Error {
+    #[error("request body over the limit of {limit} bytes")]
+    BodyOverLimit { limit: u64 },
+    #[error("Not Found")]
+    UnknownRoute,
+    #[error("Method Not Allowed")]
+    WrongMethod { allow: &'static str },
+    #[error("missing or wrong bearer token")]
+    Unauthorized,
+    #[error("the body is not of the route's schema")]
+    Invalid(Vec<Issue>),
+    #[error("No SAC model loaded")]
+    NoModel,
+    #[error("Checkpoint load failed: {0}")]
+    LoadFailed(String),
+    #[error("{row}state_dim mismatch: got {got}, expected {expected}")]
+    StateDim { row: Row, got: usize, expected: usize },
+    #[error("this checkpoint is deterministic only: it has no log_std to sample an action with")]
+    DeterministicOnly,
+    #[error("{name} over the limit: got {got}, at most {limit}")]
+    OverLimit { name: &'static str, got: u64, limit: u64 },
+    #[error("{row}the action is not finite")]
+    NotFinite { row: Row },
+    #[error("inference failed: {0:#}")]
+    Inference(#[source] anyhow::Error),
+}
+
+/// Which state of a batch an error speaks of, counted from zero; of a single state, nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Row(pub Option<usize>);
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |row| write!(f, "states[{row}]: "))
+    }
+}
+
+impl Error {
+    fn status(&self) -> u16 {
+        match self {
+            Error::StateDim { .. } | Error::DeterministicOnly | Error::OverLimit { .. } => 400,
+            Error::Unauthorized => 401,
+            Error::UnknownRoute => 404,
+            Error::WrongMethod { .. } => 405,
+            Error::BodyOverLimit { .. } => 413,
+            Error::Invalid(_) => 422,
+            Error::LoadFailed(_) | Error::NotFinite { .. } | Error::Inference(_) => 500,
+            Error::NoModel => 503,
+        }
+    }
+}
+
+impl From<Error> for Response {
+    fn from(error: Error) -> Self {
+        let detail = match &error {
+            Error::Invalid(issues) => json!(issues),
+            _ => json!(error.to_string()),
+        };
+        let headers = match &error {
+            Error::WrongMethod { allow } => vec![("allow", *allow)],
+            Error::Unauthorized => vec![("www-authenticate", "Bearer")],
+            _ => vec![],
+        };
+        Response { status: error.status(), headers, body: json!({ "detail": detail }).to_string().into_bytes() }
+    }
+}

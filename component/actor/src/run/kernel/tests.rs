@@ -1,0 +1,238 @@
+use super::{Activation, Dense, Kernel, activation, simd::F32x4};
+use crate::model::mlp::Linear;
+
+const ACTIVATIONS: [Activation; 7] = [
+    Activation::Relu,
+    Activation::LeakyRelu,
+    Activation::Elu,
+    Activation::Silu,
+    Activation::Gelu,
+    Activation::Tanh,
+    Activation::Sigmoid,
+];
+
+/// Numbers in [-1, 1), the same in every run.
+struct Draw(u64);
+
+impl Draw {
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 40) as f32 / 8_388_608.0 - 1.0
+    }
+
+    fn values(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.next()).collect()
+    }
+
+    fn linear(&mut self, inputs: usize, outputs: usize) -> Linear {
+        let scale = (inputs as f32).sqrt().recip() * 2.0;
+        let weight = (0..inputs * outputs).map(|_| self.next() * scale).collect();
+        Linear { name: String::new(), inputs, outputs, weight, bias: self.values(outputs) }
+    }
+
+    /// The widths from the state's to the last trunk layer's.
+    fn dense(&mut self, widths: &[usize], actions: usize, activation: Activation) -> Dense {
+        let width = widths[widths.len() - 1];
+        let trunk = widths.windows(2).map(|pair| self.linear(pair[0], pair[1])).collect();
+        Dense { trunk, activation, mean: self.linear(width, actions), log_std: self.linear(width, actions) }
+    }
+}
+
+/// erf by its Taylor series, and by the continued fraction of erfc where that one would cancel.
+fn erf(x: f64) -> f64 {
+    let square = x * x;
+    if x.abs() < 3.0 {
+        let mut term = x;
+        let mut sum = x;
+        for n in 1..100 {
+            term *= -square / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        return sum * std::f64::consts::FRAC_2_SQRT_PI;
+    }
+    let fraction = (1..200).rev().fold(0.0, |rest, n| f64::from(n) / 2.0 / (x.abs() + rest));
+    let erfc = (-square).exp() / (x.abs() + fraction) / std::f64::consts::PI.sqrt();
+    (1.0 - erfc).copysign(x)
+}
+
+fn exact(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::Relu => x.max(0.0),
+        Activation::LeakyRelu => x.max(0.0) + x.min(0.0) * f64::from(Activation::LEAKY_SLOPE),
+        Activation::Elu => x.max(0.0) + x.min(0.0).exp_m1(),
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::Gelu => x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)) / 2.0,
+        Activation::Tanh => x.tanh(),
+        Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+    }
+}
+
+fn exact_linear(linear: &Linear, x: &[f64]) -> Vec<f64> {
+    let rows = linear.weight.chunks(linear.inputs).zip(&linear.bias);
+    rows.map(|(row, bias)| f64::from(*bias) + row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum::<f64>()).collect()
+}
+
+fn exact_row(dense: &Dense, state: &[f32]) -> [Vec<f64>; 2] {
+    let mut x: Vec<f64> = state.iter().copied().map(f64::from).collect();
+    for linear in &dense.trunk {
+        x = exact_linear(linear, &x).into_iter().map(|y| exact(dense.activation, y)).collect();
+    }
+    [&dense.mean, &dense.log_std].map(|head| exact_linear(head, &x))
+}
+
+fn run(kernel: &mut Kernel, states: &[f32]) -> [Vec<f32>; 2] {
+    let (mut mean, mut log_std) = (vec![9.0; 3], vec![9.0; 3]);
+    kernel.run(states, &mut mean, Some(&mut log_std));
+    [mean, log_std]
+}
+
+fn apply(activation: Activation, x: f32) -> f32 {
+    let mut values = [F32x4::splat(x)];
+    activation::apply(activation, &mut values);
+    values[0].to_array()[0]
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Every row against f64, and bit by bit against the same row alone.
+fn check(draw: &mut Draw, widths: &[usize], actions: usize, activation: Activation, rows: usize) {
+    let dense = draw.dense(widths, actions, activation);
+    let mut kernel = Kernel::pack(&dense);
+    let states = draw.values(rows * widths[0]);
+    let batch = run(&mut kernel, &states);
+    assert_eq!(batch.each_ref().map(Vec::len), [rows * actions; 2]);
+    for (row, state) in states.chunks(widths[0]).enumerate() {
+        let alone = run(&mut kernel, state);
+        for ((batch, alone), exact) in batch.iter().zip(&alone).zip(exact_row(&dense, state)) {
+            assert_eq!(
+                bits(&batch[row * actions..][..actions]),
+                bits(alone),
+                "{widths:?} {actions} row {row} of {rows}"
+            );
+            for (value, exact) in alone.iter().zip(exact) {
+                let error = (f64::from(*value) - exact).abs();
+                assert!(error < 1e-5 * (1.0 + exact.abs()), "{widths:?} {actions} {activation:?}: {value} for {exact}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_width_agrees_with_f64_and_rows_do_not_depend_on_their_batch() {
+    let mut draw = Draw(1);
+    for width in (1..=70).chain([255, 256, 257]) {
+        let activation = ACTIVATIONS[width % 7];
+        check(&mut draw, &[5, width, 9], 2, activation, 4);
+        check(&mut draw, &[width, 11], width % 13 + 1, activation, 2);
+        check(&mut draw, &[width], width, activation, 5);
+    }
+}
+
+#[test]
+fn every_depth_and_every_number_of_rows_agree_with_f64() {
+    let mut draw = Draw(2);
+    for rows in 1..=17 {
+        for depth in 0..=4 {
+            let widths: Vec<usize> = (0..=depth).map(|layer| 3 + (rows * 7 + layer * 13) % 40).collect();
+            check(&mut draw, &widths, 1 + (rows + depth) % 7, ACTIVATIONS[(rows + depth) % 7], rows);
+        }
+    }
+    for rows in [1, 2, 17] {
+        check(&mut draw, &[28, 256, 256], 1, Activation::Relu, rows);
+        check(&mut draw, &[3, 64, 64], 1, Activation::Relu, rows);
+    }
+}
+
+#[test]
+fn what_is_not_asked_for_changes_nothing() {
+    let mut draw = Draw(3);
+    let dense = draw.dense(&[6, 20], 3, Activation::Relu);
+    let states = draw.values(24);
+    let [both, _] = run(&mut Kernel::pack(&dense), &states);
+    let mut mean = vec![];
+    Kernel::pack(&dense).run(&states, &mut mean, None);
+    assert_eq!(bits(&mean), bits(&both));
+    assert_eq!(run(&mut Kernel::pack(&dense), &[]), [const { Vec::<f32>::new() }; 2]);
+}
+
+#[test]
+fn activations_are_exact_to_two_millionths() {
+    for activation in ACTIVATIONS {
+        let mut worst = (0.0, 0.0);
+        for i in -300_000..=300_000 {
+            let x = i as f32 * 1e-4;
+            let error = (f64::from(apply(activation, x)) - exact(activation, f64::from(x))).abs();
+            if error > worst.0 {
+                worst = (error, x);
+            }
+        }
+        println!("{activation:?}: {:.2e} at {}", worst.0, worst.1);
+        assert!(worst.0 <= 2e-6, "{activation:?} is off by {} at {}", worst.0, worst.1);
+    }
+}
+
+#[test]
+fn activations_saturate_and_keep_nan() {
+    let limits = [0.0, f32::NEG_INFINITY, -1.0, 0.0, 0.0, -1.0, 0.0];
+    for (activation, limit) in ACTIVATIONS.into_iter().zip(limits) {
+        let bounded = matches!(activation, Activation::Tanh | Activation::Sigmoid);
+        for x in [f32::INFINITY, f32::MAX, 1e4] {
+            assert_eq!(apply(activation, x), if bounded { 1.0 } else { x }, "{activation:?} of {x}");
+        }
+        for x in [f32::NEG_INFINITY, f32::MIN, -1e4] {
+            let y = apply(activation, x);
+            let limit = if limit.is_finite() { limit } else { x * 0.01 };
+            assert!(y == limit || (y - limit).abs() < 1e-30, "{activation:?} of {x} is {y}");
+        }
+        assert!(apply(activation, f32::NAN).is_nan(), "{activation:?}");
+    }
+}
+
+#[test]
+fn small_values_keep_their_relative_precision() {
+    for activation in [Activation::Elu, Activation::Silu, Activation::Gelu, Activation::Tanh] {
+        for x in [1e-6, -1e-6, 3e-20, -3e-20] {
+            let error = f64::from(apply(activation, x)) / exact(activation, f64::from(x)) - 1.0;
+            assert!(error.abs() < 1e-6, "{activation:?} of {x} is off by {error}");
+        }
+    }
+}
+
+#[test]
+fn nan_reaches_its_row_only_and_infinity_only_what_depends_on_it() {
+    let mut draw = Draw(4);
+    for rows in 1..=7 {
+        let mut kernel = Kernel::pack(&draw.dense(&[6, 13, 7], 2, Activation::Relu));
+        let mut states = draw.values(rows * 6);
+        let [clean, _] = run(&mut kernel, &states);
+        states[(rows - 1) * 6 + 2] = f32::NAN;
+        let [mean, _] = run(&mut kernel, &states);
+        assert!(mean[(rows - 1) * 2..].iter().all(|value| value.is_nan()));
+        assert_eq!(bits(&mean[..(rows - 1) * 2]), bits(&clean[..(rows - 1) * 2]));
+    }
+    // The weights of 0 that fill up the last vector meet the infinity as well, and the NaN of that must not count.
+    let ones = |inputs: usize, outputs: usize, w: f32| Linear {
+        name: String::new(),
+        inputs,
+        outputs,
+        weight: vec![w; inputs * outputs],
+        bias: vec![0.5; outputs],
+    };
+    let (trunk, activation) = (vec![ones(2, 5, 1.0)], Activation::Tanh);
+    let dense = Dense { trunk, activation, mean: ones(5, 1, 1.0), log_std: ones(5, 1, 1.0) };
+    assert_eq!(run(&mut Kernel::pack(&dense), &[f32::INFINITY, 1.0])[0], [5.5]);
+}
+
+#[test]
+fn a_second_call_allocates_nothing() {
+    let mut draw = Draw(5);
+    let mut kernel = Kernel::pack(&draw.dense(&[9, 30], 3, Activation::Silu));
+    let states = draw.values(9 * 8);
+    let (mut mean, mut log_std) = (vec![], vec![]);
+    kernel.run(&states, &mut mean, Some(&mut log_std));
+    let before = (mean.as_ptr(), mean.capacity(), log_std.as_ptr(), log_std.capacity());
+    kernel.run(&states, &mut mean, Some(&mut log_std));
+    assert_eq!(before, (mean.as_ptr(), mean.capacity(), log_std.as_ptr(), log_std.capacity()));
+}

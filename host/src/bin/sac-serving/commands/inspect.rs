@@ -1,0 +1,85 @@
+//! What is told of a checkpoint without serving it.
+
+use std::fmt::{self, Display};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use sac_serving::{Config, Inspection, Inspector, Source};
+
+use crate::args::{ConvertArgs, InspectArgs};
+
+pub fn inspect(args: &InspectArgs, defaults: Config) -> Result<()> {
+    let config = args.reading.config(Source::new(Some(&args.file), None, None), defaults);
+    let inspection = Inspector::new(config)?.inspect(&args.file);
+    let mut out = std::io::stdout().lock();
+    match (&inspection, args.json) {
+        (Ok(inspection), true) => writeln!(out, "{}", serde_json::to_string_pretty(inspection)?)?,
+        (Ok(inspection), false) => write!(out, "{}", Told(inspection))?,
+        (Err(error), true) => writeln!(out, "{:#}", serde_json::json!({ "refused": format!("{error:#}") }))?,
+        (Err(_), false) => {}
+    }
+    inspection.map(drop).with_context(|| format!("{} is refused", args.file.display()))
+}
+
+pub fn convert(args: &ConvertArgs, defaults: Config) -> Result<()> {
+    let config = args.reading.config(Source::new(Some(&args.file), None, None), defaults);
+    let bytes = Inspector::new(config)?.convert(&args.file);
+    let bytes = bytes.with_context(|| format!("{} is refused", args.file.display()))?;
+    write_whole(&args.output, &bytes).with_context(|| format!("{} cannot be written", args.output.display()))
+}
+
+/// By a rename, so that nobody sees half of it.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".sac-serving-").tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    // A temporary file is its user's alone; this one is meant to be read.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(file.path(), mode)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+struct Told<'a>(&'a Inspection);
+
+impl Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let i = self.0;
+        let mut line = |name: &str, value: &dyn Display| writeln!(f, "{name:<22}{value}");
+        line("file", &i.path)?;
+        line("size", &format_args!("{} bytes", i.size_bytes))?;
+        line("sha256", &i.sha256)?;
+        line("format", &i.format)?;
+        line("layout", &i.layout)?;
+        for (index, layer) in i.layers.iter().enumerate() {
+            let name = if index == 0 { "layers" } else { "" };
+            line(name, &format_args!("{} ({} to {})", layer.name, layer.inputs, layer.outputs))?;
+        }
+        line("activation", &i.activation.as_deref().unwrap_or("the graph's own"))?;
+        line("state_dim", &i.state_dim)?;
+        line("action_dim", &i.action_dim)?;
+        line("stochastic", if i.stochastic { &"yes" } else { &"no: deterministic only" })?;
+        line("actions within", &bounds(&i.action_low, &i.action_high, "-1 to 1, or as the graph gives them"))?;
+        line("observations within", &bounds(&i.observation_low, &i.observation_high, "not told"))?;
+        match (&i.observation_mean, &i.observation_std) {
+            (Some(mean), Some(std)) => {
+                line("normalised by mean", &format_args!("{mean:?}"))?;
+                line("and std", &format_args!("{std:?}"))?;
+                if let Some(clip) = i.observation_clip {
+                    line("and clipped to", &format_args!("±{clip}"))?;
+                }
+            }
+            _ => line("observations", &"not normalised")?,
+        }
+        line("action on zeros", &i.action_on_zeros)
+    }
+}
+
+fn bounds(low: &Option<Vec<f64>>, high: &Option<Vec<f64>>, none: &str) -> String {
+    match (low, high) {
+        (Some(low), Some(high)) => format!("{low:?} to {high:?}"),
+        _ => none.to_owned(),
+    }
+}
