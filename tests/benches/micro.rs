@@ -1,4 +1,4 @@
-//! What a request consists of, piece by piece, without sockets: `cargo bench --bench micro`.
+//! What a request consists of, piece by piece, without sockets: `cargo bench -p sac-tests --bench micro`.
 
 use std::fs;
 use std::path::Path;

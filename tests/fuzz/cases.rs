@@ -18,7 +18,7 @@ pub fn run(target: &str, cases: u64, mut one: impl FnMut(&mut Rng)) {
         let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(case));
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| one(&mut rng))) {
             eprintln!(
-                "run it alone: SAC_FUZZ_SEED={seed} SAC_FUZZ_CASE={case} cargo test --release --test fuzz {target}"
+                "run it alone: SAC_FUZZ_SEED={seed} SAC_FUZZ_CASE={case} cargo test --release -p sac-tests --test fuzz {target}"
             );
             resume_unwind(panic);
         }

@@ -1,4 +1,4 @@
-//! sac-serving beside what it is compared with, in one run and turn about: `cargo bench --bench compare`.
+//! sac-serving beside what it is compared with, in one run and turn about: `cargo bench -p sac-tests --bench compare`.
 //!
 //! The ceiling is a native server without a sandbox (`native`); the thing to beat is FastAPI with PyTorch (`peer.py`),
 //! where the Python that `SAC_BENCH_PYTHON` names, or else `python3`, has both. All serve one file with one stat a

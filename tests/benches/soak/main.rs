@@ -1,4 +1,4 @@
-//! The program under all that it promises to withstand, for as long as one likes: `cargo bench --bench soak -- --minutes 20`.
+//! The program under all that it promises to withstand, for as long as one likes: `cargo bench -p sac-tests --bench soak -- --minutes 20`.
 //!
 //! Clients ask every route, rightly and wrongly, while checkpoints of all formats are swapped, broken and hostile ones come
 //! and go, others connect and send slowly, do not read, or vanish; the program is killed now and then, and stopped once.
