@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
+use sac_test_support::{Connection, request};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
@@ -118,8 +119,8 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         // Chromium ends with its session.
-        if TcpStream::connect(&self.address).is_ok() {
-            ask(self.address, "DELETE", &format!("/session{}", self.session), "", "");
+        if let Ok(mut driver) = Connection::open(self.address) {
+            let _ = driver.ask(&request("DELETE", &format!("/session{}", self.session), "", ""));
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();

@@ -98,8 +98,7 @@ fn an_https_server_is_asked_only_if_its_certificate_is_trusted() {
         assert!(code == 1 && log.contains(reason), "{host} {trusted}: {log}");
     }
     let url = format!("https://localhost:{port}");
-    let (code, report, log) =
-        run(&["bench", &url, "--ca-cert", &chain, "-d", "1s", "--warmup", "0s", "--json"], &[]);
+    let (code, report, log) = run(&["bench", &url, "--ca-cert", &chain, "-d", "1s", "--warmup", "0s", "--json"], &[]);
     assert!(code == 0 && json(&report)["requests"].as_u64().unwrap() > 0, "{log}");
 }
 
@@ -154,7 +153,10 @@ fn bench_reports_the_requests_that_it_could_not_send_in_time() {
     // A request waits at least half a second for those that were planned before it.
     assert!(report["latency_seconds"]["p50"].as_f64().unwrap() > 0.5, "{report}");
     let (_, shown, _) = run(&args, &[]);
-    assert!(shown.contains("planned      100000000 a second; ") && shown.contains(" not asked before the end"), "{shown}");
+    assert!(
+        shown.contains("planned      100000000 a second; ") && shown.contains(" not asked before the end"),
+        "{shown}"
+    );
 }
 
 #[test]

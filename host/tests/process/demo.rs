@@ -7,7 +7,6 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-
 use tempfile::tempdir;
 
 use crate::program::*;

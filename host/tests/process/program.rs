@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Once;
 
-pub use sac_test_support::{Process, Signal, file};
 use sac_test_support::{Connection, request};
+pub use sac_test_support::{Process, Signal, file};
 use tempfile::{TempDir, tempdir};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_sac-serving");

@@ -7,7 +7,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-
 use sac_test_support::{Connection, memory, publish, request};
 use tempfile::{TempDir, tempdir};
 

@@ -4,8 +4,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
-
-
 use crate::program::{STATE, Signal, ask, folder, serve};
 
 /// Receives one batch of spans. Returns the head and the body of its request.
