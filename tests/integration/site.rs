@@ -23,7 +23,7 @@ struct Metrics(Vec<Sample>);
 
 impl Metrics {
     async fn of(client: &mut Client) -> Metrics {
-        Metrics::read(&client.get("/metrics").await.text())
+        Metrics::read(client.get("/metrics").await.text())
     }
 
     fn read(text: &str) -> Metrics {

@@ -58,10 +58,10 @@ fn if_nothing_can_be_written_it_serves_without_a_cache() {
     let place = folder();
     // Like a full disk, this limit lets no file grow so far. Its signal is ignored, so that the write fails.
     let cache = tempdir().unwrap();
-    let mut command = limited(place.path(), cache.path(), Resource::Fsize, 8 << 20, 8 << 20);
+    let mut full = limited(place.path(), cache.path(), Resource::Fsize, 8 << 20, 8 << 20);
     // SAFETY: as above.
     unsafe {
-        command.pre_exec(|| {
+        full.pre_exec(|| {
             libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
             Ok(())
         });
@@ -69,7 +69,7 @@ fn if_nothing_can_be_written_it_serves_without_a_cache() {
     // Like a read-only disk: not even root can create a file there.
     let mut read_only = command("serve", place.path(), Path::new("/proc"));
     read_only.args(["--dir", "."]);
-    for command in [command, read_only] {
+    for command in [full, read_only] {
         let mut program = Process::spawn(command).unwrap();
         let address = program.address();
         assert!(program.seen.contains("cannot be kept") || program.seen.contains("for want of"), "{}", program.seen);
@@ -143,11 +143,11 @@ fn a_checkpoint_that_grows_slowly_is_not_served_before_it_is_whole() {
         let address = program.address();
         let extension = name.rsplit('.').next().unwrap();
         let next = format!("model_b.{extension}");
-        let mut file = File::create(place.path().join(&next)).unwrap();
+        let mut growing = File::create(place.path().join(&next)).unwrap();
         let bytes = file(name);
         for part in bytes.chunks(bytes.len().div_ceil(20)) {
             assert!(predict(address).1.contains("model_a.onnx"), "{name}");
-            file.write_all(part).unwrap();
+            growing.write_all(part).unwrap();
         }
         assert!(predict(address).1.contains(&next), "{name}");
     }

@@ -26,7 +26,7 @@ fn the_access_log_has_a_line_for_each_request_and_is_off_by_default() {
     let mut program = serve(place.path(), &["--dir", "."], &[]);
     let address = program.address();
     predict(address);
-    program.signal(Signal::TERM);
+    program.signal(Signal::TERM).unwrap();
     assert!(!program.end().1.contains("/sac/predict"));
 }
 
