@@ -60,7 +60,8 @@ pub struct SandboxLimits {
 }
 
 /// What a refused checkpoint does to the routes that need a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum OnBadCheckpoint {
     /// The policy in service goes on answering, and is shown as stale.
     Keep,
@@ -69,8 +70,8 @@ pub enum OnBadCheckpoint {
 }
 
 /// What stands between the layers of a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-#[value(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum), value(rename_all = "snake_case"))]
 pub enum Activation {
     Relu,
     LeakyRelu,
