@@ -275,7 +275,7 @@ fn a_file_that_is_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn what_a_file_says_is_told() {
+fn the_info_shows_what_a_file_says() {
     let info = |name: &str| Actor::load(&file(name)).unwrap().info();
     let sb3 = info("pendulum_00500.sb3.zip");
     assert_eq!((&sb3["format"], &sb3["layout"]), (&json!("stable-baselines3"), &json!("stable-baselines3")));

@@ -217,7 +217,7 @@ fn sigterm_under_load_cuts_no_answer_short() {
     assert!(!log.contains("cut off"), "{log}");
 }
 
-/// What comes until the connection is closed: the whole answer, or nothing if the server closed it before.
+/// Reads until the connection is closed. Returns the whole answer, or nothing if the server closed it before.
 fn predict_once(address: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     let mut answer = String::new();
