@@ -11,7 +11,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use sac_owner::Freshness;
 use sac_serving::{Config, SacService, Source};
-use sac_tests::{Kind, Server, Settings};
+use sac_tests::{Owner, Server, Settings};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -40,8 +40,8 @@ fn health(bencher: Bencher) {
 
 /// The same over a socket, from the host and from the Spin gateway, whose instances answer 128 requests each. The client
 /// runs beside the server, on the same cores.
-#[divan::bench(args = [Kind::Host, Kind::Composed], sample_size = 1, sample_count = 2000)]
-fn predict_over_http(bencher: Bencher, kind: Kind) {
+#[divan::bench(args = [Owner::Host, Owner::Composed], sample_size = 1, sample_count = 2000)]
+fn predict_over_http(bencher: Bencher, kind: Owner) {
     let folder = folder_of(1);
     let state = [0.25; 28];
     let (_server, mut client) = RUNTIME.block_on(async {

@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     print!("{}", report::table(&peers)?);
     if let Some(path) = svg {
         // Cargo runs this in the folder of the package.
-        let path = program::workspace().join(path);
+        let path = sac_tests::workspace().join(path);
         std::fs::write(&path, plot::svg(&peers)).with_context(|| format!("{}", path.display()))?;
     }
     Ok(())

@@ -2,9 +2,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use sac_tests::Connection;
 use serde_json::json;
 
-use crate::client::{Connection, load, post, predict};
+use crate::client::{ask, load, post, predict};
 use crate::server::{Kind, Server};
 
 /// How much is measured.
@@ -83,8 +84,8 @@ pub fn all(servers: &mut [Server], effort: &Effort) -> Result<Vec<Figures>> {
 }
 
 fn http(servers: &[Server], connections: usize, effort: &Effort) -> Result<Vec<Http>> {
-    let open = |server: &Server| (0..connections).map(|_| Connection::open(server.address)).collect::<Result<Vec<_>>>();
-    let mut clients = servers.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let open = |server: &Server| (0..connections).map(|_| Ok(Connection::open(server.address)?)).collect();
+    let mut clients = servers.iter().map(open).collect::<Result<Vec<Vec<_>>>>()?;
     let mut times = vec![(Vec::new(), Duration::ZERO); servers.len()];
     for round in 0..=effort.rounds {
         eprintln!("{connections} connections: round {round} of {}", effort.rounds);
@@ -113,8 +114,8 @@ fn forward(servers: &[Server], batch: usize, effort: &Effort) -> Result<Vec<Dura
     for round in 1..=effort.rounds {
         eprintln!("forward pass of {batch}: round {round} of {}", effort.rounds);
         for (server, times) in servers.iter().zip(&mut times) {
-            let answer = Connection::open(server.address)?.json(&request)?;
-            let milliseconds = answer["p50_ms"].as_f64().context("no p50_ms")?;
+            let answer = ask(&mut Connection::open(server.address)?, &request)?;
+            let milliseconds = answer.json()["p50_ms"].as_f64().context("no p50_ms")?;
             times.push(Duration::from_secs_f64(milliseconds / 1e3));
         }
     }
@@ -126,7 +127,7 @@ fn reload(server: &Server, effort: &Effort) -> Result<Duration> {
     let mut times = Vec::new();
     for _ in 0..effort.swaps {
         let start = Instant::now();
-        connection.ask(&request)?;
+        ask(&mut connection, &request)?;
         times.push(start.elapsed());
     }
     Ok(percentile(&mut times, 50.0))
@@ -134,14 +135,14 @@ fn reload(server: &Server, effort: &Effort) -> Result<Duration> {
 
 fn swap(server: &Server, effort: &Effort) -> Result<[Duration; 2]> {
     let (mut connection, request) = (Connection::open(server.address)?, predict());
-    let mut modified = connection.json(&request)?["model_mtime_utc"].clone();
+    let mut modified = ask(&mut connection, &request)?.json()["model_mtime_utc"].clone();
     let mut times = Vec::new();
     for _ in 0..effort.swaps {
         server.swap()?;
         let start = Instant::now();
         // A server may answer from the file of before while it loads: that is not yet the first answer.
         loop {
-            let found = connection.json(&request)?["model_mtime_utc"].clone();
+            let found = ask(&mut connection, &request)?.json()["model_mtime_utc"].clone();
             if found != modified {
                 modified = found;
                 break;

@@ -3,10 +3,9 @@
 //! Clients ask every route, rightly and wrongly, while checkpoints of all formats are swapped, broken and hostile ones come
 //! and go, others connect and send slowly, do not read, or vanish; the program is killed now and then, and stopped once.
 //! Every action is compared with what its checkpoint gives, and every answer has to come from a checkpoint at least as new as
-//! the one that was there when its request began. Whatever else than that is unexpected, and exit status 1.
+//! the one that was there when its request began. Anything else is unexpected, and the exit status is 1.
 
 mod clients;
-mod connection;
 mod folder;
 mod nuisance;
 #[path = "../program/mod.rs"]
