@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -100,6 +100,9 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::path::Path;
+
     use super::*;
 
     fn read(set: &[(&str, &str)]) -> Result<Environment, String> {
@@ -150,5 +153,19 @@ mod tests {
         );
         assert!(error(variables::JIT, "maybe").ends_with("for STAT_PAIR_RL_JIT: value was not a boolean"));
         assert!(error(variables::MAX_BATCH, "many").starts_with("invalid value \"many\" for SAC_MAX_BATCH: "));
+    }
+
+    #[test]
+    fn the_gateways_readme_lists_each_variable() {
+        let asked = RefCell::new(Vec::new());
+        let note = |name: &str| {
+            asked.borrow_mut().push(name.to_owned());
+            None
+        };
+        assert!(Environment::read(note).is_ok());
+        let readme = include_str!("../../spin/README.md");
+        for name in asked.into_inner().iter().filter(|name| *name != "HOME") {
+            assert!(readme.contains(&format!("`{name}`")), "{name}");
+        }
     }
 }

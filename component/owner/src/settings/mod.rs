@@ -13,5 +13,6 @@ pub use named::UnknownName;
 pub use on_bad_checkpoint::OnBadCheckpoint;
 pub use value::{NotBoolean, boolean, is_blank};
 
-/// The number of bytes of an oversized body that an owner reads and drops, so that the client sees the response.
+/// The number of bytes of an oversized body that an owner reads and drops. A client that is still sending would not see
+/// the response if the owner closed the connection.
 pub const DRAIN_BYTES: usize = 16 << 20;
