@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::settings::{self, Activation, OnBadCheckpoint, defaults, is_blank, variables};
-use crate::source::Source;
+use crate::candidates::Source;
 
 /// The settings that environment variables supply. A blank variable counts as unset.
 #[derive(Clone)]

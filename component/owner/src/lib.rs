@@ -1,21 +1,19 @@
-//! Which checkpoint serves, and is it new: what every owner of a checkpoint folder decides alike.
+//! The decisions that every owner of a checkpoint folder makes alike: which file serves, whether it is new, and what the
+//! settings are. An owner is a program that serves a policy: the host, or the Spin gateway. This crate knows neither
+//! HTTP, nor the component, nor command lines.
 //!
-//! [`Source`] lists the candidates, `listing` keeps them from request to request, `read` reads one whole and
-//! unchanged, and [`Freshness`] judges on each request whether what is in service is still what should be.
+//! [`Source`] lists the candidates. [`Freshness`] judges on each request whether they differ from the one in service, and
+//! reads those that do. A [`SingleFile`] is watched in the same way, without anything that is particular to checkpoints.
+#![deny(missing_docs)]
 
-mod digest;
+mod candidates;
 mod environment;
-mod freshness;
-mod identity;
-mod listing;
-mod names;
-mod read;
-mod seen;
 pub mod settings;
-mod source;
+mod watch;
 
+pub use candidates::{Candidate, CheckpointError, Content, Limits, Source, Statistics};
 pub use environment::{Environment, EnvironmentError};
-pub use freshness::{Freshness, Judgement, Refused, Renewal};
-pub use identity::{Identity, since_epoch};
-pub use read::{Content, ReadError};
-pub use source::{Candidate, Limits, Source};
+pub use watch::{
+    FileState, Freshness, Identify, Identity, Judgement, ReadError, Refused, Renewal, RenewalError, Seen, SingleFile,
+    Unread, Watch, since_epoch,
+};

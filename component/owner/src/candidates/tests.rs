@@ -1,14 +1,14 @@
-//! What is judged without a model: a file's text stands for a checkpoint, and "bad" for one that does not load.
+//! Judges candidates without a model: a file's text stands for a checkpoint, and "bad" for one that does not load.
 
 use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::Stat;
 use tempfile::TempDir;
 
 use super::*;
-use crate::source::Limits;
+use crate::watch::{Freshness, Identity};
 
 struct Owner {
     folder: TempDir,
@@ -245,7 +245,7 @@ fn what_is_no_readable_file_of_a_fair_size_is_refused_at_once() {
     fs::create_dir(owner.path("model_2.onnx")).expect("made");
     let fifo = owner.path("model_3.onnx");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("made");
-    let renewal = owner.freshness.renew::<()>(&owner.source, false, |_| Err("none of them loads".into()));
+    let renewal = owner.freshness.renew::<_, ()>(&owner.source, false, |_| Err("none of them loads".into()));
     let mut details = renewal.refused.iter().map(|r| r.detail.as_str()).collect::<Vec<_>>();
     details.sort();
     assert_eq!(details, ["5 bytes, over the limit of 4 for a checkpoint", "not a regular file", "not a regular file"]);

@@ -1,15 +1,19 @@
-//! What a request looks at is counted: every file call but the reading of the folder is an identity.
+//! Counts the file calls of a request: each one but the reading of the folder makes an identity.
 
 use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
 use std::thread;
 
+use arc_swap::Guard;
 use rustix::fs::Stat;
 use tempfile::TempDir;
 
+use super::super::limits::WATCHED;
+use super::super::source::Source;
 use super::*;
-use crate::freshness::Freshness;
+use crate::watch::{Freshness, Watch};
 
 const MANY: usize = 10_000;
 /// More than are watched.
@@ -62,22 +66,22 @@ impl Scene {
     }
 
     fn look(&self) -> Guard<Arc<Listing>> {
-        self.source.look(Some(&self.path(&name(0)))).expect("looked at")
+        self.source.look(Some(&self.path(&name(0)))).expect("looked at").0
     }
 
     /// What a request sees: the newest candidate, and how many calls it takes.
     fn request(&self) -> (String, usize) {
         CALLS.set(0);
-        let newest = self.look().candidates[0].path.file_name().expect("a name").to_string_lossy().into_owned();
+        let newest = self.look().candidates[0].state.path.file_name().expect("a name").to_string_lossy().into_owned();
         (newest, CALLS.get())
     }
 
     fn found(&self, name: &str) -> Option<Identity> {
-        self.look().candidates.iter().find(|c| c.path == self.path(name)).map(|c| c.identity)
+        self.look().candidates.iter().find(|c| c.state.path == self.path(name)).map(|c| c.state.identity)
     }
 
     fn is_listed_by_a_request(&self) -> bool {
-        self.source.shelf.last.load().began != self.look().began
+        self.source.cache.last.load().began != self.look().began
     }
 }
 
@@ -105,27 +109,27 @@ fn only_statistics_that_are_listed_are_looked_at() {
     scene.age();
     scene.request();
     assert_eq!(scene.request().1, 2);
-    assert_eq!(scene.look().candidates[0].statistics, None);
+    assert_eq!(scene.look().candidates[0].state.companion, None);
     scene.write("model_a.zip.vecnormalize.pkl", "mean", 0);
-    let appeared = scene.look().candidates[0].statistics;
+    let appeared = scene.look().candidates[0].state.companion;
     assert!(appeared.is_some());
     scene.age();
     scene.request();
     assert_eq!(scene.request().1, 3);
     scene.write("model_a.zip.vecnormalize.pkl", "another mean", 0);
-    assert_ne!(scene.look().candidates[0].statistics, appeared, "in its place");
+    assert_ne!(scene.look().candidates[0].state.companion, appeared, "in its place");
     fs::remove_file(scene.path("model_a.zip.vecnormalize.pkl")).expect("removed");
-    assert_eq!(scene.look().candidates[0].statistics, None);
+    assert_eq!(scene.look().candidates[0].state.companion, None);
 }
 
 #[test]
 fn a_digest_that_comes_or_goes_is_seen() {
     let scene = Scene::of(1);
-    assert!(!scene.look().candidates[0].beside.digest);
+    assert!(!scene.look().candidates[0].sidecars.digest);
     scene.write("model_00000.onnx.sha256", "", 0);
-    assert!(scene.look().candidates[0].beside.digest);
+    assert!(scene.look().candidates[0].sidecars.digest);
     fs::remove_file(scene.path("model_00000.onnx.sha256")).expect("removed");
-    assert!(!scene.look().candidates[0].beside.digest);
+    assert!(!scene.look().candidates[0].sidecars.digest);
 }
 
 #[test]
@@ -266,8 +270,9 @@ fn a_folder_that_goes_and_comes_again_is_seen() {
 #[test]
 fn a_chosen_file_takes_one_call_and_its_end_and_return_are_seen() {
     let mut scene = Scene::of(1);
-    let source = Source::new(Some(&scene.path(&name(0))), None, None);
-    scene.source = Source { identify: scene.source.identify, limits: scene.source.limits, ..source };
+    let mut source = Source::new(Some(&scene.path(&name(0))), None, None);
+    (source.identify, source.limits) = (scene.source.identify, scene.source.limits);
+    scene.source = source;
     scene.request();
     assert_eq!(scene.request(), (name(0), 1));
     fs::remove_file(scene.path(&name(0))).expect("removed");
@@ -288,8 +293,8 @@ fn however_many_look_at_once_each_sees_what_was_there_before_it_looked() {
                 for number in 0..50 {
                     let path = folder.join(format!("model_{thread}_{number}.onnx"));
                     fs::write(&path, "x").expect("written");
-                    let listing = source.look(None).expect("looked at");
-                    assert!(listing.candidates.iter().any(|c| c.path == path));
+                    let listing = source.look(None).expect("looked at").0;
+                    assert!(listing.candidates.iter().any(|c| c.state.path == path));
                 }
             });
         }

@@ -1,24 +1,33 @@
+//! What tells one state of a file from another.
+
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::Stat;
 
-/// Longer than a tick of any clock that tells fractions of a second: 16 ms are the longest known.
+/// Longer than a tick of any clock that shows fractions of a second. The longest that is known is 16 ms.
 const FAST_TICK: Duration = Duration::from_millis(100);
 
-/// What tells one state of a file from another. Compared with `!=`, never `>`: a rename keeps an older mtime,
-/// `cp -p` restores one, and clocks step back.
+/// Tells one state of a file from another. Compare with `!=`, never `>`: a rename keeps an older mtime, `cp -p` restores
+/// one, and clocks step back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
+    /// The device.
     pub dev: u64,
-    /// Under WASI a hash that stands for the file's device and number.
+    /// The inode number. Under WASI it is a hash of the device and the inode number.
     pub ino: u64,
+    /// The size in bytes.
     pub size: u64,
+    /// The mtime.
     pub modified: SystemTime,
-    /// Under WASI always the epoch: it is not to be had there.
+    /// The ctime. WASI does not report it: there it is always the epoch.
     pub changed: SystemTime,
 }
 
+/// Makes an identity of a file or a folder. Tests use one whose clock ticks more slowly.
+pub type Identify = fn(&Stat) -> Identity;
+
 impl Identity {
+    /// Makes an identity of all that `stat` reports.
     // The width and sign of a stat's fields differ from platform to platform.
     #[allow(clippy::unnecessary_cast)]
     pub fn of(stat: &Stat) -> Self {
@@ -35,8 +44,9 @@ impl Identity {
         Identity { dev: stat.st_dev as u64, ino: stat.st_ino as u64, size: stat.st_size as u64, modified, changed }
     }
 
-    /// Whether one more change may leave the same times, since they are within a tick of their clock. A time with a
-    /// fraction is of a clock that ticks in milliseconds; one without may be of a clock as slow as `slowest`.
+    /// Returns `true` if one more change may leave the same times, because they are within a tick of their clock. A time
+    /// with a fraction of a second comes from a clock that ticks in milliseconds. Any other may come from a clock as slow
+    /// as `slowest`.
     pub(crate) fn is_within_a_tick(&self, slowest: Duration, now: SystemTime) -> bool {
         [self.modified, self.changed].iter().any(|at| {
             let tick = if since_epoch(*at).1 == 0 { slowest } else { FAST_TICK };
@@ -44,13 +54,13 @@ impl Identity {
         })
     }
 
-    /// Whether the file may have been written so recently that its clock could not tell the next write from this one.
+    /// Returns `true` if the file changed less than `age` before `now`, or after it.
     pub(crate) fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
         [self.modified, self.changed].iter().any(|at| is_younger(*at, age, now))
     }
 }
 
-/// A time as whole seconds since the Unix epoch and nanoseconds that count forward.
+/// Returns a time as whole seconds since the Unix epoch, and nanoseconds that count forward, also before the epoch.
 pub fn since_epoch(time: SystemTime) -> (i64, u32) {
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => (after.as_secs() as i64, after.subsec_nanos()),
@@ -62,7 +72,7 @@ pub fn since_epoch(time: SystemTime) -> (i64, u32) {
 }
 
 fn is_younger(at: SystemTime, age: Duration, now: SystemTime) -> bool {
-    // A time in the future, where `duration_since` fails, is young too.
+    // `duration_since` fails for a time in the future, which is young too.
     !now.duration_since(at).is_ok_and(|passed| passed >= age)
 }
 

@@ -1,0 +1,99 @@
+//! The content of a checkpoint, verified, with the statistics beside it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use thiserror::Error;
+
+use super::sidecars::{statistics_path, verify};
+use crate::watch::{FileReader, Identity, Moment, ReadError, Unread, sha256};
+
+/// A checkpoint's bytes. They were read through one descriptor, from a file that did not change meanwhile.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// The absolute path, with symlinks resolved.
+    pub path: PathBuf,
+    /// The whole file.
+    pub bytes: Vec<u8>,
+    /// The sha256 of the whole file, in lowercase hexadecimal.
+    pub sha256: String,
+    /// The identity of the file while it was read.
+    pub identity: Identity,
+    /// The VecNormalize statistics beside it, if there are any.
+    pub statistics: Option<Statistics>,
+    /// When the read began.
+    pub read_at: SystemTime,
+    pub(super) began: Moment,
+}
+
+/// The VecNormalize statistics beside a model of Stable-Baselines3.
+#[derive(Debug, Clone)]
+pub struct Statistics {
+    /// The whole file.
+    pub bytes: Vec<u8>,
+    pub(super) sha256: String,
+    pub(super) identity: Identity,
+}
+
+/// A checkpoint is refused before it is loaded.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// The checkpoint, or the file that holds its sha256, cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The checkpoint is not the one that its sha256 file was written for.
+    #[error("its sha256 is {found}, but {} says {expected}", sidecar.display())]
+    WrongDigest {
+        /// The sha256 of the checkpoint.
+        found: String,
+        /// The sha256 in the file beside it.
+        expected: String,
+        /// The path of that file.
+        sidecar: PathBuf,
+    },
+    /// The file at this path, beside the checkpoint, has no sha256 for it.
+    #[error("{} holds no sha256 for it", .0.display())]
+    NoDigest(PathBuf),
+    /// The statistics at this path, beside the checkpoint, cannot be read.
+    #[error("{}: {}", .0.display(), .1)]
+    Statistics(PathBuf, ReadError),
+}
+
+impl Content {
+    /// Reads a checkpoint and what stands beside it. Nothing that a FIFO or a device could delay blocks it.
+    pub(super) fn read(checkpoint: &Path, reader: FileReader) -> Result<Self, CheckpointError> {
+        // The path is resolved before the file is opened, so that the reported path is the one that was read.
+        let path = resolve(checkpoint).map_err(ReadError::Io)?;
+        let began = Moment::now();
+        let (bytes, identity) = reader.read(&path)?;
+        let sha256 = sha256(&bytes);
+        verify(checkpoint, &sha256)?;
+        let statistics = Statistics::read(checkpoint, reader)?;
+        Ok(Content { path, bytes, sha256, identity, statistics, read_at: began.time, began })
+    }
+}
+
+impl Statistics {
+    fn read(checkpoint: &Path, reader: FileReader) -> Result<Option<Self>, CheckpointError> {
+        let Some(path) = statistics_path(checkpoint) else { return Ok(None) };
+        match reader.read(&path) {
+            Ok((bytes, identity)) => Ok(Some(Statistics { sha256: sha256(&bytes), bytes, identity })),
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(CheckpointError::Statistics(path, error)),
+        }
+    }
+}
+
+impl From<CheckpointError> for Unread {
+    fn from(error: CheckpointError) -> Self {
+        match error {
+            CheckpointError::Read(error) => error.into(),
+            error => Unread { detail: error.to_string(), may_pass: false },
+        }
+    }
+}
+
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    if cfg!(target_os = "wasi") { std::path::absolute(path) } else { path.canonicalize() }
+}

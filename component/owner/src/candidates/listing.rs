@@ -1,0 +1,125 @@
+//! The candidates of a location, and what a request checks of them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::finder::{Candidate, Finder, Location};
+use super::limits::Limits;
+use super::names::Names;
+use super::sidecars::Sidecars;
+use crate::watch::Identity;
+
+/// If a listing takes longer than [`Limits::sweep`], as that of thousands of files does under Spin or on NFS, the next one
+/// begins this many times as much later. Otherwise requests would do little else.
+const REST: u32 = 10;
+/// The next listing begins at most this many times [`Limits::sweep`] later.
+const MAX_REST: u32 = 100;
+
+/// The candidates as they were when all of them were checked.
+///
+/// A request uses the last listing while the folder and the watched files have the same identities. Otherwise, or when the
+/// listing is as old as [`Limits::sweep`], it makes another.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// Newest first: by mtime, then by name.
+    pub(super) candidates: Vec<Candidate>,
+    /// Names that lead to no file, such as a symlink's. A file may appear behind them while the folder stays the same.
+    dangling: Vec<PathBuf>,
+    /// The index of the file in service, if it is not among the watched.
+    serving: Option<usize>,
+    /// The folder before it was read: a change during the read makes the next request list again. `None` for a single
+    /// file, or a folder that does not exist.
+    pub(super) folder: Option<Identity>,
+    /// True while the folder may get another entry and keep its identity. Each request then makes another listing.
+    pub(super) is_provisional: bool,
+    pub(super) began: Instant,
+    took: Duration,
+}
+
+impl Listing {
+    /// Checks everything. `folder` is the identity that the folder just had, and `serving` the path of the file in service.
+    pub(super) fn make(finder: Finder, folder: Option<Identity>, serving: Option<&Path>) -> io::Result<Self> {
+        let began = Instant::now();
+        let limits = finder.limits;
+        let is_provisional = folder.is_some_and(|folder| folder.is_within_a_tick(limits.settle, SystemTime::now()));
+        let mut listing = Listing { folder, is_provisional, ..Listing::empty(began) };
+        match finder.location {
+            Location::File(path) => listing.add(finder, path.clone(), Sidecars::UNKNOWN)?,
+            Location::Folder(path) => {
+                let names = Names::read(path)?;
+                listing.candidates.reserve(names.checkpoints.len());
+                for name in &names.checkpoints {
+                    listing.add(finder, path.join(name), names.sidecars(name))?;
+                }
+            }
+        }
+        listing.candidates.sort_unstable_by(|a, b| b.rank().cmp(&a.rank()));
+        let watched = limits.watched();
+        let is_serving = |candidate: &Candidate| serving.is_some_and(|serving| candidate.is_at(serving));
+        listing.serving = listing.candidates.iter().skip(watched).position(is_serving).map(|index| watched + index);
+        listing.took = began.elapsed();
+        Ok(listing)
+    }
+
+    /// A listing that the first request replaces.
+    pub(super) fn empty(began: Instant) -> Self {
+        Listing {
+            candidates: Vec::new(),
+            dangling: Vec::new(),
+            serving: None,
+            folder: None,
+            is_provisional: true,
+            began,
+            took: Duration::ZERO,
+        }
+    }
+
+    /// Returns the candidates that are newer than the file at `serving`, as many as may be tried, and that file itself. It
+    /// outlives refusals of anything newer and of itself, so it always counts.
+    pub(super) fn considered(&self, serving: Option<&Path>, limits: &Limits) -> impl Iterator<Item = &Candidate> {
+        let reach = self.candidates.len().min(limits.max_tries);
+        let serving = serving.and_then(|path| self.index(path, limits));
+        let newer = serving.map_or(reach, |serving| serving.min(reach));
+        self.candidates[..newer].iter().chain(serving.map(|serving| &self.candidates[serving]))
+    }
+
+    /// Returns `true` if everything that is watched is as it was.
+    pub(super) fn holds(&self, finder: Finder) -> io::Result<bool> {
+        let serving = self.serving.map(|index| &self.candidates[index]);
+        let watched = finder.limits.watched();
+        for candidate in self.candidates.iter().take(watched).chain(serving) {
+            if !finder.is_unchanged(candidate)? {
+                return Ok(false);
+            }
+        }
+        for path in self.dangling.iter().take(watched.saturating_sub(self.candidates.len())) {
+            if finder.identity(path)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Returns the time from the beginning of this listing to that of the next one, if nothing is seen to change.
+    pub(super) fn rest(&self, sweep: Duration) -> Duration {
+        if self.took < sweep { sweep } else { (self.took * REST).min(sweep * MAX_REST) }
+    }
+
+    /// Returns the index of a watched file.
+    fn index(&self, path: &Path, limits: &Limits) -> Option<usize> {
+        let watched = 0..self.candidates.len().min(limits.watched());
+        watched.chain(self.serving).find(|index| self.candidates[*index].is_at(path))
+    }
+
+    fn add(&mut self, finder: Finder, path: PathBuf, sidecars: Sidecars) -> io::Result<()> {
+        match finder.candidate(&path, sidecars)? {
+            Some(candidate) => self.candidates.push(candidate),
+            None => self.dangling.push(path),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,18 @@
+//! Decides which checkpoint serves: the listing of candidates, and the files that belong to them.
+
+mod cache;
+mod content;
+mod finder;
+mod limits;
+mod listing;
+mod names;
+mod sidecars;
+mod source;
+
+pub use content::{CheckpointError, Content, Statistics};
+pub use finder::Candidate;
+pub use limits::Limits;
+pub use source::Source;
+
+#[cfg(test)]
+mod tests;

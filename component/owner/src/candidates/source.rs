@@ -1,0 +1,151 @@
+//! Where checkpoints come from: one file, or the newest of a folder.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::Guard;
+
+use super::cache::ListingCache;
+use super::content::{CheckpointError, Content};
+use super::finder::{Candidate, Finder, Location};
+use super::limits::Limits;
+use super::listing::Listing;
+use super::names::{EXTENSIONS, PREFIX};
+use crate::settings::{defaults, is_blank};
+use crate::watch::{FileReader, FileState, Identify, Identity, Seen, Unread, Watch};
+
+/// Where checkpoints come from: one file, or a folder of candidates.
+#[derive(Debug, Clone)]
+pub struct Source {
+    location: Location,
+    /// The limits within which a checkpoint is looked for.
+    pub limits: Limits,
+    /// How files and folders are identified: [`Identity::of`]. Tests use a slower clock.
+    pub identify: Identify,
+    pub(super) cache: ListingCache,
+}
+
+impl Source {
+    /// Selects the file `model`, else the folder `dir`, else the folder [`defaults::FOLDER`]. A blank path counts as unset,
+    /// and `home` takes the place of a leading `~`. The path that is set decides alone: if its file is missing or its
+    /// folder is empty, nothing falls through to the next one.
+    pub fn new(model: Option<&Path>, dir: Option<&Path>, home: Option<&Path>) -> Self {
+        let given = |path: Option<&Path>| path.filter(|path| !is_blank(path.as_os_str())).map(|path| expand(path, home));
+        let location = match (given(model), given(dir)) {
+            (Some(file), _) => Location::File(file),
+            (None, Some(folder)) => Location::Folder(folder),
+            (None, None) => Location::Folder(defaults::FOLDER.into()),
+        };
+        Source { location, limits: Limits::default(), identify: Identity::of, cache: ListingCache::default() }
+    }
+
+    /// Returns the path of the file or the folder.
+    pub fn path(&self) -> &Path {
+        match &self.location {
+            Location::File(path) | Location::Folder(path) => path,
+        }
+    }
+
+    /// Lists the files that could serve, newest first: by mtime, then by name. A file that is gone or cannot be reached is
+    /// no candidate, and a folder that does not exist has none. This does not use the last listing.
+    ///
+    /// # Errors
+    /// An error may pass, and says nothing about the files.
+    pub fn candidates(&self) -> io::Result<Vec<Candidate>> {
+        let finder = self.finder();
+        Ok(Listing::make(finder, finder.folder()?, None)?.candidates)
+    }
+
+    /// Reads a candidate and what stands beside it. This blocks on the file system.
+    ///
+    /// # Errors
+    /// The candidate is refused.
+    pub fn read(&self, candidate: &Candidate) -> Result<Content, CheckpointError> {
+        Content::read(&candidate.state.path, self.reader())
+    }
+
+    fn finder(&self) -> Finder<'_> {
+        Finder { location: &self.location, limits: &self.limits, reader: self.reader() }
+    }
+
+    fn reader(&self) -> FileReader {
+        FileReader { identify: self.identify, max_bytes: self.limits.max_bytes, noun: Self::NOUN }
+    }
+}
+
+impl Watch for Source {
+    const NOUN: &'static str = "checkpoint";
+    type Listing = CachedListing;
+    type Candidate = Candidate;
+    type Content = Content;
+
+    fn settle(&self) -> Duration {
+        self.limits.settle
+    }
+
+    fn look(&self, serving: Option<&Path>) -> io::Result<CachedListing> {
+        self.cache.look(self.finder(), serving).map(CachedListing)
+    }
+
+    fn look_anew(&self, serving: Option<&Path>) -> io::Result<CachedListing> {
+        self.cache.look_anew(self.finder(), serving).map(CachedListing)
+    }
+
+    fn lists(&self, listing: &CachedListing, path: &Path) -> bool {
+        listing.0.candidates.iter().any(|candidate| candidate.is_at(path))
+    }
+
+    fn considered<'a>(
+        &'a self,
+        listing: &'a CachedListing,
+        serving: Option<&'a Path>,
+    ) -> impl Iterator<Item = &'a Candidate> {
+        listing.0.considered(serving, &self.limits)
+    }
+
+    fn read(&self, candidate: &Candidate) -> Result<(Seen, Content), Unread> {
+        let content = Source::read(self, candidate)?;
+        let statistics = content.statistics.as_ref();
+        let state = FileState {
+            path: candidate.state.path.clone(),
+            identity: content.identity,
+            companion: statistics.map(|statistics| statistics.identity),
+        };
+        let digests = (content.sha256.clone(), statistics.map(|statistics| statistics.sha256.clone()));
+        Ok((Seen::read(state, digests, content.began, self.limits.settle), content))
+    }
+
+    /// A checkpoint that is refused for its sha256 may be right once the file beside it is.
+    fn remedy(&self, candidate: &Candidate) -> Option<Identity> {
+        self.finder().digest(&candidate.state.path)
+    }
+
+    fn listed_remedy(&self, candidate: &Candidate) -> Option<Identity> {
+        candidate.sidecars.digest.then(|| self.remedy(candidate)).flatten()
+    }
+}
+
+/// A listing that requests share.
+pub struct CachedListing(pub(super) Guard<Arc<Listing>>);
+
+/// The file, or the pattern of the folder's candidates.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.location {
+            Location::File(path) => write!(f, "{}", path.display()),
+            Location::Folder(folder) => {
+                write!(f, "{}/{PREFIX}*.{{{}}}", folder.display(), EXTENSIONS.join(","))
+            }
+        }
+    }
+}
+
+fn expand(path: &Path, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
+}

@@ -1,0 +1,169 @@
+//! Judges whether what is in service is still what should be, and tries what is new.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::identity::Identity;
+use super::refused::Refused;
+use super::renewal::{Renewal, RenewalError};
+use super::seen::Seen;
+use super::watched::Watch;
+
+/// The file in service and the refused ones. This is a value: [`Freshness::renew`] returns the next one, which its owner
+/// publishes together with what was loaded.
+#[derive(Debug, Clone, Default)]
+pub struct Freshness {
+    serving: Option<Seen>,
+    /// At most one for each path.
+    refused: Vec<Arc<Refused>>,
+}
+
+/// The result of [`Freshness::judge`].
+#[derive(Debug)]
+pub struct Judgement<'a> {
+    /// True if there is a candidate to try: call [`Freshness::renew`], one call at a time.
+    pub changed: bool,
+    /// The newest candidate that is known to be refused, if it is newer than what serves.
+    pub refusal: Option<&'a Arc<Refused>>,
+}
+
+impl Freshness {
+    /// Compares the candidates with the file in service. It reads no file, and lists a folder only if the folder changed
+    /// or the last listing is old. While the candidates cannot be listed, nothing changes.
+    pub fn judge<W: Watch>(&self, watched: &W) -> Judgement<'_> {
+        let now = Instant::now();
+        let mut judgement = Judgement { changed: false, refusal: None };
+        let Ok(listing) = watched.look(self.path()) else {
+            return Judgement { refusal: self.refused.last(), ..judgement };
+        };
+        for candidate in watched.considered(&listing, self.path()) {
+            let Comparison { known, aged } = self.compare(candidate, watched, now);
+            judgement.changed |= aged || matches!(known, Known::Not);
+            if let Known::Refused(refused) = known {
+                judgement.refusal = judgement.refusal.or(Some(refused));
+            }
+        }
+        judgement
+    }
+
+    /// Tries the candidates that differ from the file in service and from the refused ones, newest first, until one loads.
+    /// With `forced`, the newest is tried even if it is known.
+    pub fn renew<W: Watch, T>(
+        &self,
+        watched: &W,
+        forced: bool,
+        mut load: impl FnMut(W::Content) -> Result<T, String>,
+    ) -> Renewal<T> {
+        let mut renewal = Renewal { freshness: self.clone(), loaded: None, refused: Vec::new(), outcome: Ok(()) };
+        let listing = match if forced { watched.look_anew(self.path()) } else { watched.look(self.path()) } {
+            Ok(listing) => listing,
+            Err(error) => {
+                renewal.outcome = Err(RenewalError::Unlisted { watched: watched.to_string(), error });
+                return renewal;
+            }
+        };
+        let next = &mut renewal.freshness;
+        next.refused.retain(|refused| watched.lists(&listing, refused.path()));
+        for (index, candidate) in watched.considered(&listing, self.path()).enumerate() {
+            let Comparison { known, aged } = self.compare(candidate, watched, Instant::now());
+            if !(aged || matches!(known, Known::Not) || (forced && index == 0)) {
+                continue;
+            }
+            match next.attempt(candidate, watched, aged && !forced, &mut load) {
+                Ok(Attempt::Same) => {}
+                Ok(Attempt::Loaded(loaded)) => {
+                    renewal.loaded = Some(loaded);
+                    break;
+                }
+                Err(refused) => renewal.refused.push(refused),
+            }
+        }
+        renewal.outcome = match renewal.refused.first() {
+            Some(refused) => Err(RenewalError::Refused(refused.clone())),
+            None if forced && renewal.loaded.is_none() && self.serving.is_some() => {
+                Err(RenewalError::Missing { noun: W::NOUN, watched: watched.to_string() })
+            }
+            None => Ok(()),
+        };
+        renewal
+    }
+
+    /// Returns the path of the file in service.
+    fn path(&self) -> Option<&Path> {
+        self.serving.as_ref().map(|serving| serving.state.path.as_path())
+    }
+
+    fn compare<W: Watch>(&self, candidate: &W::Candidate, watched: &W, now: Instant) -> Comparison<'_> {
+        let aged = |seen: &Seen| seen.recheck_at.is_some_and(|at| now >= at);
+        // Refusals come first: the file in service may have been overwritten within a tick of its clock.
+        if let Some(refused) = self.refused.iter().find(|refused| refused.is(candidate, watched)) {
+            return Comparison { known: Known::Refused(refused), aged: aged(&refused.seen) };
+        }
+        match self.serving.as_ref().filter(|serving| serving.is(candidate.as_ref())) {
+            Some(serving) => Comparison { known: Known::Serving, aged: aged(serving) },
+            None => Comparison { known: Known::Not, aged: false },
+        }
+    }
+
+    /// Reads a candidate and loads it. With `keep_same`, content that is known already is not loaded.
+    fn attempt<W: Watch, T>(
+        &mut self,
+        candidate: &W::Candidate,
+        watched: &W,
+        keep_same: bool,
+        load: &mut impl FnMut(W::Content) -> Result<T, String>,
+    ) -> Result<Attempt<T>, Arc<Refused>> {
+        // It is identified before the read that looks at it, so that a change in between makes another try.
+        let remedy = watched.remedy(candidate);
+        let (seen, content) = match watched.read(candidate) {
+            Ok(read) => read,
+            Err(error) => {
+                let seen = Seen::unread(candidate.as_ref().clone(), error.may_pass, watched.settle());
+                return Err(self.refuse(seen, remedy, error.detail));
+            }
+        };
+        if keep_same && self.settle(&seen) {
+            return Ok(Attempt::Same);
+        }
+        match load(content) {
+            Ok(loaded) => {
+                self.refused.retain(|refused| refused.path() != seen.state.path);
+                self.serving = Some(seen);
+                Ok(Attempt::Loaded(loaded))
+            }
+            Err(detail) => Err(self.refuse(seen, remedy, detail)),
+        }
+    }
+
+    /// Returns `true` if the content of a file that has aged is the same as before. Then it is not compared again.
+    fn settle(&mut self, aged: &Seen) -> bool {
+        let refused = self.refused.iter_mut().map(|refused| &mut Arc::make_mut(refused).seen);
+        let mut known = self.serving.iter_mut().chain(refused).filter(|known| known.has_content_of(aged));
+        known.next().map(|known| known.recheck_at = None).is_some()
+    }
+
+    fn refuse(&mut self, seen: Seen, remedy: Option<Identity>, detail: String) -> Arc<Refused> {
+        let before = self.refused.extract_if(.., |refused| refused.path() == seen.state.path).next();
+        let refused = Arc::new(Refused::new(seen, remedy, detail, before));
+        self.refused.push(refused.clone());
+        refused
+    }
+}
+
+struct Comparison<'a> {
+    known: Known<'a>,
+    /// True if the file was young when it was read, and has aged since.
+    aged: bool,
+}
+
+enum Known<'a> {
+    Serving,
+    Refused(&'a Arc<Refused>),
+    Not,
+}
+
+enum Attempt<T> {
+    Same,
+    Loaded(T),
+}

@@ -1,0 +1,46 @@
+//! The result of [`Freshness::renew`].
+
+use std::io;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::freshness::Freshness;
+use super::refused::Refused;
+
+/// The result of [`Freshness::renew`].
+#[derive(Debug)]
+pub struct Renewal<T> {
+    /// The value that takes the place of the one that was renewed.
+    pub freshness: Freshness,
+    /// What was loaded from the first candidate that could be.
+    pub loaded: Option<T>,
+    /// The candidates that were refused this time, newest first.
+    pub refused: Vec<Arc<Refused>>,
+    /// The error for a client who forced the renewal.
+    pub outcome: Result<(), RenewalError>,
+}
+
+/// The reason why a renewal did not load the newest candidate.
+#[derive(Debug, Error)]
+pub enum RenewalError {
+    /// The file system failed. What is in service stays.
+    #[error("{watched} cannot be listed: {error}")]
+    Unlisted {
+        /// The file, or the pattern of files, that is watched.
+        watched: String,
+        /// The error, which may pass.
+        error: io::Error,
+    },
+    /// The newest candidate that was tried is refused.
+    #[error("{}: {}", .0.path().display(), .0.detail)]
+    Refused(Arc<Refused>),
+    /// There is no candidate. What is in service stays.
+    #[error("no {noun} at {watched}; the one in service stays")]
+    Missing {
+        /// See [`Watch::NOUN`](crate::Watch::NOUN).
+        noun: &'static str,
+        /// The file, or the pattern of files, that is watched.
+        watched: String,
+    },
+}

@@ -1,0 +1,61 @@
+//! What is remembered of a file that was read.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::watched::FileState;
+
+/// A file as it was when it was read.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub(crate) state: FileState,
+    /// The sha256 of the file and of its companion. `None` if they could not be read.
+    digests: Option<Digests>,
+    /// When the content is to be compared once more, because the file was young when it was read.
+    pub(super) recheck_at: Option<Instant>,
+}
+
+type Digests = (String, Option<String>);
+
+/// The moment before a file was read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) instant: Instant,
+    pub(crate) time: SystemTime,
+}
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        Moment { instant: Instant::now(), time: SystemTime::now() }
+    }
+}
+
+impl Seen {
+    /// Describes a file whose read began at `began`. `digests` are those of the file and of its companion.
+    pub(crate) fn read(state: FileState, digests: Digests, began: Moment, settle: Duration) -> Self {
+        let young = is_young(&state, began.time, settle);
+        Seen { state, digests: Some(digests), recheck_at: young.then(|| began.instant + settle) }
+    }
+
+    /// Describes a file that could not be read. It is tried again once it has aged, if it is young or the error may pass.
+    pub(super) fn unread(state: FileState, error_may_pass: bool, settle: Duration) -> Self {
+        let young = state.identity.is_younger_than(settle, SystemTime::now());
+        let recheck_at = (young || error_may_pass).then(|| Instant::now() + settle);
+        Seen { state, digests: None, recheck_at }
+    }
+
+    /// Returns `true` if nothing that a request compares has changed.
+    pub(super) fn is(&self, now: &FileState) -> bool {
+        let FileState { path, identity, companion } = &self.state;
+        *identity == now.identity && *companion == now.companion && *path == now.path
+    }
+
+    /// Returns `true` if both were read from the same path and had the same content.
+    pub(super) fn has_content_of(&self, other: &Seen) -> bool {
+        self.state.path == other.state.path && self.digests.is_some() && self.digests == other.digests
+    }
+}
+
+fn is_young(state: &FileState, at: SystemTime, settle: Duration) -> bool {
+    let identities = [Some(state.identity), state.companion];
+    identities.iter().flatten().any(|identity| identity.is_younger_than(settle, at))
+}

@@ -1,0 +1,83 @@
+//! What can be watched: the trait that connects [`Freshness`](crate::Freshness) with files.
+
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::identity::Identity;
+use super::read::Unread;
+use super::seen::Seen;
+
+/// One file, or a folder of candidates, that [`Freshness`](crate::Freshness) watches. `Display` names it in errors.
+pub trait Watch: Display {
+    /// The word for one of the files in errors.
+    const NOUN: &'static str;
+    /// The files that could serve, newest first.
+    type Listing;
+    /// A file that could serve.
+    type Candidate: AsRef<FileState>;
+    /// What a read gives.
+    type Content;
+
+    /// The age at which a file is read once more, if it was younger when it was read.
+    fn settle(&self) -> Duration;
+
+    /// Lists the files as they are now. It may keep parts of an earlier listing; the file at `serving` is always checked.
+    ///
+    /// # Errors
+    /// An error may pass, and says nothing about the files. A missing file or folder is no error.
+    fn look(&self, serving: Option<&Path>) -> io::Result<Self::Listing>;
+
+    /// Lists the files as [`Watch::look`] does, without an earlier listing.
+    ///
+    /// # Errors
+    /// See [`Watch::look`].
+    fn look_anew(&self, serving: Option<&Path>) -> io::Result<Self::Listing> {
+        self.look(serving)
+    }
+
+    /// Returns `true` if a listing contains this path.
+    fn lists(&self, listing: &Self::Listing, path: &Path) -> bool;
+
+    /// Returns the candidates to compare, newest first: those that may be tried and are newer than the file at `serving`,
+    /// and that file itself.
+    fn considered<'a>(
+        &'a self,
+        listing: &'a Self::Listing,
+        serving: Option<&'a Path>,
+    ) -> impl Iterator<Item = &'a Self::Candidate>;
+
+    /// Reads a candidate.
+    ///
+    /// # Errors
+    /// The candidate is refused.
+    fn read(&self, candidate: &Self::Candidate) -> Result<(Seen, Self::Content), Unread>;
+
+    /// Returns the identity of the file whose change makes a refused candidate worth another try, if there is such a file.
+    fn remedy(&self, _candidate: &Self::Candidate) -> Option<Identity> {
+        None
+    }
+
+    /// Returns what [`Watch::remedy`] does, without a file call if the listing has no such file.
+    fn listed_remedy(&self, _candidate: &Self::Candidate) -> Option<Identity> {
+        None
+    }
+}
+
+/// A file as a listing found it.
+#[derive(Debug, Clone)]
+pub struct FileState {
+    /// The path as it was found. Symlinks are not resolved.
+    pub path: PathBuf,
+    /// The identity of the file that the path leads to.
+    pub identity: Identity,
+    /// The identity of a file that is read together with this one, if there is one.
+    pub companion: Option<Identity>,
+}
+
+impl AsRef<FileState> for FileState {
+    fn as_ref(&self) -> &FileState {
+        self
+    }
+}
