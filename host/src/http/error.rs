@@ -48,10 +48,9 @@ impl Error {
             // The component answers such a request, so this is for completeness.
             Error::Body(BodyError::OverLimit) => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Body(BodyError::Late(_)) => StatusCode::REQUEST_TIMEOUT,
-            Error::Body(BodyError::NoMemory)
-            | Error::TooManyRequests(_)
-            | Error::NoInstance(_)
-            | Error::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Body(BodyError::NoMemory) | Error::TooManyRequests(_) | Error::NoInstance(_) | Error::Stopped(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Error::Sandbox(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

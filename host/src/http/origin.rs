@@ -69,7 +69,11 @@ mod tests {
         ] {
             let headers = [("host", "localhost"), ("sec-fetch-site", site), ("sec-fetch-mode", mode)];
             let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-            assert_eq!(is_from_other_site(&Uri::from_static("/status"), &headers.into_iter().collect()), expected, "{site}");
+            assert_eq!(
+                is_from_other_site(&Uri::from_static("/status"), &headers.into_iter().collect()),
+                expected,
+                "{site}"
+            );
         }
     }
 

@@ -39,12 +39,7 @@ const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconten
 /// Serves the routes of a [`Router`] over HTTP/1.1 until `shutdown` resolves, then lets the requests in flight finish.
 ///
 /// The checkpoint loads in the background. Only requests that need it wait for it.
-pub async fn serve(
-    listener: TcpListener,
-    service: SacService,
-    config: HttpConfig,
-    shutdown: impl Future<Output = ()>,
-) {
+pub async fn serve(listener: TcpListener, service: SacService, config: HttpConfig, shutdown: impl Future<Output = ()>) {
     let router = Arc::new(Router::new(service.clone()));
     let answer = move |request| {
         let router = router.clone();

@@ -106,11 +106,7 @@ impl Generation {
 
     /// Hands a call to an instance on this thread. If the component answers that the call takes long, hands it to another
     /// instance on a thread that may block.
-    pub(crate) async fn answer(
-        &self,
-        call: &Arc<Call>,
-        context: &Arc<RequestContext>,
-    ) -> Result<Outcome, AnswerError> {
+    pub(crate) async fn answer(&self, call: &Arc<Call>, context: &Arc<RequestContext>) -> Result<Outcome, AnswerError> {
         let lease = self.short.lease().await?;
         let pool = match run(lease, call, context, false)? {
             Outcome::Long => &self.long,

@@ -84,7 +84,8 @@ mod tests {
     fn a_file_without_a_token_is_an_error_that_does_not_quote_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
-        for (bytes, reason) in [(&b" \n\n"[..], "the file holds no token"), (b"hidden\xff\n", "the file is not UTF-8")] {
+        for (bytes, reason) in [(&b" \n\n"[..], "the file holds no token"), (b"hidden\xff\n", "the file is not UTF-8")]
+        {
             std::fs::write(&path, bytes).unwrap();
             let error = format!("{:#}", Tokens::default().with_file(&path).unwrap_err());
             assert!(error.contains(reason) && !error.contains("hidden"), "{error}");

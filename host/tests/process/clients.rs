@@ -154,7 +154,7 @@ fn bench_reports_the_requests_that_it_could_not_send_in_time() {
     assert!(report["latency_seconds"]["p50"].as_f64().unwrap() > 0.5, "{report}");
     let (_, shown, _) = run(&args, &[]);
     assert!(
-        shown.contains("planned      100000000 a second; ") && shown.contains(" not asked before the end"),
+        shown.contains("planned      100000000 a second; ") && shown.contains(" not sent before the end"),
         "{shown}"
     );
 }
