@@ -1,12 +1,10 @@
 //! The settings of a service. They are values: nothing here reads a file or starts anything.
 
-use std::fmt::{self, Display};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use sac_owner::Source;
-use thiserror::Error;
+use sac_owner::settings::{Activation, OnBadCheckpoint, defaults};
 
 use crate::watch::tokens::Tokens;
 
@@ -69,113 +67,19 @@ pub struct SandboxLimits {
     pub long_call_time: Duration,
 }
 
-/// What a refused checkpoint does to the routes that need a policy. Its text form is `keep` or `fail`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnBadCheckpoint {
-    /// The policy in service keeps answering, and is reported as stale.
-    Keep,
-    /// The routes answer 500 until a checkpoint loads.
-    Fail,
-}
-
-/// The activation function between the layers of a network. Its text form is its name in snake case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the functions are known by their names")]
-pub enum Activation {
-    Relu,
-    LeakyRelu,
-    Elu,
-    Silu,
-    Gelu,
-    Tanh,
-    Sigmoid,
-}
-
-/// The error of parsing a name that does not exist.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is not one of the known names")]
-pub struct UnknownName(String);
-
-impl OnBadCheckpoint {
-    /// All values.
-    pub const ALL: [OnBadCheckpoint; 2] = [OnBadCheckpoint::Keep, OnBadCheckpoint::Fail];
-
-    /// The text form.
-    pub fn name(self) -> &'static str {
-        match self {
-            OnBadCheckpoint::Keep => "keep",
-            OnBadCheckpoint::Fail => "fail",
-        }
-    }
-}
-
-impl Activation {
-    /// All values.
-    pub const ALL: [Activation; 7] = [
-        Activation::Relu,
-        Activation::LeakyRelu,
-        Activation::Elu,
-        Activation::Silu,
-        Activation::Gelu,
-        Activation::Tanh,
-        Activation::Sigmoid,
-    ];
-
-    /// The text form.
-    pub fn name(self) -> &'static str {
-        match self {
-            Activation::Relu => "relu",
-            Activation::LeakyRelu => "leaky_relu",
-            Activation::Elu => "elu",
-            Activation::Silu => "silu",
-            Activation::Gelu => "gelu",
-            Activation::Tanh => "tanh",
-            Activation::Sigmoid => "sigmoid",
-        }
-    }
-}
-
-impl Display for OnBadCheckpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl Display for Activation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for OnBadCheckpoint {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|value| value.name() == name).ok_or_else(|| UnknownName(name.to_owned()))
-    }
-}
-
-impl FromStr for Activation {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|value| value.name() == name).ok_or_else(|| UnknownName(name.to_owned()))
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         Config {
             source: Source::new(None, None, None),
-            jit: true,
+            jit: defaults::JIT,
             activation: None,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             max_in_flight: 512,
-            on_bad_checkpoint: OnBadCheckpoint::Keep,
+            on_bad_checkpoint: OnBadCheckpoint::default(),
             reload_wait: Duration::from_millis(250),
-            max_body_bytes: 8 << 20,
+            max_body_bytes: defaults::MAX_BODY_BYTES,
             body_time: Duration::from_secs(30),
-            max_batch: 4096,
+            max_batch: defaults::MAX_BATCH,
             tokens: Tokens::default(),
             sandbox: SandboxLimits::default(),
             cache_dir: default_cache_dir(),

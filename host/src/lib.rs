@@ -25,13 +25,14 @@ mod sandbox;
 mod swap;
 mod watch;
 
-pub use config::{Activation, Config, OnBadCheckpoint, SandboxLimits, UnknownName};
+pub use config::{Config, SandboxLimits};
 pub use http::config::HttpConfig;
 pub use http::router::Router;
 pub use http::server::{serve, serve_with};
 pub use http::service::SacService;
 pub use http::tls::Tls;
 pub use inspector::{InspectError, Inspection, Inspector, Layer};
+pub use sac_owner::settings::{Activation, OnBadCheckpoint};
 pub use sac_owner::{Identity, Limits, Source};
 pub use sandbox::factory::SetupError;
 pub use watch::tokens::Tokens;

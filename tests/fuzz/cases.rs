@@ -1,3 +1,5 @@
+//! Runs a fuzz target on its cases, and counts the outcomes. It knows nothing of what is fuzzed.
+
 use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Display;

@@ -94,9 +94,9 @@ fn a_mutant_of_an_onnx_file_loads_or_is_refused() {
         fs::write(&path, mutant(rng, seed, other)).unwrap();
         let inspection = inspector.inspect(&path);
         if let Err(error) = &inspection {
-            let told = format!("{error:#}");
-            assert!(!told.is_empty() && !told.contains('\n') && told.len() < 10_000, "{told}");
-            assert!(!told.contains("it took longer"), "{told}");
+            let reason = format!("{error:#}");
+            assert!(!reason.is_empty() && !reason.contains('\n') && reason.len() < 10_000, "{reason}");
+            assert!(!reason.contains("it took longer"), "{reason}");
         }
         tally.count(outcome(seed, inspection.is_ok()));
     });
@@ -164,8 +164,8 @@ fn mutate_within(rng: &mut Rng, bytes: &[u8], other: &[u8]) -> Option<Vec<u8>> {
         let mut content = Vec::new();
         member.read_to_end(&mut content).ok()?;
         // These say how the others are read, and are changed more often.
-        let tells = ["data.pkl", "data", "policy.pth"].iter().any(|name| member.name().ends_with(name));
-        if index == chosen || (tells && rng.bool()) {
+        let is_index = ["data.pkl", "data", "policy.pth"].iter().any(|name| member.name().ends_with(name));
+        if index == chosen || (is_index && rng.bool()) {
             let inner = match member.name() {
                 "policy.pth" => mutate_within(rng, &content, other),
                 "data" => mutate_space(rng, &content, other),

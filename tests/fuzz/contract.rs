@@ -1,3 +1,5 @@
+//! Checks that an answer fits the HTTP contract.
+
 use serde_json::Value;
 
 const ORIGIN: [&str; 3] = ["jit_compiled", "model_mtime_utc", "model_path"];

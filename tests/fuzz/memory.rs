@@ -1,3 +1,5 @@
+//! An allocator that counts what each thread holds. The tests of the actor include this file too.
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 

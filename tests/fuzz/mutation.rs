@@ -1,3 +1,5 @@
+//! Random changes of bytes.
+
 use fastrand::Rng;
 
 /// The ends of the ranges that formats count with.

@@ -118,7 +118,7 @@ async fn a_benchmark_delays_no_other_request_and_ends_on_the_generation_that_it_
     let server = Server::folder(folder.path()).await;
     let mut client = server.client().await;
     client.info().await;
-    // As many as there are threads and instances, and long enough that the requests below come in between.
+    // There are as many as threads and instances, and they last long enough for the requests below.
     let mut benchmarks = Vec::new();
     for _ in 0..2 {
         let mut client = server.client().await;

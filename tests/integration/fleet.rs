@@ -37,7 +37,7 @@ impl Nginx {
         }
         let configuration = configuration.replace("listen 8000", &format!("listen {address}"));
         std::fs::write(folder.path().join("nginx.conf"), configuration).unwrap();
-        // An installed nginx has this page.
+        // An installed nginx has such a page, which must not be served.
         std::fs::create_dir(folder.path().join("html")).unwrap();
         std::fs::write(folder.path().join("html/index.html"), "Welcome to nginx!").unwrap();
         let mut command = Command::new("nginx");

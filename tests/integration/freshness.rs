@@ -189,7 +189,7 @@ async fn a_rewrite_within_one_tick_of_the_clock_is_noticed_once_the_file_has_age
     let mut client = server.client().await;
     let before = client.info().await["sha256"].clone();
     fs::write(&path, checkpoint("pendulum_08000")).unwrap();
-    // Each request looks at the file, which has to age first.
+    // Only a request looks at the file, and it compares the content once the file has aged.
     let deadline = SystemTime::now() + Duration::from_secs(300);
     while client.info().await["sha256"] == before {
         assert!(SystemTime::now() < deadline, "the rewrite was never noticed");

@@ -10,6 +10,7 @@ mod formats;
 mod freshness;
 mod golden;
 mod limits;
+mod metrics;
 mod openapi;
 mod original;
 mod sandbox;

@@ -111,7 +111,7 @@ async fn the_compiled_mode_is_faster_than_the_other(owner: Owner) {
         assert_eq!(client.predict(&[0.1; 28]).await["jit_compiled"], jit);
         times.push(report["min_ms"].as_f64().unwrap());
     }
-    // The least of 200 is not moved by what else the machine does; the ratio is 10 and more.
+    // A busy machine hardly changes the least of 200 times. The ratio is 10 and more.
     assert!(times[0] * 2.0 < times[1], "compiled {} ms, not compiled {} ms", times[0], times[1]);
 }
 

@@ -42,7 +42,7 @@ async fn an_instance_answers_at_most_its_share_of_requests_and_is_then_replaced(
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
     let server = Server::start(Owner::Composed, &Settings::folder(folder.path())).await;
     let mut client = server.client().await;
-    // An instance is known by when it loaded the checkpoint.
+    // The time at which it loaded the checkpoint identifies an instance.
     let mut answers = BTreeMap::<String, usize>::new();
     for _ in 0..300 {
         *answers.entry(client.info().await["loaded_at_utc"].to_string()).or_default() += 1;

@@ -1,3 +1,5 @@
+//! The client of the tests, for servers that run on the runtime of the test itself.
+
 use std::io;
 use std::net::SocketAddr;
 

@@ -3,10 +3,11 @@
 
 mod client;
 mod composed;
+mod manifest;
 mod server;
 
 pub use client::Client;
-pub use composed::{Manifest, build_components};
+pub use manifest::{Manifest, build_components};
 pub use sac_test_support::*;
 pub use server::{Owner, Server, Settings, cache_dir, patient_edge, patient_sandbox};
 

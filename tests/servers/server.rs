@@ -1,3 +1,5 @@
+//! Starts either owner of a checkpoint folder on a port of its own, with settings that both have.
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Once;

@@ -275,7 +275,7 @@ fn a_file_that_is_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn what_a_file_says_is_told() {
+fn the_info_shows_what_a_file_says() {
     let info = |name: &str| Actor::load(&file(name)).unwrap().info();
     let sb3 = info("pendulum_00500.sb3.zip");
     assert_eq!((&sb3["format"], &sb3["layout"]), (&json!("stable-baselines3"), &json!("stable-baselines3")));
@@ -331,7 +331,7 @@ fn a_network_for_which_the_kernel_computes_other_numbers_runs_on_tract() {
 }
 
 #[test]
-fn a_plan_that_was_found_before_is_taken_where_it_can_be() {
+fn a_backend_that_was_chosen_before_is_used_if_it_can_be() {
     for (name, backend, taken) in [
         ("pendulum_00500.onnx", Backend::Kernel, "kernel"),
         ("pendulum_00500.onnx", Backend::Tract, "tract"),

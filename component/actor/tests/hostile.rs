@@ -197,7 +197,7 @@ fn a_graph_with_a_cycle_is_refused() {
 }
 
 #[test]
-fn layers_that_share_their_weights_count_once_each() {
+fn each_layer_counts_even_if_it_shares_its_weights() {
     let weights = constant("w", &[256, 256], &[0.001; 65_536]);
     // The weights are an initializer, or a node makes them.
     for is_made in [false, true] {

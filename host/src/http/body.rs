@@ -9,13 +9,12 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::Body;
 use http_body_util::BodyExt;
+use sac_owner::settings::DRAIN_BYTES;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// How much of a body over the limit is read and dropped, and for how long. A client that is still sending would not see the
-/// response if the connection were closed at once.
-const DRAIN_BYTES: usize = 16 << 20;
+/// How long the rest of a body over the limit is read and dropped, up to [`DRAIN_BYTES`].
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// The part of each body that is not counted against the shared memory. So slow uploads never cause the refusal of a

@@ -2,9 +2,9 @@
 
 use std::time::SystemTime;
 
-use sac_owner::{Content, since_epoch};
+use sac_owner::{Content, settings, since_epoch};
 
-use crate::config;
+use crate::config::Config;
 
 // Parameters borrow, so that a request is copied once: into the component.
 wasmtime::component::bindgen!({
@@ -14,6 +14,29 @@ wasmtime::component::bindgen!({
 });
 
 pub(crate) use exports::sac::serving::serving::*;
+
+impl From<settings::Activation> for Activation {
+    fn from(activation: settings::Activation) -> Self {
+        match activation {
+            settings::Activation::Relu => Activation::Relu,
+            settings::Activation::LeakyRelu => Activation::LeakyRelu,
+            settings::Activation::Elu => Activation::Elu,
+            settings::Activation::Silu => Activation::Silu,
+            settings::Activation::Gelu => Activation::Gelu,
+            settings::Activation::Tanh => Activation::Tanh,
+            settings::Activation::Sigmoid => Activation::Sigmoid,
+        }
+    }
+}
+
+impl From<settings::OnBadCheckpoint> for OnRefusal {
+    fn from(on_bad_checkpoint: settings::OnBadCheckpoint) -> Self {
+        match on_bad_checkpoint {
+            settings::OnBadCheckpoint::Keep => OnRefusal::Keep,
+            settings::OnBadCheckpoint::Fail => OnRefusal::Fail,
+        }
+    }
+}
 
 impl Backend {
     /// Returns the name that the component reports in `/sac/model/info`.
@@ -25,31 +48,8 @@ impl Backend {
     }
 }
 
-impl From<config::Activation> for Activation {
-    fn from(activation: config::Activation) -> Self {
-        match activation {
-            config::Activation::Relu => Activation::Relu,
-            config::Activation::LeakyRelu => Activation::LeakyRelu,
-            config::Activation::Elu => Activation::Elu,
-            config::Activation::Silu => Activation::Silu,
-            config::Activation::Gelu => Activation::Gelu,
-            config::Activation::Tanh => Activation::Tanh,
-            config::Activation::Sigmoid => Activation::Sigmoid,
-        }
-    }
-}
-
-impl From<config::OnBadCheckpoint> for OnRefusal {
-    fn from(on_bad_checkpoint: config::OnBadCheckpoint) -> Self {
-        match on_bad_checkpoint {
-            config::OnBadCheckpoint::Keep => OnRefusal::Keep,
-            config::OnBadCheckpoint::Fail => OnRefusal::Fail,
-        }
-    }
-}
-
-impl From<&config::Config> for RouterConfig {
-    fn from(config: &config::Config) -> Self {
+impl From<&Config> for RouterConfig {
+    fn from(config: &Config) -> Self {
         RouterConfig {
             optimised: config.jit,
             activation: config.activation.map(Into::into),

@@ -187,12 +187,12 @@ fn the_documentation_shows_every_route_and_tries_it() {
     browser.open(&format!("{origin}/docs"));
     browser.wait_until("document.querySelectorAll('.opblock').length === 6");
     // The examples are sent as they are.
-    for (operation, told) in [("get_sac_model_info", "model_a.onnx"), ("post_sac_predict", "\"action\": ")] {
+    for (operation, shown) in [("get_sac_model_info", "model_a.onnx"), ("post_sac_predict", "\"action\": ")] {
         let within = |part: &str| format!("document.querySelector('#operations-default-{operation} {part}')");
         browser.run(&format!("{}.click()", within("button")));
         browser.wait_until(&within(".execute"));
         browser.run(&format!("{}.click()", within(".execute")));
-        browser.wait_until(&format!("{}?.innerText.includes('{told}')", within(".live-responses-table")));
+        browser.wait_until(&format!("{}?.innerText.includes('{shown}')", within(".live-responses-table")));
     }
     browser.assert_sound(&origin, &[]);
 }

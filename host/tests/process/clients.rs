@@ -136,7 +136,7 @@ fn bench_asks_at_the_rate_that_it_is_given() {
     assert_eq!(code, 0, "{log}");
     let report = json(&out);
     let [requests, not_asked] = ["requests", "not_asked"].map(|name| report[name].as_u64().unwrap());
-    // On a busy machine some are asked late or not at all, which the report says, and up to 20 of the warm-up are late.
+    // On a busy machine some requests are late or not sent, which the report shows. Up to 20 are left from the warm-up.
     assert!((1..=221).contains(&requests) && requests + not_asked >= 196, "{report}");
 }
 
@@ -148,7 +148,7 @@ fn bench_reports_the_requests_that_it_could_not_send_in_time() {
     assert_eq!(code, 0, "{log}");
     let report = json(&printed);
     let [requests, not_asked] = ["requests", "not_asked"].map(|name| report[name].as_f64().unwrap());
-    // Those of the warm-up count too.
+    // The requests of the warm-up count too.
     assert!(requests >= 1.0 && not_asked > 9e7, "{report}");
     // A request waits at least half a second for those that were planned before it.
     assert!(report["latency_seconds"]["p50"].as_f64().unwrap() > 0.5, "{report}");

@@ -82,7 +82,7 @@ fn if_nothing_can_be_written_it_serves_without_a_cache() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_ends_nothing() {
+fn a_log_that_cannot_be_written_does_not_end_the_program() {
     let place = folder();
     let mut command = command("serve", place.path(), &cache());
     command.args(["--dir", "."]).env("RUST_LOG", "debug");
@@ -197,7 +197,7 @@ fn sigterm_under_load_cuts_no_answer_short() {
         for _ in 0..8 {
             scope.spawn(|| {
                 while let Ok(answer) = predict_once(address) {
-                    // It was closed before the request was read, or answered whole.
+                    // The connection was closed before the request was read, or the answer is whole.
                     assert!(answer.is_empty() || answer.ends_with('}'), "{answer}");
                     answered.fetch_add(1, Ordering::Relaxed);
                     if stop.load(Ordering::Relaxed) && answer.is_empty() {
@@ -217,13 +217,13 @@ fn sigterm_under_load_cuts_no_answer_short() {
     assert!(!log.contains("cut off"), "{log}");
 }
 
-/// What comes until the connection is closed: the whole answer, or nothing if the server closed it before.
+/// Reads until the connection is closed. Returns the whole answer, or nothing if the server closed it before.
 fn predict_once(address: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     let mut answer = String::new();
     let request = request("POST", "/sac/predict", "connection: close\r\n", STATE);
     match stream.write_all(&request).and_then(|()| stream.read_to_string(&mut answer)) {
-        // It was in the backlog of a listener that was closed.
+        // The connection was in the backlog of a listener that was closed.
         Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Ok(answer),
         outcome => outcome.map(|_| answer),
     }

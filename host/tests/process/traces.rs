@@ -73,7 +73,7 @@ fn a_request_is_a_span_of_its_clients_trace_and_contains_the_reload_and_the_call
 #[test]
 fn a_collector_that_is_not_there_delays_nothing() {
     let place = folder();
-    // A port that was free a moment ago may be another test's by now; nobody listens on this one.
+    // Nothing listens on this port. One that was free a moment ago may belong to another test by now.
     let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")];
     let mut program = serve(place.path(), &["--dir", "."], &variables);
     let address = program.address();

@@ -1,3 +1,5 @@
+//! Measures the servers in turns. What a server is, and how a figure is shown, is in `server` and `report`.
+
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,9 +10,9 @@ use serde_json::json;
 use crate::client::{ask, load, post, predict};
 use crate::server::{Kind, Server};
 
-/// How much is measured.
+/// How often everything is measured.
 pub struct Effort {
-    /// In each of them every server has its turn.
+    /// Every server has a turn in each round.
     rounds: usize,
     requests: usize,
     swaps: usize,
@@ -26,22 +28,22 @@ impl Effort {
 pub const CONNECTIONS: [usize; 3] = [1, 16, 64];
 pub const BATCHES: [usize; 3] = [1, 32, 256];
 
-/// Of one server. Times are medians unless they say otherwise.
+/// The figures of one server. Times are medians unless they say otherwise.
 #[derive(Default, Clone)]
 pub struct Figures {
-    /// For each of [`CONNECTIONS`].
+    /// One for each of [`CONNECTIONS`].
     pub http: [Http; CONNECTIONS.len()],
-    /// The forward pass alone, for each of [`BATCHES`].
+    /// The forward pass alone, one for each of [`BATCHES`].
     pub forward: [Duration; BATCHES.len()],
     pub load: Duration,
-    /// The first answer after a rename, from the rename on: p50 and p99.
+    /// The time from a rename to the first answer of the new file: p50 and p99.
     pub swap: [Duration; 2],
     /// The p99.9 of requests while the file is replaced each 50 ms.
     pub disturbed: Duration,
     pub start: Duration,
     /// With an empty cache.
     pub first_start: Option<Duration>,
-    /// Resident, and the anonymous part of it, in bytes; at rest, and at the end.
+    /// The resident memory and the anonymous part of it in bytes, at rest and at the end.
     pub memory: [(u64, u64); 2],
 }
 
@@ -52,7 +54,7 @@ pub struct Http {
     pub per_second: f64,
 }
 
-/// Measures every server, turn about.
+/// Measures all servers in turns.
 pub fn all(servers: &mut [Server], effort: &Effort) -> Result<Vec<Figures>> {
     let mut figures = vec![Figures::default(); servers.len()];
     for (server, figures) in servers.iter().zip(&mut figures) {
@@ -140,7 +142,7 @@ fn swap(server: &Server, effort: &Effort) -> Result<[Duration; 2]> {
     for _ in 0..effort.swaps {
         server.swap()?;
         let start = Instant::now();
-        // A server may answer from the file of before while it loads: that is not yet the first answer.
+        // While a server loads, it may still answer from the old file.
         loop {
             let found = ask(&mut connection, &request)?.json()["model_mtime_utc"].clone();
             if found != modified {
@@ -153,7 +155,7 @@ fn swap(server: &Server, effort: &Effort) -> Result<[Duration; 2]> {
     Ok([50.0, 99.0].map(|percent| percentile(&mut times, percent)))
 }
 
-/// Two clients ask without a pause, and the file is replaced again and again.
+/// Measures two clients that ask without a pause while the file is replaced again and again.
 fn disturb(server: &Server, effort: &Effort) -> Result<Duration> {
     let mut clients = [Connection::open(server.address)?, Connection::open(server.address)?];
     thread::scope(|scope| {

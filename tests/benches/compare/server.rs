@@ -1,3 +1,5 @@
+//! Starts and ends the servers that are compared, and swaps their checkpoints.
+
 use std::env;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -25,7 +27,7 @@ pub enum Kind {
 pub struct Server {
     pub kind: Kind,
     pub address: SocketAddr,
-    /// From its beginning to its first answer, with all caches filled.
+    /// The time from the start to the first answer, with all caches filled.
     pub start: Duration,
     process: Process,
     folder: TempDir,
@@ -85,7 +87,7 @@ impl Server {
         Server::start_once(kind, &[])
     }
 
-    /// As it starts with nothing in its cache.
+    /// How long a start takes with an empty cache.
     pub fn first_start(kind: Kind) -> Result<Duration> {
         let cache = tempfile::tempdir()?;
         Ok(Server::start_once(kind, &[("SAC_CACHE_DIR", cache.path())])?.start)
@@ -123,14 +125,14 @@ impl Server {
         file.with_extension(self.kind.checkpoint().extension().unwrap_or_default())
     }
 
-    /// Puts the checkpoint in anew, under its name, as a whole.
+    /// Replaces the checkpoint with a copy of itself, by a rename.
     pub fn swap(&self) -> Result<()> {
         let next = self.folder.path().join("next.tmp");
         fs::copy(self.kind.checkpoint(), &next)?;
         Ok(fs::rename(next, self.checkpoint())?)
     }
 
-    /// Resident, and the anonymous part of it, in bytes.
+    /// The resident memory, and the anonymous part of it, in bytes.
     pub fn memory(&self) -> Result<(u64, u64)> {
         program::memory(self.process.id())
     }

@@ -1,3 +1,5 @@
+//! Clients that send every kind of request, and check each answer.
+
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,3 +1,5 @@
+//! The folder of checkpoints: publishes good and hostile files, and knows the action of each good one.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -25,7 +25,7 @@ use crate::server::Server;
 
 const CLIENTS: u64 = 6;
 
-/// What all threads share.
+/// The state that all threads share.
 pub struct Soak {
     server: Server,
     folder: Folder,
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--minutes" => minutes = arguments.next().context("--minutes N")?.parse()?,
-            // One process for all of the time: whether its memory stays flat is seen best so.
+            // A single process shows best that its memory stays flat.
             "--without-kills" => kills = false,
             // Cargo's own.
             "--bench" => {}
@@ -82,8 +82,8 @@ fn run(soak: &Soak, time: Duration, kills: bool) -> Result<()> {
     })
 }
 
-/// Looks at it now and then; where it may, kills it after a fifth of the time and each five minutes, and stops it once,
-/// after three fifths.
+/// Records the state of the process now and then. If `kill` is set, kills it after a fifth of the time and then every five
+/// minutes, and stops it once after three fifths.
 fn manage(soak: &Soak, end: Instant, time: Duration, kill: bool) -> Result<()> {
     let start = end - time;
     let mut kills = start + time / 5;

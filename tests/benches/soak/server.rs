@@ -1,3 +1,5 @@
+//! Starts, kills and stops the program, and reads its log.
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;

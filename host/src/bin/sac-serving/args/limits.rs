@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use clap::builder::BoolishValueParser;
 use sac_serving::{Config, HttpConfig, SandboxLimits, Tls};
 use tracing::warn;
+
+use crate::args::values::Boolean;
 
 /// The descriptors that are not for clients: files, sockets, libraries.
 const OWN_DESCRIPTORS: u64 = 64;
@@ -22,16 +22,16 @@ pub struct LimitArgs {
     pub max_instance_bytes: Option<usize>,
 
     /// Refuse a checkpoint that needs more processor time to load
-    #[arg(long, env = "SAC_LOAD_TIME", value_parser = humantime::parse_duration, default_value = "3s", value_name = "TIME")]
-    pub load_time: Duration,
+    #[arg(long, env = "SAC_LOAD_TIME", default_value_t = SandboxLimits::default().load_time.into(), value_name = "TIME")]
+    pub load_time: humantime::Duration,
 
     /// Stop a request that needs more processor time
-    #[arg(long, env = "SAC_CALL_TIME", value_parser = humantime::parse_duration, default_value = "2s", value_name = "TIME")]
-    pub call_time: Duration,
+    #[arg(long, env = "SAC_CALL_TIME", default_value_t = SandboxLimits::default().call_time.into(), value_name = "TIME")]
+    pub call_time: humantime::Duration,
 
     /// Stop a large batch or a benchmark that needs more processor time
-    #[arg(long, env = "SAC_LONG_CALL_TIME", value_parser = humantime::parse_duration, default_value = "2min", value_name = "TIME")]
-    pub long_call_time: Duration,
+    #[arg(long, env = "SAC_LONG_CALL_TIME", default_value_t = SandboxLimits::default().long_call_time.into(), value_name = "TIME")]
+    pub long_call_time: humantime::Duration,
 
     /// Answer 503 to requests beyond this number at once. Health is exempt
     #[arg(long, env = "SAC_MAX_IN_FLIGHT", default_value_t = Config::default().max_in_flight, value_name = "N")]
@@ -46,19 +46,19 @@ pub struct LimitArgs {
     pub max_head_bytes: usize,
 
     /// Close a connection that sends no complete request head, or does not read its response, for this long
-    #[arg(long, env = "SAC_IDLE_TIME", value_parser = humantime::parse_duration, default_value = "30s", value_name = "TIME")]
-    pub idle_time: Duration,
+    #[arg(long, env = "SAC_IDLE_TIME", default_value_t = HttpConfig::default().idle_time.into(), value_name = "TIME")]
+    pub idle_time: humantime::Duration,
 
     /// Answer 408 to a request whose body takes longer to arrive
-    #[arg(long, env = "SAC_BODY_TIME", value_parser = humantime::parse_duration, default_value = "30s", value_name = "TIME")]
-    pub body_time: Duration,
+    #[arg(long, env = "SAC_BODY_TIME", default_value_t = Config::default().body_time.into(), value_name = "TIME")]
+    pub body_time: humantime::Duration,
 
     /// When the server stops, let requests in flight finish for this long
-    #[arg(long, env = "SAC_DRAIN_TIME", value_parser = humantime::parse_duration, default_value = "10s", value_name = "TIME")]
-    pub drain_time: Duration,
+    #[arg(long, env = "SAC_DRAIN_TIME", default_value_t = HttpConfig::default().drain_time.into(), value_name = "TIME")]
+    pub drain_time: humantime::Duration,
 
     /// Log a line for each request
-    #[arg(long, env = "SAC_ACCESS_LOG", value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true,
+    #[arg(long, env = "SAC_ACCESS_LOG", value_parser = Boolean, num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub access_log: bool,
 
@@ -78,12 +78,12 @@ impl LimitArgs {
         let copies = usize::try_from(config.source.limits.max_bytes).unwrap_or(usize::MAX).saturating_mul(4);
         let sandbox = SandboxLimits {
             memory_bytes: self.max_instance_bytes.unwrap_or(defaults.memory_bytes.max(copies)),
-            load_time: self.load_time,
-            call_time: self.call_time,
-            long_call_time: self.long_call_time,
+            load_time: *self.load_time,
+            call_time: *self.call_time,
+            long_call_time: *self.long_call_time,
             ..defaults
         };
-        Config { sandbox, max_in_flight: self.max_in_flight, body_time: self.body_time, ..config }
+        Config { sandbox, max_in_flight: self.max_in_flight, body_time: *self.body_time, ..config }
     }
 
     /// Reads the certificate and the key, and raises the process's limit of open files.
@@ -97,8 +97,8 @@ impl LimitArgs {
         Ok(HttpConfig {
             max_connections: self.connections(),
             max_head_bytes: self.max_head_bytes,
-            idle_time: self.idle_time,
-            drain_time: self.drain_time,
+            idle_time: *self.idle_time,
+            drain_time: *self.drain_time,
             access_log: self.access_log,
             tls,
             ..HttpConfig::default()

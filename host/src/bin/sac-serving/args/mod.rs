@@ -2,18 +2,20 @@
 
 pub mod file;
 pub mod limits;
+mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use sac_serving::{Activation, Config, HttpConfig, Limits, OnBadCheckpoint, Source, Tokens};
+use sac_owner::settings::{Activation, OnBadCheckpoint, defaults, is_blank, variables};
+use sac_serving::{Config, HttpConfig, Source, Tokens};
 
 use crate::args::limits::LimitArgs;
+use crate::args::values::{Boolean, one_of};
 use crate::commands::bench::BenchArgs;
 use crate::commands::predict::PredictArgs;
 use crate::logging::LogFormat;
@@ -94,16 +96,16 @@ pub struct ServeArgs {
     pub listen: SocketAddr,
 
     /// Serve this checkpoint file and no other, also while it is missing
-    #[arg(long, env = "STAT_PAIR_RL_MODEL", value_name = "FILE")]
+    #[arg(long, env = variables::MODEL, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
     /// Serve the newest model_*.{onnx,pt,pth,safetensors,zip} in this folder [default: cache/models/rl/stat_pair]
-    #[arg(long, env = "STAT_PAIR_RL_DIR", value_name = "FOLDER")]
+    #[arg(long, env = variables::DIR, value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
 
     /// Require this bearer token on every route but health. Prefer the variable or the file, because the process list shows
     /// flags
-    #[arg(long, env = "SAC_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    #[arg(long, env = variables::API_TOKEN, hide_env_values = true, value_name = "TOKEN")]
     pub api_token: Option<String>,
 
     /// Read bearer tokens from this file, one a line. Any of them authorises. The file is read again when it changes
@@ -111,13 +113,13 @@ pub struct ServeArgs {
     pub api_token_file: Option<PathBuf>,
 
     /// Accept requests from other machines, from a proxy and from pages of other sites without a token
-    #[arg(long, env = "SAC_NO_AUTH", value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true,
+    #[arg(long, env = "SAC_NO_AUTH", value_parser = Boolean, num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub no_auth: bool,
 
     /// Run the kernel, or tract's optimised graph. If false, tract runs the graph as written, which is slower
-    #[arg(long, env = "STAT_PAIR_RL_JIT", value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
-          default_value = "true", value_name = "BOOL")]
+    #[arg(long, env = variables::JIT, value_parser = Boolean, action = clap::ArgAction::Set,
+          default_value_t = defaults::JIT, value_name = "BOOL")]
     pub jit: bool,
 
     #[command(flatten)]
@@ -127,20 +129,21 @@ pub struct ServeArgs {
     #[arg(long, env = "SAC_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub workers: Option<u16>,
 
-    /// What to do about a refused checkpoint
-    #[arg(long, env = "SAC_ON_BAD_CHECKPOINT", value_parser = on_bad_checkpoint(), default_value = "keep")]
+    /// What a refused checkpoint does: `keep` keeps the policy in service, `fail` answers 500 until a checkpoint loads
+    #[arg(long, env = variables::ON_BAD_CHECKPOINT, value_parser = one_of::<OnBadCheckpoint>(OnBadCheckpoint::NAMES),
+          default_value_t = OnBadCheckpoint::default())]
     pub on_bad_checkpoint: OnBadCheckpoint,
 
     /// How long a request waits for a new checkpoint to load before the policy in service answers it
-    #[arg(long, env = "SAC_RELOAD_WAIT", value_parser = humantime::parse_duration, default_value = "250ms", value_name = "TIME")]
-    pub reload_wait: Duration,
+    #[arg(long, env = "SAC_RELOAD_WAIT", default_value_t = Config::default().reload_wait.into(), value_name = "TIME")]
+    pub reload_wait: humantime::Duration,
 
     /// Answer a larger request body with 413
-    #[arg(long, env = "SAC_MAX_BODY_BYTES", default_value_t = Config::default().max_body_bytes, value_name = "BYTES")]
+    #[arg(long, env = variables::MAX_BODY_BYTES, default_value_t = defaults::MAX_BODY_BYTES, value_name = "BYTES")]
     pub max_body_bytes: usize,
 
     /// The largest number of states in a batch
-    #[arg(long, env = "SAC_MAX_BATCH", default_value_t = Config::default().max_batch, value_name = "N")]
+    #[arg(long, env = variables::MAX_BATCH, default_value_t = defaults::MAX_BATCH, value_name = "N")]
     pub max_batch: u32,
 
     #[command(flatten)]
@@ -151,11 +154,11 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 pub struct LoadArgs {
     /// The activation of a network whose file does not name it [default: relu, reported as assumed]
-    #[arg(long, env = "SAC_ACTIVATION", value_parser = activation(), value_name = "NAME")]
+    #[arg(long, env = variables::ACTIVATION, value_parser = one_of::<Activation>(Activation::NAMES), value_name = "NAME")]
     pub activation: Option<Activation>,
 
     /// Refuse a larger checkpoint without reading it
-    #[arg(long, env = "SAC_MAX_CHECKPOINT_BYTES", default_value_t = Limits::default().max_bytes, value_name = "BYTES")]
+    #[arg(long, env = variables::MAX_CHECKPOINT_BYTES, default_value_t = defaults::MAX_CHECKPOINT_BYTES, value_name = "BYTES")]
     pub max_checkpoint_bytes: u64,
 }
 
@@ -212,7 +215,7 @@ pub struct DemoArgs {
 pub fn forget_blank_variables() {
     for (name, value) in std::env::vars_os() {
         let is_ours = name.to_str().is_some_and(|name| name.starts_with("SAC_") || name.starts_with("STAT_PAIR_RL_"));
-        if is_ours && value.as_encoded_bytes().trim_ascii().is_empty() {
+        if is_ours && is_blank(&value) {
             // SAFETY: `main` calls this first, so no other thread reads the environment.
             unsafe { std::env::remove_var(name) };
         }
@@ -233,7 +236,7 @@ impl ServeArgs {
             jit: self.jit,
             workers: self.workers.map_or(defaults.workers, usize::from),
             on_bad_checkpoint: self.on_bad_checkpoint,
-            reload_wait: self.reload_wait,
+            reload_wait: *self.reload_wait,
             max_body_bytes: self.max_body_bytes,
             max_batch: self.max_batch,
             tokens: self.tokens()?,
@@ -262,16 +265,5 @@ impl ServeArgs {
     }
 }
 
-fn activation() -> impl TypedValueParser<Value = Activation> {
-    PossibleValuesParser::new(Activation::ALL.map(Activation::name)).try_map(|name| name.parse::<Activation>())
-}
-
-fn on_bad_checkpoint() -> impl TypedValueParser<Value = OnBadCheckpoint> {
-    let values = OnBadCheckpoint::ALL.map(|value| {
-        PossibleValue::new(value.name()).help(match value {
-            OnBadCheckpoint::Keep => "The policy in service keeps answering, and is reported as stale",
-            OnBadCheckpoint::Fail => "Routes that need a policy answer 500 until a checkpoint loads",
-        })
-    });
-    PossibleValuesParser::new(values).try_map(|name| name.parse::<OnBadCheckpoint>())
-}
+#[cfg(test)]
+mod tests;
