@@ -66,11 +66,6 @@ impl SacService {
         self.holder.current().await;
     }
 
-    /// Returns the number of checkpoints that were put into service.
-    pub fn generation(&self) -> u64 {
-        self.holder.generation()
-    }
-
     /// Returns the number of checkpoints that were read and handed to the component, including refused ones.
     pub fn loads(&self) -> u64 {
         self.holder.loads()

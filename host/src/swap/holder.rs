@@ -100,10 +100,6 @@ impl Holder {
         self.judge().0
     }
 
-    pub(crate) fn generation(&self) -> u64 {
-        self.published.load().generation.number
-    }
-
     /// Returns what is in service, and `true` if the files call for a reload.
     fn judge(&self) -> (Snapshot, bool) {
         let published = self.published.load_full();

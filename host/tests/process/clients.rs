@@ -91,8 +91,8 @@ fn an_https_server_is_asked_only_if_its_certificate_is_trusted() {
     for (host, trusted, reason) in [
         ("localhost", &*other, "cannot be reached: invalid peer certificate"),
         ("127.0.0.1", &chain, "cannot be reached: invalid peer certificate"),
-        ("localhost", &key, "it holds no certificate in PEM"),
-        ("localhost", "no-such-file", "no certificates of no-such-file"),
+        ("localhost", &key, "the file holds no PEM certificate"),
+        ("localhost", "no-such-file", "the certificates in no-such-file are refused"),
     ] {
         let (code, _, log) = predict(host, trusted);
         assert!(code == 1 && log.contains(reason), "{host} {trusted}: {log}");
