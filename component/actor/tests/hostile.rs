@@ -9,7 +9,6 @@ use std::fs;
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
 
-use bytes::Bytes;
 use memory::peak_of;
 use prost::Message;
 use sac_actor::{Body, Checkpoint, File, Instant, OnRefusal, Outcome, Request, RequestContext, RouterConfig, Service};
@@ -28,21 +27,23 @@ fn data(name: &str) -> Vec<u8> {
 
 /// A policy, or the reason why there is none, for little memory.
 #[track_caller]
-fn load(bytes: impl Into<Bytes>) -> Result<Service, String> {
+fn load(bytes: impl Into<Vec<u8>>) -> Result<Service, String> {
     let (on_refusal, max_batch, max_body_bytes) = (OnRefusal::Keep, 16, 1 << 16);
     let mut service =
         Service::new(RouterConfig { optimised: true, activation: None, on_refusal, max_batch, max_body_bytes });
     let epoch = Instant { seconds: 0, nanoseconds: 0 };
     let checkpoint =
         Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
-    let file = File { bytes: bytes.into(), vecnormalize: None };
-    let (loaded, peak) = peak_of(|| service.load(checkpoint, &file, None).map(drop));
-    assert!(peak < LITTLE, "{peak} bytes for a file of {}", file.bytes.len());
+    let bytes = bytes.into();
+    let length = bytes.len();
+    let file = File { bytes, vecnormalize: None };
+    let (loaded, peak) = peak_of(|| service.load(checkpoint, file, None).map(drop));
+    assert!(peak < LITTLE, "{peak} bytes for a file of {length}");
     loaded.map(|()| service).map_err(|error| format!("{error:#}"))
 }
 
 #[track_caller]
-fn refused(bytes: impl Into<Bytes>) -> String {
+fn refused(bytes: impl Into<Vec<u8>>) -> String {
     load(bytes).err().expect("the file is refused")
 }
 

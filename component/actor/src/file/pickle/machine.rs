@@ -1,3 +1,5 @@
+//! The stack machine of pickles.
+
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -5,13 +7,14 @@ use anyhow::{Context, Result, bail, ensure};
 use super::opcode as op;
 use super::{Global, Id, Instance, Node, Pickle};
 
-/// A checkpoint's own pickle is some thousands of bytes; its weights lie beside it.
+/// The largest pickle, in bytes. That of a checkpoint has some thousands, since its weights are stored beside it.
 const MAX_BYTES: usize = 16 << 20;
+/// The most objects of a pickle.
 const MAX_NODES: usize = 1 << 20;
-/// Of a class or function, in bytes: it is kept wherever an object of the class is.
+/// The longest name of a class or function, in bytes. It is stored with each object of the class.
 const MAX_GLOBAL: usize = 512;
 
-/// The functions that a pickle may call, by module and name. They are not called here either.
+/// The functions that a pickle may name in a call, by module and name. They are recorded, not called.
 pub type Allowed = &'static [(&'static str, &'static str)];
 
 /// Reads a whole pickle.
@@ -19,7 +22,7 @@ pub fn read<'a>(bytes: &'a [u8], allowed: Allowed) -> Result<Pickle<'a>> {
     Machine::new(bytes, allowed).run().map(|(pickle, _)| pickle)
 }
 
-/// The stack machine that a pickle is a program for.
+/// The stack machine that runs the program that a pickle is.
 pub struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -35,7 +38,7 @@ impl<'a> Machine<'a> {
         Machine { bytes, at: 0, allowed, nodes: vec![], stack: vec![], marks: vec![], memo: HashMap::new() }
     }
 
-    /// Runs to the end of the pickle, and tells how many bytes that was.
+    /// Runs to the end of the pickle. Returns the objects and the length of the pickle in bytes.
     pub fn run(mut self) -> Result<(Pickle<'a>, usize)> {
         loop {
             let at = self.at;
@@ -108,7 +111,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// What stands in the pickle as it is.
+    /// Reads an object that the pickle spells out.
     fn literal(&mut self, opcode: u8) -> Result<Node<'a>> {
         Ok(match opcode {
             op::NONE => Node::None,
@@ -127,7 +130,9 @@ impl<'a> Machine<'a> {
             op::BINBYTES8 | op::BYTEARRAY8 => Node::Bytes(self.counted(8)?),
             op::EMPTY_LIST | op::EMPTY_TUPLE | op::EMPTY_SET => Node::Sequence(vec![]),
             op::EMPTY_DICT => Node::Dict(vec![]),
-            _ => bail!("opcode {opcode:#04x} is none that torch.save or pickle.dump writes"),
+            _ => bail!(
+                "opcode {opcode:#04x} is none that torch.save or pickle.dump writes: protocols 2 to 5 are expected"
+            ),
         })
     }
 
@@ -138,16 +143,19 @@ impl<'a> Machine<'a> {
             let (name, module) = (self.pop()?, self.pop()?);
             match (&self.nodes[module as usize], &self.nodes[name as usize]) {
                 (Node::Text(module), Node::Text(name)) => (*module, *name),
-                _ => bail!("a global without a name"),
+                _ => bail!("a class or function has no name"),
             }
         };
-        ensure!(module.len() + name.len() <= MAX_GLOBAL, "a class with a name of more than {MAX_GLOBAL} bytes");
+        ensure!(
+            module.len() + name.len() <= MAX_GLOBAL,
+            "a class or function has a name of more than {MAX_GLOBAL} bytes"
+        );
         self.push(Node::Global(Global { module, name }))
     }
 
     fn instance(&mut self, opcode: u8) -> Result<()> {
         if opcode == op::NEWOBJ_EX {
-            // The keyword arguments say nothing that a checkpoint needs.
+            // No checkpoint needs the keyword arguments.
             self.pop()?;
         }
         let (arguments, class) = (self.pop()?, self.pop()?);
@@ -156,7 +164,7 @@ impl<'a> Machine<'a> {
         };
         let harmless = opcode != op::REDUCE || self.allowed.contains(&(class.module, class.name));
         ensure!(harmless, "it would call `{class}`: refused, nothing in a checkpoint is executed");
-        ensure!(matches!(self.nodes[arguments as usize], Node::Sequence(_)), "`{class}` without a tuple of arguments");
+        ensure!(matches!(self.nodes[arguments as usize], Node::Sequence(_)), "`{class}` has no tuple of arguments");
         self.push(Node::Instance(Instance { class, arguments, state: None, items: vec![], elements: vec![] }))
     }
 
@@ -164,7 +172,7 @@ impl<'a> Machine<'a> {
         let (state, target) = (self.pop()?, self.top()?);
         match &mut self.nodes[target as usize] {
             Node::Instance(instance) => instance.state = Some(state),
-            _ => bail!("a state for what is no object"),
+            _ => bail!("a state is set on something that is no object"),
         }
         Ok(())
     }
@@ -173,7 +181,7 @@ impl<'a> Machine<'a> {
         let target = self.top()?;
         match &mut self.nodes[target as usize] {
             Node::Sequence(elements) | Node::Instance(Instance { elements, .. }) => elements.append(&mut new),
-            _ => bail!("an element for what is no list"),
+            _ => bail!("an element is added to something that is no list"),
         }
         Ok(())
     }
@@ -182,7 +190,7 @@ impl<'a> Machine<'a> {
         let target = self.top()?;
         match &mut self.nodes[target as usize] {
             Node::Dict(items) | Node::Instance(Instance { items, .. }) => items.append(&mut new),
-            _ => bail!("an item for what is no dict"),
+            _ => bail!("an item is set on something that is no dict"),
         }
         Ok(())
     }
@@ -199,7 +207,7 @@ impl<'a> Machine<'a> {
 
     fn recall(&mut self, opcode: u8) -> Result<()> {
         let index = self.memo_index(opcode == op::BINGET)?;
-        self.stack.push(*self.memo.get(&index).context("an object that was never kept is recalled")?);
+        self.stack.push(*self.memo.get(&index).context("an object is recalled that was never stored")?);
         Ok(())
     }
 
@@ -209,7 +217,7 @@ impl<'a> Machine<'a> {
 
     fn tuple(&mut self, count: usize) -> Result<()> {
         let start = self.stack.len().checked_sub(count).filter(|start| *start >= self.floor());
-        let elements = self.stack.split_off(start.context("a tuple of too few")?);
+        let elements = self.stack.split_off(start.context("a tuple has too few elements")?);
         self.push(Node::Sequence(elements))
     }
 
@@ -228,7 +236,7 @@ impl<'a> Machine<'a> {
         self.stack.last().copied().context("an object is missing")
     }
 
-    /// Nothing below the last mark can be taken.
+    /// Returns the height of the stack at the last mark. Nothing below it may be popped.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -241,7 +249,7 @@ impl<'a> Machine<'a> {
 
     fn pairs_since_mark(&mut self) -> Result<Vec<(Id, Id)>> {
         let elements = self.since_mark()?;
-        ensure!(elements.len().is_multiple_of(2), "a key without a value");
+        ensure!(elements.len().is_multiple_of(2), "a key has no value");
         Ok(elements.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
     }
 
@@ -254,7 +262,7 @@ impl<'a> Machine<'a> {
         Ok(std::array::from_fn(|i| bytes[i]))
     }
 
-    /// Bytes that come after their number, which is of `width` bytes.
+    /// Takes bytes that are preceded by their count, which has `width` bytes.
     fn counted(&mut self, width: usize) -> Result<&'a [u8]> {
         let mut count = [0; 8];
         count[..width].copy_from_slice(self.take(width)?);
@@ -275,7 +283,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// Little-endian two's complement of any length.
+/// Reads a whole number: little-endian two's complement of any length.
 fn long<'a>(bytes: &[u8]) -> Node<'a> {
     let Some(last) = bytes.last() else { return Node::Int(0) };
     if bytes.len() > 8 {
