@@ -10,7 +10,7 @@ use crate::wit::{
 
 struct Component;
 
-export!(Component with_types_in crate::wit::bindings);
+export!(Component);
 
 impl Guest for Component {
     type Service = RefCell<Service>;

@@ -4,14 +4,17 @@
 //! them are stubs; the types are plain Rust, and the native tests use them as the component does.
 
 #[allow(missing_docs, reason = "the contract documents its types; some of their fields speak for themselves")]
-mod bindings {
-    wit_bindgen::generate!({ world: "actor", path: "../../wit", additional_derives: [PartialEq] });
-    #[cfg(target_family = "wasm")]
-    pub use export;
+pub(crate) mod bindings {
+    wit_bindgen::generate!({
+        world: "actor",
+        path: "../../wit",
+        additional_derives: [PartialEq],
+        default_bindings_module: "crate::wit::bindings",
+    });
 }
 
 #[cfg(target_family = "wasm")]
-pub use bindings::export;
+pub(crate) use bindings::export;
 pub use bindings::exports::sac::serving::serving::{
     Activation, Backend, Body, Bounds, Checkpoint, File, Instant, Layer, Normalisation, OnRefusal, Outcome, Policy,
     Refusal, Request, RequestContext, Response, RouterConfig,

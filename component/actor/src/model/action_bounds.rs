@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::Bounds;
+use crate::wit::Bounds;
 
 /// The affine map from [-1, 1] to the bounds of each number of an action: action · scale + bias.
 #[derive(Debug, Clone, PartialEq)]

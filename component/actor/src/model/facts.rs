@@ -1,6 +1,7 @@
 //! What is reported of a policy beyond its dimensions.
 
-use super::{Activation, Bounds, Format, Layer};
+use super::format::Format;
+use crate::wit::{Activation, Bounds, Layer};
 
 /// The facts of a policy that do not change what it computes.
 pub struct Facts {

@@ -2,7 +2,8 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Activation, Linear};
+use super::linear::Linear;
+use crate::wit::Activation;
 
 /// The most weights that a network may have. Views on one storage, and layers that share weights, can stand for far more
 /// numbers than their file holds.

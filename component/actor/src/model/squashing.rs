@@ -1,6 +1,9 @@
 //! The step from the network's outputs to actions.
 
-use super::{ActionBounds, Forward, LogStd, Noise};
+use super::action_bounds::ActionBounds;
+use super::forward::Forward;
+use super::log_std::LogStd;
+use super::noise::Noise;
 
 /// The outputs of a policy's network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::Backend;
 use super::engine::{Engine, Selected};
 use crate::load::Model;
 use crate::model::{Facts, Forward, Normalisation, Outputs, Squashing};
+use crate::wit::Backend;
 
 /// The policy of a checkpoint, ready to run.
 pub struct Actor {

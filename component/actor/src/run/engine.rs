@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
-use super::Backend;
 use super::kernel::Kernel;
 use super::tract::{self, Tract};
 use crate::model::{Forward, Normalisation, Squashing};
 use crate::onnx::{Network, Recognised};
+use crate::wit::Backend;
 
 /// A network on one of the backends.
 pub enum Engine {

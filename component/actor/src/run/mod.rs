@@ -6,5 +6,3 @@ mod kernel;
 mod tract;
 
 pub use actor::Actor;
-
-pub use crate::wit::Backend;
