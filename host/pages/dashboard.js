@@ -1,15 +1,15 @@
-// What is served, live: /status and /metrics, asked for once a second while the page is seen.
+// Shows what is in service: polls /status and /metrics once a second while the page is visible.
 
 const PERIOD_MS = 1000;
 const WINDOW_MS = 120_000;
-/** Between two looks, without the time that they take; what is farther apart is not compared, nor joined by a line. */
-const MOST_APART_MS = 3 * PERIOD_MS;
-const PATIENCE_MS = 10_000;
+/** The longest pause between two polls, not counting the polls themselves. Beyond it, they are neither compared nor joined. */
+const MAX_GAP_MS = 3 * PERIOD_MS;
+const TIMEOUT_MS = 10_000;
 const PREDICTIONS = ["/sac/predict", "/sac/predict/batch"];
 const PERCENTILES = [["p50", 0.5, "--first"], ["p90", 0.9, "--second"], ["p99", 0.99, "--third"]];
 
 const element = (id) => document.getElementById(id);
-/** Each a list of `{ at, value, joined }`: to the one before. A null is a gap. */
+/** Each series is a list of `{ at, value, joined }`. `joined` links a point to the one before; a null value is a gap. */
 const history = { rate: [], errors: [], latency: PERCENTILES.map(() => []) };
 let token = sessionStorage.getItem("token");
 let before = null;
@@ -18,51 +18,52 @@ element("token").addEventListener("submit", (event) => {
   event.preventDefault();
   token = new FormData(event.target).get("token");
   sessionStorage.setItem("token", token);
-  turn();
+  poll();
 });
 
 async function ask(path) {
   const headers = token ? { authorization: `Bearer ${token}` } : {};
-  return fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+  return fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
 }
 
-/** One round, unless one is under way; the next begins a period after this one's end. */
+/** Polls once, unless a poll is under way. The next one begins a period after this one ends. */
 let timer;
-let looking = false;
-async function turn() {
-  if (looking) return;
-  looking = true;
+let polling = false;
+async function poll() {
+  if (polling) return;
+  polling = true;
   clearTimeout(timer);
   try {
-    if (!document.hidden) await look();
+    if (!document.hidden) await refresh();
   } catch {
-    say("bad", "not reached");
+    showState("bad", "not reached");
   }
-  looking = false;
-  timer = setTimeout(turn, PERIOD_MS);
+  polling = false;
+  timer = setTimeout(poll, PERIOD_MS);
 }
-document.addEventListener("visibilitychange", turn);
-turn();
+document.addEventListener("visibilitychange", poll);
+poll();
 
-async function look() {
+async function refresh() {
   const began = performance.now();
-  const answers = await Promise.all([ask("/status"), ask("/metrics")]);
-  const locked = answers.some((answer) => answer.status === 401);
+  const responses = await Promise.all([ask("/status"), ask("/metrics")]);
+  const locked = responses.some((response) => response.status === 401);
   element("token").hidden = !locked;
-  // A link carries no token.
+  // A link cannot send the token.
   element("metrics").hidden = Boolean(token);
   document.querySelector("main").hidden = locked;
-  if (locked) return say("warn", token ? "wrong token" : "token needed");
-  if (!answers.every((answer) => answer.ok)) return say("bad", `error ${answers.find((answer) => !answer.ok).status}`);
-  const status = await answers[0].json();
-  const metrics = parse(await answers[1].text());
+  if (locked) return showState("warn", token ? "wrong token" : "token needed");
+  const failed = responses.find((response) => !response.ok);
+  if (failed) return showState("bad", `error ${failed.status}`);
+  const status = await responses[0].json();
+  const metrics = parse(await responses[1].text());
   showModel(status);
   showSwaps(status.swaps);
   const at = performance.now();
   showMetrics({ at, took: at - began, metrics });
 }
 
-/** Prometheus's text: for each name its samples, as labels and a value. */
+/** Parses Prometheus's text format into the samples of each name: labels and a value. */
 function parse(text) {
   const metrics = new Map();
   for (const line of text.split("\n")) {
@@ -81,13 +82,13 @@ function sum(metrics, name, wanted = () => true) {
   return (metrics.get(name) ?? []).filter(({ labels }) => wanted(labels)).reduce((total, { value }) => total + value, 0);
 }
 
-function say(kind, text) {
+function showState(kind, text) {
   element("state").className = `pill ${kind}`;
   element("state").textContent = text;
 }
 
 function showModel({ model, detail, source, version, component_sha256, started_at_utc }) {
-  say(...(model ? (model.stale ? ["warn", "stale"] : ["good", "ok"]) : ["bad", "no model"]));
+  showState(...(model ? (model.stale ? ["warn", "stale"] : ["good", "ok"]) : ["bad", "no model"]));
   element("source").textContent = source;
   const refused = model?.last_error;
   const trouble = refused ? `${refused.path} was refused: ${refused.detail}` : detail;
@@ -125,7 +126,7 @@ function showSwaps(swaps) {
 }
 
 function showMetrics(now) {
-  if (before && now.at - before.at > MOST_APART_MS + now.took) before = null;
+  if (before && now.at - before.at > MAX_GAP_MS + now.took) before = null;
   const value = (name) => sum(now.metrics, name);
   const failed = (metrics) => sum(metrics, "sac_requests_total", ({ status }) => !(status < 400));
   const seconds = before ? (now.at - before.at) / 1000 : NaN;
@@ -156,7 +157,7 @@ function outcomes(metrics) {
   return `${of("loaded")} put into service, ${of("refused")} refused`;
 }
 
-/** Of the predictions since `earlier`, within a bucket by its share; null where there were none. */
+/** The percentiles of the predictions since `earlier`, interpolated within a bucket; nulls if there were none. */
 function latencies(metrics, earlier) {
   const upTo = new Map();
   for (const [source, sign] of [[metrics, 1], [earlier, -1]]) {
@@ -182,7 +183,7 @@ function push(points, point) {
   while (points[0].at < point.at - WINDOW_MS) points.shift();
 }
 
-/** Lines over the last two minutes, now on the right. */
+/** Draws lines over the last two minutes. The present is at the right edge. */
 function draw(id, series, label, logarithmic) {
   const svg = element(id);
   const [width, height, left, bottom, top] = [svg.clientWidth, svg.clientHeight, 56, 8, 16];
@@ -210,7 +211,7 @@ function draw(id, series, label, logarithmic) {
       penIsDown = value !== null;
       if (!penIsDown) return "";
       const place = `${x(at).toFixed(1)} ${y(value).toFixed(1)}`;
-      // A point by itself is drawn as a dot, by the caps of its line.
+      // The round caps of a line of length 0 draw a single point as a dot.
       return goesOn ? `L${place}` : `M${place}l0 0`;
     });
     const style = `stroke: var(${colour})`;
@@ -236,7 +237,7 @@ function list(id, entries) {
   texts.forEach((text, place) => write(shown.children[place], text));
 }
 
-/** What stays the same stays as it is: somebody may be marking it. */
+/** Leaves unchanged text alone, because the user may be selecting it. */
 function write(shown, text) {
   if (shown.textContent !== text) shown.textContent = text;
 }
@@ -246,7 +247,7 @@ const bytes = (number) => (number < 1e6 ? `${count(number / 1e3)} kB` : `${count
 const clock = (utc) => new Date(utc).toLocaleTimeString("en-GB");
 
 function time(seconds) {
-  // Of two digits: what is rounded up to the next unit is of that.
+  // Two digits. A number that would be rounded up to 1,000 is written in the next unit.
   const [factor, unit] = seconds < 0.995e-3 ? [1e6, "µs"] : seconds < 0.995 ? [1e3, "ms"] : [1, "s"];
   return `${Number((seconds * factor).toPrecision(2))} ${unit}`;
 }

@@ -1,4 +1,4 @@
-// Pendulum-v1 in the page, driven by POST /sac/predict twenty times a second.
+// Simulates Pendulum-v1 in the page. POST /sac/predict drives it twenty times a second.
 
 const STEP_S = 0.05;
 const GRAVITY = 10;
@@ -22,7 +22,7 @@ document.querySelector("main").prepend(section);
 const canvas = section.querySelector("canvas");
 const buttons = section.querySelector(".buttons");
 
-/** The angle is from upright, in radians; the speed is in radians a second. Hanging, at first. */
+/** The angle is measured from upright, in radians; the speed is in radians per second. The pendulum hangs at first. */
 let pendulum = { angle: Math.PI - 0.05, speed: 0 };
 let previous = pendulum;
 let steppedAt = performance.now();
@@ -45,13 +45,13 @@ function button(text, act) {
 
 async function publish(name) {
   drop = null;
-  const answer = await fetch(`/extension/${name}`, { method: "POST" });
-  if (!answer.ok) return tell("dropped", `the server said ${answer.status}`);
+  const response = await fetch(`/extension/${name}`, { method: "POST" });
+  if (!response.ok) return show("dropped", `the server returned ${response.status}`);
   drop = { at: performance.now() };
 }
 
-/** The equations and the limits of Gymnasium's Pendulum-v1; its length and mass are 1. */
-function stepped({ angle, speed }, action) {
+/** Computes one step with the equations and limits of Gymnasium's Pendulum-v1. Length and mass are 1. */
+function step({ angle, speed }, action) {
   torque = Math.min(MAX_TORQUE, Math.max(-MAX_TORQUE, action * MAX_TORQUE));
   const faster = speed + (1.5 * GRAVITY * Math.sin(angle) + 3 * torque) * STEP_S;
   const limited = Math.min(MAX_SPEED, Math.max(-MAX_SPEED, faster));
@@ -62,37 +62,37 @@ async function act() {
   const { angle, speed } = pendulum;
   const asked = performance.now();
   const state = [Math.cos(angle), Math.sin(angle), speed];
-  const answer = await fetch("/sac/predict", { method: "POST", body: JSON.stringify({ state }) });
-  const told = await answer.json();
-  if (!answer.ok) return tell("answered-by", `${answer.status}: ${told.detail}`);
+  const response = await fetch("/sac/predict", { method: "POST", body: JSON.stringify({ state }) });
+  const prediction = await response.json();
+  if (!response.ok) return show("answered-by", `${response.status}: ${prediction.detail}`);
   previous = pendulum;
-  pendulum = stepped(pendulum, told.action);
+  pendulum = step(pendulum, prediction.action);
   steppedAt = performance.now();
   uprightSteps = Math.cos(pendulum.angle) > 0.95 ? uprightSteps + 1 : 0;
-  const file = told.model_path.split("/").pop();
-  tell("answered-by", `${file}, in ${told.latency_ms.toFixed(3)} ms`);
-  tell("upright", `${(uprightSteps * STEP_S).toFixed(1)} s`);
+  const file = prediction.model_path.split("/").pop();
+  show("answered-by", `${file}, in ${prediction.latency_ms.toFixed(3)} ms`);
+  show("upright", `${(uprightSteps * STEP_S).toFixed(1)} s`);
   for (const each of buttons.querySelectorAll("[data-policy]")) {
-    each.setAttribute("aria-pressed", told.model_path.includes(`_${each.dataset.policy}`));
+    each.setAttribute("aria-pressed", prediction.model_path.includes(`_${each.dataset.policy}`));
   }
   if (drop && asked >= drop.at) {
-    tell("dropped", `the next request, ${(asked - drop.at).toFixed(0)} ms later, was answered by ${file}`);
+    show("dropped", `the next request, ${(asked - drop.at).toFixed(0)} ms later, was answered by ${file}`);
     drop = null;
   }
 }
 
-function tell(id, text) {
+function show(id, text) {
   document.getElementById(id).textContent = text;
 }
 
 async function run() {
   const began = performance.now();
-  await act().catch(() => tell("answered-by", "the server does not answer"));
+  await act().catch(() => show("answered-by", "the server does not answer"));
   setTimeout(run, Math.max(0, STEP_S * 1000 - (performance.now() - began)));
 }
 run();
 
-/** Between two steps as far as time has come, one step behind: smooth at any rate of frames. */
+/** Interpolates between the last two steps, one step behind, so that motion is smooth at any frame rate. */
 function paint() {
   const share = Math.min(1, (performance.now() - steppedAt) / (STEP_S * 1000));
   const angle = previous.angle + (pendulum.angle - previous.angle) * share;
@@ -126,7 +126,7 @@ function dot(context, colour, at, radius) {
   context.fill();
 }
 
-/** The torque, as an arc around the joint, counterclockwise where it is positive. */
+/** Draws the torque as an arc around the joint, counterclockwise if it is positive. */
 function arrow(context, colour, share) {
   context.strokeStyle = colour;
   context.lineWidth = 0.04;

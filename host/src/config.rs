@@ -2,8 +2,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sac_owner::Source;
+use sac_owner::settings::{Activation, OnBadCheckpoint, defaults};
 
-use crate::sandbox::bindings;
 use crate::watch::tokens::Tokens;
 
 /// How a [`crate::SacService`] serves. Start from [`Config::default`].
@@ -59,55 +59,19 @@ pub struct SandboxLimits {
     pub long_call_time: Duration,
 }
 
-/// What a refused checkpoint does to the routes that need a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum OnBadCheckpoint {
-    /// The policy in service goes on answering, and is shown as stale.
-    Keep,
-    /// They answer 500 until a checkpoint loads.
-    Fail,
-}
-
-/// What stands between the layers of a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub enum Activation {
-    Relu,
-    LeakyRelu,
-    Elu,
-    Silu,
-    Gelu,
-    Tanh,
-    Sigmoid,
-}
-
-impl From<Activation> for bindings::Activation {
-    fn from(activation: Activation) -> Self {
-        match activation {
-            Activation::Relu => bindings::Activation::Relu,
-            Activation::LeakyRelu => bindings::Activation::LeakyRelu,
-            Activation::Elu => bindings::Activation::Elu,
-            Activation::Silu => bindings::Activation::Silu,
-            Activation::Gelu => bindings::Activation::Gelu,
-            Activation::Tanh => bindings::Activation::Tanh,
-            Activation::Sigmoid => bindings::Activation::Sigmoid,
-        }
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         Config {
             source: Source::new(None, None, None),
-            jit: true,
+            jit: defaults::JIT,
             activation: None,
             workers: cores(),
             max_in_flight: 512,
-            on_bad_checkpoint: OnBadCheckpoint::Keep,
+            on_bad_checkpoint: OnBadCheckpoint::default(),
             reload_wait: Duration::from_millis(250),
-            max_body_bytes: 8 << 20,
+            max_body_bytes: defaults::MAX_BODY_BYTES,
             body_time: Duration::from_secs(30),
-            max_batch: 4096,
+            max_batch: defaults::MAX_BATCH,
             tokens: Tokens::default(),
             sandbox: SandboxLimits::default(),
             cache_dir: crate::default_cache_dir(),

@@ -24,13 +24,14 @@ mod sandbox;
 mod swap;
 mod watch;
 
-pub use config::{Activation, Config, OnBadCheckpoint, SandboxLimits};
+pub use config::{Config, SandboxLimits};
 pub use http::config::Edge;
 pub use http::router::{Act, Extension, Site};
 pub use http::server::serve;
 pub use http::service::SacService;
 pub use http::tls::Tls;
 pub use inspector::{Inspection, Inspector, Layer};
+pub use sac_owner::settings::{Activation, OnBadCheckpoint};
 pub use sac_owner::{Identity, Limits, Source};
 pub use sandbox::artefact::default_cache_dir;
 pub use watch::tokens::Tokens;

@@ -1,4 +1,4 @@
-//! What a request consists of, piece by piece, without sockets: `cargo bench --bench micro`.
+//! Measures the parts of a request, most of them without sockets: `cargo bench -p sac-tests --bench micro`.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use sac_owner::Freshness;
 use sac_serving::{Config, SacService, Source};
-use sac_tests::{Kind, Server, Settings};
+use sac_tests::{Owner, Server, Settings};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -32,7 +32,7 @@ fn predict(bencher: Bencher) {
     answer(bencher, "POST", "/sac/predict", format!("{{\"state\":[{state}]}}"));
 }
 
-/// What a request costs that asks for next to nothing.
+/// The cost of a request for next to nothing.
 #[divan::bench]
 fn health(bencher: Bencher) {
     answer(bencher, "GET", "/sac/health", String::new());
@@ -40,8 +40,8 @@ fn health(bencher: Bencher) {
 
 /// The same over a socket, from the host and from the Spin gateway, whose instances answer 128 requests each. The client
 /// runs beside the server, on the same cores.
-#[divan::bench(args = [Kind::Host, Kind::Composed], sample_size = 1, sample_count = 2000)]
-fn predict_over_http(bencher: Bencher, kind: Kind) {
+#[divan::bench(args = [Owner::Host, Owner::Composed], sample_size = 1, sample_count = 2000)]
+fn predict_over_http(bencher: Bencher, kind: Owner) {
     let folder = folder_of(1);
     let state = [0.25; 28];
     let (_server, mut client) = RUNTIME.block_on(async {
@@ -59,14 +59,14 @@ fn load(bencher: Bencher) {
     answer(bencher, "POST", "/sac/model/reload", String::new());
 }
 
-/// So many forward passes of one state, and what it takes to ask for them.
+/// A hundred forward passes, and the request for them.
 #[divan::bench(args = [1, 32, 256], sample_size = 1)]
 fn forward_100_times(bencher: Bencher, batch: usize) {
     let body = format!("{{\"warmup\":0,\"iterations\":100,\"batch_size\":{batch}}}");
     answer(bencher, "POST", "/sac/benchmark", body);
 }
 
-/// Whether the file is still the right one, among so many.
+/// The check that the file in service is still the right one, among so many.
 #[divan::bench(args = [1, 16, 10_000])]
 fn freshness(bencher: Bencher, files: usize) {
     let folder = folder_of(files);
@@ -91,7 +91,7 @@ fn checkpoint() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/stat_pair_03000.onnx")
 }
 
-/// Names of one file: ten thousand copies would fill three gigabytes.
+/// A folder with so many names of one file. Ten thousand copies would fill three gigabytes.
 fn folder_of(files: usize) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let first = folder.path().join("model_00000.onnx");
@@ -99,7 +99,7 @@ fn folder_of(files: usize) -> TempDir {
     for index in 1..files {
         fs::hard_link(&first, folder.path().join(format!("model_{index:05}.onnx"))).expect("a link");
     }
-    // Younger than a tick of its clock, a folder is listed by each request.
+    // Each request lists a folder that is younger than a tick of its clock.
     std::thread::sleep(Duration::from_millis(200));
     folder
 }

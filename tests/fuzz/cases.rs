@@ -1,3 +1,5 @@
+//! Runs a fuzz target on its cases, and counts the outcomes. It knows nothing of what is fuzzed.
+
 use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Display;
@@ -8,7 +10,7 @@ use std::time::Instant;
 
 use fastrand::Rng;
 
-/// Runs a target on so many cases, each with numbers of its own; tells which one failed, and how to run it alone.
+/// Runs a target on `cases` cases, each with random numbers of its own. Prints how to run a case that failed alone.
 pub fn run(target: &str, cases: u64, mut one: impl FnMut(&mut Rng)) {
     let seed = variable("SAC_FUZZ_SEED").unwrap_or(0u64);
     let start = Instant::now();
@@ -18,7 +20,7 @@ pub fn run(target: &str, cases: u64, mut one: impl FnMut(&mut Rng)) {
         let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(case));
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| one(&mut rng))) {
             eprintln!(
-                "run it alone: SAC_FUZZ_SEED={seed} SAC_FUZZ_CASE={case} cargo test --release --test fuzz {target}"
+                "run it alone: SAC_FUZZ_SEED={seed} SAC_FUZZ_CASE={case} cargo test --release -p sac-tests --test fuzz {target}"
             );
             resume_unwind(panic);
         }
@@ -26,7 +28,7 @@ pub fn run(target: &str, cases: u64, mut one: impl FnMut(&mut Rng)) {
     println!("{target}: {count} cases in {:.1} s", start.elapsed().as_secs_f32());
 }
 
-/// How often each outcome was seen.
+/// How often each outcome came up.
 #[derive(Default)]
 pub struct Tally(BTreeMap<String, u64>);
 
@@ -35,7 +37,7 @@ impl Tally {
         *self.0.entry(outcome.to_string()).or_default() += 1;
     }
 
-    /// Prints it, and sees that all of these came up: a target that reaches no further than the first check is none.
+    /// Prints the counts, and fails unless all of these came up: a target that never passes the first check tests nothing.
     pub fn expect(&self, outcomes: &[&str]) {
         println!("  {:?}", self.0);
         let missing = outcomes.iter().filter(|outcome| !self.0.contains_key(**outcome)).collect::<Vec<_>>();

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{Cursor, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use fastrand::Rng;
 use sac_actor::{Body, Checkpoint, File, Instant, OnRefusal, Outcome, Request, RequestContext, RouterConfig, Service};
-use sac_serving::Inspector;
-use sac_tests::cache_dir;
+use sac_serving::{Inspector, SandboxLimits};
+use sac_tests::{cache_dir, patient_sandbox, workspace};
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
@@ -18,9 +19,9 @@ use crate::memory::peak_of;
 use crate::mutation::pick;
 use crate::{cases, contract, mutation};
 
-/// Larger seeds are no more telling, and slow.
+/// Larger seeds find nothing more, and are slow.
 const LARGEST_SEED: u64 = 40 << 10;
-/// What an instance may have.
+/// The memory that an instance may have.
 const MOST_MEMORY: usize = 256 << 20;
 
 /// A file of `tests/data`.
@@ -32,13 +33,16 @@ struct Seed {
 }
 
 fn seeds(wanted: impl Fn(&str) -> bool) -> Vec<Seed> {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
-    let folders = ["", "torch", "odd"].map(|folder| data.join(folder));
-    let mut files =
-        folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).collect::<Result<Vec<_>, _>>().unwrap();
-    // The order of a folder is the file system's.
-    files.sort_by_key(fs::DirEntry::path);
-    let seeds = files.into_iter().filter(|file| file.metadata().unwrap().len() <= LARGEST_SEED).filter_map(|file| {
+    let data = workspace().join("tests/data");
+    let folders = [workspace().join("host/demo"), data.clone(), data.join("odd"), data.join("torch")];
+    let read = |folder: &PathBuf| {
+        let mut files = fs::read_dir(folder).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+        // The file system gives no order.
+        files.sort_by_key(fs::DirEntry::path);
+        files
+    };
+    let files = folders.iter().flat_map(read);
+    let seeds = files.filter(|file| file.metadata().unwrap().len() <= LARGEST_SEED).filter_map(|file| {
         let extension = file.path().extension()?.to_str()?.to_owned();
         let vecnormalize = fs::read(format!("{}.vecnormalize.pkl", file.path().to_str()?)).ok();
         wanted(&extension).then(|| Seed { extension, bytes: fs::read(file.path()).unwrap(), vecnormalize })
@@ -46,7 +50,7 @@ fn seeds(wanted: impl Fn(&str) -> bool) -> Vec<Seed> {
     seeds.collect()
 }
 
-/// Natively, where a panic would be seen: what reads these formats is this project's own.
+/// These run natively, where a panic fails the test: this project's own code reads these formats.
 #[test]
 fn a_mutant_of_any_other_format_loads_or_is_refused() {
     let seeds = seeds(|extension| ["pt", "zip", "safetensors"].contains(&extension));
@@ -77,7 +81,7 @@ fn a_mutant_of_any_other_format_loads_or_is_refused() {
     ]);
 }
 
-/// In the sandbox, for tract may panic: an instance is lost then, and the file refused.
+/// These run in the sandbox, since tract may panic: the instance is lost then, and the file is refused.
 #[test]
 fn a_mutant_of_an_onnx_file_loads_or_is_refused() {
     let seeds = seeds(|extension| extension == "onnx");
@@ -90,16 +94,16 @@ fn a_mutant_of_an_onnx_file_loads_or_is_refused() {
         fs::write(&path, mutant(rng, seed, other)).unwrap();
         let inspection = inspector.inspect(&path);
         if let Err(error) = &inspection {
-            let told = format!("{error:#}");
-            assert!(!told.is_empty() && !told.contains('\n') && told.len() < 10_000, "{told}");
-            assert!(!told.contains("it took longer"), "{told}");
+            let reason = format!("{error:#}");
+            assert!(!reason.is_empty() && !reason.contains('\n') && reason.len() < 10_000, "{reason}");
+            assert!(!reason.contains("it took longer"), "{reason}");
         }
         tally.count(outcome(seed, inspection.is_ok()));
     });
     tally.expect(&["onnx loaded", "onnx refused"]);
 }
 
-/// Of a file of each format, at each length near its end, where what is last is cut off, and at others down to nothing.
+/// A file of each format is cut at each length near its end, and at some down to nothing.
 #[test]
 fn no_file_that_was_cut_short_loads() {
     let seeds = ["pendulum_00500.state_dict.pt", "torch/legacy.pt", "torch/torchscript.pt", "torch/actor.safetensors"];
@@ -128,7 +132,9 @@ fn shorter(length: usize) -> impl Iterator<Item = usize> {
 }
 
 fn inspector() -> Inspector {
-    let config = sac_serving::Config { cache_dir: Some(cache_dir()), ..Default::default() };
+    // A mutant that takes so long fails the test, and a busy machine does not.
+    let sandbox = SandboxLimits { load_time: Duration::from_secs(60), ..patient_sandbox() };
+    let config = sac_serving::Config { cache_dir: Some(cache_dir()), sandbox, ..Default::default() };
     Inspector::new(config).unwrap()
 }
 
@@ -136,7 +142,7 @@ fn outcome(seed: &Seed, loaded: bool) -> String {
     format!("{} {}", seed.extension, if loaded { "loaded" } else { "refused" })
 }
 
-/// Every second mutant of an archive is one within: what is around it is whole.
+/// Every second mutant of an archive has a member that is changed, in an archive that is whole.
 fn mutant(rng: &mut Rng, seed: &Seed, other: &Seed) -> Vec<u8> {
     let mut bytes = seed.bytes.clone();
     let inner = if rng.bool() { mutate_within(rng, &bytes, &other.bytes) } else { None };
@@ -147,7 +153,7 @@ fn mutant(rng: &mut Rng, seed: &Seed, other: &Seed) -> Vec<u8> {
     bytes
 }
 
-/// Changes one member of a zip archive, and packs it anew, so that its checksums hold.
+/// Changes one member of a zip archive and packs it again, so that its checksums hold.
 fn mutate_within(rng: &mut Rng, bytes: &[u8], other: &[u8]) -> Option<Vec<u8>> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).ok()?;
     let chosen = rng.usize(..archive.len().max(1));
@@ -157,9 +163,9 @@ fn mutate_within(rng: &mut Rng, bytes: &[u8], other: &[u8]) -> Option<Vec<u8>> {
         let mut member = archive.by_index(index).ok()?;
         let mut content = Vec::new();
         member.read_to_end(&mut content).ok()?;
-        // Mostly what says how the others are to be read.
-        let tells = ["data.pkl", "data", "policy.pth"].iter().any(|name| member.name().ends_with(name));
-        if index == chosen || (tells && rng.bool()) {
+        // These say how the others are read, and are changed more often.
+        let is_index = ["data.pkl", "data", "policy.pth"].iter().any(|name| member.name().ends_with(name));
+        if index == chosen || (is_index && rng.bool()) {
             let inner = match member.name() {
                 "policy.pth" => mutate_within(rng, &content, other),
                 "data" => mutate_space(rng, &content, other),
@@ -176,7 +182,7 @@ fn mutate_within(rng: &mut Rng, bytes: &[u8], other: &[u8]) -> Option<Vec<u8>> {
     Some(writer.finish().ok()?.into_inner())
 }
 
-/// Changes one of the pickles that stand in the JSON of a model of Stable-Baselines3.
+/// Changes one of the pickles in the JSON of a Stable-Baselines3 model.
 fn mutate_space(rng: &mut Rng, data: &[u8], other: &[u8]) -> Option<Vec<u8>> {
     let mut data = serde_json::from_slice::<Value>(data).ok()?;
     let chosen = pick(rng, &["action_space", "observation_space", "policy_kwargs"]);
@@ -187,7 +193,7 @@ fn mutate_space(rng: &mut Rng, data: &[u8], other: &[u8]) -> Option<Vec<u8>> {
     Some(data.to_string().into_bytes())
 }
 
-/// Whether it loads; then it acts, too, and so does the ONNX file that it converts to.
+/// Returns `true` if a file loads. Then it also acts, and so does the ONNX file that it converts to.
 fn load(file: &File) -> bool {
     let loaded = acts(file);
     if loaded {

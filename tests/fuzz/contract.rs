@@ -1,7 +1,9 @@
+//! Checks that an answer fits the HTTP contract.
+
 use serde_json::Value;
 
 const ORIGIN: [&str; 3] = ["jit_compiled", "model_mtime_utc", "model_path"];
-/// In the order of the alphabet, as the others.
+/// In alphabetical order, like the others.
 const INFO: [&str; 21] = [
     "action_dim",
     "action_high",
@@ -25,10 +27,10 @@ const INFO: [&str; 21] = [
     "state_dim",
     "stochastic",
 ];
-/// An answer repeats no more of a request or a file than this.
+/// An error repeats no more of a request or a file than this.
 const MOST_BYTES_OF_AN_ERROR: usize = 64 << 10;
 
-/// The keys of a 200.
+/// The fields of a 200.
 fn keys(path: &str) -> Vec<&'static str> {
     let own: &[&str] = match path {
         "/sac/health" => return vec!["model_loaded", "status"],
@@ -55,15 +57,15 @@ fn keys(path: &str) -> Vec<&'static str> {
     keys
 }
 
-/// That an answer is one of the contract's, whatever was asked.
+/// Checks that an answer fits the contract, whatever the request was.
 pub fn check(path: &str, status: u16, body: &[u8], is_loaded: bool) {
-    let told = String::from_utf8_lossy(body);
-    let json = serde_json::from_slice::<Value>(body).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let text = String::from_utf8_lossy(body);
+    let json = serde_json::from_slice::<Value>(body).unwrap_or_else(|error| panic!("{error}: {text}"));
     if status == 200 {
         let found = json.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>();
-        assert_eq!(found, keys(path), "{path}: {told}");
+        assert_eq!(found, keys(path), "{path}: {text}");
         let actions = json.get("action").or(json.get("actions"));
-        assert!(!actions.is_some_and(|actions| actions.to_string().contains("null")), "{told}");
+        assert!(!actions.is_some_and(|actions| actions.to_string().contains("null")), "{text}");
         return;
     }
     assert!(body.len() < MOST_BYTES_OF_AN_ERROR, "{} bytes", body.len());
@@ -75,13 +77,13 @@ pub fn check(path: &str, status: u16, body: &[u8], is_loaded: bool) {
     match status {
         422 => {
             for issue in detail.as_array().unwrap() {
-                assert!(issue["loc"].is_array() && issue["msg"].is_string() && issue["type"].is_string(), "{told}");
+                assert!(issue["loc"].is_array() && issue["msg"].is_string() && issue["type"].is_string(), "{text}");
             }
         }
-        400 | 401 | 404 | 405 | 413 => assert!(!detail.as_str().unwrap().is_empty(), "{told}"),
-        // Weights times the largest of states.
-        500 if is_loaded => assert!(detail.as_str().unwrap().contains("not finite"), "{told}"),
+        400 | 401 | 404 | 405 | 413 => assert!(!detail.as_str().unwrap().is_empty(), "{text}"),
+        // Large weights times the largest states.
+        500 if is_loaded => assert!(detail.as_str().unwrap().contains("not finite"), "{text}"),
         503 if !is_loaded => assert_eq!(detail, "No SAC model loaded"),
-        _ => panic!("{status} of {path}: {told}"),
+        _ => panic!("{status} of {path}: {text}"),
     }
 }

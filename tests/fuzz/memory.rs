@@ -1,7 +1,9 @@
+//! An allocator that counts what each thread holds. The tests of the actor include this file too.
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// Counts what each thread holds.
+/// Counts the bytes that each thread holds.
 struct Counting;
 
 #[global_allocator]
@@ -12,7 +14,7 @@ thread_local! {
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
-/// How many bytes more than before this thread held at once while it ran something.
+/// Runs something. Returns its value, and how many bytes more than before this thread held at most while it ran.
 pub fn peak_of<T>(run: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD.get();
     PEAK.set(before);
@@ -21,7 +23,7 @@ pub fn peak_of<T>(run: impl FnOnce() -> T) -> (T, usize) {
 }
 
 fn count(change: isize) {
-    // None while a thread ends.
+    // A thread that ends has no counters.
     let _ = HELD.try_with(|held| {
         held.set(held.get() + change);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));

@@ -1,10 +1,12 @@
+//! Random changes of bytes.
+
 use fastrand::Rng;
 
-/// Numbers at the ends of what formats count with.
+/// The ends of the ranges that formats count with.
 const EXTREMES: [u64; 12] =
     [0, 1, 0x7f, 0x80, 0xff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, i64::MAX as u64, 1 << 63, u64::MAX];
 
-/// One to four changes of bytes; `other` is what a part may be taken of.
+/// Makes one to four changes. A part of `other` may replace the end.
 pub fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>, other: &[u8]) {
     for _ in 0..rng.usize(1..=4) {
         change(rng, bytes, other);
@@ -52,7 +54,7 @@ fn change(rng: &mut Rng, bytes: &mut Vec<u8>, other: &[u8]) {
     }
 }
 
-/// One of these.
+/// Picks one of these.
 pub fn pick<'a, T: ?Sized>(rng: &mut Rng, from: &[&'a T]) -> &'a T {
     from[rng.usize(..from.len())]
 }

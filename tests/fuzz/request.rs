@@ -5,7 +5,7 @@ use fastrand::Rng;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use sac_serving::{Config, SacService, Source, Tokens};
-use sac_tests::{cache_dir, checkpoint, publish};
+use sac_tests::{cache_dir, checkpoint, patient_sandbox, publish};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -42,7 +42,7 @@ const BODIES: &[&str] = &[
     "null",
     "",
 ];
-/// What JSON and its readers stumble over.
+/// Words that JSON readers stumble over.
 const WORDS: &[&str] = &[
     "NaN",
     "Infinity",
@@ -99,7 +99,7 @@ fn every_request_has_an_answer_of_the_contract() {
             *[(&open, true), (&open, true), (&locked, true), (&without, false)].get(rng.usize(..4)).unwrap();
         let (method, path) = (pick(rng, METHODS), pick(rng, PATHS));
         let body = body(rng);
-        // Reads the file anew, and takes as long as it was told to: now and then is enough.
+        // These take long, so that a few of them are enough.
         if (path == "/sac/model/reload" && rng.u8(..) > 2) || (path == "/sac/benchmark" && is_long(&body)) {
             return;
         }
@@ -135,7 +135,8 @@ fn every_request_has_an_answer_of_the_contract() {
 
 fn service(folder: &TempDir, tokens: Tokens) -> SacService {
     let source = Source::new(None, Some(folder.path()), None);
-    let config = Config { source, tokens, cache_dir: Some(cache_dir()), max_body_bytes: 1 << 16, ..Config::default() };
+    let (cache_dir, sandbox) = (Some(cache_dir()), patient_sandbox());
+    let config = Config { source, tokens, cache_dir, sandbox, max_body_bytes: 1 << 16, ..Config::default() };
     SacService::new(config).unwrap()
 }
 

@@ -47,18 +47,18 @@ fn whatever_an_owner_hands_over_has_an_outcome_of_the_contract() {
             let bytes = files[rng.usize(..files.len())].clone();
             let file = File { bytes, vecnormalize: (rng.u8(..8) == 0).then(|| vec![0; 9]) };
             let backend = *[None, Some(Backend::Kernel), Some(Backend::Tract)].get(rng.usize(..3)).unwrap();
-            service.1 |= service.0.load(told(rng), file, backend).is_ok();
+            service.1 |= service.0.load(description(rng), file, backend).is_ok();
         }
         _ => tally.count(ask(rng, &mut service.0, service.1)),
     });
     tally.expect(&["200", "400", "401", "404", "405", "413", "422", "500", "503", "reload", "benchmark"]);
 }
 
-/// Gives the outcome.
+/// Sends a random request. Returns the outcome.
 fn ask(rng: &mut Rng, service: &mut Service, is_loaded: bool) -> String {
     let request = request(rng);
     let context = context(rng);
-    let is_authorised = context.tokens.is_empty()
+    let is_authorized = context.tokens.is_empty()
         || request
             .authorization
             .as_deref()
@@ -67,22 +67,22 @@ fn ask(rng: &mut Rng, service: &mut Service, is_loaded: bool) -> String {
     let is_reload = request.path == "/sac/model/reload" && request.method == "POST";
     match service.answer(&request, &context) {
         Outcome::Respond(response) => {
-            // 500 tells the refusal there.
+            // A 500 has the detail of the refusal, which is random here.
             if response.status != 500 {
                 contract::check(&request.path, response.status, &response.body, is_loaded);
             }
-            let tells = ![401, 404, 405, 413].contains(&response.status) && request.path != "/sac/health";
-            assert!(is_authorised || !tells, "{} of {} without a token", response.status, request.path);
+            let needs_token = ![401, 404, 405, 413].contains(&response.status) && request.path != "/sac/health";
+            assert!(is_authorized || !needs_token, "{} of {} without a token", response.status, request.path);
             let headers = response.headers.iter().all(|(name, _)| *name == name.to_lowercase());
             assert!(headers && (100..600).contains(&response.status));
             response.status.to_string()
         }
         Outcome::Reload => {
-            assert!(is_reload && is_authorised && context.reloaded.is_none());
+            assert!(is_reload && is_authorized && context.reloaded.is_none());
             "reload".to_owned()
         }
         outcome @ (Outcome::Long | Outcome::Benchmark) => {
-            assert!(!context.may_block && is_authorised);
+            assert!(!context.may_block && is_authorized);
             if matches!(outcome, Outcome::Long) { "long" } else { "benchmark" }.to_owned()
         }
     }
@@ -110,7 +110,7 @@ fn instant(rng: &mut Rng) -> Instant {
     }
 }
 
-fn told(rng: &mut Rng) -> Checkpoint {
+fn description(rng: &mut Rng) -> Checkpoint {
     let generation = [0, 1, u64::MAX][rng.usize(..3)];
     Checkpoint { path: text(rng), modified: instant(rng), loaded: instant(rng), sha256: text(rng), generation }
 }

@@ -1,26 +1,27 @@
-//! Many at once.
+//! Many requests at once, while checkpoints are swapped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sac_tests::{Golden, Kind, Server, Settings, at, checkpoint, publish, set_modified};
+use sac_tests::{Golden, Owner, Server, Settings, at, checkpoint, publish, set_modified};
 use serde_json::{Value, json};
 use tempfile::tempdir;
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, Semaphore};
+use tokio::task::JoinSet;
 
 const POLICIES: [&str; 3] = ["pendulum_00500", "pendulum_02000", "pendulum_08000"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_during_a_hundred_swaps_is_the_one_of_the_checkpoint_that_it_names() {
+async fn every_answer_during_a_hundred_swaps_comes_from_the_checkpoint_that_it_names() {
     const SWAPS: usize = 100;
     let golden = Golden::read();
     let state = golden.policy(POLICIES[0]).states()[0].clone();
-    // All three were asked the same, each says its own.
+    // The action of each policy for the same state.
     let folder = tempdir().unwrap();
     let path = folder.path().join("chosen.onnx");
     let settings = Settings { model: Some(path.clone()), ..Settings::folder(folder.path()) };
-    let server = Server::start(Kind::Host, &settings).await;
+    let server = Server::start(Owner::Host, &settings).await;
     let mut control = server.client().await;
     let mut expected = HashMap::new();
     for policy in POLICIES {
@@ -37,36 +38,39 @@ async fn every_answer_during_a_hundred_swaps_is_the_one_of_the_checkpoint_that_i
     control.predict(&state).await;
 
     let done = Arc::new(AtomicBool::new(false));
-    let mut clients = Vec::new();
+    let answered = Arc::new(Semaphore::new(0));
+    let mut clients = JoinSet::new();
     for _ in 0..8 {
-        let (mut client, state, done) = (server.client().await, state.clone(), done.clone());
-        clients.push(tokio::spawn(async move {
+        let (mut client, state) = (server.client().await, state.clone());
+        let (done, answered) = (done.clone(), answered.clone());
+        clients.spawn(async move {
             let mut answers = Vec::new();
             while !done.load(Ordering::Relaxed) {
                 // A status other than 200 panics here.
                 answers.push(client.predict(&state).await);
+                answered.add_permits(1);
             }
             answers
-        }));
+        });
     }
     for swap in 1..=SWAPS {
         put(swap);
         let mtime = control.predict(&state).await["model_mtime_utc"].clone();
         assert_eq!(mtime, rfc3339(swap), "the next request is answered by the new file");
-    }
-    done.store(true, Ordering::Relaxed);
-    let mut answered = 0;
-    for client in clients {
-        for answer in client.await.unwrap() {
-            assert_eq!(answer["action"], expected[policy_of(&answer["model_mtime_utc"])], "{answer}");
-            answered += 1;
+        // The next swap waits for two answers, so that there are some between any two.
+        tokio::select! {
+            permits = answered.acquire_many(2) => permits.unwrap().forget(),
+            Some(client) = clients.join_next() => panic!("a client ended: {client:?}"),
         }
     }
-    assert!(answered > SWAPS, "only {answered} answers");
+    done.store(true, Ordering::Relaxed);
+    for answer in clients.join_all().await.into_iter().flatten() {
+        assert_eq!(answer["action"], expected[policy_of(&answer["model_mtime_utc"])], "{answer}");
+    }
     assert_eq!(server.service().generation(), POLICIES.len() as u64 + 1 + SWAPS as u64);
 }
 
-/// The time of [`at`], as answers give it: 1,700,000,000 s is 22:13:20 of a day, and a hundred more stay within it.
+/// The time [`at`] `swap`, as answers give it. 1,700,000,000 s is 22:13:20, so that a hundred more are the same day.
 fn rfc3339(swap: usize) -> String {
     let second = 20 + swap;
     format!("2023-11-14T22:{:02}:{:02}.000000+00:00", 13 + second / 60, second % 60)
@@ -78,11 +82,11 @@ fn policy_of(mtime: &Value) -> &'static str {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_see_the_new_file_at_once_cause_one_read_and_one_publish() {
+async fn requests_that_see_a_new_file_at_the_same_time_cause_one_read_and_one_publish() {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
     let settings = Settings::folder(folder.path());
-    let server = Server::start(Kind::Host, &settings).await;
+    let server = Server::start(Owner::Host, &settings).await;
     let mut clients = Vec::new();
     for _ in 0..32 {
         let mut client = server.client().await;
@@ -107,32 +111,32 @@ async fn requests_that_see_the_new_file_at_once_cause_one_read_and_one_publish()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_benchmark_holds_up_nobody_and_ends_on_the_generation_that_it_began_with() {
+async fn a_benchmark_delays_no_other_request_and_ends_on_the_generation_that_it_began_with() {
     let folder = tempdir().unwrap();
     let old = folder.path().join("model_a.onnx");
     publish(&old, &checkpoint("stat_pair_01000"));
     let server = Server::folder(folder.path()).await;
     let mut client = server.client().await;
     client.info().await;
-    // As many as there are threads and instances.
+    // There are as many as threads and instances, and they last long enough for the requests below.
     let mut benchmarks = Vec::new();
     for _ in 0..2 {
         let mut client = server.client().await;
         benchmarks.push(tokio::spawn(async move {
-            client.post("/sac/benchmark", json!({"iterations": 400, "batch_size": 256})).await.ok()
+            client.post("/sac/benchmark", json!({"iterations": 2000, "batch_size": 256})).await.ok()
         }));
     }
     let mut answered = 0;
     while !benchmarks.iter().all(|benchmark| benchmark.is_finished()) {
         client.predict(&[0.1; 28]).await;
-        // Long itself, and on no thread of theirs.
+        // A large batch takes long itself, and uses none of their threads.
         client.post("/sac/predict/batch", json!({"states": vec![[0.1; 28]; 300]})).await.ok();
         answered += 1;
         if answered == 20 {
             publish(&folder.path().join("model_b.onnx"), &checkpoint("stat_pair_03000"));
         }
     }
-    assert!(answered > 40, "{answered} predictions beside the benchmarks");
+    assert!(answered > 20, "{answered} predictions beside the benchmarks");
     for benchmark in benchmarks {
         assert_eq!(benchmark.await.unwrap()["model_path"], old.to_str().unwrap());
     }

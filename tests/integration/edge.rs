@@ -1,10 +1,11 @@
-//! What a client may do to the server before its request is one, and how HTTP's odd corners behave.
+//! Slow, silent and malformed clients, and the rarer parts of HTTP.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Method;
 use sac_serving::{Config, Edge};
-use sac_tests::{Client, Server, Settings, checkpoint, publish};
+use sac_tests::{Server, Settings, checkpoint, patient_edge, publish};
 use serde_json::json;
 use tempfile::{TempDir, tempdir};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,30 +19,47 @@ async fn server(edge: Edge, adapt: impl FnOnce(&mut Config)) -> (TempDir, Server
     let mut config = Settings::folder(folder.path()).config();
     adapt(&mut config);
     let server = Server::with_edge(config, edge).await;
-    server.client().await.predict(&[0.1, 0.2, 0.3]).await;
+    server.service().preload().await;
     (folder, server)
 }
 
-fn quick() -> Edge {
-    Edge { idle_time: Duration::from_millis(200), ..Edge::default() }
+/// Limits by which a silent client is cut off soon, and one that a busy machine slows down is not.
+fn short_idle_time() -> Edge {
+    Edge { idle_time: Duration::from_secs(3), ..patient_edge() }
 }
 
 async fn connect(server: &Server) -> TcpStream {
     TcpStream::connect(server.address).await.unwrap()
 }
 
-/// All that the server says until it closes the connection.
+/// Everything that the server sends until it closes or resets the connection.
 async fn rest(stream: &mut TcpStream) -> String {
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).unwrap()
 }
 
-/// The answer to bytes that end in a request to close, or bring the server to it.
+/// Sends bytes that make the server close the connection, and returns what it sends before.
 async fn answer_to(server: &Server, request: &str) -> String {
-    let mut stream = connect(server).await;
-    stream.write_all(request.as_bytes()).await.unwrap();
+    exchange(server.address, request).await
+}
+
+async fn exchange(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // A server that refuses the connection may have closed it already.
+    let _ = stream.write_all(request.as_bytes()).await;
     rest(&mut stream).await
+}
+
+/// The answers to each of these, on connections that are open at the same time.
+async fn answers_to<const N: usize>(server: &Server, requests: [&'static str; N]) -> [(&'static str, String); N] {
+    let address = server.address;
+    let pending = requests.map(|request| (request, tokio::spawn(exchange(address, request))));
+    let mut answers = requests.map(|request| (request, String::new()));
+    for ((_, answer), (_, task)) in answers.iter_mut().zip(pending) {
+        *answer = task.await.unwrap();
+    }
+    answers
 }
 
 fn predict(headers: &str) -> String {
@@ -50,7 +68,7 @@ fn predict(headers: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_is_too_large_is_431() {
-    let (_folder, server) = server(Edge { max_head_bytes: 4096, ..Edge::default() }, |_| ()).await;
+    let (_folder, server) = server(Edge { max_head_bytes: 4096, ..patient_edge() }, |_| ()).await;
     let long = format!("x-long: {}\r\n", "x".repeat(5000));
     assert!(answer_to(&server, &predict(&long)).await.starts_with("HTTP/1.1 431 "));
     let many = (0..101).map(|i| format!("x{i}: 1\r\n")).collect::<String>();
@@ -61,10 +79,11 @@ async fn a_head_that_is_too_large_is_431() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_gives_no_whole_head_in_time_is_closed() {
-    let (_folder, server) = server(quick(), |_| ()).await;
-    for beginning in ["", "POST /sac/pre", "POST /sac/predict HTTP/1.1\r\nhost: te"] {
-        assert_eq!(answer_to(&server, beginning).await, "", "{beginning:?}");
+async fn a_connection_that_sends_no_whole_head_in_time_is_closed() {
+    let (_folder, server) = server(short_idle_time(), |_| ()).await;
+    let beginnings = ["", "POST /sac/pre", "POST /sac/predict HTTP/1.1\r\nhost: te"];
+    for (beginning, answer) in answers_to(&server, beginnings).await {
+        assert_eq!(answer, "", "{beginning:?}");
     }
     let answered_then_idle = answer_to(&server, &predict("")).await;
     assert!(answered_then_idle.starts_with("HTTP/1.1 200 "), "{answered_then_idle}");
@@ -72,7 +91,7 @@ async fn a_connection_that_gives_no_whole_head_in_time_is_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_in_time_is_408() {
-    let (_folder, server) = server(Edge::default(), |config| config.body_time = Duration::from_millis(200)).await;
+    let (_folder, server) = server(patient_edge(), |config| config.body_time = Duration::from_millis(200)).await;
     let request = predict("").replace(BODY, "{\"state\"");
     let answer = answer_to(&server, &request).await;
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("connection: close"), "{answer}");
@@ -81,44 +100,52 @@ async fn a_body_that_does_not_come_in_time_is_408() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_its_answers_is_cut_off() {
-    let (_folder, server) = server(quick(), |_| ()).await;
+    let (_folder, server) = server(short_idle_time(), |_| ()).await;
     let mut stream = connect(&server).await;
     let body = json!({ "states": vec![[0.1, 0.2, 0.3]; 4096] }).to_string();
     let head = format!("POST /sac/predict/batch HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n", body.len());
-    // Ends when the server closes the connection: what is not read fills the buffers of both.
+    // Answers that are not read fill the buffers of both sides, until the server closes the connection.
     while stream.write_all(format!("{head}{body}").as_bytes()).await.is_ok() {}
     server.client().await.predict(&[0.1, 0.2, 0.3]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_beyond_the_limit_is_503_and_one_that_ends_makes_room() {
-    let (_folder, server) = server(Edge { max_connections: 2, ..Edge::default() }, |_| ()).await;
-    let mut places = Vec::new();
-    while places.len() < 2 {
-        // The place of the client before may not be free yet.
+    let (_folder, server) = server(Edge { max_connections: 2, ..patient_edge() }, |_| ()).await;
+    let mut open = Vec::new();
+    while open.len() < 2 {
+        // A connection that has just ended may still be counted.
         let mut stream = connect(&server).await;
         stream.write_all(predict("").as_bytes()).await.unwrap();
         let mut start = [0; 13];
         if stream.read_exact(&mut start).await.is_ok() && start == *b"HTTP/1.1 200 " {
-            places.push(stream);
+            open.push(stream);
         }
     }
     let mut beyond = connect(&server).await;
-    let told = rest(&mut beyond).await;
-    assert!(told.starts_with("HTTP/1.1 503 ") && told.contains("retry-after: 1"), "{told}");
-    let (head, body) = told.split_once("\r\n\r\n").unwrap();
-    assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{told}");
+    let answer = rest(&mut beyond).await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1"), "{answer}");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{answer}");
     assert_eq!(body, r#"{"detail":"too many connections"}"#);
-    drop(places);
+    drop(open);
     while !answer_to(&server, &predict("connection: close\r\n")).await.starts_with("HTTP/1.1 200 ") {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_request_beyond_those_in_flight_is_503_and_health_is_answered() {
-    let (_folder, server) = server(Edge::default(), |config| config.max_in_flight = 1).await;
+async fn a_request_beyond_the_limit_of_those_in_flight_is_503_and_health_is_answered() {
+    let (_folder, server) = server(patient_edge(), |config| config.max_in_flight = 1).await;
     let mut busy = server.client().await;
-    let busy =
-        tokio::spawn(async move { busy.post("/sac/benchmark", json!({"iterations": 20_000, "batch_size": 64})).await });
+    let benchmark = json!({"iterations": 100_000, "batch_size": 64});
+    let busy = tokio::spawn(async move {
+        loop {
+            // It is refused itself if it comes while a prediction is in flight.
+            let answer = busy.post("/sac/benchmark", benchmark.clone()).await;
+            if answer.status != 503 {
+                break answer;
+            }
+        }
+    });
     let (mut client, mut refused) = (server.client().await, 0);
     while !busy.is_finished() {
         let answer = client.post("/sac/predict", json!({"state": [0.1, 0.2, 0.3]})).await;
@@ -136,8 +163,8 @@ async fn a_request_beyond_those_in_flight_is_503_and_health_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_has_closed_its_half_is_answered() {
-    let (_folder, server) = server(Edge::default(), |_| ()).await;
+async fn a_client_that_has_closed_its_side_is_answered() {
+    let (_folder, server) = server(patient_edge(), |_| ()).await;
     let mut stream = connect(&server).await;
     stream.write_all(predict("").as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
@@ -147,7 +174,7 @@ async fn a_client_that_has_closed_its_half_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_in_one_write_are_answered_in_their_order() {
-    let (_folder, server) = server(Edge::default(), |_| ()).await;
+    let (_folder, server) = server(patient_edge(), |_| ()).await;
     let health = "GET /sac/health HTTP/1.1\r\nhost: test\r\n\r\n";
     let requests = [&predict(""), health, &predict("connection: close\r\n")].concat();
     let answers = answer_to(&server, &requests).await;
@@ -159,8 +186,8 @@ async fn requests_in_one_write_are_answered_in_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_in_chunks_is_a_body_and_has_the_same_limit() {
-    let (_folder, server) = server(Edge::default(), |config| config.max_body_bytes = 64).await;
+async fn a_chunked_body_is_accepted_and_has_the_same_limit() {
+    let (_folder, server) = server(patient_edge(), |config| config.max_body_bytes = 64).await;
     let head = "POST /sac/predict HTTP/1.1\r\nhost: test\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     let (first, second) = BODY.split_at(7);
     let chunks = format!("{head}{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n", first.len(), second.len());
@@ -174,8 +201,8 @@ async fn a_body_in_chunks_is_a_body_and_has_the_same_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_asks_first_is_not_asked_for_a_body_over_the_limit() {
-    let (_folder, server) = server(Edge::default(), |config| config.max_body_bytes = 64).await;
+async fn a_client_that_expects_100_continue_is_not_asked_for_a_body_over_the_limit() {
+    let (_folder, server) = server(patient_edge(), |config| config.max_body_bytes = 64).await;
     let head = predict("expect: 100-continue\r\n").replace(BODY, "").replace("length: 23", "length: 65");
     let answer = answer_to(&server, &head).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
@@ -183,22 +210,22 @@ async fn a_client_that_asks_first_is_not_asked_for_a_body_over_the_limit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn options_is_405_with_the_methods_that_are_allowed() {
-    let (_folder, server) = server(Edge::default(), |_| ()).await;
+    let (_folder, server) = server(patient_edge(), |_| ()).await;
     let mut client = server.client().await;
     for (path, allowed) in [("/sac/predict", "POST"), ("/sac/health", "GET, HEAD"), ("/healthz", "GET, HEAD")] {
         let answer = client.send(Method::OPTIONS, path, "").await;
-        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, Some(allowed)), "{path}");
+        assert_eq!((answer.status, answer.header("allow")), (405, Some(allowed)), "{path}");
     }
     let star = answer_to(&server, "OPTIONS * HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await;
     assert!(star.starts_with("HTTP/1.1 404 "), "{star}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_http_is_answered_or_closed_and_the_server_lives() {
-    let (_folder, server) = server(quick(), |_| ()).await;
-    for noise in ["\r\n\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00", "GET\r\n\r\n", "{}\n"] {
-        let answer = answer_to(&server, noise).await;
+async fn bytes_that_are_not_http_are_answered_with_400_or_the_connection_is_closed() {
+    let (_folder, server) = server(short_idle_time(), |_| ()).await;
+    let noises = ["\r\n\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00", "GET\r\n\r\n", "{}\n"];
+    for (noise, answer) in answers_to(&server, noises).await {
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{noise:?}: {answer}");
     }
-    Client::connect(server.address).await.predict(&[0.1, 0.2, 0.3]).await;
+    server.client().await.predict(&[0.1, 0.2, 0.3]).await;
 }

@@ -1,4 +1,4 @@
-//! The host as a library: mounted into somebody else's server.
+//! The host as a library, mounted into another server.
 
 use axum::Router;
 use axum::routing::get;
@@ -19,11 +19,11 @@ async fn other_routes_of_an_embedding_server_do_not_depend_on_a_model() {
         tokio::spawn(axum::serve(listener, app).into_future());
         Client::connect(address).await
     };
-    assert_eq!(client.get("/hello").await.text, "hello");
+    assert_eq!(client.get("/hello").await.text(), "hello");
     assert_eq!(client.get("/sac/model/info").await.detail(503), "No SAC model loaded");
     publish(&folder.path().join("model_a.onnx"), b"broken");
     client.get("/sac/model/info").await.detail(500);
-    assert_eq!(client.get("/hello").await.text, "hello");
+    assert_eq!(client.get("/hello").await.text(), "hello");
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
     client.predict(&[0.1, 0.2, 0.3]).await;
 }

@@ -1,20 +1,19 @@
-//! A checkpoint that is refused never unseats a good one.
+//! A checkpoint that is refused never replaces one that serves.
 
 use std::fs;
 
 use sac_serving::OnBadCheckpoint;
-use sac_tests::{Kind, Server, Settings, at, checkpoint, odd, publish, set_modified};
+use sac_tests::{Owner, Server, Settings, at, both_owners, checkpoint, odd, publish, set_modified};
 use serde_json::json;
 use tempfile::tempdir;
 
-const KINDS: [Kind; 2] = [Kind::Host, Kind::Composed];
 const STATE: [f64; 3] = [0.3, -0.4, 0.5];
 
-/// Broken files, and a part of the reason that is given.
+/// Broken files, each with a part of the reason for its refusal.
 fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let whole = checkpoint("pendulum_08000");
     let half = whole[..whole.len() / 2].to_vec();
-    // All but the field that exporters write last: protobuf reads the rest without complaint.
+    // Without the field that exporters write last; protobuf reads the rest without complaint.
     let opset = whole.windows(4).rposition(|w| w == [0x42, 0x02, 0x10, 20] || w == [0x42, 0x04, 0x0a, 0x00]).unwrap();
     let cut = whole[..opset].to_vec();
     vec![
@@ -32,34 +31,32 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_good_model_keeps_answering_and_says_why_it_is_stale_and_heals() {
-    for kind in KINDS {
-        let folder = tempdir().unwrap();
-        let good = folder.path().join("model_good.onnx");
-        publish(&good, &checkpoint("pendulum_00500"));
-        set_modified(&good, at(0));
-        let server = Server::start(kind, &Settings::folder(folder.path())).await;
-        let mut client = server.client().await;
-        let action = client.predict(&STATE).await["action"].clone();
-        for (name, bytes, reason) in broken() {
-            let path = folder.path().join(format!("model_{name}.onnx"));
-            publish(&path, &bytes);
-            for _ in 0..3 {
-                let answer = client.predict(&STATE).await;
-                assert_eq!((&answer["action"], answer["model_path"].as_str()), (&action, good.to_str()), "{name}");
-            }
-            let info = client.info().await;
-            let error = &info["last_error"];
-            assert_eq!((&info["stale"], &info["generation"]), (&json!(true), &json!(1)), "{name}, {kind:?}");
-            assert!(error["detail"].as_str().unwrap().contains(reason), "{name}: {error}");
-            assert_eq!(error["path"], path.to_str().unwrap());
-            assert!(error["mtime_utc"].as_str().unwrap().ends_with("+00:00") && error["at_utc"].is_string());
-            assert_eq!(client.get("/sac/health").await.ok(), json!({"status": "stale", "model_loaded": true}));
-            fs::remove_file(path).unwrap();
-            let info = client.info().await;
-            assert_eq!((&info["stale"], &info["last_error"]), (&json!(false), &json!(null)), "{name}");
+both_owners!(the_good_model_keeps_answering_beside_a_refused_file_and_says_why_it_is_stale);
+async fn the_good_model_keeps_answering_beside_a_refused_file_and_says_why_it_is_stale(owner: Owner) {
+    let folder = tempdir().unwrap();
+    let good = folder.path().join("model_good.onnx");
+    publish(&good, &checkpoint("pendulum_00500"));
+    set_modified(&good, at(0));
+    let server = Server::start(owner, &Settings::folder(folder.path())).await;
+    let mut client = server.client().await;
+    let action = client.predict(&STATE).await["action"].clone();
+    for (name, bytes, reason) in broken() {
+        let path = folder.path().join(format!("model_{name}.onnx"));
+        publish(&path, &bytes);
+        for _ in 0..3 {
+            let answer = client.predict(&STATE).await;
+            assert_eq!((&answer["action"], answer["model_path"].as_str()), (&action, good.to_str()), "{name}");
         }
+        let info = client.info().await;
+        let error = &info["last_error"];
+        assert_eq!((&info["stale"], &info["generation"]), (&json!(true), &json!(1)), "{name}");
+        assert!(error["detail"].as_str().unwrap().contains(reason), "{name}: {error}");
+        assert_eq!(error["path"], path.to_str().unwrap());
+        assert!(error["mtime_utc"].as_str().unwrap().ends_with("+00:00") && error["at_utc"].is_string());
+        assert_eq!(client.get("/sac/health").await.ok(), json!({"status": "stale", "model_loaded": true}));
+        fs::remove_file(path).unwrap();
+        let info = client.info().await;
+        assert_eq!((&info["stale"], &info["last_error"]), (&json!(false), &json!(null)), "{name}");
     }
 }
 
@@ -86,80 +83,72 @@ async fn a_refused_file_is_not_tried_again_until_it_changes_or_a_reload_is_force
     assert_eq!((info["path"].as_str(), &info["stale"]), (path.to_str(), &json!(false)));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_directory_with_a_checkpoints_name_is_refused() {
-    for kind in KINDS {
-        let folder = tempdir().unwrap();
-        publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
-        let server = Server::start(kind, &Settings::folder(folder.path())).await;
-        let mut client = server.client().await;
-        client.predict(&STATE).await;
-        fs::create_dir(folder.path().join("model_x.onnx")).unwrap();
-        let info = client.info().await;
-        assert_eq!(info["last_error"]["detail"], "not a regular file", "{kind:?}");
-    }
+both_owners!(a_directory_with_a_checkpoints_name_is_refused);
+async fn a_directory_with_a_checkpoints_name_is_refused(owner: Owner) {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    let server = Server::start(owner, &Settings::folder(folder.path())).await;
+    let mut client = server.client().await;
+    client.predict(&STATE).await;
+    fs::create_dir(folder.path().join("model_x.onnx")).unwrap();
+    let info = client.info().await;
+    assert_eq!(info["last_error"]["detail"], "not a regular file");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn with_the_policy_fail_a_broken_file_is_500_on_every_route_that_needs_the_model() {
-    for kind in KINDS {
-        let folder = tempdir().unwrap();
-        publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
-        let settings = Settings { on_bad_checkpoint: OnBadCheckpoint::Fail, ..Settings::folder(folder.path()) };
-        let server = Server::start(kind, &settings).await;
-        let mut client = server.client().await;
-        client.predict(&STATE).await;
-        let broken = folder.path().join("model_b.onnx");
-        publish(&broken, b"broken");
-        for (path, body) in [
-            ("/sac/predict", json!({"state": STATE})),
-            ("/sac/predict/batch", json!({"states": [STATE]})),
-            ("/sac/benchmark", json!({})),
-        ] {
-            let answer = client.post(path, body).await;
-            assert!(answer.detail(500).starts_with("Checkpoint load failed: "), "{path}: {}", answer.json);
-        }
-        client.get("/sac/model/info").await.detail(500);
-        assert_eq!(client.get("/sac/health").await.ok()["status"], "stale");
-        fs::remove_file(broken).unwrap();
-        client.predict(&STATE).await;
+both_owners!(with_the_policy_fail_a_broken_file_is_500_on_every_route_that_needs_the_model);
+async fn with_the_policy_fail_a_broken_file_is_500_on_every_route_that_needs_the_model(owner: Owner) {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    let settings = Settings { on_bad_checkpoint: OnBadCheckpoint::Fail, ..Settings::folder(folder.path()) };
+    let server = Server::start(owner, &settings).await;
+    let mut client = server.client().await;
+    client.predict(&STATE).await;
+    let broken = folder.path().join("model_b.onnx");
+    publish(&broken, b"broken");
+    for (path, body) in [
+        ("/sac/predict", json!({"state": STATE})),
+        ("/sac/predict/batch", json!({"states": [STATE]})),
+        ("/sac/benchmark", json!({})),
+    ] {
+        let answer = client.post(path, body).await;
+        assert!(answer.detail(500).starts_with("Checkpoint load failed: "), "{path}: {}", answer.json());
     }
+    client.get("/sac/model/info").await.detail(500);
+    assert_eq!(client.get("/sac/health").await.ok()["status"], "stale");
+    fs::remove_file(broken).unwrap();
+    client.predict(&STATE).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broken_first_checkpoint_is_500_with_the_reason_and_the_server_lives() {
-    for kind in KINDS {
-        let folder = tempdir().unwrap();
-        let path = folder.path().join("model_a.onnx");
-        publish(&path, b"broken");
-        let server = Server::start(kind, &Settings::folder(folder.path())).await;
-        let mut client = server.client().await;
-        for _ in 0..2 {
-            let answer = client.post("/sac/predict", json!({"state": STATE})).await;
-            assert!(answer.detail(500).starts_with("Checkpoint load failed: "), "{}", answer.json);
-        }
-        client.get("/sac/model/info").await.detail(500);
-        let health = client.get("/sac/health").await;
-        assert_eq!((health.status.as_u16(), health.json), (503, json!({"status": "no_model", "model_loaded": false})));
-        publish(&path, &checkpoint("pendulum_00500"));
-        client.predict(&STATE).await;
+both_owners!(a_broken_first_checkpoint_is_500_with_the_reason_and_the_server_lives);
+async fn a_broken_first_checkpoint_is_500_with_the_reason_and_the_server_lives(owner: Owner) {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("model_a.onnx");
+    publish(&path, b"broken");
+    let server = Server::start(owner, &Settings::folder(folder.path())).await;
+    let mut client = server.client().await;
+    for _ in 0..2 {
+        let answer = client.post("/sac/predict", json!({"state": STATE})).await;
+        assert!(answer.detail(500).starts_with("Checkpoint load failed: "), "{}", answer.json());
     }
+    client.get("/sac/model/info").await.detail(500);
+    let health = client.get("/sac/health").await;
+    assert_eq!((health.status, health.json()), (503, &json!({"status": "no_model", "model_loaded": false})));
+    publish(&path, &checkpoint("pendulum_00500"));
+    client.predict(&STATE).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_digest_beside_the_file_is_verified() {
-    for kind in KINDS {
-        let folder = tempdir().unwrap();
-        let path = folder.path().join("model_a.onnx");
-        let sums = folder.path().join("model_a.onnx.sha256");
-        fs::write(&sums, format!("{}  model_a.onnx\n", "0".repeat(64))).unwrap();
-        publish(&path, &checkpoint("pendulum_00500"));
-        let server = Server::start(kind, &Settings::folder(folder.path())).await;
-        let mut client = server.client().await;
-        let answer = client.get("/sac/model/info").await;
-        assert!(answer.detail(500).contains("its sha256 is "), "{}", answer.json);
-        let output = std::process::Command::new("sha256sum").arg(&path).output().unwrap();
-        fs::write(&sums, output.stdout).unwrap();
-        client.predict(&STATE).await;
-    }
+both_owners!(a_digest_beside_the_file_is_verified);
+async fn a_digest_beside_the_file_is_verified(owner: Owner) {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("model_a.onnx");
+    let sums = folder.path().join("model_a.onnx.sha256");
+    fs::write(&sums, format!("{}  model_a.onnx\n", "0".repeat(64))).unwrap();
+    publish(&path, &checkpoint("pendulum_00500"));
+    let server = Server::start(owner, &Settings::folder(folder.path())).await;
+    let mut client = server.client().await;
+    let answer = client.get("/sac/model/info").await;
+    assert!(answer.detail(500).contains("its sha256 is "), "{}", answer.json());
+    let output = std::process::Command::new("sha256sum").arg(&path).output().unwrap();
+    fs::write(&sums, output.stdout).unwrap();
+    client.predict(&STATE).await;
 }

@@ -1,15 +1,14 @@
-//! Several hosts on one folder, behind a real nginx. Without nginx there is nothing to test, which is said; in CI it is a
-//! failure.
+//! Several hosts on one folder, behind a real nginx. Without nginx these tests print that they test nothing, and in CI
+//! they fail.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sac_tests::{Client, Server, checkpoint, publish};
+use sac_tests::{Client, Process, Server, Signal, checkpoint, free_port, publish, workspace};
 use serde_json::json;
 use tempfile::{TempDir, tempdir};
 use tokio::sync::Semaphore;
@@ -17,35 +16,34 @@ use tokio::task::JoinSet;
 
 const CLIENTS: u32 = 8;
 const SWAPS: u64 = 40;
-/// Between two swaps.
+/// How many answers there are between two swaps.
 const ANSWERS: u32 = 50;
 
 struct Nginx {
-    process: Child,
+    process: Process,
     address: SocketAddr,
-    _place: TempDir,
+    _folder: TempDir,
 }
 
 impl Nginx {
-    /// By the configuration that is given to users, with other addresses.
-    fn before(hosts: &[SocketAddr; 3]) -> Option<Nginx> {
-        let place = tempdir().unwrap();
-        // Free a moment ago; nginx takes no port 0.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/deploy/nginx.conf");
-        let mut configuration = std::fs::read_to_string(file).unwrap();
+    /// nginx with the configuration of `host/deploy`, but for the addresses. `ip` is a loopback address that no other
+    /// test listens on, since nginx cannot choose a port and say which.
+    fn before(hosts: &[SocketAddr; 3], ip: [u8; 4]) -> Option<Nginx> {
+        let folder = tempdir().unwrap();
+        let address = free_port(ip.into()).unwrap();
+        let mut configuration = std::fs::read_to_string(workspace().join("host/deploy/nginx.conf")).unwrap();
         for (port, host) in (8001..).zip(hosts) {
             configuration = configuration.replace(&format!("127.0.0.1:{port}"), &host.to_string());
         }
         let configuration = configuration.replace("listen 8000", &format!("listen {address}"));
-        std::fs::write(place.path().join("nginx.conf"), configuration).unwrap();
-        // As nginx is installed.
-        std::fs::create_dir(place.path().join("html")).unwrap();
-        std::fs::write(place.path().join("html/index.html"), "Welcome to nginx!").unwrap();
+        std::fs::write(folder.path().join("nginx.conf"), configuration).unwrap();
+        // An installed nginx has such a page, which must not be served.
+        std::fs::create_dir(folder.path().join("html")).unwrap();
+        std::fs::write(folder.path().join("html/index.html"), "Welcome to nginx!").unwrap();
         let mut command = Command::new("nginx");
-        command.arg("-p").arg(place.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
+        command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
         command.args(["-g", "daemon off; pid nginx.pid; error_log stderr notice;"]);
-        let mut process = match command.stderr(Stdio::piped()).spawn() {
+        let mut process = match Process::spawn(command) {
             Ok(process) => process,
             Err(error) => {
                 assert!(std::env::var_os("CI").is_none(), "nginx does not start: {error}");
@@ -53,23 +51,17 @@ impl Nginx {
                 return None;
             }
         };
-        let log = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let mut log = log.inspect(|line| eprintln!("{line}"));
-        assert!(log.any(|line| line.contains("start worker process ")), "nginx ended");
-        // Read on, for a full pipe would stop it.
-        std::thread::spawn(move || log.for_each(drop));
-        Some(Nginx { process, address, _place: place })
+        process.wait_for("start worker process ");
+        process.read_on(|line| eprintln!("{line}"));
+        Some(Nginx { process, address, _folder: folder })
     }
 }
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Its workers end with it.
-        let _ = rustix::process::kill_process(
-            rustix::process::Pid::from_child(&self.process),
-            rustix::process::Signal::TERM,
-        );
-        let _ = self.process.wait();
+        // Its workers end with it at this signal.
+        let _ = self.process.signal(Signal::TERM);
+        let _ = self.process.child.wait();
     }
 }
 
@@ -79,10 +71,10 @@ async fn hosts(folder: &Path) -> [Server; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hosts_without_a_model_say_so_through_a_load_balancer_and_answer_as_soon_as_there_is_one() {
+async fn hosts_behind_a_load_balancer_answer_503_without_a_model_and_predict_once_there_is_one() {
     let folder = tempdir().unwrap();
     let hosts = hosts(folder.path()).await;
-    let Some(nginx) = Nginx::before(&hosts.each_ref().map(|host| host.address)) else { return };
+    let Some(nginx) = Nginx::before(&hosts.each_ref().map(|host| host.address), [127, 0, 0, 2]) else { return };
     let mut client = Client::connect(nginx.address).await;
     for _ in 0..20 {
         assert_eq!(client.get("/sac/model/info").await.detail(503), "No SAC model loaded");
@@ -91,7 +83,7 @@ async fn hosts_without_a_model_say_so_through_a_load_balancer_and_answer_as_soon
     for _ in 0..20 {
         client.predict(&[0.1, 0.2, 0.3]).await;
     }
-    // Each host tells of itself, and of nobody else.
+    // These routes describe one host, and are not passed on.
     for path in ["/", "/metrics", "/status"] {
         assert_eq!(client.get(path).await.status, 404, "{path}");
     }
@@ -100,12 +92,12 @@ async fn hosts_without_a_model_say_so_through_a_load_balancer_and_answer_as_soon
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_rename_no_host_behind_a_load_balancer_answers_by_the_older_policy() {
+async fn after_a_rename_no_host_behind_a_load_balancer_answers_with_the_older_policy() {
     let folder = tempdir().unwrap();
     let path = |number: u64| folder.path().join(format!("model_{number:04}.onnx"));
     publish(&path(0), &checkpoint("pendulum_00500"));
     let hosts = hosts(folder.path()).await;
-    let Some(nginx) = Nginx::before(&hosts.each_ref().map(|host| host.address)) else { return };
+    let Some(nginx) = Nginx::before(&hosts.each_ref().map(|host| host.address), [127, 0, 0, 3]) else { return };
     // The number of the newest checkpoint whose rename is done.
     let published = Arc::new(AtomicU64::new(0));
     let answers = Arc::new(Semaphore::new(0));
@@ -118,10 +110,10 @@ async fn after_a_rename_no_host_behind_a_load_balancer_answers_by_the_older_poli
                 let newest = published.load(Ordering::SeqCst);
                 let answer = client.post("/sac/predict", json!({ "state": [0.1, 0.2, 0.3] })).await;
                 served_by.insert(answer.header("x-served-by").unwrap().to_owned());
-                let told = answer.ok();
-                let name = told["model_path"].as_str().unwrap().rsplit_once("model_").unwrap().1;
+                let answer = answer.ok();
+                let name = answer["model_path"].as_str().unwrap().rsplit_once("model_").unwrap().1;
                 let number = name.trim_end_matches(".onnx").parse::<u64>().unwrap();
-                assert!(number >= newest, "answered by {number} when {newest} was there");
+                assert!(number >= newest, "checkpoint {number} answered after {newest} was published");
                 answers.add_permits(1);
                 if newest == SWAPS {
                     return served_by;
@@ -136,7 +128,7 @@ async fn after_a_rename_no_host_behind_a_load_balancer_answers_by_the_older_poli
         if number == SWAPS {
             break;
         }
-        // A client that failed answers no more.
+        // A client ends early only if it failed.
         tokio::select! {
             permits = answers.acquire_many(ANSWERS) => permits.unwrap().forget(),
             Some(client) = clients.join_next() => panic!("a client ended: {client:?}"),

@@ -1,120 +1,105 @@
-//! What trainers write, served by both owners. That each layout gives PyTorch's numbers, and each hostile file its
-//! reason, is tested where the formats are read: `component/actor/tests/formats.rs`.
+//! Both owners serve what trainers write. `component/actor/tests/formats.rs` tests that each layout gives PyTorch's
+//! numbers, and that each hostile file is refused with its reason.
 
 use std::fs;
 
-use sac_tests::{Golden, Kind, Server, Settings, at, file, publish, set_modified};
+use sac_serving::Activation;
+use sac_tests::{Golden, Owner, Server, Settings, at, both_owners, file, path, publish, set_modified};
 use serde_json::json;
 use tempfile::tempdir;
 
-const KINDS: [Kind; 2] = [Kind::Host, Kind::Composed];
 const STATE: [f64; 3] = [0.3, -0.4, 0.5];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_next_request_is_served_across_formats_and_state_dimensions() {
+both_owners!(the_next_request_is_answered_by_a_file_of_another_format_and_state_dimension);
+async fn the_next_request_is_answered_by_a_file_of_another_format_and_state_dimension(owner: Owner) {
     let golden = Golden::read();
-    for kind in KINDS {
-        let folder = tempdir().unwrap();
-        let server = Server::start(kind, &Settings::folder(folder.path())).await;
-        let mut client = server.client().await;
-        for (index, (name, policy, action)) in [
-            ("pendulum_00500.onnx", "pendulum_00500", "action_squashed"),
-            ("stat_pair_03000.agent.pt", "stat_pair_03000", "action_scaled"),
-            ("pendulum_08000.sb3.zip", "pendulum_08000", "action_scaled"),
-            ("torch/legacy_agent.pt", "pendulum_00500", "action_scaled"),
-            ("stat_pair_03000.cleanrl.pt", "stat_pair_03000", "action_scaled"),
-            ("torch/actor.safetensors", "pendulum_00500", "action_scaled"),
-            ("torch/torchscript.pt", "pendulum_00500", "action_squashed"),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let (_, extension) = name.rsplit_once('.').unwrap();
-            let path = folder.path().join(format!("model_{index}.{extension}"));
-            publish(&path, &file(name));
-            let policy = golden.policy(policy);
-            for (state, action) in policy.states().iter().zip(policy.rows(action)) {
-                let answer = client.predict(state).await;
-                let difference = answer["action"].as_f64().unwrap() - action[0];
-                assert_eq!(answer["model_path"].as_str(), path.to_str(), "{kind:?}");
-                assert!(difference.abs() < 1e-5, "{name}, {kind:?}: {answer}, PyTorch says {action:?}");
-            }
-            assert_eq!(client.info().await["generation"], index + 1, "{kind:?}");
+    let folder = tempdir().unwrap();
+    let server = Server::start(owner, &Settings::folder(folder.path())).await;
+    let mut client = server.client().await;
+    for (index, (name, policy, action)) in [
+        ("pendulum_00500.onnx", "pendulum_00500", "action_squashed"),
+        ("stat_pair_03000.agent.pt", "stat_pair_03000", "action_scaled"),
+        ("pendulum_08000.sb3.zip", "pendulum_08000", "action_scaled"),
+        ("torch/legacy_agent.pt", "pendulum_00500", "action_scaled"),
+        ("stat_pair_03000.cleanrl.pt", "stat_pair_03000", "action_scaled"),
+        ("torch/actor.safetensors", "pendulum_00500", "action_scaled"),
+        ("torch/torchscript.pt", "pendulum_00500", "action_squashed"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (_, extension) = name.rsplit_once('.').unwrap();
+        let path = folder.path().join(format!("model_{index}.{extension}"));
+        publish(&path, &file(name));
+        let policy = golden.policy(policy);
+        for (state, action) in policy.states().iter().zip(policy.rows(action)) {
+            let answer = client.predict(state).await;
+            let difference = answer["action"].as_f64().unwrap() - action[0];
+            assert_eq!(answer["model_path"].as_str(), path.to_str());
+            assert!(difference.abs() < 1e-5, "{name}: {answer}, PyTorch says {action:?}");
         }
-        let wrong = client.post("/sac/predict", json!({"state": vec![0.0; 28]})).await;
-        assert_eq!(wrong.detail(400), "state_dim mismatch: got 28, expected 3");
+        assert_eq!(client.info().await["generation"], index + 1);
     }
+    let wrong = client.post("/sac/predict", json!({"state": vec![0.0; 28]})).await;
+    assert_eq!(wrong.detail(400), "state_dim mismatch: got 28, expected 3");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hostile_file_leaves_the_good_policy_answering() {
-    let hostile = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/data/torch")).unwrap();
+both_owners!(a_hostile_file_leaves_the_good_policy_answering);
+async fn a_hostile_file_leaves_the_good_policy_answering(owner: Owner) {
+    let hostile = fs::read_dir(path("torch")).unwrap();
     let refused = serde_json::from_slice::<serde_json::Value>(&file("torch/expected.json")).unwrap()["refused"].clone();
     let names = hostile.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let names = names.filter(|name| refused.get(name).is_some()).collect::<Vec<_>>();
     assert_eq!(names.len(), 39);
-    for kind in KINDS {
-        let folder = tempdir().unwrap();
-        let good = folder.path().join("model_good.pt");
-        publish(&good, &file("pendulum_00500.agent.pt"));
-        set_modified(&good, at(0));
-        let server = Server::start(kind, &Settings::folder(folder.path())).await;
-        let mut client = server.client().await;
-        let action = client.predict(&STATE).await["action"].clone();
-        for name in &names {
-            let path = folder.path().join(format!("model_{name}")).with_extension("pt");
-            publish(&path, &file(&format!("torch/{name}")));
-            let answer = client.predict(&STATE).await;
-            assert_eq!(
-                (&answer["action"], answer["model_path"].as_str()),
-                (&action, good.to_str()),
-                "{name}, {kind:?}"
-            );
-            let info = client.info().await;
-            let detail = info["last_error"]["detail"].as_str().unwrap_or_else(|| panic!("{name}, {kind:?}: {info}"));
-            assert!(!detail.contains("the component"), "{name}, {kind:?}: it broke its instance: {detail}");
-            fs::remove_file(path).unwrap();
-        }
-        assert!(!fs::exists("/tmp/sac-serving-was-here").unwrap(), "a checkpoint was executed");
+    let folder = tempdir().unwrap();
+    let good = folder.path().join("model_good.pt");
+    publish(&good, &file("pendulum_00500.agent.pt"));
+    set_modified(&good, at(0));
+    let server = Server::start(owner, &Settings::folder(folder.path())).await;
+    let mut client = server.client().await;
+    let action = client.predict(&STATE).await["action"].clone();
+    for name in &names {
+        let path = folder.path().join(format!("model_{name}")).with_extension("pt");
+        publish(&path, &file(&format!("torch/{name}")));
+        let answer = client.predict(&STATE).await;
+        assert_eq!((&answer["action"], answer["model_path"].as_str()), (&action, good.to_str()), "{name}");
+        let info = client.info().await;
+        let detail = info["last_error"]["detail"].as_str().unwrap_or_else(|| panic!("{name}: {info}"));
+        assert!(!detail.contains("the component"), "{name}: the component broke: {detail}");
+        fs::remove_file(path).unwrap();
     }
+    assert!(!fs::exists("/tmp/sac-serving-was-here").unwrap(), "a checkpoint was executed");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_checkpoint_says_of_itself_is_in_the_info() {
-    for kind in KINDS {
-        let folder = tempdir().unwrap();
-        publish(&folder.path().join("model_a.zip"), &file("torch/sb3_vecnormalize.zip"));
-        let server = Server::start(kind, &Settings::folder(folder.path())).await;
-        let mut client = server.client().await;
-        let info = client.info().await;
-        assert_eq!((&info["format"], &info["layout"]), (&json!("stable-baselines3"), &json!("stable-baselines3")));
-        assert_eq!((&info["action_low"], &info["action_high"]), (&json!([-1.0, 0.0]), &json!([1.0, 3.0])));
-        assert_eq!((&info["activation"], &info["observations_normalised"]), (&json!("relu"), &json!(false)));
+both_owners!(the_info_shows_the_settings_that_a_checkpoint_carries);
+async fn the_info_shows_the_settings_that_a_checkpoint_carries(owner: Owner) {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.zip"), &file("torch/sb3_vecnormalize.zip"));
+    let server = Server::start(owner, &Settings::folder(folder.path())).await;
+    let mut client = server.client().await;
+    let info = client.info().await;
+    assert_eq!((&info["format"], &info["layout"]), (&json!("stable-baselines3"), &json!("stable-baselines3")));
+    assert_eq!((&info["action_low"], &info["action_high"]), (&json!([-1.0, 0.0]), &json!([1.0, 3.0])));
+    assert_eq!((&info["activation"], &info["observations_normalised"]), (&json!("relu"), &json!(false)));
 
-        let statistics = folder.path().join("model_a.zip.vecnormalize.pkl");
-        publish(&statistics, &file("torch/sb3_vecnormalize.zip.vecnormalize.pkl"));
-        let info = client.info().await;
-        assert_eq!((&info["observations_normalised"], &info["generation"]), (&json!(true), &json!(2)), "{kind:?}");
+    let statistics = folder.path().join("model_a.zip.vecnormalize.pkl");
+    publish(&statistics, &file("torch/sb3_vecnormalize.zip.vecnormalize.pkl"));
+    let info = client.info().await;
+    assert_eq!((&info["observations_normalised"], &info["generation"]), (&json!(true), &json!(2)));
 
-        publish(&statistics, b"not a pickle");
-        let info = client.info().await;
-        assert_eq!((&info["observations_normalised"], &info["stale"]), (&json!(true), &json!(true)), "{kind:?}");
-        let detail = info["last_error"]["detail"].as_str().unwrap();
-        assert!(detail.contains("the VecNormalize file beside it"), "{detail}");
-    }
+    publish(&statistics, b"not a pickle");
+    let info = client.info().await;
+    assert_eq!((&info["observations_normalised"], &info["stale"]), (&json!(true), &json!(true)));
+    let detail = info["last_error"]["detail"].as_str().unwrap();
+    assert!(detail.contains("the VecNormalize file beside it"), "{detail}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bare_network_takes_the_activation_that_the_operator_names() {
+both_owners!(a_bare_network_takes_the_activation_that_the_operator_names);
+async fn a_bare_network_takes_the_activation_that_the_operator_names(owner: Owner) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.pt"), &file("pendulum_00500.state_dict.pt"));
-    for (kind, activation, told) in [
-        (Kind::Host, None, "relu (assumed)"),
-        (Kind::Composed, None, "relu (assumed)"),
-        (Kind::Host, Some(sac_serving::Activation::Tanh), "tanh"),
-        (Kind::Composed, Some(sac_serving::Activation::Tanh), "tanh"),
-    ] {
-        let server = Server::start(kind, &Settings { activation, ..Settings::folder(folder.path()) }).await;
-        assert_eq!(server.client().await.info().await["activation"], told, "{kind:?}");
+    for (activation, shown) in [(None, "relu (assumed)"), (Some(Activation::Tanh), "tanh")] {
+        let server = Server::start(owner, &Settings { activation, ..Settings::folder(folder.path()) }).await;
+        assert_eq!(server.client().await.info().await["activation"], shown);
     }
 }

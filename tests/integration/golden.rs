@@ -1,6 +1,6 @@
-//! The numbers are PyTorch's.
+//! Actions agree with what PyTorch computes.
 
-use sac_tests::{Golden, Kind, Server, Settings, checkpoint, odd, publish};
+use sac_tests::{Golden, Owner, Server, Settings, both_owners, checkpoint, odd, publish};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
@@ -17,23 +17,30 @@ fn assert_close(found: &Value, expected: &[f64], what: &str) {
     }
 }
 
+both_owners!(predict_and_batch_agree_with_pytorch);
+async fn predict_and_batch_agree_with_pytorch(owner: Owner) {
+    compare_with_pytorch(owner, true).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn predict_and_batch_agree_with_pytorch() {
+async fn predict_and_batch_agree_with_pytorch_without_the_compiled_mode() {
+    compare_with_pytorch(Owner::Host, false).await;
+}
+
+async fn compare_with_pytorch(owner: Owner, jit: bool) {
     let golden = Golden::read();
-    for (kind, jit) in [(Kind::Host, true), (Kind::Host, false), (Kind::Composed, true)] {
-        let folder = tempdir().unwrap();
-        let server = Server::start(kind, &Settings { jit, ..Settings::folder(folder.path()) }).await;
-        let mut client = server.client().await;
-        for policy in golden.policies() {
-            publish(&folder.path().join(format!("model_{}.onnx", policy.name)), &checkpoint(policy.name));
-            let (states, actions) = (policy.states(), policy.rows("action_squashed"));
-            let batch = client.post("/sac/predict/batch", json!({ "states": states })).await.ok();
-            assert!(batch["model_path"].as_str().unwrap().contains(policy.name));
-            for (row, (state, action)) in states.iter().zip(&actions).enumerate() {
-                let what = format!("{} states[{row}], {kind:?}", policy.name);
-                assert_close(&client.predict(state).await["action"], action, &what);
-                assert_close(&batch["actions"][row], action, &what);
-            }
+    let folder = tempdir().unwrap();
+    let server = Server::start(owner, &Settings { jit, ..Settings::folder(folder.path()) }).await;
+    let mut client = server.client().await;
+    for policy in golden.policies() {
+        publish(&folder.path().join(format!("model_{}.onnx", policy.name)), &checkpoint(policy.name));
+        let (states, actions) = (policy.states(), policy.rows("action_squashed"));
+        let batch = client.post("/sac/predict/batch", json!({ "states": states })).await.ok();
+        assert!(batch["model_path"].as_str().unwrap().contains(policy.name));
+        for (row, (state, action)) in states.iter().zip(&actions).enumerate() {
+            let what = format!("{} states[{row}]", policy.name);
+            assert_close(&client.predict(state).await["action"], action, &what);
+            assert_close(&batch["actions"][row], action, &what);
         }
     }
 }
@@ -63,7 +70,7 @@ async fn a_seed_fixes_the_action_and_a_row_of_a_batch_takes_its_own_draw() {
     let unseeded = json!({"state": state, "deterministic": false});
     let (one, other) =
         (client.post("/sac/predict", unseeded.clone()).await, client.post("/sac/predict", unseeded).await);
-    assert_ne!(one.ok()["action"], other.ok()["action"], "without a seed every action is another");
+    assert_ne!(one.ok()["action"], other.ok()["action"], "without a seed no two actions are the same");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,19 +95,19 @@ async fn stochastic_actions_have_the_moments_of_the_policy() {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint(policy.name));
     let server =
-        Server::start(Kind::Host, &Settings { max_batch: DRAWS as u32, ..Settings::folder(folder.path()) }).await;
+        Server::start(Owner::Host, &Settings { max_batch: DRAWS as u32, ..Settings::folder(folder.path()) }).await;
     let mut client = server.client().await;
     for row in [0, 8] {
         let state = &policy.states()[row];
         let body = json!({"states": vec![state; DRAWS], "deterministic": false, "seed": 1});
         let answer = client.post("/sac/predict/batch", body).await.ok();
         let draws: Vec<f64> = serde_json::from_value(answer["actions"].clone()).unwrap();
-        // Before squashing; an action that rounds to ±1 would be infinite there.
+        // The draws before squashing. An action that rounds to ±1 would be infinite there.
         let draws = draws.iter().map(|action| action.atanh()).collect::<Vec<_>>();
         let mean = draws.iter().sum::<f64>() / DRAWS as f64;
         let std = (draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / (DRAWS - 1) as f64).sqrt();
         let (expected_mean, expected_std) = (policy.rows("mean")[row][0], policy.rows("log_std")[row][0].exp());
-        // Four standard errors each; the seed is fixed, so that this passes always or never.
+        // Within four standard errors. The seed is fixed, so that this passes always or never.
         let (mean_error, std_error) = (expected_std / 100.0, expected_std / 141.4);
         assert!((mean - expected_mean).abs() < 4.0 * mean_error, "mean {mean}, expected {expected_mean}");
         assert!((std - expected_std).abs() < 4.0 * std_error, "standard deviation {std}, expected {expected_std}");

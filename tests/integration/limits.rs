@@ -1,24 +1,24 @@
-//! What an instance may take of memory and time, and what becomes of one that takes more.
+//! An instance that takes more memory or time than its limits allow is stopped, and the server answers on.
 
 use std::time::Duration;
 
 use sac_serving::{Config, SacService, SandboxLimits};
-use sac_tests::{Server, Settings, checkpoint, publish};
+use sac_tests::{Server, Settings, checkpoint, patient_sandbox, publish};
 use serde_json::json;
 use tempfile::tempdir;
 
 use crate::sandbox::probing_server;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_component_that_asks_for_more_than_an_instance_may_have_does_not_start() {
+async fn a_component_that_needs_more_than_the_limits_allow_does_not_start() {
     let limited = [
-        SandboxLimits { memory_bytes: 1 << 16, ..Default::default() },
-        SandboxLimits { tables: 0, ..Default::default() },
-        SandboxLimits { table_elements: 1, ..Default::default() },
-        SandboxLimits { instances: 1, ..Default::default() },
+        SandboxLimits { memory_bytes: 1 << 16, ..patient_sandbox() },
+        SandboxLimits { tables: 0, ..patient_sandbox() },
+        SandboxLimits { table_elements: 1, ..patient_sandbox() },
+        SandboxLimits { instances: 1, ..patient_sandbox() },
     ];
     let folder = tempdir().unwrap();
-    // Compiles it once for all.
+    // Compiles the component once for all of them.
     Server::folder(folder.path()).await;
     for sandbox in limited {
         let config = Config { sandbox: sandbox.clone(), ..Settings::folder(folder.path()).config() };
@@ -28,10 +28,10 @@ async fn a_component_that_asks_for_more_than_an_instance_may_have_does_not_start
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_takes_more_memory_than_an_instance_may_have_is_500_and_the_next_is_answered() {
+async fn a_request_that_takes_too_much_memory_is_500_and_the_next_is_answered() {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
-    let sandbox = SandboxLimits { memory_bytes: 16 << 20, ..Default::default() };
+    let sandbox = SandboxLimits { memory_bytes: 16 << 20, ..patient_sandbox() };
     let config = Config { sandbox, max_batch: 1_000_000, ..Settings::folder(folder.path()).config() };
     let server = Server::with_config(config).await;
     let mut client = server.client().await;
@@ -44,11 +44,11 @@ async fn a_request_that_takes_more_memory_than_an_instance_may_have_is_500_and_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_checkpoint_that_takes_more_memory_than_an_instance_may_have_is_refused() {
+async fn a_checkpoint_that_takes_too_much_memory_is_refused() {
     let folder = tempdir().unwrap();
     let good = folder.path().join("model_a.onnx");
     publish(&good, &checkpoint("pendulum_00500"));
-    let sandbox = SandboxLimits { memory_bytes: 16 << 20, ..Default::default() };
+    let sandbox = SandboxLimits { memory_bytes: 16 << 20, ..patient_sandbox() };
     let config = Config { sandbox, ..Settings::folder(folder.path()).config() };
     let server = Server::with_config(config).await;
     let mut client = server.client().await;
@@ -61,8 +61,8 @@ async fn a_checkpoint_that_takes_more_memory_than_an_instance_may_have_is_refuse
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_request_that_takes_too_long_is_503_and_its_neighbours_are_answered_meanwhile() {
-    let limits = SandboxLimits { call_time: Duration::from_secs(2), ..Default::default() };
+async fn a_request_that_takes_too_long_is_503_and_others_are_answered_meanwhile() {
+    let limits = SandboxLimits { call_time: Duration::from_secs(5), ..patient_sandbox() };
     let server = probing_server(|config| config.sandbox = limits).await;
     let mut slow = server.client().await;
     let slow = tokio::spawn(async move { slow.get("/sac/spin").await });
@@ -72,10 +72,10 @@ async fn a_request_that_takes_too_long_is_503_and_its_neighbours_are_answered_me
         answered += 1;
     }
     let slow = slow.await.unwrap();
-    assert_eq!(slow.detail(503), "the request was stopped: it took longer than 2 s");
+    assert_eq!(slow.detail(503), "the request was stopped: it took longer than 5 s");
     assert_eq!(slow.header("retry-after"), Some("1"));
     assert!(answered > 1, "{answered} requests beside it");
-    // On both instances, whichever it was.
+    // Both instances answer, whichever was stopped.
     for _ in 0..4 {
         assert_eq!(client.get("/sac/environment").await.ok(), json!(0));
     }
@@ -85,7 +85,7 @@ async fn a_request_that_takes_too_long_is_503_and_its_neighbours_are_answered_me
 async fn a_checkpoint_that_takes_too_long_to_load_is_refused() {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), b"spin");
-    let limits = SandboxLimits { load_time: Duration::from_millis(100), ..Default::default() };
+    let limits = SandboxLimits { load_time: Duration::from_millis(100), ..patient_sandbox() };
     let source = Settings::folder(folder.path()).config().source;
     let server = probing_server(|config| (config.source, config.sandbox) = (source, limits)).await;
     let refusal = server.client().await.get("/sac/refusal").await.ok();
@@ -93,7 +93,7 @@ async fn a_checkpoint_that_takes_too_long_to_load_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_that_grew_far_beyond_its_need_is_replaced() {
+async fn an_instance_that_has_grown_far_beyond_its_need_is_replaced() {
     let server = probing_server(|config| config.workers = 1).await;
     let mut client = server.client().await;
     // The instance counts its calls.

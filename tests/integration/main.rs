@@ -1,4 +1,4 @@
-//! The real component, in the real host and composed for Spin, over real sockets.
+//! The real component over real sockets: in the host, and composed with the Spin gateway.
 
 mod concurrency;
 mod contract;
@@ -10,6 +10,7 @@ mod formats;
 mod freshness;
 mod golden;
 mod limits;
+mod metrics;
 mod openapi;
 mod original;
 mod sandbox;

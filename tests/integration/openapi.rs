@@ -1,14 +1,12 @@
-//! What /sac/openapi.json says, against what is answered.
+//! /sac/openapi.json describes what the server answers.
 
 use http::Method;
 use jsonschema::{Validator, validator_for};
-use sac_tests::{Answer, Client, Kind, Server, Settings, checkpoint, odd, publish};
+use sac_tests::{Answer, Client, Owner, Server, Settings, both_owners, checkpoint, odd, publish};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-const KINDS: [Kind; 2] = [Kind::Host, Kind::Composed];
-
-/// The document, whose schemas refer to each other by their places in it.
+/// The document, whose schemas refer to each other by their position in it.
 struct Document(Value);
 
 impl Document {
@@ -28,45 +26,43 @@ impl Document {
 
     #[track_caller]
     fn check(&self, path: &str, method: &str, answer: &Answer) {
-        let status = answer.status.as_str();
-        let response = &self.operation(path, method)["responses"][status];
-        assert!(response.is_object(), "{status} of {path} is not told: {}", answer.json);
+        let status = answer.status.to_string();
+        let response = &self.operation(path, method)["responses"][&status];
+        assert!(response.is_object(), "{status} of {path} is not documented: {}", answer.json());
         let schema = &response["content"]["application/json"]["schema"];
         assert!(schema.is_object(), "{status} of {path} has no schema");
-        let fits = self.validator(schema).validate(&answer.json).map_err(|error| error.to_string());
-        assert_eq!(fits, Ok(()), "{status} of {path}: {}", answer.json);
+        let fits = self.validator(schema).validate(answer.json()).map_err(|error| error.to_string());
+        assert_eq!(fits, Ok(()), "{status} of {path}: {}", answer.json());
     }
 
-    /// Whether a request's body is of the schema.
-    fn takes(&self, path: &str, body: &Value) -> bool {
+    /// Returns `true` if a request's body fits the schema.
+    fn accepts(&self, path: &str, body: &Value) -> bool {
         let schema = &self.operation(path, "post")["requestBody"]["content"]["application/json"]["schema"];
         self.validator(schema).is_valid(body)
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_answer_is_of_the_schema_that_is_told_for_it() {
-    for kind in KINDS {
-        let folder = tempdir().unwrap();
-        let path = folder.path().join("model_a.onnx");
-        let settings = Settings { token: Some("token".to_owned()), max_batch: 2, ..Settings::folder(folder.path()) };
-        let server = Server::start(kind, &settings).await;
-        let document = Document::of(&mut server.client().await).await;
-        let mut client = server.client().await.with_token("token");
-        let states = [None, Some(b"broken".to_vec()), Some(checkpoint("pendulum_00500")), Some(odd("two_action_dims"))];
-        for content in states.into_iter().chain([Some(b"broken again".to_vec())]) {
-            if let Some(content) = content {
-                publish(&path, &content);
+both_owners!(every_answer_fits_its_documented_schema);
+async fn every_answer_fits_its_documented_schema(owner: Owner) {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("model_a.onnx");
+    let settings = Settings { token: Some("token".to_owned()), max_batch: 2, ..Settings::folder(folder.path()) };
+    let server = Server::start(owner, &settings).await;
+    let document = Document::of(&mut server.client().await).await;
+    let mut client = server.client().await.with_token("token");
+    let states = [None, Some(b"broken".to_vec()), Some(checkpoint("pendulum_00500")), Some(odd("two_action_dims"))];
+    for content in states.into_iter().chain([Some(b"broken again".to_vec())]) {
+        if let Some(content) = content {
+            publish(&path, &content);
+        }
+        for gets in ["/sac/health", "/sac/model/info"] {
+            document.check(gets, "get", &client.get(gets).await);
+        }
+        for (posts, bodies) in bodies() {
+            for body in bodies {
+                document.check(posts, "post", &client.post(posts, body).await);
             }
-            for gets in ["/sac/health", "/sac/model/info"] {
-                document.check(gets, "get", &client.get(gets).await);
-            }
-            for (posts, bodies) in bodies() {
-                for body in bodies {
-                    document.check(posts, "post", &client.post(posts, body).await);
-                }
-                document.check(posts, "post", &server.client().await.post(posts, json!({})).await);
-            }
+            document.check(posts, "post", &server.client().await.post(posts, json!({})).await);
         }
     }
 }
@@ -88,7 +84,7 @@ fn bodies() -> [(&'static str, Vec<Value>); 4] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_is_taken_if_and_only_if_it_is_of_the_schema() {
+async fn a_body_is_accepted_if_and_only_if_it_fits_the_schema() {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
     let server = Server::folder(folder.path()).await;
@@ -124,45 +120,42 @@ async fn a_body_is_taken_if_and_only_if_it_is_of_the_schema() {
         (benchmark, json!({"warmup": null})),
     ] {
         let answer = client.post(path, body.clone()).await;
-        assert_eq!(document.takes(path, &body), answer.status != 422, "{path} {body}: {}", answer.json);
+        assert_eq!(document.accepts(path, &body), answer.status != 422, "{path} {body}: {}", answer.json());
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_examples_are_answered_by_the_policy_in_service_and_told_to_whom_it_answers() {
-    for kind in KINDS {
-        let folder = tempdir().unwrap();
-        let settings = Settings { token: Some("token".to_owned()), ..Settings::folder(folder.path()) };
-        let server = Server::start(kind, &settings).await;
-        let mut client = server.client().await.with_token("token");
-        let example = |document: &Document, path| {
-            document.operation(path, "post")["requestBody"]["content"]["application/json"].get("example").cloned()
-        };
-        let posts = ["/sac/predict", "/sac/predict/batch", "/sac/benchmark"];
-        let document = Document::of(&mut client).await;
-        assert!(posts.iter().all(|path| example(&document, path).is_none()), "there is no policy yet");
-        for name in ["pendulum_00500", "stat_pair_01000"] {
-            publish(&folder.path().join("model_a.onnx"), &checkpoint(name));
-            let (document, strangers) =
-                (Document::of(&mut client).await, Document::of(&mut server.client().await).await);
-            for path in posts {
-                client.post(path, example(&document, path).unwrap()).await.ok();
-                assert_eq!(example(&strangers, path), None);
-            }
+both_owners!(the_examples_fit_the_policy_in_service_and_need_the_token);
+async fn the_examples_fit_the_policy_in_service_and_need_the_token(owner: Owner) {
+    let folder = tempdir().unwrap();
+    let settings = Settings { token: Some("token".to_owned()), ..Settings::folder(folder.path()) };
+    let server = Server::start(owner, &settings).await;
+    let mut client = server.client().await.with_token("token");
+    let example = |document: &Document, path| {
+        document.operation(path, "post")["requestBody"]["content"]["application/json"].get("example").cloned()
+    };
+    let posts = ["/sac/predict", "/sac/predict/batch", "/sac/benchmark"];
+    let document = Document::of(&mut client).await;
+    assert!(posts.iter().all(|path| example(&document, path).is_none()), "there is no policy yet");
+    for name in ["pendulum_00500", "stat_pair_01000"] {
+        publish(&folder.path().join("model_a.onnx"), &checkpoint(name));
+        let (document, strangers) = (Document::of(&mut client).await, Document::of(&mut server.client().await).await);
+        for path in posts {
+            client.post(path, example(&document, path).unwrap()).await.ok();
+            assert_eq!(example(&strangers, path), None);
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_route_is_told_and_no_other() {
+async fn exactly_the_routes_that_exist_are_documented() {
     let folder = tempdir().unwrap();
     let server = Server::folder(folder.path()).await;
     let mut client = server.client().await;
     let Document(document) = Document::of(&mut client).await;
     assert_eq!(document["openapi"], "3.1.0");
-    let told = document["paths"].as_object().unwrap();
-    assert_eq!(told.len(), 6, "{:?}", told.keys());
-    for (path, methods) in told {
+    let documented = document["paths"].as_object().unwrap();
+    assert_eq!(documented.len(), 6, "{:?}", documented.keys());
+    for (path, methods) in documented {
         for method in ["get", "post"] {
             let answer = client.send(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), path, "").await;
             assert_ne!(answer.status, 404, "{path}");

@@ -1,4 +1,4 @@
-//! What the component can reach, and what becomes of the server when it panics.
+//! The component reaches nothing outside its sandbox, and its panics end no server.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 use tokio::net::TcpListener;
 
-/// A component that answers a path by trying to do what the path says: tests/probe.
+/// The component of `tests/probe`, which answers a path by trying to do what the path says.
 pub fn probe() -> &'static [u8] {
     static PROBE: OnceLock<Vec<u8>> = OnceLock::new();
     PROBE.get_or_init(|| {
@@ -25,7 +25,7 @@ pub fn probe() -> &'static [u8] {
     })
 }
 
-/// It has no checkpoint, unless it is told of one.
+/// A server of the probe. It has no checkpoint unless `adapt` names one.
 pub async fn probing_server(adapt: impl FnOnce(&mut Config)) -> Server {
     let folder = tempdir().unwrap();
     let component = tokio::task::spawn_blocking(probe).await.unwrap();
@@ -36,7 +36,7 @@ pub async fn probing_server(adapt: impl FnOnce(&mut Config)) -> Server {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_component_finds_no_variable_no_argument_no_file_and_an_output_that_never_blocks() {
+async fn the_component_finds_no_variable_no_argument_and_no_file_and_its_output_never_blocks() {
     let server = probing_server(|_| ()).await;
     let mut client = server.client().await;
     assert!(std::env::vars().next().is_some(), "this process has variables");
@@ -57,23 +57,23 @@ async fn the_component_finds_no_variable_no_argument_no_file_and_an_output_that_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_else_the_component_calls_ends_the_instance_and_not_the_server() {
+async fn a_forbidden_call_of_the_component_ends_its_instance_and_not_the_server() {
     let server = probing_server(|_| ()).await;
     let mut client = server.client().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     for attempt in [&format!("connect/{port}"), "listen", "sleep", "exit", "panic", "take-all-memory"] {
         let answer = client.get(&format!("/sac/{attempt}")).await;
-        let refused = answer.status == 500 || answer.json == Value::Null;
-        assert!(refused, "{attempt}: {} {}", answer.status, answer.json);
-        assert_eq!(client.get("/sac/environment").await.ok(), json!(0), "well after {attempt}");
+        let refused = answer.status == 500 || answer.json().is_null();
+        assert!(refused, "{attempt}: {} {}", answer.status, answer.json());
+        assert_eq!(client.get("/sac/environment").await.ok(), json!(0), "the server does not answer after {attempt}");
     }
     let reached = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
     assert!(reached.is_err(), "a connection was made");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_of_the_guest_is_a_500_and_the_next_request_is_answered() {
+async fn a_panic_of_the_component_is_500_and_the_next_request_is_answered() {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &odd("panics_at_five"));
     let server = Server::folder(folder.path()).await;
@@ -82,7 +82,7 @@ async fn a_panic_of_the_guest_is_a_500_and_the_next_request_is_answered() {
         let answer = client.post("/sac/predict", json!({"state": [5, 0, 0]})).await;
         assert_eq!(answer.detail(500), "the policy's sandbox failed and was replaced");
         assert_eq!(client.predict(&[0.0, 1.0, 4.0]).await["action"], json!([0.0, 1.0, 4.0]));
-        // On a thread that may block, too.
+        // A batch of this size is answered on a thread that may block.
         let states = vec![[5.000000001, 5.000000001, 5.000000001]; 4096];
         let answer = client.post("/sac/predict/batch", json!({ "states": states })).await;
         assert_eq!(answer.detail(500), "the policy's sandbox failed and was replaced");
@@ -91,7 +91,7 @@ async fn a_panic_of_the_guest_is_a_500_and_the_next_request_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_while_loading_refuses_the_checkpoint_with_the_panics_word() {
+async fn a_panic_while_loading_refuses_the_checkpoint_with_the_message_of_the_panic() {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
     let server = Server::folder(folder.path()).await;

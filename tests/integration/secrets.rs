@@ -1,4 +1,4 @@
-//! Who is told what: tokens that come and go, and answers to those who have none.
+//! Tokens and certificates that are replaced while the server runs, and what clients without a token can see.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rcgen::CertifiedKey;
 use sac_serving::{Config, Edge, Tls, Tokens};
-use sac_tests::{Server, Settings, checkpoint, publish};
+use sac_tests::{Server, Settings, checkpoint, patient_edge, publish};
 use tempfile::tempdir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,7 +16,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// Whether each of these authorises.
+/// Returns `true` for each token that authorizes a request.
 async fn valid<const N: usize>(server: &Server, tokens: [&str; N]) -> [bool; N] {
     let mut valid = [false; N];
     for (valid, token) in valid.iter_mut().zip(tokens) {
@@ -26,7 +26,7 @@ async fn valid<const N: usize>(server: &Server, tokens: [&str; N]) -> [bool; N] 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_next_request_needs_a_token_that_the_file_has_now() {
+async fn the_next_request_needs_a_token_that_the_file_holds_now() {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
     let file = folder.path().join("tokens");
@@ -39,7 +39,7 @@ async fn the_next_request_needs_a_token_that_the_file_has_now() {
     assert_eq!(valid(&server, all).await, [true, true, true, false, false, false]);
     publish(&file, b"new\n");
     assert_eq!(valid(&server, all).await, [true, false, true, false, false, false]);
-    // One without a token opens nothing.
+    // A file without a token leaves the tokens as they were.
     for nothing in [&b"\n"[..], b"", b"\xff\xfe"] {
         publish(&file, nothing);
         assert_eq!(valid(&server, all).await, [true, false, true, false, false, false], "{nothing:?}");
@@ -51,18 +51,18 @@ async fn the_next_request_needs_a_token_that_the_file_has_now() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_no_token_learns_no_path_and_no_reason() {
+async fn a_client_without_the_token_learns_no_path_and_no_reason() {
     let folder = tempdir().unwrap();
     let tokens = Tokens::new(["hidden-token".to_owned()]);
     let server = Server::with_config(Config { tokens, ..Settings::folder(folder.path()).config() }).await;
-    let place = folder.path().to_str().unwrap();
+    let directory = folder.path().to_str().unwrap();
     for content in [&b"broken"[..], &checkpoint("pendulum_00500"), b"broken again"] {
         publish(&folder.path().join("model_a.onnx"), content);
         for path in ["/sac/health", "/sac/model/info", "/healthz", "/", "/sac/none"] {
             let answer = server.client().await.get(path).await;
-            let told = format!("{:?} {}", answer.headers, answer.json);
-            for secret in [place, "model_a", "hidden", "onnx", "sha256"] {
-                assert!(!told.contains(secret), "{path}: {told}");
+            let shown = format!("{} {}", answer.head(), answer.json());
+            for secret in [directory, "model_a", "hidden", "onnx", "sha256"] {
+                assert!(!shown.contains(secret), "{path}: {shown}");
             }
         }
         for path in ["/sac/predict", "/sac/predict/batch", "/sac/benchmark", "/sac/model/reload"] {
@@ -71,10 +71,10 @@ async fn who_has_no_token_learns_no_path_and_no_reason() {
         }
     }
     let info = server.client().await.with_token("hidden-token").info().await.to_string();
-    assert!(info.contains(place) && !info.contains("hidden"), "{info}");
+    assert!(info.contains(directory) && !info.contains("hidden"), "{info}");
 }
 
-/// Writes a new certificate and its key; gives what a client trusts and compares.
+/// Writes a new certificate and its key. Returns the certificate, for a client to trust.
 fn renew(chain: &Path, key: &Path) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     publish(chain, cert.pem().as_bytes());
@@ -99,12 +99,12 @@ async fn healthz(stream: &mut TlsStream<TcpStream>) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_begun_after_the_certificate_changed_has_the_new_one() {
+async fn a_connection_that_begins_after_the_certificate_changed_gets_the_new_one() {
     let folder = tempdir().unwrap();
     let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
     let old = renew(&chain, &key);
     let tls = Some(Arc::new(Tls::new(&chain, &key).unwrap()));
-    let edge = Edge { tls, ..Edge::default() };
+    let edge = Edge { tls, ..patient_edge() };
     let server = Server::with_edge(Settings::folder(folder.path()).config(), edge).await;
     let mut before = connect(&server, &old).await.unwrap();
     assert_eq!(healthz(&mut before).await, "HTTP/1.1 200");
@@ -112,7 +112,7 @@ async fn a_connection_begun_after_the_certificate_changed_has_the_new_one() {
     let (next_chain, next_key) = (folder.path().join("next.pem"), folder.path().join("next.key"));
     let new = renew(&next_chain, &next_key);
     fs::rename(&next_chain, &chain).unwrap();
-    // The key is still the other's.
+    // The key still belongs to the old certificate.
     assert!(connect(&server, &old).await.is_ok() && connect(&server, &new).await.is_err());
     fs::rename(&next_key, &key).unwrap();
     assert!(connect(&server, &old).await.is_err());
@@ -128,7 +128,7 @@ async fn a_connection_begun_after_the_certificate_changed_has_the_new_one() {
 }
 
 #[test]
-fn a_certificate_and_a_key_that_do_not_belong_together_do_not_start() {
+fn a_certificate_and_a_key_that_do_not_belong_together_are_refused() {
     let folder = tempdir().unwrap();
     let path = |name| folder.path().join(name);
     renew(&path("a.pem"), &path("a.key"));

@@ -1,3 +1,5 @@
+//! The checkpoints of `tests/data` and of the demo, what PyTorch computes for them, and how a trainer publishes one.
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -7,7 +9,7 @@ use serde_json::Value;
 /// What PyTorch computes for the trained policies.
 pub struct Golden(Value);
 
-/// One of them.
+/// One of the trained policies.
 pub struct Policy<'a> {
     pub name: &'a str,
     values: &'a Value,
@@ -15,15 +17,16 @@ pub struct Policy<'a> {
 
 impl Golden {
     pub fn read() -> Golden {
-        Golden(serde_json::from_slice(&file("golden.json")).expect("JSON"))
+        Golden(serde_json::from_slice(&file("golden.json")).expect("golden.json is JSON"))
     }
 
     pub fn policies(&self) -> impl Iterator<Item = Policy<'_>> {
-        self.0.as_object().expect("an object").iter().map(|(name, values)| Policy { name, values })
+        self.0.as_object().expect("golden.json is an object").iter().map(|(name, values)| Policy { name, values })
     }
 
+    #[track_caller]
     pub fn policy(&self, name: &str) -> Policy<'_> {
-        self.policies().find(|policy| policy.name == name).expect("a policy of golden.json")
+        self.policies().find(|policy| policy.name == name).unwrap_or_else(|| panic!("golden.json has no {name}"))
     }
 }
 
@@ -32,42 +35,53 @@ impl Policy<'_> {
         self.rows("states")
     }
 
+    /// One row for each of [`states`](Policy::states), such as `action_squashed` or `log_std`.
     pub fn rows(&self, key: &str) -> Vec<Vec<f64>> {
-        serde_json::from_value(self.values[key].clone()).expect("rows of numbers")
+        serde_json::from_value(self.values[key].clone()).expect("golden.json has rows of numbers")
     }
 }
 
-/// A trained policy's ONNX file, such as `pendulum_00500`.
+/// The ONNX file of a trained policy, such as `pendulum_00500`.
+#[track_caller]
 pub fn checkpoint(name: &str) -> Vec<u8> {
     file(&format!("{name}.onnx"))
 }
 
-/// A file of `tests/data`, such as `torch/legacy.pt`.
+/// The content of [`path`].
+#[track_caller]
 pub fn file(name: &str) -> Vec<u8> {
-    fs::read(data(name)).expect("a file of tests/data")
+    let path = path(name);
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Where a file of `tests/data` is, such as `torch/legacy.pt`, or one of the policies that the demo embeds.
+pub fn path(name: &str) -> PathBuf {
+    let of_the_demo = workspace().join("host/demo").join(name);
+    if of_the_demo.exists() { of_the_demo } else { workspace().join("tests/data").join(name) }
+}
+
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// One of the files that `tests/data/make_odd.py` writes.
+#[track_caller]
 pub fn odd(name: &str) -> Vec<u8> {
     checkpoint(&format!("odd/{name}"))
 }
 
-/// Writes a file as a trainer should: whole, under its name, by a rename.
+/// Writes a file as a trainer should: under a temporary name, which is then renamed.
 pub fn publish(path: &Path, bytes: &[u8]) {
     let temporary = path.with_extension("tmp");
-    fs::write(&temporary, bytes).expect("written");
-    fs::rename(&temporary, path).expect("renamed");
+    fs::write(&temporary, bytes).expect("the folder can be written");
+    fs::rename(&temporary, path).expect("the folder can be written");
 }
 
-/// A time so many seconds into a day long gone.
+/// A time, given in seconds after a fixed one in the past.
 pub fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)
 }
 
 pub fn set_modified(path: &Path, time: SystemTime) {
-    File::open(path).and_then(|file| file.set_modified(time)).expect("a file of this user");
-}
-
-fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
+    File::open(path).and_then(|file| file.set_modified(time)).expect("the file belongs to this user");
 }

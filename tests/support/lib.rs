@@ -1,11 +1,10 @@
-//! What the integration tests share: servers to test, a client to ask them, checkpoints to serve.
+//! What the tests and the benchmarks of all crates share: an HTTP client, a launcher of processes, and checkpoints. It
+//! depends on no crate of the workspace, so that any of them can use it.
 
-mod client;
-mod composed;
 mod data;
-mod server;
+mod http;
+mod process;
 
-pub use client::{Answer, Client};
-pub use composed::{Manifest, build_components};
-pub use data::{Golden, Policy, at, checkpoint, file, odd, publish, set_modified};
-pub use server::{Kind, Server, Settings, cache_dir};
+pub use data::{Golden, Policy, at, checkpoint, file, odd, path, publish, set_modified, workspace};
+pub use http::{Answer, Connection, request};
+pub use process::{Process, Signal, free_port, memory};

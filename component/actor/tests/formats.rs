@@ -1,31 +1,28 @@
-//! Every format and layout gives PyTorch's numbers, and what cannot be served is refused with its reason. The files are
-//! those of `tests/data`, which PyTorch wrote.
-#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+//! Every format and layout gives PyTorch's numbers, and a file that cannot be served is refused with its reason. PyTorch
+//! wrote the files, which are in `tests/data`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sac_actor::{
     Backend, Body, Checkpoint, File, Instant, OnRefusal, Outcome, Request, RequestContext, Response, RouterConfig,
     Service,
 };
+use sac_test_support::path;
 use serde_json::{Value, json};
 
 const TOLERANCE: f64 = 1e-5;
-/// One whose first two draws are neither small nor large.
+/// The first two draws of this seed are neither small nor large.
 const SEED: u64 = 7;
 
-fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data").join(name)
-}
-
 fn json_of(name: &str) -> Value {
-    serde_json::from_slice(&fs::read(data(name)).unwrap()).unwrap()
+    serde_json::from_slice(&sac_test_support::file(name)).unwrap()
 }
 
 fn file(name: &str) -> File {
-    let bytes = fs::read(data(name)).unwrap();
-    File { bytes, vecnormalize: fs::read(data(&format!("{name}.vecnormalize.pkl"))).ok() }
+    let vecnormalize = fs::read(path(&format!("{name}.vecnormalize.pkl"))).ok();
+    File { bytes: sac_test_support::file(name), vecnormalize }
 }
 
 struct Actor(Service);
@@ -68,7 +65,7 @@ impl Actor {
         self.ask("GET", "/sac/model/info", &json!({}))
     }
 
-    /// Of each state, a list.
+    /// The action for each state.
     fn actions(&mut self, states: &Value, deterministic: bool) -> Vec<Vec<f64>> {
         let rows = states.as_array().unwrap().iter();
         rows.map(|state| {
@@ -78,7 +75,7 @@ impl Actor {
         .collect()
     }
 
-    /// log_std as it is used, seen through the noise that a seed gives.
+    /// log_std as the actor uses it, computed back from the actions that a seed gives.
     fn log_stds(&mut self, states: &Value) -> Vec<Vec<f64>> {
         let info = self.info();
         let unsquashed = |actions: Vec<Vec<f64>>| {
@@ -99,7 +96,7 @@ impl Actor {
     }
 }
 
-/// The first two draws of [`SEED`], by a policy whose log_std is known.
+/// The first two draws of [`SEED`], computed with a policy whose log_std is known.
 fn noise() -> Vec<f64> {
     let mut actor = Actor::load(file("pendulum_00500.onnx")).unwrap();
     let golden = &json_of("golden.json")["pendulum_00500"];
@@ -133,7 +130,7 @@ fn assert_close(found: &[Vec<f64>], expected: &Value, tolerance: f64, what: &str
     }
 }
 
-/// Compares what can be seen of log_std: an action at its bound shows nothing, and a noise of e^-20 neither.
+/// Compares log_std wherever an action shows it: one at its bound does not, and noise of e^-20 does not either.
 fn assert_log_std(actor: &mut Actor, states: &Value, expected: &Value, what: &str) {
     let found = actor.log_stds(states);
     let mut seen = 0;
@@ -146,7 +143,7 @@ fn assert_log_std(actor: &mut Actor, states: &Value, expected: &Value, what: &st
     assert!(seen > 0, "{what}: no log_std was seen");
 }
 
-/// A file, its golden values, and under which names.
+/// Each file of a trained policy, the values that PyTorch computes, and the names of its action and log_std in them.
 fn trained() -> Vec<(String, Value, &'static str, &'static str)> {
     let golden = json_of("golden.json");
     let mut files = vec![];
@@ -161,7 +158,7 @@ fn trained() -> Vec<(String, Value, &'static str, &'static str)> {
             ("sb3.zip", "action_scaled", "log_std"),
         ] {
             let file = format!("{name}.{layout}");
-            if data(&file).exists() {
+            if path(&file).exists() {
                 files.push((file, values.clone(), action, log_std));
             }
         }
@@ -204,7 +201,7 @@ fn a_converted_file_gives_the_same_numbers() {
 }
 
 #[test]
-fn what_cannot_be_served_is_refused_with_its_reason() {
+fn a_file_that_cannot_be_served_is_refused_with_its_reason() {
     for (name, reason) in [
         ("torchscript_unknown.pt", "no known layout"),
         ("sb3_gsde.zip", "gSDE (use_sde=True)"),
@@ -255,7 +252,7 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
     assert!(!Path::new("/tmp/sac-serving-was-here").exists(), "a checkpoint was executed");
 }
 
-/// What is cut short is refused: it never panics, and never gives other numbers.
+/// A file that is cut short neither panics nor gives other numbers.
 #[test]
 fn a_file_that_is_cut_anywhere_is_refused() {
     let converted = Service::convert(file("pendulum_00500.agent.pt"), None).unwrap();
@@ -278,7 +275,7 @@ fn a_file_that_is_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn what_a_file_says_is_told() {
+fn the_info_shows_what_a_file_says() {
     let info = |name: &str| Actor::load(file(name)).unwrap().info();
     let sb3 = info("pendulum_00500.sb3.zip");
     assert_eq!((&sb3["format"], &sb3["layout"]), (&json!("stable-baselines3"), &json!("stable-baselines3")));
@@ -329,12 +326,12 @@ fn a_network_of_layers_runs_on_the_kernel_and_any_other_on_tract() {
 }
 
 #[test]
-fn a_network_of_layers_to_which_the_kernel_gives_other_numbers_runs_on_tract() {
+fn a_network_for_which_the_kernel_computes_other_numbers_runs_on_tract() {
     assert_eq!(Actor::load(file("odd/cancels.onnx")).unwrap().info()["plan"], "tract");
 }
 
 #[test]
-fn a_plan_that_was_found_before_is_taken_where_it_can_be() {
+fn a_backend_that_was_chosen_before_is_used_if_it_can_be() {
     for (name, backend, taken) in [
         ("pendulum_00500.onnx", Backend::Kernel, "kernel"),
         ("pendulum_00500.onnx", Backend::Tract, "tract"),

@@ -1,13 +1,11 @@
-//! Small files that are made to take much: memory or time without bound, or a panic of this crate's own. Each of them ends
-//! in a refusal, or a policy, that takes little. What would take minutes without its bound has no other assertion.
-#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+//! Small files that are made to take memory or time without bound, or to cause a panic in this crate. Each is refused, or
+//! loads, with little of both. A test of time asserts nothing else: without its bound it would take minutes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../../tests/fuzz/memory.rs"]
 mod memory;
 
-use std::fs;
 use std::io::{Cursor, Read, Write};
-use std::path::Path;
 
 use memory::peak_of;
 use prost::Message;
@@ -18,14 +16,10 @@ use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-/// Far more than any of these files needs.
+/// More than any of these files needs by far.
 const LITTLE: usize = 128 << 20;
 
-fn data(name: &str) -> Vec<u8> {
-    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data").join(name)).unwrap()
-}
-
-/// A policy, or the reason why there is none, for little memory.
+/// Loads a file, or returns the reason for its refusal. Panics if that takes much memory.
 #[track_caller]
 fn load(bytes: impl Into<Vec<u8>>) -> Result<Service, String> {
     let (on_refusal, max_batch, max_body_bytes) = (OnRefusal::Keep, 16, 1 << 16);
@@ -47,7 +41,7 @@ fn refused(bytes: impl Into<Vec<u8>>) -> String {
     load(bytes).err().expect("the file is refused")
 }
 
-/// A dict of so many items, each with a key of its own.
+/// A dict of `count` items with different keys and the same value.
 fn dict(count: u32, value: &[u8]) -> Vec<u8> {
     let mut items = b"}(".to_vec();
     for key in 0..count {
@@ -57,7 +51,7 @@ fn dict(count: u32, value: &[u8]) -> Vec<u8> {
     items
 }
 
-/// Keeps an object for `h\0` to recall.
+/// Memoizes an object, which `h\0` then gets.
 fn kept(object: &[u8]) -> Vec<u8> {
     [object, b"q\0", b"0"].concat()
 }
@@ -66,37 +60,37 @@ fn text(length: usize) -> Vec<u8> {
     [b"X", &(length as u32).to_le_bytes()[..], &vec![b'x'; length]].concat()
 }
 
-/// What `torch.save` wrote before PyTorch 1.6, of this pickle and no storage.
+/// A file as `torch.save` wrote it before PyTorch 1.6, with this pickle and no storage.
 fn legacy(pickle: &[u8]) -> Vec<u8> {
     legacy_with(pickle, b"].")
 }
 
-/// The same, with these after it: the pickle of the storages' keys, and the storages.
+/// The same with storages: the pickle of their keys, and their content.
 fn legacy_with(pickle: &[u8], storages: &[u8]) -> Vec<u8> {
     let head = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.\x80\x02";
     [head, pickle, b".\x80\x02", storages].concat()
 }
 
-/// A good one, with more items in its dict.
+/// A good file with more items in its dict.
 fn with_items(items: &[u8]) -> Vec<u8> {
-    let whole = data("torch/legacy.pt");
+    let whole = sac_test_support::file("torch/legacy.pt");
     let end = whole.windows(4).rposition(|at| at == b".\x80\x02]").unwrap();
     [&whole[..end], items, &whole[end..]].concat()
 }
 
 #[test]
-fn a_long_name_of_a_class_is_not_kept_for_each_that_bears_it() {
+fn a_long_class_name_is_not_copied_for_each_object_of_the_class() {
     let class = [b"c".as_slice(), &vec![b'x'; 1 << 20], b"\nC\n"].concat();
     refused(legacy(&[kept(&class), dict(1000, b"h\0")].concat()));
 }
 
 #[test]
-fn a_long_text_is_not_kept_for_each_that_refers_to_it() {
+fn a_long_text_is_not_copied_for_each_reference_to_it() {
     refused(legacy(&[kept(&text(4096)), dict(65_000, b"h\0")].concat()));
 }
 
 #[test]
-fn a_long_array_is_not_kept_for_each_that_refers_to_it() {
+fn a_long_array_is_not_copied_for_each_reference_to_it() {
     let bytes = [b"B", &(1u32 << 20).to_le_bytes()[..], &vec![0; 1 << 20]].concat();
     let dtype = b"cnumpy\ndtype\nX\x02\0\0\0f8\x85R";
     for shape in [&b"J\0\0\x02\0\x85"[..], b"K\x01\x85"] {
@@ -107,13 +101,13 @@ fn a_long_array_is_not_kept_for_each_that_refers_to_it() {
 }
 
 #[test]
-fn a_long_key_is_not_copied_for_each_that_lies_below_it() {
+fn a_long_key_is_not_copied_for_each_item_below_it() {
     let items = [b"}(".as_slice(), &b"h\0N".repeat(200_000), b"u"].concat();
     refused(legacy(&[kept(&text(4 << 20)), items].concat()));
 }
 
 #[test]
-fn a_long_key_of_a_storage_is_refused() {
+fn a_long_storage_key_is_refused() {
     let key = text(4 << 20);
     let storage = [b"(X\x07\0\0\0storagectorch\nFloatStorage\n", &key[..], b"X\x03\0\0\0cpuK\x01tQ"].concat();
     let tensor = [&b"ctorch._utils\n_rebuild_tensor_v2\n("[..], &storage, b"K\0))tR"].concat();
@@ -122,7 +116,7 @@ fn a_long_key_of_a_storage_is_refused() {
 }
 
 #[test]
-fn an_object_with_many_items_and_attributes_is_read_in_little_time() {
+fn an_object_with_many_items_and_attributes_takes_little_time() {
     let attributes = (0..150_000).map(|i| [b"X\x06\0\0\0", format!("{i:06}").as_bytes(), b"N"].concat());
     let attributes = [b"}(".as_slice(), &attributes.collect::<Vec<_>>().concat(), b"u"].concat();
     let items = [b"(".as_slice(), &b"K\x01N".repeat(150_000), b"u"].concat();
@@ -130,7 +124,7 @@ fn an_object_with_many_items_and_attributes_is_read_in_little_time() {
 }
 
 #[test]
-fn many_classes_beside_an_actor_are_looked_at_in_little_time() {
+fn many_classes_beside_an_actor_take_little_time() {
     let classes = (0..60_000).map(|i| [b"X\x06\0\0\0", format!("{i:06}").as_bytes(), b"h\0"].concat());
     let class = kept(b"ctorch.nn.modules.activation\nTanh\n");
     let items = [&class, &b"("[..], &classes.collect::<Vec<_>>().concat(), b"u"].concat();
@@ -138,8 +132,8 @@ fn many_classes_beside_an_actor_are_looked_at_in_little_time() {
 }
 
 #[test]
-fn what_stable_baselines_data_holds_beside_the_settings_takes_no_memory() {
-    let mut archive = ZipArchive::new(Cursor::new(data("torch/sb3_dict_arch.zip"))).unwrap();
+fn values_of_a_stable_baselines_file_that_are_not_used_take_no_memory() {
+    let mut archive = ZipArchive::new(Cursor::new(sac_test_support::file("torch/sb3_dict_arch.zip"))).unwrap();
     let mut writer = ZipWriter::new(Cursor::new(vec![]));
     for index in 0..archive.len() {
         let mut member = archive.by_index(index).unwrap();
@@ -158,7 +152,7 @@ fn what_stable_baselines_data_holds_beside_the_settings_takes_no_memory() {
 }
 
 fn graph(change: impl FnOnce(&mut Vec<NodeProto>, &mut Vec<TensorProto>)) -> Vec<u8> {
-    let mut model = ModelProto::decode(&data("pendulum_00500.onnx")[..]).unwrap();
+    let mut model = ModelProto::decode(&sac_test_support::file("pendulum_00500.onnx")[..]).unwrap();
     let graph = model.graph.as_mut().unwrap();
     change(&mut graph.node, &mut graph.initializer);
     model.encode_to_vec()
@@ -179,7 +173,7 @@ fn maker_of<'a>(nodes: &'a mut [NodeProto], output: &str) -> &'a mut NodeProto {
 }
 
 #[test]
-fn a_graph_that_goes_in_circles_is_refused() {
+fn a_graph_with_a_cycle_is_refused() {
     let circles: [fn(&mut Vec<NodeProto>); 4] = [
         |nodes| *maker_of(nodes, "log_std") = node("Clip", &["log_std", "low", "high"], "log_std"),
         |nodes| {
@@ -204,9 +198,9 @@ fn a_graph_that_goes_in_circles_is_refused() {
 }
 
 #[test]
-fn layers_that_share_their_weights_are_counted_each() {
+fn each_layer_counts_even_if_it_shares_its_weights() {
     let weights = constant("w", &[256, 256], &[0.001; 65_536]);
-    // Beside the nodes, or made by one of them.
+    // The weights are an initializer, or a node makes them.
     for is_made in [false, true] {
         let shared = graph(|nodes, constants| {
             constants.extend([constant("first", &[3, 256], &[0.1; 768]), constant("last", &[256, 1], &[0.1; 256])]);
@@ -231,7 +225,7 @@ fn layers_that_share_their_weights_are_counted_each() {
 }
 
 #[test]
-fn a_graph_whose_weights_are_not_of_their_shape_is_refused() {
+fn a_graph_whose_weights_do_not_fit_their_shape_is_refused() {
     for dims in [[1, i64::MAX], [i64::MAX, 2], [1 << 32, 1 << 32], [1 << 16, 1 << 16], [0, i64::MAX], [-1, 1]] {
         for biased in [false, true] {
             refused(graph(|nodes, constants| {
@@ -254,9 +248,9 @@ fn ask(service: &mut Service, method: &str, path: &str, body: &Value) -> (u16, V
     (response.status, serde_json::from_slice(&response.body).unwrap())
 }
 
-/// A graph whose output for one state has one number, and for three has nine.
+/// Loads a graph whose output has one number for one state, and nine for three.
 #[test]
-fn a_batch_has_an_action_for_each_state_whatever_the_graph_gives() {
+fn a_batch_has_one_action_for_each_state_whatever_the_graph_computes() {
     let mut service = load(graph(|nodes, _| {
         *nodes = vec![node("Transpose", &["state"], "columns"), node("MatMul", &["state", "columns"], "mean")];
         nodes.push(node("Neg", &["mean"], "log_std"));

@@ -8,9 +8,7 @@ use rustix::io::Errno;
 use crate::identity::Identity;
 use crate::listing::{Listing, Shelf};
 use crate::names::{Beside, EXTENSIONS, PREFIX, STATISTICS, with_suffix};
-
-/// Where checkpoints are looked for when nothing says otherwise, relative to the working directory.
-pub const DEFAULT_FOLDER: &str = "cache/models/rl/stat_pair";
+use crate::settings::{defaults, is_blank};
 
 /// Where the checkpoint comes from.
 #[derive(Debug, Clone)]
@@ -40,7 +38,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let (settle, sweep) = (Duration::from_secs(2), Duration::from_millis(100));
-        Limits { max_bytes: 64 << 20, settle, max_tries: 8, sweep }
+        Limits { max_bytes: defaults::MAX_CHECKPOINT_BYTES, settle, max_tries: 8, sweep }
     }
 }
 
@@ -62,14 +60,14 @@ pub struct Candidate {
 }
 
 impl Source {
-    /// One file (`model`), else a folder (`dir`), else [`DEFAULT_FOLDER`]. A blank value counts as unset; a leading
+    /// One file (`model`), else a folder (`dir`), else [`defaults::FOLDER`]. A blank value counts as unset; a leading
     /// `~` is `home`. What is set decides alone: a missing file or an empty folder never falls through to the next.
     pub fn new(model: Option<&Path>, dir: Option<&Path>, home: Option<&Path>) -> Self {
-        let given = |path: Option<&Path>| path.filter(|p| !is_blank(p)).map(|p| expand(p, home));
+        let given = |path: Option<&Path>| path.filter(|p| !is_blank(p.as_os_str())).map(|p| expand(p, home));
         let location = match (given(model), given(dir)) {
             (Some(file), _) => Location::File(file),
             (None, Some(folder)) => Location::Folder(folder),
-            (None, None) => Location::Folder(DEFAULT_FOLDER.into()),
+            (None, None) => Location::Folder(defaults::FOLDER.into()),
         };
         Source { location, limits: Limits::default(), identify: Identity::of, shelf: Shelf::default() }
     }
@@ -138,10 +136,6 @@ pub(crate) fn may_pass(error: &io::Error) -> bool {
     let Some(code) = error.raw_os_error() else { return false };
     [Errno::IO, Errno::STALE, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::TIMEDOUT, Errno::INTR]
         .contains(&Errno::from_raw_os_error(code))
-}
-
-fn is_blank(path: &Path) -> bool {
-    path.as_os_str().as_encoded_bytes().trim_ascii().is_empty()
 }
 
 fn expand(path: &Path, home: Option<&Path>) -> PathBuf {

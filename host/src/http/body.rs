@@ -7,12 +7,11 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::Body;
 use http_body_util::BodyExt;
+use sac_owner::settings::DRAIN_BYTES;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// How much of a body over the limit is read and dropped, and for how long: a client that is still sending would not
-/// see the answer if the connection were closed on it.
-const DRAIN_BYTES: usize = 16 << 20;
+/// An oversized body is read and dropped for at most this long, and [`DRAIN_BYTES`].
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// What a body takes of the common room begins beyond this: no number of slow uploads refuses a prediction.

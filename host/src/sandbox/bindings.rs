@@ -6,7 +6,32 @@ wasmtime::component::bindgen!({
     ownership: Borrowing { duplicate_if_necessary: true },
 });
 
+use sac_owner::settings;
+
 pub(crate) use exports::sac::serving::serving::*;
+
+impl From<settings::Activation> for Activation {
+    fn from(activation: settings::Activation) -> Self {
+        match activation {
+            settings::Activation::Relu => Activation::Relu,
+            settings::Activation::LeakyRelu => Activation::LeakyRelu,
+            settings::Activation::Elu => Activation::Elu,
+            settings::Activation::Silu => Activation::Silu,
+            settings::Activation::Gelu => Activation::Gelu,
+            settings::Activation::Tanh => Activation::Tanh,
+            settings::Activation::Sigmoid => Activation::Sigmoid,
+        }
+    }
+}
+
+impl From<settings::OnBadCheckpoint> for OnRefusal {
+    fn from(on_bad_checkpoint: settings::OnBadCheckpoint) -> Self {
+        match on_bad_checkpoint {
+            settings::OnBadCheckpoint::Keep => OnRefusal::Keep,
+            settings::OnBadCheckpoint::Fail => OnRefusal::Fail,
+        }
+    }
+}
 
 impl Backend {
     /// As the component's info tells it.

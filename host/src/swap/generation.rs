@@ -8,7 +8,7 @@ use sac_owner::{Content, since_epoch};
 use tokio::task::spawn_blocking;
 use tracing::{Span, warn};
 
-use crate::config::{Config, OnBadCheckpoint};
+use crate::config::Config;
 use crate::http::error::Failure;
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
@@ -146,10 +146,7 @@ impl Recipe {
             config: bindings::RouterConfig {
                 optimised: config.jit,
                 activation: config.activation.map(Into::into),
-                on_refusal: match config.on_bad_checkpoint {
-                    OnBadCheckpoint::Keep => bindings::OnRefusal::Keep,
-                    OnBadCheckpoint::Fail => bindings::OnRefusal::Fail,
-                },
+                on_refusal: config.on_bad_checkpoint.into(),
                 max_batch: config.max_batch,
                 max_body_bytes: config.max_body_bytes as u64,
             },

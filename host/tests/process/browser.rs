@@ -1,13 +1,14 @@
-//! The pages, in headless Chromium by its WebDriver. Without a chromedriver there is nothing to test them in, which is
-//! said; in CI it is a failure.
+//! The pages in a headless Chromium. Without a chromedriver these tests print that they test nothing, and in CI they
+//! fail.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use rustix::process::Signal;
+
+use sac_test_support::{Connection, request};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
@@ -16,11 +17,11 @@ use crate::program::*;
 /// A session of its own, ended when it is dropped.
 struct Browser {
     driver: Child,
-    /// Open, for who cannot write it any more ends.
-    _said: ChildStdout,
-    address: String,
+    /// The driver ends if it cannot write to it.
+    _output: ChildStdout,
+    address: SocketAddr,
     session: String,
-    /// What it leaves behind.
+    /// Where it leaves its files.
     _place: TempDir,
 }
 
@@ -37,13 +38,14 @@ impl Browser {
                 return None;
             }
         };
-        let mut said = driver.stdout.take().unwrap();
-        let lines = BufReader::new(&mut said).lines();
+        let mut output = driver.stdout.take().unwrap();
+        let lines = BufReader::new(&mut output).lines();
         let port =
             lines.map_while(Result::ok).find_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned()));
-        let address = format!("127.0.0.1:{}", port.unwrap().trim_end_matches('.'));
-        let mut browser = Browser { driver, _said: said, address, session: String::new(), _place: place };
-        // None of its own traffic; as root it runs only without its sandbox.
+        let port = port.unwrap().trim_end_matches('.').parse::<u16>().unwrap();
+        let address = ([127, 0, 0, 1], port).into();
+        let mut browser = Browser { driver, _output: output, address, session: String::new(), _place: place };
+        // It sends no traffic of its own, and runs without its sandbox, as it has to for root.
         let args = json!([
             "--headless",
             "--no-sandbox",
@@ -59,15 +61,15 @@ impl Browser {
         let options = json!({ "goog:chromeOptions": { "args": args }, "goog:loggingPrefs": { "browser": "ALL" } });
         let session = browser.call("", json!({ "capabilities": { "alwaysMatch": options } }));
         browser.session = format!("/{}", session["sessionId"].as_str().unwrap());
-        // For what a page waits for by itself.
-        browser.call("/timeouts", json!({ "script": 60_000 }));
+        // How long a page may take to become what a test waits for.
+        browser.call("/timeouts", json!({ "script": 100_000 }));
         Some(browser)
     }
 
     fn call(&self, command: &str, body: Value) -> Value {
         let path = format!("/session{}{command}", self.session);
         let (status, answer) =
-            ask(&self.address, "POST", &path, "content-type: application/json\r\n", &body.to_string());
+            ask(self.address, "POST", &path, "content-type: application/json\r\n", &body.to_string());
         let mut answer = serde_json::from_str::<Value>(&answer).unwrap();
         assert_eq!(status, 200, "{command}: {answer}");
         answer["value"].take()
@@ -81,34 +83,34 @@ impl Browser {
         self.call("/execute/sync", json!({ "script": script, "args": [] }))
     }
 
-    /// Waits until the page says so; the error shows what it looks like.
+    /// Waits until the condition holds in the page. The error shows the page's text.
     fn wait_until(&self, condition: &str) {
         let script = format!(
             "const [done] = arguments; const look = () => ({condition} ? done() : setTimeout(look, 20)); look()"
         );
         let body = json!({ "script": script, "args": [] }).to_string();
         let path = format!("/session{}/execute/async", self.session);
-        let (status, answer) = ask(&self.address, "POST", &path, "", &body);
+        let (status, answer) = ask(self.address, "POST", &path, "", &body);
         assert_eq!(status, 200, "{condition}: {answer}\n{}", self.run("return document.body.innerText"));
     }
 
-    /// That the page asked nobody but this server, and has nothing to complain of but these.
+    /// Checks that the page sent requests to this server alone, and logged no other complaints than these.
     fn assert_sound(&self, origin: &str, complaints: &[&str]) {
-        let asked = self.run("return performance.getEntriesByType('resource').map((entry) => entry.name)");
-        let asked = asked.as_array().unwrap();
+        let requested = self.run("return performance.getEntriesByType('resource').map((entry) => entry.name)");
+        let requested = requested.as_array().unwrap();
         let is_ours =
             |url: &Value| ["data:", "blob:", origin].iter().any(|ours| url.as_str().unwrap().starts_with(ours));
-        assert!(!asked.is_empty() && asked.iter().all(is_ours), "{asked:?}");
+        assert!(!requested.is_empty() && requested.iter().all(is_ours), "{requested:?}");
         let log = self.call("/se/log", json!({ "type": "browser" }));
         let log = log.as_array().unwrap().iter().map(|entry| entry["message"].as_str().unwrap());
         let unexpected = log.filter(|line| !complaints.iter().any(|known| line.contains(known))).collect::<Vec<_>>();
         assert!(unexpected.is_empty(), "{unexpected:?}");
     }
 
-    /// As a PNG file, where this variable names one.
+    /// Writes a screenshot to the PNG file that this variable names, if it is set.
     fn take_picture(&self, variable: &str) {
         let Some(path) = std::env::var_os(variable) else { return };
-        let (_, answer) = ask(&self.address, "GET", &format!("/session{}/screenshot", self.session), "", "");
+        let (_, answer) = ask(self.address, "GET", &format!("/session{}/screenshot", self.session), "", "");
         let answer = serde_json::from_str::<Value>(&answer).unwrap();
         fs::write(path, BASE64_STANDARD.decode(answer["value"].as_str().unwrap()).unwrap()).unwrap();
     }
@@ -116,9 +118,9 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Ends Chromium too.
-        if TcpStream::connect(&self.address).is_ok() {
-            ask(&self.address, "DELETE", &format!("/session{}", self.session), "", "");
+        // Chromium ends with its session.
+        if let Ok(mut driver) = Connection::open(self.address) {
+            let _ = driver.ask(&request("DELETE", &format!("/session{}", self.session), "", ""));
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
@@ -128,10 +130,10 @@ impl Drop for Browser {
 #[test]
 fn the_demos_pendulum_swings_up_when_its_trained_policy_is_dropped_in() {
     let Some(browser) = Browser::start() else { return };
-    let mut command = Command::new(PROGRAM);
-    command.args(["demo", "--listen", "127.0.0.1:0"]).env_clear().env("SAC_CACHE_DIR", cache());
+    let place = tempdir().unwrap();
+    let mut command = command("demo", place.path(), &cache());
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut program = Program::spawn(command);
+    let mut program = Process::spawn(command).unwrap();
     let mut out = BufReader::new(program.child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let origin = out.find_map(|line| Some(line.trim().split_once("/ shows the pendulum")?.0.to_owned())).unwrap();
     program.wait_for("checkpoint in service");
@@ -140,23 +142,22 @@ fn the_demos_pendulum_swings_up_when_its_trained_policy_is_dropped_in() {
     browser.wait_until(&format!("{}?.startsWith('model_early.onnx')", text("answered-by")));
     browser.run("document.querySelector('[data-policy=trained]').click()");
     browser.wait_until(&format!("{}.endsWith('was answered by model_trained.onnx')", text("dropped")));
-    // Hanging, it has to gain momentum first.
+    // It hangs, and has to gain momentum first.
     browser.wait_until(&format!("Number.parseFloat({}) > 1", text("upright")));
-    // The dashboard around it knows too, and has drawn something.
+    // The dashboard around it shows the swap, and has drawn a chart.
     browser.wait_until("document.querySelector('#swaps tr')?.innerText.includes('generation 2')");
     browser.wait_until("document.querySelectorAll('#latency path')[0]?.getAttribute('d').includes('L')");
     browser.take_picture("SAC_PICTURE");
     browser.assert_sound(&origin, &[]);
-    // And the folder goes with it.
-    program.signal(Signal::TERM);
+    program.signal(Signal::TERM).unwrap();
     assert!(program.end().0.success());
 }
 
 #[test]
-fn the_page_asks_for_the_token_and_shows_a_refusal_without_being_loaded_again() {
+fn the_page_asks_for_the_token_and_shows_a_refusal_without_a_reload() {
     let Some(browser) = Browser::start() else { return };
     let place = folder();
-    let mut program = Program::serve(place.path(), &["--dir", "."], &[("SAC_API_TOKEN", "secret")]);
+    let mut program = serve(place.path(), &["--dir", "."], &[("SAC_API_TOKEN", "secret")]);
     let origin = format!("http://{}", program.address());
     browser.open(&origin);
     browser.wait_until("document.getElementById('state').textContent === 'token needed'");
@@ -166,7 +167,7 @@ fn the_page_asks_for_the_token_and_shows_a_refusal_without_being_loaded_again() 
     browser.run(&format!("window.stays = true; {submit}"));
     browser.wait_until("document.getElementById('state').textContent === 'ok'");
     browser.wait_until("document.getElementById('model').innerText.includes('model_a.onnx')");
-    // Its text is text, on the page as elsewhere.
+    // A name with markup is shown as text.
     fs::write(place.path().join("model_<b>b.onnx"), b"broken").unwrap();
     browser.wait_until("document.querySelector('#swaps tr')?.innerText.includes('model_<b>b.onnx')");
     browser.wait_until("document.getElementById('state').textContent === 'stale'");
@@ -181,17 +182,17 @@ fn the_page_asks_for_the_token_and_shows_a_refusal_without_being_loaded_again() 
 fn the_documentation_shows_every_route_and_tries_it() {
     let Some(browser) = Browser::start() else { return };
     let place = folder();
-    let mut program = Program::serve(place.path(), &["--dir", "."], &[]);
+    let mut program = serve(place.path(), &["--dir", "."], &[]);
     let origin = format!("http://{}", program.address());
     browser.open(&format!("{origin}/docs"));
     browser.wait_until("document.querySelectorAll('.opblock').length === 6");
-    // As it stands, without a word of the user's.
-    for (operation, told) in [("get_sac_model_info", "model_a.onnx"), ("post_sac_predict", "\"action\": ")] {
+    // The examples are sent as they are.
+    for (operation, shown) in [("get_sac_model_info", "model_a.onnx"), ("post_sac_predict", "\"action\": ")] {
         let within = |part: &str| format!("document.querySelector('#operations-default-{operation} {part}')");
         browser.run(&format!("{}.click()", within("button")));
         browser.wait_until(&within(".execute"));
         browser.run(&format!("{}.click()", within(".execute")));
-        browser.wait_until(&format!("{}?.innerText.includes('{told}')", within(".live-responses-table")));
+        browser.wait_until(&format!("{}?.innerText.includes('{shown}')", within(".live-responses-table")));
     }
     browser.assert_sound(&origin, &[]);
 }

@@ -1,25 +1,25 @@
-//! `predict` and `bench`, of a server and of a file.
+//! `predict` and `bench`, with a server and with a file.
 
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::program::{Program, folder, path, run};
+use crate::program::{Process, folder, path, run, serve};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// A server of one good checkpoint, its folder, and its address.
-fn server(variables: &[(&str, &str)]) -> (Program, TempDir, String) {
+/// A server of one good checkpoint, its folder, and its URL.
+fn server(variables: &[(&str, &str)]) -> (Process, TempDir, String) {
     let place = folder();
-    let mut program = Program::serve(place.path(), &["--dir", "."], variables);
+    let mut program = serve(place.path(), &["--dir", "."], variables);
     let url = format!("http://{}", program.address());
     program.wait_for("checkpoint in service");
     (program, place, url)
 }
 
 #[test]
-fn predict_gives_the_same_for_a_file_as_for_a_server_of_it() {
+fn predict_prints_the_same_action_for_a_file_and_for_a_server_of_it() {
     let (_program, _place, url) = server(&[]);
     let file = path("pendulum_00500.onnx");
     for more in [&[][..], &["--stochastic", "--seed", "7"]] {
@@ -35,13 +35,13 @@ fn predict_gives_the_same_for_a_file_as_for_a_server_of_it() {
 }
 
 #[test]
-fn whatever_the_log_is_told_to_hold_a_commands_failure_is_told() {
-    let (code, _, told) = run(&["predict", "no-such-file", "--state", "1"], &[("RUST_LOG", "another=debug")]);
-    assert_eq!((code, told.trim()), (1, "error: no-such-file gives no action: there is no such file"));
+fn a_commands_failure_is_printed_whatever_the_log_filter_is() {
+    let (code, _, log) = run(&["predict", "no-such-file", "--state", "1"], &[("RUST_LOG", "another=debug")]);
+    assert_eq!((code, log.trim()), (1, "error: no-such-file gives no action: there is no such file"));
 }
 
 #[test]
-fn predict_fails_with_the_servers_word_and_the_files() {
+fn predict_fails_with_the_reason_that_the_server_or_the_file_gives() {
     let (_program, _place, url) = server(&[("SAC_API_TOKEN", "secret")]);
     let file = path("pendulum_00500.onnx");
     for (target, state, reason) in [
@@ -68,15 +68,15 @@ fn predict_fails_with_the_servers_word_and_the_files() {
 }
 
 #[test]
-fn a_server_of_https_is_asked_if_its_certificate_is_trusted() {
+fn an_https_server_is_asked_only_if_its_certificate_is_trusted() {
     let place = folder();
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let [chain, key] = ["chain.pem", "key.pem"].map(|name| place.path().join(name).to_str().unwrap().to_owned());
     std::fs::write(&chain, cert.pem()).unwrap();
     std::fs::write(&key, signing_key.serialize_pem()).unwrap();
-    let mut program = Program::serve(place.path(), &["--dir", ".", "--tls-cert", &chain, "--tls-key", &key], &[]);
-    let port = program.address().rsplit_once(':').unwrap().1.to_owned();
+    let mut program = serve(place.path(), &["--dir", ".", "--tls-cert", &chain, "--tls-key", &key], &[]);
+    let port = program.address().port();
     program.wait_for("checkpoint in service");
     let predict = |host: &str, trusted: &str| {
         let url = format!("https://{host}:{port}");
@@ -98,8 +98,7 @@ fn a_server_of_https_is_asked_if_its_certificate_is_trusted() {
         assert!(code == 1 && log.contains(reason), "{host} {trusted}: {log}");
     }
     let url = format!("https://localhost:{port}");
-    let (code, report, log) =
-        run(&["bench", &url, "--ca-cert", &chain, "-d", "100ms", "--warmup", "0s", "--json"], &[]);
+    let (code, report, log) = run(&["bench", &url, "--ca-cert", &chain, "-d", "1s", "--warmup", "0s", "--json"], &[]);
     assert!(code == 0 && json(&report)["requests"].as_u64().unwrap() > 0, "{log}");
 }
 
@@ -108,7 +107,7 @@ fn bench_measures_a_server_and_a_file() {
     let (_program, _place, url) = server(&[]);
     let place = tempdir().unwrap();
     let picture = place.path().join("bench.svg");
-    let common = ["--duration", "300ms", "--warmup", "50ms", "--connections", "2", "--json"];
+    let common = ["--duration", "1s", "--warmup", "50ms", "--connections", "2", "--json"];
     for (target, more) in
         [(url, &["--svg", picture.to_str().unwrap()][..]), (path("pendulum_00500.onnx"), &["--batch", "8"])]
     {
@@ -117,54 +116,60 @@ fn bench_measures_a_server_and_a_file() {
         let report = json(&out);
         let requests = report["requests"].as_f64().unwrap();
         let per_second = report["requests_per_second"].as_f64().unwrap();
-        // Of the last question of each connection the answer comes after the end.
-        let late = requests - per_second * 0.3;
-        assert!(requests > 10.0 && (-0.01..=2.01).contains(&late), "{report}");
+        // The answer to the last request of each connection comes after the end.
+        let late = requests - per_second;
+        assert!(requests >= 1.0 && (-0.01..=2.01).contains(&late), "{report}");
         let times = ["p50", "p90", "p99", "p99.9", "max"].map(|name| report["latency_seconds"][name].as_f64().unwrap());
         assert!(times.is_sorted() && times[0] > 1e-6 && times[4] < 60.0, "{report}");
         assert_eq!((&report["errors"], report["checkpoints"].as_array().unwrap().len()), (&json("{}"), 1));
     }
     assert!(std::fs::read_to_string(picture).unwrap().contains("requests a second over 2 connections"));
-    let (_, shown, _) = run(&["bench", &path("pendulum_00500.onnx"), "-d", "100ms", "--warmup", "10ms"], &[]);
+    let (_, shown, _) = run(&["bench", &path("pendulum_00500.onnx"), "-d", "1s", "--warmup", "10ms"], &[]);
     assert!(shown.contains("answered by") && shown.contains("p99.9") && shown.contains('█'), "{shown}");
 }
 
 #[test]
-fn bench_asks_as_often_as_it_is_told() {
+fn bench_asks_at_the_rate_that_it_is_given() {
     let args =
         ["bench", &path("pendulum_00500.onnx"), "-d", "1s", "--warmup", "100ms", "-c", "4", "--rate", "200", "--json"];
     let (code, out, log) = run(&args, &[]);
-    let requests = json(&out)["requests"].as_u64().unwrap();
-    assert!(code == 0 && (150..=201).contains(&requests), "{requests} {log}");
+    assert_eq!(code, 0, "{log}");
+    let report = json(&out);
+    let [requests, not_asked] = ["requests", "not_asked"].map(|name| report[name].as_u64().unwrap());
+    // On a busy machine some requests are late or not sent, which the report shows. Up to 20 are left from the warm-up.
+    assert!((1..=221).contains(&requests) && requests + not_asked >= 196, "{report}");
 }
 
 #[test]
-fn bench_tells_what_it_could_not_ask_in_time_and_measures_all_the_same() {
+fn bench_reports_the_requests_that_it_could_not_send_in_time() {
     let file = path("pendulum_00500.onnx");
     let args = ["bench", &file, "-d", "500ms", "--warmup", "500ms", "--rate", "100000000"];
-    let (code, told, log) = run(&[&args[..], &["--json"]].concat(), &[]);
+    let (code, printed, log) = run(&[&args[..], &["--json"]].concat(), &[]);
     assert_eq!(code, 0, "{log}");
-    let report = json(&told);
+    let report = json(&printed);
     let [requests, not_asked] = ["requests", "not_asked"].map(|name| report[name].as_f64().unwrap());
-    // Of both halves of the second.
-    assert!(requests > 10.0 && not_asked > 9e7, "{report}");
-    // Half a second late at least, for all that was planned before.
+    // The requests of the warm-up count too.
+    assert!(requests >= 1.0 && not_asked > 9e7, "{report}");
+    // A request waits at least half a second for those that were planned before it.
     assert!(report["latency_seconds"]["p50"].as_f64().unwrap() > 0.5, "{report}");
-    let (_, told, _) = run(&args, &[]);
-    assert!(told.contains("planned      100000000 a second; ") && told.contains(" not asked before the end"), "{told}");
+    let (_, shown, _) = run(&args, &[]);
+    assert!(
+        shown.contains("planned      100000000 a second; ") && shown.contains(" not asked before the end"),
+        "{shown}"
+    );
 }
 
 #[test]
-fn bench_measures_over_more_connections_than_a_server_takes_requests() {
+fn bench_can_have_more_connections_than_a_server_takes_requests_at_once() {
     let file = path("pendulum_00500.onnx");
-    let (code, told, log) = run(&["bench", &file, "-c", "1100", "-d", "500ms", "--json"], &[]);
-    assert_eq!((code, &json(&told)["errors"]), (0, &json("{}")), "{log}");
+    let (code, printed, log) = run(&["bench", &file, "-c", "1100", "-d", "500ms", "--json"], &[]);
+    assert_eq!((code, &json(&printed)["errors"]), (0, &json("{}")), "{log}");
 }
 
 #[test]
-fn bench_fails_where_there_is_nothing_to_measure_or_errors_are_answered() {
+fn bench_fails_if_there_is_nothing_to_measure_or_the_answers_are_errors() {
     let empty = tempdir().unwrap();
-    let mut program = Program::serve(empty.path(), &[], &[]);
+    let mut program = serve(empty.path(), &[], &[]);
     let url = format!("http://{}", program.address());
     let (code, _, log) = run(&["bench", &url], &[]);
     assert!(code == 1 && log.contains("serves nothing to measure: 503: No SAC model loaded"), "{log}");
@@ -172,8 +177,8 @@ fn bench_fails_where_there_is_nothing_to_measure_or_errors_are_answered() {
     let (code, _, log) = run(&["bench", &url], &[]);
     assert!(code == 1 && log.contains(&format!("{url} cannot be reached")), "{log}");
 
-    // Batches of two are refused; all that is left of the answers is errors.
+    // Batches of two are refused, so that all answers are errors.
     let (_program, _place, url) = server(&[("SAC_MAX_BATCH", "1")]);
-    let (code, _, log) = run(&["bench", &url, "--batch", "2", "-d", "100ms", "--warmup", "0s"], &[]);
+    let (code, _, log) = run(&["bench", &url, "--batch", "2", "-d", "1s", "--warmup", "0s"], &[]);
     assert!(code == 1 && log.contains("× status 400"), "{log}");
 }

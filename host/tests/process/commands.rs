@@ -1,4 +1,4 @@
-//! The commands that end by themselves.
+//! `inspect`, `convert`, `completions`, `man` and the version.
 
 use std::process::Stdio;
 
@@ -12,8 +12,8 @@ fn run(args: &[&str]) -> (bool, String, String) {
 }
 
 #[test]
-fn inspect_tells_what_a_file_is_or_why_it_is_refused() {
-    let (well, told, _) = run(&["inspect", &path("pendulum_00500.sb3.zip")]);
+fn inspect_shows_what_is_in_a_file_or_why_it_is_refused() {
+    let (well, shown, _) = run(&["inspect", &path("pendulum_00500.sb3.zip")]);
     for line in [
         "format                stable-baselines3",
         "layers                latent_pi.0 (3 to 64)",
@@ -21,32 +21,32 @@ fn inspect_tells_what_a_file_is_or_why_it_is_refused() {
         "activation            relu",
         "action on zeros       0.158507",
     ] {
-        assert!(well && told.contains(line), "{line}:\n{told}");
+        assert!(well && shown.contains(line), "{line}:\n{shown}");
     }
-    let (well, told, _) = run(&["inspect", "--json", &path("pendulum_00500.state_dict.pt")]);
-    let told = serde_json::from_str::<serde_json::Value>(&told).unwrap();
-    assert!(well && told["activation"] == "relu (assumed)" && told["layers"][1]["outputs"] == 64, "{told}");
-    let (_, told, _) = run(&["inspect", "--activation", "tanh", &path("pendulum_00500.state_dict.pt")]);
-    assert!(told.contains("activation            tanh\n"), "{told}");
+    let (well, shown, _) = run(&["inspect", "--json", &path("pendulum_00500.state_dict.pt")]);
+    let shown = serde_json::from_str::<serde_json::Value>(&shown).unwrap();
+    assert!(well && shown["activation"] == "relu (assumed)" && shown["layers"][1]["outputs"] == 64, "{shown}");
+    let (_, shown, _) = run(&["inspect", "--activation", "tanh", &path("pendulum_00500.state_dict.pt")]);
+    assert!(shown.contains("activation            tanh\n"), "{shown}");
 
-    let (well, told, log) = run(&["inspect", &path("torch/executes.pt")]);
-    assert!(!well && told.is_empty() && log.contains("it would call `posix.system`"), "{told}{log}");
-    let (well, told, _) = run(&["inspect", "--json", &path("torch/executes.pt")]);
-    assert!(!well && told.contains("\"refused\": \"the pickle, at byte 59: it would call `posix.system`"), "{told}");
+    let (well, shown, log) = run(&["inspect", &path("torch/executes.pt")]);
+    assert!(!well && shown.is_empty() && log.contains("it would call `posix.system`"), "{shown}{log}");
+    let (well, shown, _) = run(&["inspect", "--json", &path("torch/executes.pt")]);
+    assert!(!well && shown.contains("\"refused\": \"the pickle, at byte 59: it would call `posix.system`"), "{shown}");
     let (well, _, log) = run(&["inspect", "no-such-file"]);
     assert!(!well && log.contains("no-such-file is refused: there is no such file"), "{log}");
 }
 
 #[test]
-fn convert_writes_a_file_that_serves_the_same() {
+fn convert_writes_an_onnx_file_of_the_same_policy() {
     let folder = tempdir().unwrap();
     let converted = folder.path().join("policy.onnx");
     let target = converted.to_str().unwrap();
     let (well, _, log) = run(&["convert", &path("pendulum_00500.cleanrl.pt"), "-o", target]);
     assert!(well, "{log}");
     let action = |file: &str| {
-        let (_, told, _) = run(&["inspect", "--json", file]);
-        serde_json::from_str::<serde_json::Value>(&told).unwrap()
+        let (_, shown, _) = run(&["inspect", "--json", file]);
+        serde_json::from_str::<serde_json::Value>(&shown).unwrap()
     };
     let (before, after) = (action(&path("pendulum_00500.cleanrl.pt")), action(target));
     assert_eq!(after["format"], "onnx");
@@ -59,7 +59,7 @@ fn convert_writes_a_file_that_serves_the_same() {
 }
 
 #[test]
-fn every_command_is_completed_and_has_its_manual() {
+fn every_command_is_in_the_completions_and_has_a_manual() {
     let (well, completions, _) = run(&["completions", "bash"]);
     let (_, manual, _) = run(&["man"]);
     for command in ["serve", "inspect", "convert", "predict", "bench", "demo", "config", "completions", "man"] {

@@ -1,12 +1,12 @@
-//! The configuration file, and `config check`.
+//! The configuration file, and `config check`, which shows where each setting comes from.
 
 use std::fs;
 
 use tempfile::{TempDir, tempdir};
 
-use crate::program::{Program, ask, folder, path, run};
+use crate::program::{ask, folder, path, run, serve};
 
-/// A configuration file of this text, and where it is.
+/// A configuration file with this text, and its path.
 fn configuration(text: &str) -> (TempDir, String) {
     let place = tempdir().unwrap();
     let file = place.path().join("sac.toml");
@@ -15,8 +15,8 @@ fn configuration(text: &str) -> (TempDir, String) {
     (place, name)
 }
 
-/// The line of a setting: its value and who set it.
-fn told(printed: &str, setting: &str) -> (String, String) {
+/// The value of a setting and where it comes from, as its line shows them.
+fn shown(printed: &str, setting: &str) -> (String, String) {
     let line = printed.lines().find(|line| line.split_whitespace().next() == Some(setting));
     let words = line.unwrap_or_else(|| panic!("no {setting} in {printed}")).split_whitespace().collect::<Vec<_>>();
     (words[1].to_owned(), words[2].to_owned())
@@ -41,35 +41,35 @@ fn a_flag_outranks_a_variable_that_outranks_the_file_that_outranks_the_default()
         ("listen", "127.0.0.1:8000", "default"),
         ("model", "–", "default"),
     ] {
-        assert_eq!(told(&printed, setting), (value.to_owned(), by.to_owned()), "{setting}");
+        assert_eq!(shown(&printed, setting), (value.to_owned(), by.to_owned()), "{setting}");
     }
     let by_variable = run(&["config", "check"], &[("SAC_CONFIG", &file)]);
-    assert_eq!(told(&by_variable.1, "max-batch").0, "7");
+    assert_eq!(shown(&by_variable.1, "max-batch").0, "7");
 }
 
 #[test]
-fn a_variable_that_makes_no_sense_is_not_laid_at_the_files_door_and_a_flag_outranks_it() {
+fn an_invalid_variable_is_not_blamed_on_the_file_and_a_flag_outranks_it() {
     let (_place, file) = configuration("listen = \"127.0.0.1:0\"");
     let variables = [("SAC_MAX_BATCH", "many")];
     let (code, _, log) = run(&["config", "check", "--config", &file], &variables);
     assert!(code == 2 && log.contains("'many' for '--max-batch") && !log.contains("listen:"), "{log}");
     let args = ["config", "check", "--config", &file, "--max-batch", "5"];
-    assert_eq!(told(&run(&args, &variables).1, "max-batch"), ("5".to_owned(), "flag".to_owned()));
+    assert_eq!(shown(&run(&args, &variables).1, "max-batch"), ("5".to_owned(), "flag".to_owned()));
 }
 
 #[test]
-fn a_server_goes_by_its_file() {
+fn a_server_uses_its_configuration_file() {
     let place = folder();
     let (_kept, file) = configuration(&format!("dir = {:?}\nmax-batch = 1\nlog-format = \"json\"\n", place.path()));
-    let mut program = Program::serve(place.path(), &["--config", &file], &[]);
+    let mut program = serve(place.path(), &["--config", &file], &[]);
     let address = program.address();
     assert!(program.seen.starts_with('{'), "{}", program.seen);
-    let (status, body) = ask(&address, "POST", "/sac/predict/batch", "", r#"{"states": [[1, 2, 3], [1, 2, 3]]}"#);
+    let (status, body) = ask(address, "POST", "/sac/predict/batch", "", r#"{"states": [[1, 2, 3], [1, 2, 3]]}"#);
     assert_eq!(status, 400, "{body}");
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_told_with_its_name_and_the_settings() {
+fn an_error_in_the_file_names_the_file_and_the_setting() {
     for (text, reason) in [
         ("max-batches = 1", "sac.toml: max-batches: there is no such setting, but"),
         ("config = \"other\"", "sac.toml: config: there is no such setting, but"),
@@ -89,10 +89,10 @@ fn what_is_wrong_with_a_file_is_told_with_its_name_and_the_settings() {
 }
 
 #[test]
-fn a_check_finds_what_would_not_start_and_shows_no_secret() {
+fn config_check_fails_where_serve_would_not_start_and_shows_no_secret() {
     let (place, file) = configuration("api-token = \"hidden-1\"");
     let (code, printed, _) = run(&["config", "check", "--config", &file], &[]);
-    assert_eq!((code, told(&printed, "api-token").0.as_str()), (0, "(hidden)"));
+    assert_eq!((code, shown(&printed, "api-token").0.as_str()), (0, "(hidden)"));
     assert!(!printed.contains("hidden-1"), "{printed}");
     let (code, printed, _) = run(&["config", "check"], &[("SAC_API_TOKEN", "hidden-1")]);
     assert!(code == 0 && !printed.contains("hidden-1"), "{printed}");

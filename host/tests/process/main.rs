@@ -1,5 +1,5 @@
-//! The program as a process.
-#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+//! The program, run as a process.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod browser;
 mod clients;

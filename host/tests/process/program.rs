@@ -1,134 +1,95 @@
-//! The program, run by a test.
+//! Runs `sac-serving` as the tests need it. How processes and HTTP work is in `sac-test-support`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Output};
 use std::sync::Once;
 
-use rustix::process::{Pid, Signal, kill_process};
+use sac_test_support::{Connection, request};
+pub use sac_test_support::{Process, Signal, file};
 use tempfile::{TempDir, tempdir};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_sac-serving");
 pub const STATE: &str = r#"{"state": [0.3, -0.4, 0.5]}"#;
 
-/// A running program, killed when it is dropped.
-pub struct Program {
-    pub child: Child,
-    pub log: BufReader<Box<dyn Read>>,
-    pub seen: String,
+/// Limits that end nothing only because the machine is busy. With the first, the next request after a change is always
+/// answered by the new file.
+const PATIENCE: [(&str, &str); 7] = [
+    ("SAC_RELOAD_WAIT", "10min"),
+    ("SAC_LOAD_TIME", "10min"),
+    ("SAC_CALL_TIME", "10min"),
+    ("SAC_LONG_CALL_TIME", "10min"),
+    ("SAC_IDLE_TIME", "10min"),
+    ("SAC_BODY_TIME", "10min"),
+    ("SAC_DRAIN_TIME", "10min"),
+];
+
+/// `sac-serving COMMAND` in a folder, with an environment that holds a cache, a free port and patient limits.
+pub fn command(command: &str, folder: &Path, cache: &Path) -> Command {
+    command_of(Path::new(PROGRAM), command, folder, cache)
 }
 
-impl Program {
-    /// `sac-serving serve` on a free port, with nothing in its environment but what is given.
-    pub fn serve(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Program {
-        let mut command = Command::new(PROGRAM);
-        command.arg("serve").args(args).current_dir(folder).env_clear();
-        command.env("SAC_LISTEN", "127.0.0.1:0").env("SAC_CACHE_DIR", cache()).envs(variables.iter().copied());
-        Program::spawn(command)
-    }
-
-    pub fn spawn(mut command: Command) -> Program {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let log: Box<dyn Read> = Box::new(child.stderr.take().unwrap());
-        Program { child, log: BufReader::new(log), seen: String::new() }
-    }
-
-    /// Reads the log as far as a line that has this in it.
-    pub fn wait_for(&mut self, word: &str) -> String {
-        loop {
-            let mut line = String::new();
-            let read = self.log.read_line(&mut line).unwrap();
-            self.seen += &line;
-            assert!(read > 0, "the log ended without {word:?}:\n{}", self.seen);
-            if line.contains(word) {
-                return line;
-            }
-        }
-    }
-
-    /// The address that it prints.
-    pub fn address(&mut self) -> String {
-        let line = self.wait_for("listening on http");
-        let (_, address) = line.split_once("://").unwrap();
-        address.trim().trim_end_matches(['"', '}']).to_owned()
-    }
-
-    pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Waits for its end, and reads the rest of the log.
-    pub fn end(mut self) -> (ExitStatus, String) {
-        self.log.read_to_string(&mut self.seen).unwrap();
-        (self.child.wait().unwrap(), std::mem::take(&mut self.seen))
-    }
+/// The same, of a copy of the program.
+pub fn command_of(program: &Path, command: &str, folder: &Path, cache: &Path) -> Command {
+    let mut program = Command::new(program);
+    program.arg(command).current_dir(folder).env_clear().envs(PATIENCE);
+    program.env("SAC_LISTEN", "127.0.0.1:0").env("SAC_CACHE_DIR", cache);
+    program
 }
 
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Runs `sac-serving serve` in a folder.
+pub fn serve(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Process {
+    let mut serve = command("serve", folder, &cache());
+    serve.args(args).envs(variables.iter().copied());
+    Process::spawn(serve).unwrap()
 }
 
 /// Runs a command that ends: its exit code, and what it printed to stdout and to stderr.
 pub fn run(args: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = Command::new(PROGRAM);
     let command = command.args(args).env_clear().env("SAC_CACHE_DIR", cache()).envs(variables.iter().copied());
-    let output = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-/// A folder for compiled components, with the one in it that all tests use.
+/// A cache folder that holds the compiled component.
 pub fn cache() -> PathBuf {
     static COMPILED: Once = Once::new();
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
     COMPILED.call_once(|| {
         let empty = tempdir().unwrap();
-        let mut command = Command::new(PROGRAM);
-        command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(&empty).env_clear().env("SAC_CACHE_DIR", &cache);
-        Program::spawn(command).address();
+        Process::spawn(command("serve", empty.path(), &cache)).unwrap().address();
     });
     cache
 }
 
-pub fn data(name: &str) -> Vec<u8> {
-    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name)).unwrap()
+/// Makes an executable copy in a process of its own. A file that this process has open for writing could not be executed
+/// while a child that another test has just forked holds it open too.
+pub fn install(from: &Path, to: &Path) {
+    let status = Command::new("install").args(["-m", "755"]).args([from, to]).status();
+    assert!(status.unwrap().success());
 }
 
 /// A folder with one good checkpoint.
 pub fn folder() -> TempDir {
     let folder = tempdir().unwrap();
-    fs::write(folder.path().join("model_a.onnx"), data("pendulum_00500.onnx")).unwrap();
+    fs::write(folder.path().join("model_a.onnx"), file("pendulum_00500.onnx")).unwrap();
     folder
 }
 
-/// Status and body of an answer.
-pub fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let length = body.len();
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n");
-    stream.write_all(format!("{head}{headers}\r\n{body}").as_bytes()).unwrap();
-    let mut stream = BufReader::new(stream);
-    let (mut head, mut body) = (String::new(), String::new());
-    while !head.ends_with("\r\n\r\n") {
-        assert!(stream.read_line(&mut head).unwrap() > 0, "cut short: {head}");
-    }
-    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
-    // Some keep the connection open all the same.
-    stream.take(length.unwrap_or(u64::MAX)).read_to_string(&mut body).unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+/// Status and body of the answer to a request on a connection of its own.
+pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+    let headers = format!("host: {address}\r\nconnection: close\r\n{headers}");
+    let answer = Connection::open(address).unwrap().ask(&request(method, path, &headers, body)).unwrap();
+    (answer.status, answer.text().to_owned())
 }
 
-pub fn predict(address: &str) -> (u16, String) {
+pub fn predict(address: SocketAddr) -> (u16, String) {
     ask(address, "POST", "/sac/predict", "", STATE)
 }
 
-/// Where a file of `tests/data` is.
+/// Where a file of `tests/data` or of the demo is.
 pub fn path(name: &str) -> String {
-    format!("{}/../tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
+    sac_test_support::path(name).to_str().unwrap().to_owned()
 }

@@ -1,26 +1,26 @@
-//! `serve`: variables, signals, log and memory.
+//! `serve`: variables, signals, tokens, the cache, the log and memory.
 
 use std::fs::{self, Permissions};
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
-use rustix::process::Signal;
+use sac_test_support::{Connection, memory, publish, request};
 use tempfile::{TempDir, tempdir};
 
 use crate::program::*;
 
 #[test]
-fn of_the_three_tiers_the_first_that_is_set_decides_and_blank_is_unset() {
+fn the_first_of_the_three_places_that_is_set_decides_and_a_blank_one_is_not_set() {
     let place = folder();
     let (explicit, other) = (place.path().join("chosen.onnx"), place.path().join("other"));
     let default = place.path().join("cache/models/rl/stat_pair");
-    fs::write(&explicit, data("pendulum_00500.onnx")).unwrap();
+    fs::write(&explicit, file("pendulum_00500.onnx")).unwrap();
     for folder in [&other, &default] {
         fs::create_dir_all(folder).unwrap();
-        fs::write(folder.join("model_b.onnx"), data("pendulum_08000.onnx")).unwrap();
+        fs::write(folder.join("model_b.onnx"), file("pendulum_08000.onnx")).unwrap();
     }
     let home = place.path().to_str().unwrap();
     let (model, dir) = ("STAT_PAIR_RL_MODEL", "STAT_PAIR_RL_DIR");
@@ -32,15 +32,15 @@ fn of_the_three_tiers_the_first_that_is_set_decides_and_blank_is_unset() {
         (vec![(dir, "~/other"), ("HOME", home)], other.join("model_b.onnx")),
         (vec![(dir, "~"), ("HOME", home), ("STAT_PAIR_RL_JIT", "")], place.path().join("model_a.onnx")),
     ] {
-        let mut program = Program::serve(place.path(), &[], &variables);
-        let (status, body) = predict(&program.address());
+        let mut program = serve(place.path(), &[], &variables);
+        let (status, body) = predict(program.address());
         assert_eq!(status, 200, "{body}");
         let expected = expected.canonicalize().unwrap();
         assert!(body.contains(&format!("\"model_path\":{:?}", expected)), "{variables:?}: {body}");
     }
     for missing in [[(model, "missing.onnx"), (dir, "other")], [(model, ""), (dir, "missing")]] {
-        let mut program = Program::serve(place.path(), &[], &missing);
-        assert_eq!(predict(&program.address()).0, 503, "{missing:?}");
+        let mut program = serve(place.path(), &[], &missing);
+        assert_eq!(predict(program.address()).0, 503, "{missing:?}");
     }
 }
 
@@ -48,8 +48,8 @@ fn of_the_three_tiers_the_first_that_is_set_decides_and_blank_is_unset() {
 fn the_compiled_mode_is_set_by_a_variable() {
     let place = folder();
     for (variable, compiled) in [("1", true), ("0", false), ("false", false), ("", true)] {
-        let mut program = Program::serve(place.path(), &["--dir", "."], &[("STAT_PAIR_RL_JIT", variable)]);
-        let (_, body) = predict(&program.address());
+        let mut program = serve(place.path(), &["--dir", "."], &[("STAT_PAIR_RL_JIT", variable)]);
+        let (_, body) = predict(program.address());
         assert!(body.contains(&format!("\"jit_compiled\":{compiled}")), "{variable:?}: {body}");
     }
 }
@@ -58,49 +58,44 @@ fn the_compiled_mode_is_set_by_a_variable() {
 fn sigterm_and_ctrl_c_let_a_request_in_flight_finish_and_exit_with_0() {
     for signal in [Signal::TERM, Signal::INT] {
         let place = folder();
-        let mut program = Program::serve(place.path(), &["--dir", "."], &[]);
+        let mut program = serve(place.path(), &["--dir", "."], &[]);
         let address = program.address();
-        assert_eq!(predict(&address).0, 200);
-        // In flight: the head is there, the body is not.
-        let mut stream = TcpStream::connect(&address).unwrap();
-        let head = format!("POST /sac/predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", STATE.len());
-        stream.write_all(format!("{head}expect: 100-continue\r\n\r\n").as_bytes()).unwrap();
-        let mut go_on = [0; 25];
-        stream.read_exact(&mut go_on).unwrap();
-        assert!(go_on.starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&go_on));
-        program.signal(signal);
+        assert_eq!(predict(address).0, 200);
+        // A request whose head has been read is in flight.
+        let mut connection = Connection::open(address).unwrap();
+        let whole = request("POST", "/sac/predict", "expect: 100-continue\r\n", STATE);
+        let (head, body) = whole.split_at(whole.len() - STATE.len());
+        assert_eq!(connection.ask(head).unwrap().status, 100);
+        program.signal(signal).unwrap();
         program.wait_for("shutting down");
-        stream.write_all(STATE.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        assert!(TcpStream::connect(&address).is_err(), "it still listens");
+        assert_eq!(connection.ask(body).unwrap().status, 200);
+        connection.read_to_end().unwrap();
+        assert!(TcpStream::connect(address).is_err(), "it still listens");
         let (status, log) = program.end();
         assert_eq!(status.code(), Some(0), "{log}");
     }
 }
 
 #[test]
-fn the_log_names_the_address_the_checkpoint_and_each_swap_and_a_refusal_once() {
+fn the_log_has_a_line_for_each_swap_and_one_for_a_refusal() {
     let place = folder();
-    let mut program = Program::serve(place.path(), &["--dir", ".", "--log-format", "json"], &[]);
+    let mut program = serve(place.path(), &["--dir", ".", "--log-format", "json"], &[]);
     let address = program.address();
-    predict(&address);
-    fs::write(place.path().join("next"), data("pendulum_08000.onnx")).unwrap();
-    fs::rename(place.path().join("next"), place.path().join("model_b.onnx")).unwrap();
-    predict(&address);
+    predict(address);
+    publish(&place.path().join("model_b.onnx"), &file("pendulum_08000.onnx"));
+    predict(address);
     fs::write(place.path().join("model_c.onnx"), "broken").unwrap();
     for _ in 0..5 {
-        assert_eq!(predict(&address).0, 200);
+        assert_eq!(predict(address).0, 200);
     }
-    program.signal(Signal::TERM);
+    program.signal(Signal::TERM).unwrap();
     let (_, log) = program.end();
     let lines =
         log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect(line)).collect::<Vec<_>>();
-    let said = |message: &str| {
+    let logged = |message: &str| {
         lines.iter().filter(|line| line["message"].as_str().unwrap().contains(message)).collect::<Vec<_>>()
     };
-    let swaps = said("checkpoint in service");
+    let swaps = logged("checkpoint in service");
     assert_eq!(swaps.len(), 2, "{log}");
     for (swap, name) in swaps.iter().zip(["model_a.onnx", "model_b.onnx"]) {
         assert!(
@@ -108,28 +103,28 @@ fn the_log_names_the_address_the_checkpoint_and_each_swap_and_a_refusal_once() {
             "{swap}"
         );
     }
-    assert_eq!(said("checkpoint refused").len(), 1, "{log}");
+    assert_eq!(logged("checkpoint refused").len(), 1, "{log}");
 }
 
 #[test]
-fn it_does_not_listen_beyond_this_machine_without_a_token() {
+fn it_does_not_listen_on_other_addresses_without_a_token() {
     let place = folder();
     let token = place.path().join("token");
     fs::write(&token, "secret\nother\n").unwrap();
     let token = token.to_str().unwrap();
     let everywhere = ["--listen", "0.0.0.0:0", "--dir", "."];
-    let (status, log) = Program::serve(place.path(), &everywhere, &[]).end();
+    let (status, log) = serve(place.path(), &everywhere, &[]).end();
     assert!(!status.success() && log.contains("set a token"), "{log}");
     for (args, variables) in [
         (vec!["--no-auth"], vec![]),
         (vec!["--api-token-file", token], vec![]),
         (vec![], vec![("SAC_API_TOKEN", "secret")]),
     ] {
-        let mut program = Program::serve(place.path(), &[&everywhere[..], &args].concat(), &variables);
-        let address = program.address().replace("0.0.0.0", "127.0.0.1");
-        let open = predict(&address).0;
-        let authorised = ask(&address, "POST", "/sac/predict", "authorization: Bearer secret\r\n", STATE).0;
-        assert_eq!((open, authorised), (if args == ["--no-auth"] { 200 } else { 401 }, 200), "{args:?}");
+        let mut program = serve(place.path(), &[&everywhere[..], &args].concat(), &variables);
+        let address = (Ipv4Addr::LOCALHOST, program.address().port()).into();
+        let open = predict(address).0;
+        let authorized = ask(address, "POST", "/sac/predict", "authorization: Bearer secret\r\n", STATE).0;
+        assert_eq!((open, authorized), (if args == ["--no-auth"] { 200 } else { 401 }, 200), "{args:?}");
         assert!(!program.seen.contains("secret"));
     }
 }
@@ -145,7 +140,7 @@ fn the_help_does_not_show_a_token_that_is_set() {
 fn a_compiled_component_that_was_tampered_with_is_not_run() {
     let place = folder();
     let cache = copy_of_the_cache(None);
-    // Builds before this one have left theirs.
+    // Earlier builds may have left artefacts of their own.
     let entries = fs::read_dir(cache.path()).unwrap().map(|entry| entry.unwrap().path());
     for artefact in entries.filter(|path| path.extension().is_some_and(|e| e == "cwasm")) {
         let mut code = fs::read(&artefact).unwrap();
@@ -154,48 +149,47 @@ fn a_compiled_component_that_was_tampered_with_is_not_run() {
         fs::write(&artefact, code).unwrap();
     }
     let variables = [("SAC_CACHE_DIR", cache.path().to_str().unwrap())];
-    let mut program = Program::serve(place.path(), &["--dir", "."], &variables);
-    assert_eq!(predict(&program.address()).0, 200);
+    let mut program = serve(place.path(), &["--dir", "."], &variables);
+    assert_eq!(predict(program.address()).0, 200);
     assert!(program.seen.contains("is compiled anew"), "{}", program.seen);
-    let mut again = Program::serve(place.path(), &["--dir", "."], &variables);
+    let mut again = serve(place.path(), &["--dir", "."], &variables);
     again.address();
-    assert!(!again.seen.contains("compiling"), "the good one was kept: {}", again.seen);
+    assert!(!again.seen.contains("compiling"), "the artefact that was compiled anew is not kept: {}", again.seen);
 
-    // Others could have written it.
+    // Other users could have written to this folder.
     fs::set_permissions(cache.path(), Permissions::from_mode(0o777)).unwrap();
-    let mut program = Program::serve(place.path(), &["--dir", "."], &variables);
+    let mut program = serve(place.path(), &["--dir", "."], &variables);
     program.address();
     assert!(program.seen.contains("others can write"), "{}", program.seen);
 }
 
 #[test]
-fn a_checkpoint_that_may_not_be_read_is_refused_and_heals_with_its_permission() {
-    // Root may read everything: the program then runs as nobody.
+fn a_checkpoint_without_read_permission_is_refused_until_it_has_it() {
+    // Root may read everything, so that the program runs as nobody then.
     const NOBODY: u32 = 65534;
     let place = folder();
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     let cache = copy_of_the_cache(is_root.then_some(NOBODY));
     let program = place.path().join("sac-serving");
-    fs::copy(PROGRAM, &program).unwrap();
+    install(Path::new(PROGRAM), &program);
     fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
     let secret = place.path().join("model_b.onnx");
-    fs::write(&secret, data("pendulum_08000.onnx")).unwrap();
+    fs::write(&secret, file("pendulum_08000.onnx")).unwrap();
     fs::set_permissions(&secret, Permissions::from_mode(0o000)).unwrap();
 
-    let mut command = Command::new(program);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--dir", "."]).current_dir(place.path());
-    command.env_clear().env("SAC_CACHE_DIR", cache.path());
+    let mut serve = command_of(&program, "serve", place.path(), cache.path());
+    serve.args(["--dir", "."]);
     if is_root {
-        command.uid(NOBODY).gid(NOBODY);
+        serve.uid(NOBODY).gid(NOBODY);
     }
-    let mut program = Program::spawn(command);
+    let mut program = Process::spawn(serve).unwrap();
     let address = program.address();
-    let (status, body) = predict(&address);
+    let (status, body) = predict(address);
     assert!(status == 200 && body.contains("model_a.onnx"), "{body}");
-    let (_, info) = ask(&address, "GET", "/sac/model/info", "", "");
+    let (_, info) = ask(address, "GET", "/sac/model/info", "", "");
     assert!(info.contains("\"stale\":true") && info.contains("Permission denied"), "{info}");
     fs::set_permissions(&secret, Permissions::from_mode(0o644)).unwrap();
-    assert!(predict(&address).1.contains("model_b.onnx"));
+    assert!(predict(address).1.contains("model_b.onnx"));
 }
 
 fn copy_of_the_cache(owner: Option<u32>) -> TempDir {
@@ -209,30 +203,22 @@ fn copy_of_the_cache(owner: Option<u32>) -> TempDir {
     copy
 }
 
-/// In kilobytes.
-fn peak_memory(program: &Program) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", program.child.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 #[test]
-fn a_file_that_unpacks_to_much_takes_little_memory() {
+fn a_small_file_that_unpacks_to_a_large_one_takes_little_memory() {
     let folder = tempdir().unwrap();
     let good = folder.path().join("model_good.pt");
     fs::copy(path("pendulum_00500.agent.pt"), &good).unwrap();
-    let mut program = Program::serve(folder.path(), &["--dir", "."], &[]);
+    let mut program = serve(folder.path(), &["--dir", "."], &[]);
     let address = program.address();
-    assert!(predict(&address).1.contains("model_good.pt"));
-    let before = peak_memory(&program);
+    assert!(predict(address).1.contains("model_good.pt"));
+    let before = memory(program.id(), "VmHWM").unwrap();
     for name in ["bomb.pt", "bomb.zip", "bomb_pickle.pt", "deep_nesting.pt", "billion_laughs.pt", "absurd_shape.pt"] {
-        let (temporary, hostile) = (folder.path().join("next.tmp"), folder.path().join(format!("model_{name}")));
-        fs::copy(path(&format!("torch/{name}")), &temporary).unwrap();
-        fs::rename(&temporary, &hostile).unwrap();
-        assert!(predict(&address).1.contains("model_good.pt"), "{name}");
+        let hostile = folder.path().join(format!("model_{name}"));
+        publish(&hostile, &file(&format!("torch/{name}")));
+        assert!(predict(address).1.contains("model_good.pt"), "{name}");
         program.wait_for("checkpoint refused");
         fs::remove_file(hostile).unwrap();
     }
-    let grown = peak_memory(&program) - before;
-    assert!(grown < 128 << 10, "the peak of memory rose by {grown} kB");
+    let grown = memory(program.id(), "VmHWM").unwrap() - before;
+    assert!(grown < 128 << 20, "the peak of memory rose by {grown} bytes");
 }

@@ -1,4 +1,4 @@
-//! sac-serving beside what it is compared with, in one run and turn about: `cargo bench --bench compare`.
+//! sac-serving beside what it is compared with, in one run and turn about: `cargo bench -p sac-tests --bench compare`.
 //!
 //! The ceiling is a native server without a sandbox (`native`); the thing to beat is FastAPI with PyTorch (`peer.py`),
 //! where the Python that `SAC_BENCH_PYTHON` names, or else `python3`, has both. All serve one file with one stat a
@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     print!("{}", report::table(&peers)?);
     if let Some(path) = svg {
         // Cargo runs this in the folder of the package.
-        let path = program::workspace().join(path);
+        let path = sac_tests::workspace().join(path);
         std::fs::write(&path, plot::svg(&peers)).with_context(|| format!("{}", path.display()))?;
     }
     Ok(())

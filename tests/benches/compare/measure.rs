@@ -1,15 +1,18 @@
+//! Measures the servers in turns. What a server is, and how a figure is shown, is in `server` and `report`.
+
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use sac_tests::Connection;
 use serde_json::json;
 
-use crate::client::{Connection, load, post, predict};
+use crate::client::{ask, load, post, predict};
 use crate::server::{Kind, Server};
 
-/// How much is measured.
+/// How often everything is measured.
 pub struct Effort {
-    /// In each of them every server has its turn.
+    /// Every server has a turn in each round.
     rounds: usize,
     requests: usize,
     swaps: usize,
@@ -25,22 +28,22 @@ impl Effort {
 pub const CONNECTIONS: [usize; 3] = [1, 16, 64];
 pub const BATCHES: [usize; 3] = [1, 32, 256];
 
-/// Of one server. Times are medians unless they say otherwise.
+/// The figures of one server. Times are medians unless they say otherwise.
 #[derive(Default, Clone)]
 pub struct Figures {
-    /// For each of [`CONNECTIONS`].
+    /// One for each of [`CONNECTIONS`].
     pub http: [Http; CONNECTIONS.len()],
-    /// The forward pass alone, for each of [`BATCHES`].
+    /// The forward pass alone, one for each of [`BATCHES`].
     pub forward: [Duration; BATCHES.len()],
     pub load: Duration,
-    /// The first answer after a rename, from the rename on: p50 and p99.
+    /// The time from a rename to the first answer of the new file: p50 and p99.
     pub swap: [Duration; 2],
     /// The p99.9 of requests while the file is replaced each 50 ms.
     pub disturbed: Duration,
     pub start: Duration,
     /// With an empty cache.
     pub first_start: Option<Duration>,
-    /// Resident, and the anonymous part of it, in bytes; at rest, and at the end.
+    /// The resident memory and the anonymous part of it in bytes, at rest and at the end.
     pub memory: [(u64, u64); 2],
 }
 
@@ -51,7 +54,7 @@ pub struct Http {
     pub per_second: f64,
 }
 
-/// Measures every server, turn about.
+/// Measures all servers in turns.
 pub fn all(servers: &mut [Server], effort: &Effort) -> Result<Vec<Figures>> {
     let mut figures = vec![Figures::default(); servers.len()];
     for (server, figures) in servers.iter().zip(&mut figures) {
@@ -83,8 +86,8 @@ pub fn all(servers: &mut [Server], effort: &Effort) -> Result<Vec<Figures>> {
 }
 
 fn http(servers: &[Server], connections: usize, effort: &Effort) -> Result<Vec<Http>> {
-    let open = |server: &Server| (0..connections).map(|_| Connection::open(server.address)).collect::<Result<Vec<_>>>();
-    let mut clients = servers.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let open = |server: &Server| (0..connections).map(|_| Ok(Connection::open(server.address)?)).collect();
+    let mut clients = servers.iter().map(open).collect::<Result<Vec<Vec<_>>>>()?;
     let mut times = vec![(Vec::new(), Duration::ZERO); servers.len()];
     for round in 0..=effort.rounds {
         eprintln!("{connections} connections: round {round} of {}", effort.rounds);
@@ -113,8 +116,8 @@ fn forward(servers: &[Server], batch: usize, effort: &Effort) -> Result<Vec<Dura
     for round in 1..=effort.rounds {
         eprintln!("forward pass of {batch}: round {round} of {}", effort.rounds);
         for (server, times) in servers.iter().zip(&mut times) {
-            let answer = Connection::open(server.address)?.json(&request)?;
-            let milliseconds = answer["p50_ms"].as_f64().context("no p50_ms")?;
+            let answer = ask(&mut Connection::open(server.address)?, &request)?;
+            let milliseconds = answer.json()["p50_ms"].as_f64().context("no p50_ms")?;
             times.push(Duration::from_secs_f64(milliseconds / 1e3));
         }
     }
@@ -126,7 +129,7 @@ fn reload(server: &Server, effort: &Effort) -> Result<Duration> {
     let mut times = Vec::new();
     for _ in 0..effort.swaps {
         let start = Instant::now();
-        connection.ask(&request)?;
+        ask(&mut connection, &request)?;
         times.push(start.elapsed());
     }
     Ok(percentile(&mut times, 50.0))
@@ -134,14 +137,14 @@ fn reload(server: &Server, effort: &Effort) -> Result<Duration> {
 
 fn swap(server: &Server, effort: &Effort) -> Result<[Duration; 2]> {
     let (mut connection, request) = (Connection::open(server.address)?, predict());
-    let mut modified = connection.json(&request)?["model_mtime_utc"].clone();
+    let mut modified = ask(&mut connection, &request)?.json()["model_mtime_utc"].clone();
     let mut times = Vec::new();
     for _ in 0..effort.swaps {
         server.swap()?;
         let start = Instant::now();
-        // A server may answer from the file of before while it loads: that is not yet the first answer.
+        // While a server loads, it may still answer from the old file.
         loop {
-            let found = connection.json(&request)?["model_mtime_utc"].clone();
+            let found = ask(&mut connection, &request)?.json()["model_mtime_utc"].clone();
             if found != modified {
                 modified = found;
                 break;
@@ -152,7 +155,7 @@ fn swap(server: &Server, effort: &Effort) -> Result<[Duration; 2]> {
     Ok([50.0, 99.0].map(|percent| percentile(&mut times, percent)))
 }
 
-/// Two clients ask without a pause, and the file is replaced again and again.
+/// Measures two clients that ask without a pause while the file is replaced again and again.
 fn disturb(server: &Server, effort: &Effort) -> Result<Duration> {
     let mut clients = [Connection::open(server.address)?, Connection::open(server.address)?];
     thread::scope(|scope| {

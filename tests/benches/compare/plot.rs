@@ -1,3 +1,5 @@
+//! Draws some of the rows of `report` as an SVG picture.
+
 use std::fmt::Write;
 
 use crate::measure::Figures;

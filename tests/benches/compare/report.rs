@@ -1,3 +1,5 @@
+//! The rows of figures, and the table of them.
+
 use std::fmt::Write;
 use std::fs;
 use std::time::Duration;
@@ -7,17 +9,17 @@ use anyhow::Result;
 use crate::measure::{BATCHES, CONNECTIONS, Figures};
 use crate::server::Kind;
 
-/// One row of figures: what it is, how it is shown, and its value for each server.
+/// One row of figures: its name, its unit, and its value for each server.
 pub struct Row {
     pub name: String,
     pub unit: &'static str,
     pub value: Value,
 }
 
-/// One figure of a server's; none where it was not asked.
+/// Returns a figure of a server, or `None` if it was not measured.
 type Value = Box<dyn Fn(&Figures) -> Option<f64>>;
 
-/// All that was measured, as a Markdown table: each server's figure, and its ratio to the first, the ceiling.
+/// A Markdown table of all figures, each with its ratio to the first server, the ceiling.
 pub fn table(peers: &[(Kind, Figures)]) -> Result<String> {
     let mut table = format!("On {}.\n\n|", machine()?);
     for name in [""].into_iter().chain(peers.iter().map(|(kind, _)| kind.name())) {
@@ -67,7 +69,7 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// Three digits, with the unit's prefix.
+/// Formats a figure with three digits and the prefix of its unit.
 pub fn shown(value: f64, unit: &str) -> String {
     let (scaled, prefix) = match (unit, value) {
         ("s", 1.0..) => (value, " s"),

@@ -1,16 +1,18 @@
+//! Starts and ends the servers that are compared, and swaps their checkpoints.
+
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use sac_tests::{Connection, Process, free_port, workspace};
 use tempfile::TempDir;
 
-use crate::client::{Connection, predict};
+use crate::client::{ask, predict};
 use crate::program;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +27,9 @@ pub enum Kind {
 pub struct Server {
     pub kind: Kind,
     pub address: SocketAddr,
-    /// From its beginning to its first answer, with all caches filled.
+    /// The time from the start to the first answer, with all caches filled.
     pub start: Duration,
-    process: Child,
+    process: Process,
     folder: TempDir,
 }
 
@@ -52,12 +54,12 @@ impl Kind {
     /// The same policy, in the format that the server reads.
     pub fn checkpoint(self) -> PathBuf {
         let format = if matches!(self, Kind::Eager | Kind::Jit) { "state_dict.pt" } else { "onnx" };
-        program::workspace().join("tests/data").join(format!("stat_pair_03000.{format}"))
+        workspace().join("tests/data").join(format!("stat_pair_03000.{format}"))
     }
 
-    /// And the port that it will listen on, where it does not tell.
-    fn command(self, checkpoint: &Path) -> Result<(Command, Option<u16>)> {
-        let mut port = None;
+    /// The command that starts it, and the address that it will listen on unless it prints that.
+    fn command(self, checkpoint: &Path) -> Result<(Command, Option<SocketAddr>)> {
+        let mut address = None;
         let mut command = match self {
             Kind::Native => Command::new(env::current_exe()?),
             Kind::SacServing => Command::new(program::path()?),
@@ -68,13 +70,13 @@ impl Kind {
             Kind::SacServing => command.args(["serve", "--listen", "127.0.0.1:0", "--model"]).arg(checkpoint),
             Kind::Eager | Kind::Jit => {
                 command.env("STAT_PAIR_RL_JIT", if self == Kind::Jit { "1" } else { "0" });
-                // uvicorn does not tell which port it was given.
-                let chosen = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-                port = Some(chosen);
-                command.arg(program::workspace().join("tests/benches/peer.py")).arg(checkpoint).arg(chosen.to_string())
+                // uvicorn does not print which port it was given.
+                let chosen = free_port(Ipv4Addr::LOCALHOST.into())?;
+                address = Some(chosen);
+                command.arg(workspace().join("tests/benches/peer.py")).arg(checkpoint).arg(chosen.port().to_string())
             }
         };
-        Ok((command, port))
+        Ok((command, address))
     }
 }
 
@@ -85,7 +87,7 @@ impl Server {
         Server::start_once(kind, &[])
     }
 
-    /// As it starts with nothing in its cache.
+    /// How long a start takes with an empty cache.
     pub fn first_start(kind: Kind) -> Result<Duration> {
         let cache = tempfile::tempdir()?;
         Ok(Server::start_once(kind, &[("SAC_CACHE_DIR", cache.path())])?.start)
@@ -96,46 +98,26 @@ impl Server {
         let checkpoint =
             folder.path().join("model_bench").with_extension(kind.checkpoint().extension().unwrap_or_default());
         fs::copy(kind.checkpoint(), &checkpoint)?;
-        let (mut command, port) = kind.command(&checkpoint)?;
+        let (mut command, address) = kind.command(&checkpoint)?;
+        command.envs(variables.iter().copied()).stdout(Stdio::null());
         let begin = Instant::now();
-        let process = command.envs(variables.iter().copied()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-        let mut server = Server { kind, address: ([127, 0, 0, 1], 0).into(), start: Duration::ZERO, process, folder };
-        server.address = match port {
-            Some(port) => server.await_port(port)?,
-            None => server.await_address()?,
-        };
-        Connection::open(server.address)?.ask(&predict())?;
-        server.start = begin.elapsed();
-        Ok(server)
-    }
-
-    /// Read from its log.
-    fn await_address(&mut self) -> Result<SocketAddr> {
-        let mut log = BufReader::new(self.process.stderr.take().context("a log")?).lines();
-        let address = loop {
-            let line = log.next().context("the server ended before it listened")??;
-            if let Some((_, address)) = line.split_once("listening on http://") {
-                break address.trim().parse()?;
+        let mut process = Process::spawn(command)?;
+        let address = match address {
+            Some(address) => {
+                wait_for(&mut process, address)?;
+                address
             }
+            None => process.address(),
         };
-        thread::spawn(move || log.for_each(drop));
-        Ok(address)
-    }
-
-    fn await_port(&mut self, port: u16) -> Result<SocketAddr> {
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let log = self.process.stderr.take().context("a log")?;
-        thread::spawn(move || BufReader::new(log).lines().for_each(drop));
-        while TcpStream::connect(address).is_err() {
-            ensure!(self.process.try_wait()?.is_none(), "{} ended before it listened", self.kind.name());
-            thread::sleep(Duration::from_millis(5));
-        }
-        Ok(address)
+        ask(&mut Connection::open(address)?, &predict())?;
+        let start = begin.elapsed();
+        process.read_on(drop);
+        Ok(Server { kind, address, start, process, folder })
     }
 
     pub fn action(&self) -> Result<f64> {
-        let answer = Connection::open(self.address)?.json(&predict())?;
-        answer["action"].as_f64().context("no action")
+        let answer = ask(&mut Connection::open(self.address)?, &predict())?;
+        answer.json()["action"].as_f64().context("no action")
     }
 
     pub fn checkpoint(&self) -> PathBuf {
@@ -143,24 +125,26 @@ impl Server {
         file.with_extension(self.kind.checkpoint().extension().unwrap_or_default())
     }
 
-    /// Puts the checkpoint in anew, under its name, as a whole.
+    /// Replaces the checkpoint with a copy of itself, by a rename.
     pub fn swap(&self) -> Result<()> {
         let next = self.folder.path().join("next.tmp");
         fs::copy(self.kind.checkpoint(), &next)?;
         Ok(fs::rename(next, self.checkpoint())?)
     }
 
-    /// Resident, and the anonymous part of it, in bytes.
+    /// The resident memory, and the anonymous part of it, in bytes.
     pub fn memory(&self) -> Result<(u64, u64)> {
         program::memory(self.process.id())
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+/// Waits until a server that does not print its address listens.
+fn wait_for(process: &mut Process, address: SocketAddr) -> Result<()> {
+    while TcpStream::connect(address).is_err() {
+        ensure!(process.child.try_wait()?.is_none(), "it ended before it listened at {address}");
+        thread::sleep(Duration::from_millis(5));
     }
+    Ok(())
 }
 
 fn python() -> String {

@@ -1,26 +1,29 @@
+//! Clients that send every kind of request, and check each answer.
+
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use fastrand::Rng;
+use sac_tests::{Answer, Connection};
 use serde_json::Value;
 
 use crate::Soak;
-use crate::connection::{Answer, Connection, request};
 use crate::folder::STATE;
+use crate::server::request;
 
-/// Of the states of a large batch, all alike.
+/// The number of states of a large batch, which are all alike.
 const LARGE: usize = 2000;
 
-/// Something to ask, and what has to come of it.
+/// A request, and what the answer has to be.
 struct Question {
     name: &'static str,
     request: Vec<u8>,
     status: u16,
-    /// Where in the answer the action of [`STATE`] is.
+    /// Where the answer has the action for [`STATE`].
     action: Option<&'static str>,
-    /// After it the server closes the connection.
+    /// The server closes the connection after it.
     last: bool,
 }
 
@@ -51,13 +54,13 @@ fn questions() -> Vec<Question> {
     ]
 }
 
-/// A head alone: the client waits to be asked for the body.
+/// A head without a body: the client waits until the server asks for it.
 fn too_large() -> Vec<u8> {
     let head = request("POST", "/sac/predict", "expect: 100-continue\r\n", "");
     String::from_utf8_lossy(&head).replace("content-length: 0", "content-length: 99999999").into_bytes()
 }
 
-/// Asks at random, as long as it goes on.
+/// Sends requests at random until the soak is over.
 pub fn ask(soak: &Soak, number: u64) {
     let (questions, mut rng) = (questions(), Rng::with_seed(number));
     let mut connection = None;
@@ -95,12 +98,12 @@ fn ask_once(soak: &Soak, connection: &mut Option<Connection>, question: &Questio
 }
 
 fn check(soak: &Soak, question: &Question, answer: &Answer, newest_before: u64) -> Result<()> {
-    ensure!(answer.status == question.status, "{} instead of {}: {}", answer.status, question.status, answer.body);
-    let json = serde_json::from_str::<Value>(&answer.body)?;
+    ensure!(answer.status == question.status, "{} instead of {}: {}", answer.status, question.status, answer.text());
+    let json = serde_json::from_str::<Value>(answer.text())?;
     let action = question.action.and_then(|action| json.pointer(action));
     match (question.action, action) {
         (None, _) => Ok(()),
         (Some(_), Some(action)) => soak.folder.check(&json, action, newest_before),
-        (Some(at), None) => anyhow::bail!("no {at} in {}", answer.body),
+        (Some(at), None) => anyhow::bail!("no {at} in {}", answer.text()),
     }
 }

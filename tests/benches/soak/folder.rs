@@ -1,3 +1,5 @@
+//! The folder of checkpoints: publishes good and hostile files, and knows the action of each good one.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -6,12 +8,12 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use sac_tests::{Connection, file};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::connection::{Connection, request};
-use crate::server::Server;
-use crate::{Soak, program};
+use crate::Soak;
+use crate::server::{Server, request};
 
 pub const STATE: &str = r#"{"state":[0.3,-0.4,0.5]}"#;
 
@@ -35,12 +37,12 @@ const HOSTILE: [&str; 9] = [
     "odd/panics_at_load.onnx",
     "odd/nan_weights.onnx",
 ];
-/// One is hostile after so many good ones, one is forced to be read again, and so many of the last ones stay.
+/// After how many good files one is hostile, and a reload is forced; and how many of the last files are kept.
 const HOSTILE_EACH: u64 = 4;
 const RELOAD_EACH: u64 = 7;
 const KEPT: u64 = 3;
 
-/// What is swapped, and what each of the files answers.
+/// The folder that is swapped in, and the action of each file.
 pub struct Folder {
     folder: TempDir,
     actions: [OnceLock<f64>; GOOD.len()],
@@ -63,20 +65,20 @@ impl Folder {
         self.published.load(Ordering::SeqCst)
     }
 
-    /// Asks what each of them answers, while nobody else asks.
+    /// Learns the action of each checkpoint, while no other client asks.
     pub fn learn(&self, server: &Server) -> Result<()> {
         let mut connection = Connection::open(server.address)?;
         for (number, action) in self.actions.iter().enumerate() {
             self.publish(number as u64)?;
             let answer = connection.ask(&request("POST", "/sac/predict", "", STATE))?;
-            let json = serde_json::from_str::<Value>(&answer.body)?;
-            ensure!(self.number(&json)? == number as u64, "{} is not served: {}", GOOD[number], answer.body);
+            let json = serde_json::from_str::<Value>(answer.text())?;
+            ensure!(self.number(&json)? == number as u64, "{} is not served: {}", GOOD[number], answer.text());
             action.get_or_init(|| json["action"].as_f64().unwrap_or(f64::NAN));
         }
         Ok(())
     }
 
-    /// Whether an answer is that of the checkpoint that it names, which has to be this one or a newer one.
+    /// Checks that an answer is the one of the checkpoint that it names, which has to be `newest_before` or a newer one.
     pub fn check(&self, answer: &Value, action: &Value, newest_before: u64) -> Result<()> {
         let number = self.number(answer)?;
         ensure!(number >= newest_before, "answered by checkpoint {number} when {newest_before} was there");
@@ -119,25 +121,25 @@ impl Folder {
         let pause = || thread::sleep(Duration::from_millis(300));
         let kind = number % kinds;
         if let Some(name) = HOSTILE.get(kind as usize) {
-            let file = self.path().join(format!("model_hostile.{}", extension(name)));
-            self.rename(&fs::read(data(name))?, &file)?;
+            let hostile = self.path().join(format!("model_hostile.{}", extension(name)));
+            self.rename(&file(name), &hostile)?;
             pause();
-            return Ok(fs::remove_file(file)?);
+            return Ok(fs::remove_file(hostile)?);
         }
-        let file = self.path().join("model_hostile.onnx");
+        let hostile = self.path().join("model_hostile.onnx");
         if kind + 1 == kinds {
-            fs::create_dir(&file)?;
+            fs::create_dir(&hostile)?;
             pause();
-            return Ok(fs::remove_dir(file)?);
+            return Ok(fs::remove_dir(hostile)?);
         }
-        let whole = fs::read(data(GOOD[0]))?;
-        self.rename(&whole[..whole.len() / 2], &file)?;
+        let whole = file(GOOD[0]);
+        self.rename(&whole[..whole.len() / 2], &hostile)?;
         pause();
-        Ok(fs::remove_file(file)?)
+        Ok(fs::remove_file(hostile)?)
     }
 
     fn publish(&self, number: u64) -> Result<()> {
-        self.rename(&fs::read(data(GOOD[number as usize % GOOD.len()]))?, &self.good(number))?;
+        self.rename(&file(GOOD[number as usize % GOOD.len()]), &self.good(number))?;
         self.published.store(number, Ordering::SeqCst);
         Ok(())
     }
@@ -156,8 +158,4 @@ impl Folder {
 
 fn extension(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or_default()
-}
-
-fn data(name: &str) -> PathBuf {
-    program::workspace().join("tests/data").join(name)
 }

@@ -1,12 +1,11 @@
-//! The program under all that it promises to withstand, for as long as one likes: `cargo bench --bench soak -- --minutes 20`.
+//! The program under all that it promises to withstand, for as long as one likes: `cargo bench -p sac-tests --bench soak -- --minutes 20`.
 //!
 //! Clients ask every route, rightly and wrongly, while checkpoints of all formats are swapped, broken and hostile ones come
 //! and go, others connect and send slowly, do not read, or vanish; the program is killed now and then, and stopped once.
 //! Every action is compared with what its checkpoint gives, and every answer has to come from a checkpoint at least as new as
-//! the one that was there when its request began. Whatever else than that is unexpected, and exit status 1.
+//! the one that was there when its request began. Anything else is unexpected, and the exit status is 1.
 
 mod clients;
-mod connection;
 mod folder;
 mod nuisance;
 #[path = "../program/mod.rs"]
@@ -26,7 +25,7 @@ use crate::server::Server;
 
 const CLIENTS: u64 = 6;
 
-/// What all threads share.
+/// The state that all threads share.
 pub struct Soak {
     server: Server,
     folder: Folder,
@@ -46,7 +45,7 @@ fn main() -> Result<()> {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--minutes" => minutes = arguments.next().context("--minutes N")?.parse()?,
-            // One process for all of the time: whether its memory stays flat is seen best so.
+            // A single process shows best that its memory stays flat.
             "--without-kills" => kills = false,
             // Cargo's own.
             "--bench" => {}
@@ -83,8 +82,8 @@ fn run(soak: &Soak, time: Duration, kills: bool) -> Result<()> {
     })
 }
 
-/// Looks at it now and then; where it may, kills it after a fifth of the time and each five minutes, and stops it once,
-/// after three fifths.
+/// Records the state of the process now and then. If `kill` is set, kills it after a fifth of the time and then every five
+/// minutes, and stops it once after three fifths.
 fn manage(soak: &Soak, end: Instant, time: Duration, kill: bool) -> Result<()> {
     let start = end - time;
     let mut kills = start + time / 5;

@@ -1,12 +1,14 @@
-//! Clients that nobody wants. Each kind has a thread, and sees that the server does not bear it for long.
+//! Clients that misbehave. Each kind has a thread, and checks that the server cuts it off soon.
 
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sac_tests::Connection;
+
 use crate::Soak;
-use crate::connection::{Connection, request};
 use crate::folder::STATE;
+use crate::server::request;
 
 /// The server's limits are 3 s; the machine is busy.
 const LONG_ENOUGH: Duration = Duration::from_secs(20);
@@ -22,11 +24,11 @@ pub fn silent(soak: &Soak) {
             connection.send(&whole[..parts[index % parts.len()]])?;
             connections.push(connection);
         }
-        connections.iter_mut().try_for_each(Connection::outlast)
+        connections.iter_mut().try_for_each(Connection::read_to_end)
     });
 }
 
-/// Sends its body by the byte.
+/// Sends its body byte by byte.
 pub fn slow(soak: &Soak) {
     let whole = request("POST", "/sac/predict", "", STATE);
     again(soak, "slow client cut off", |soak| {
@@ -39,11 +41,11 @@ pub fn slow(soak: &Soak) {
             }
             thread::sleep(Duration::from_millis(500));
         }
-        connection.outlast()
+        connection.read_to_end()
     });
 }
 
-/// Asks for more than the buffers hold, and reads none of it.
+/// Asks for more than the buffers hold, and reads nothing.
 pub fn deaf(soak: &Soak) {
     let states = vec!["[0.3,-0.4,0.5]"; 4000].join(",");
     let large = request("POST", "/sac/predict/batch", "", &format!("{{\"states\":[{states}]}}"));
@@ -55,7 +57,7 @@ pub fn deaf(soak: &Soak) {
     });
 }
 
-/// Goes away before its answer comes; or asks three at once.
+/// Goes away before its answer comes, or sends three requests at once.
 pub fn fickle(soak: &Soak) {
     let predict = request("POST", "/sac/predict", "", STATE);
     let benchmark = request("POST", "/sac/benchmark", "", r#"{"iterations":2000}"#);
@@ -70,7 +72,7 @@ pub fn fickle(soak: &Soak) {
         for _ in 0..3 {
             let answer = connection.receive()?;
             if answer.status != 200 {
-                soak.record.unexpected(format!("of three at once: {} {}", answer.status, answer.body));
+                soak.record.unexpected(format!("of three at once: {} {}", answer.status, answer.text()));
             }
         }
         thread::sleep(Duration::from_millis(200));
@@ -91,7 +93,7 @@ fn again(soak: &Soak, what: &'static str, mut once: impl FnMut(&Soak) -> io::Res
             Err(_) if !life.is_multiple_of(2) || soak.server.life() != life => {
                 thread::sleep(Duration::from_millis(100));
             }
-            // Closed on while it was being slow.
+            // The server closed the connection while the client was slow.
             Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
                 soak.record.count(what);
             }

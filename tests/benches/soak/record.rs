@@ -1,3 +1,5 @@
+//! Collects what the soak sees, and judges it at the end.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -13,24 +15,24 @@ use crate::server::Server;
 /// A process that has served for a minute grows no more than this, and keeps no more descriptors than its clients have.
 const MOST_GROWTH: u64 = 32 << 20;
 const MOST_DESCRIPTORS: usize = 200;
-/// What takes longer counts as this.
+/// A longer time is recorded as this.
 const LONGEST: Duration = Duration::from_secs(120);
 const SETTLED: Duration = Duration::from_secs(60);
 
-/// What was seen.
+/// Everything that was seen.
 #[derive(Default)]
 pub struct Record(Mutex<Seen>);
 
 #[derive(Default)]
 struct Seen {
-    /// By question and status: how long they took, in microseconds.
+    /// The times of the answers in microseconds, by question and status.
     answers: BTreeMap<(String, u16), Option<Histogram<u64>>>,
     counts: BTreeMap<String, u64>,
     unexpected: Vec<String>,
     looks: Vec<Look>,
 }
 
-/// At a process, at a time since the start of the run.
+/// The state of a process at a time since the start of the run.
 #[derive(Clone, Copy)]
 struct Look {
     at: Duration,
@@ -73,7 +75,7 @@ impl Record {
         Ok(())
     }
 
-    /// Prints it, and tells whether all of it was as expected.
+    /// Prints the record. Returns `true` if everything was as expected.
     pub fn report(&self, server: &Server, published: u64) -> bool {
         let mut seen = self.seen();
         println!(
@@ -108,7 +110,7 @@ impl Record {
     }
 }
 
-/// The life of one process; what is wrong with it.
+/// Prints the life of one process, and returns what is wrong with it.
 fn judge(life: &[Look]) -> Vec<String> {
     let (Some(first), Some(last)) = (life.first(), life.last()) else { return vec![] };
     let settled = life.iter().find(|look| look.at >= first.at + SETTLED).unwrap_or(last);

@@ -1,28 +1,28 @@
-use std::io::{BufRead, BufReader};
+//! Starts, kills and stops the program, and reads its log.
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::{Result, ensure};
+use sac_tests::{Process, Signal};
 
 use crate::{Soak, program};
 
 pub const TOKEN: &str = "soak";
 
-/// A start with everything compiled; the machine is busy.
+/// How long a start takes at most when everything is compiled, on a machine that the soak keeps busy.
 const USUAL_START: Duration = Duration::from_secs(5);
 
-/// The program, and what its log said.
+/// The program, and what its log says.
 pub struct Server {
     pub address: SocketAddr,
     folder: PathBuf,
-    process: Mutex<Child>,
-    /// Odd while it is down: what fails then, or across a change of it, is no fault.
+    process: Mutex<Process>,
+    /// Odd while it is down. A request that fails then, or while this changes, is no fault.
     lives: AtomicU64,
     pub log: Arc<Log>,
 }
@@ -38,10 +38,8 @@ pub struct Log {
 impl Server {
     pub fn start(folder: &Path) -> Result<Server> {
         let log = Arc::new(Log::default());
-        // Once more, for the first start of all may compile.
-        let (mut first, _) = spawn(folder, "127.0.0.1:0", &log)?;
-        first.kill()?;
-        first.wait()?;
+        // The first start may compile the component, and does not count.
+        drop(spawn(folder, "127.0.0.1:0", &log)?);
         let (process, address) = spawn(folder, "127.0.0.1:0", &log)?;
         Ok(Server { address, folder: folder.to_owned(), process: process.into(), lives: AtomicU64::new(0), log })
     }
@@ -50,30 +48,30 @@ impl Server {
         self.child().id()
     }
 
-    /// Even: it is up.
+    /// Even while the program is up.
     pub fn life(&self) -> u64 {
         self.lives.load(Ordering::SeqCst)
     }
 
-    /// As the machine's lack of memory, or its power, would.
+    /// Kills the program, as a lack of memory or of power would.
     pub fn kill(&self, soak: &Soak) -> Result<()> {
         self.lives.fetch_add(1, Ordering::SeqCst);
         {
             let mut process = self.child();
-            process.kill()?;
-            process.wait()?;
+            process.child.kill()?;
+            process.child.wait()?;
         }
         soak.record.count("killed, and started again");
         self.start_again(soak)
     }
 
-    /// As a supervisor does: requests in flight are finished.
+    /// Stops the program as a supervisor does, so that it finishes the requests in flight.
     pub fn stop(&self, soak: &Soak) -> Result<()> {
         self.lives.fetch_add(1, Ordering::SeqCst);
         let status = {
             let mut process = self.child();
-            kill_process(Pid::from_child(&process), Signal::TERM)?;
-            process.wait()?
+            process.signal(Signal::TERM)?;
+            process.child.wait()?
         };
         soak.record.count("stopped, and started again");
         if !status.success() {
@@ -93,35 +91,26 @@ impl Server {
         Ok(())
     }
 
-    fn child(&self) -> std::sync::MutexGuard<'_, Child> {
+    fn child(&self) -> std::sync::MutexGuard<'_, Process> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let mut process = self.child();
-        let _ = process.kill();
-        let _ = process.wait();
-    }
+/// A request with the server's token.
+pub fn request(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
+    sac_tests::request(method, path, &format!("authorization: Bearer {TOKEN}\r\n{headers}"), body)
 }
 
-fn spawn(folder: &Path, listen: &str, log: &Arc<Log>) -> Result<(Child, SocketAddr)> {
+fn spawn(folder: &Path, listen: &str, log: &Arc<Log>) -> Result<(Process, SocketAddr)> {
     let mut command = Command::new(program::path()?);
     command.args(["serve", "--listen", listen, "--dir"]).arg(folder).env("SAC_API_TOKEN", TOKEN);
-    // A request waits for the new checkpoint, however busy the machine is; who is slow is cut off soon.
+    // A request waits for the new checkpoint, however busy the machine is, and slow clients are cut off soon.
     command.args(["--reload-wait", "30s", "--idle-time", "3s", "--body-time", "3s"]);
-    let mut process = command.stderr(Stdio::piped()).spawn()?;
-    let mut lines = BufReader::new(process.stderr.take().context("a log")?).lines();
-    let address = loop {
-        let line = lines.next().context("the server ended before it listened")??;
-        ensure!(!line.contains("ERROR"), "{line}");
-        if let Some((_, address)) = line.split_once("listening on http://") {
-            break address.trim().parse()?;
-        }
-    };
+    let mut process = Process::spawn(command)?;
+    let address = process.address();
+    ensure!(!process.seen.contains("ERROR"), "{}", process.seen);
     let log = log.clone();
-    thread::spawn(move || lines.map_while(Result::ok).for_each(|line| log.read(line)));
+    process.read_on(move |line| log.read(line));
     Ok((process, address))
 }
 

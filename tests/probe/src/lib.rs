@@ -1,4 +1,4 @@
-//! Answers /sac/ATTEMPT by trying what it says. The body is null where the attempt failed.
+//! Answers /sac/ATTEMPT by trying to do what ATTEMPT says. The body is `null` if that failed.
 #![cfg(target_family = "wasm")]
 
 use std::collections::hash_map::RandomState;
@@ -21,11 +21,11 @@ impl Guest for Probe {
 }
 
 impl GuestService for Probe {
-    fn new(_: Config) -> Self {
+    fn new(_: RouterConfig) -> Self {
         Probe
     }
 
-    fn load(&self, _: Checkpoint, file: File, _: Option<Plan>) -> Result<Policy, String> {
+    fn load(&self, _: Checkpoint, file: File, _: Option<Backend>) -> Result<Policy, String> {
         if file.bytes == b"spin" {
             spin();
         }
@@ -48,7 +48,7 @@ impl GuestService for Probe {
     }
 }
 
-/// Of this instance.
+/// The calls that this instance has answered.
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
 fn spin() -> ! {
@@ -91,7 +91,7 @@ fn attempt_to(what: &str) -> Option<String> {
         "spin" => spin(),
         "calls" => Some(CALLS.load(Ordering::Relaxed).to_string()),
         _ if what.starts_with("hold/") => {
-            // Given back to the allocator; the memory stays as large.
+            // The allocator gets it back, and the memory stays as large.
             let mebibytes = what.strip_prefix("hold/")?.parse::<usize>().ok()?;
             done(&std::hint::black_box(vec![1u8; mebibytes << 20]).len().to_string())
         }

@@ -3,11 +3,13 @@
 
 mod archive;
 mod contents;
+mod dtype;
 mod flatten;
 mod numpy;
 mod pickle;
 mod safetensors;
 mod sb3;
+mod storage;
 mod tensor;
 mod torch;
 mod vecnormalize;

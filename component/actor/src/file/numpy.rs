@@ -3,8 +3,9 @@
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 
+use super::dtype::Dtype;
 use super::pickle::{Id, Instance, Node, Pickle};
-use super::tensor::{Dtype, Tensor};
+use super::tensor::Tensor;
 
 /// Reads an object as an array; returns `None` if it is something else, or an array of something else than numbers.
 pub fn array(pickle: &Pickle, instance: &Instance) -> Result<Option<Tensor>> {

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use safetensors::{Dtype as Stored, SafeTensors};
 
 use super::contents::{Contents, Leaf};
-use super::tensor::{Dtype, Tensor};
+use super::dtype::Dtype;
+use super::tensor::Tensor;
 
 /// Returns `true` if a file starts with a plausible length of the header and an opening brace.
 pub fn is_safetensors(bytes: &[u8]) -> bool {

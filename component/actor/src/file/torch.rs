@@ -9,9 +9,11 @@ use bytes::Bytes;
 
 use super::archive::Archive;
 use super::contents::{Contents, MAX_NAME};
+use super::dtype::Dtype;
 use super::flatten::{CALLS, flatten};
 use super::pickle::{Id, Machine, Node, Pickle, read};
-use super::tensor::{Dtype, Storage, Tensor};
+use super::storage::Storage;
+use super::tensor::Tensor;
 
 /// The first pickle of the old format: the number 0x1950a86a20f9469cfc6c.
 pub const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
@@ -151,7 +153,7 @@ impl<'a> NamedStorage<'a> {
     fn of(pickle: &Pickle<'a>, id: Id) -> Result<Self> {
         let parts = pickle.arguments(id).context("a storage has too few parts")?;
         let [tag, dtype, key, _device, numel] = parts;
-        ensure!(pickle.text(tag) == Some("storage"), "the pickle refers to something that is no storage");
+        ensure!(pickle.text(tag) == Some("storage"), "the pickle refers to something that is not a storage");
         let class = pickle.global(dtype).context("a storage has no type")?;
         let dtype =
             storage_type(class.name).with_context(|| format!("a tensor has the type {class}, which is not read"))?;

@@ -28,7 +28,7 @@ impl ActionBounds {
     ///
     /// # Errors
     ///
-    /// As [`ActionBounds::between`].
+    /// Fails as [`ActionBounds::between`] does.
     pub fn scaled(scale: &[f64], bias: &[f64]) -> Result<Self> {
         let bound =
             |sign: f64| bias.iter().zip(scale).map(move |(bias, scale)| bias + sign * scale).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! What is reported of a policy beyond its dimensions.
+//! The facts of a policy that are reported beside its dimensions.
 
 use super::format::Format;
 use crate::wit::{Activation, Bounds, Layer};

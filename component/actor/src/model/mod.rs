@@ -1,4 +1,4 @@
-//! What a policy computes: the network's layers, what is done to a state before them and to their outputs after them.
+//! The policy as mathematics: normalisation of a state, the layers, and squashing of their outputs to an action.
 //! Nothing here reads a file or names a backend.
 
 mod action_bounds;

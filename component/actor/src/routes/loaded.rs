@@ -22,7 +22,7 @@ impl Loaded {
     }
 }
 
-/// Which checkpoint an answer comes from.
+/// The checkpoint that an answer comes from.
 #[derive(Serialize, JsonSchema)]
 pub struct Origin<'a> {
     model_path: &'a str,

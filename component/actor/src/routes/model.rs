@@ -63,7 +63,7 @@ struct Info<'a> {
     last_error: Option<LastError<'a>>,
 }
 
-/// What runs a network.
+/// The backend that runs the network.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename = "Backend", rename_all = "lowercase")]
 enum BackendName {

@@ -260,7 +260,7 @@ fn a_set_path_decides_alone() {
     assert!(candidates(Some(&missing), Some(folder)).is_empty());
     assert_eq!(candidates(Some(Path::new(" ")), Some(folder)).len(), 1);
     assert!(candidates(None, Some(&missing)).is_empty());
-    assert_eq!(Source::new(None, Some(Path::new("")), None).path(), Path::new(crate::DEFAULT_FOLDER));
+    assert_eq!(Source::new(None, Some(Path::new("")), None).path(), Path::new(crate::settings::defaults::FOLDER));
     assert_eq!(Source::new(None, Some(Path::new("~/m")), Some(folder)).path(), folder.join("m"));
     assert_eq!(Source::new(Some(Path::new("~")), None, Some(folder)).path(), folder);
     assert_eq!(Source::new(None, Some(Path::new("~x/m")), Some(folder)).path(), Path::new("~x/m"));

@@ -4,6 +4,9 @@
 
 mod machine;
 mod opcode;
+mod reader;
+#[cfg(test)]
+mod tests;
 
 pub use machine::{Machine, read};
 

@@ -22,7 +22,7 @@ impl PolicySettings<'_> {
             Some((name, Leaf::Text(text) | Leaf::Class(text))) => {
                 Activation::parse(text).map(Some).with_context(|| format!("`{name}`"))
             }
-            Some((name, _)) => bail!("`{name}` is no name of an activation"),
+            Some((name, _)) => bail!("`{name}` is not the name of an activation"),
             None => Ok(None),
         }
     }

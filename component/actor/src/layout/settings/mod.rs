@@ -132,5 +132,5 @@ fn numbers<'a>(name: &'a str, leaf: &Leaf) -> Result<(&'a str, Vec<f64>)> {
         ensure!(tensor.numel() <= MAX_NUMBERS, "`{name}` has the shape {:?}: too large for a setting", tensor.shape);
     }
     let numbers = leaf.numbers().with_context(|| format!("`{name}`"))?.filter(|numbers| !numbers.is_empty());
-    Ok((name, numbers.with_context(|| format!("`{name}` is no number"))?))
+    Ok((name, numbers.with_context(|| format!("`{name}` is not a number"))?))
 }

@@ -20,7 +20,7 @@ pub struct Tract {
 
 enum ManyRows {
     Together(Box<Runnable>),
-    /// For a graph that is fixed to one state, as exporters without dynamic axes write it.
+    /// Runs one row after the other. The graph is fixed to one state, as exporters without dynamic axes write it.
     RowByRow,
 }
 

@@ -1,12 +1,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use clap::builder::BoolishValueParser;
 use sac_serving::{Config, Edge, SandboxLimits, Tls};
 use tracing::warn;
+
+use crate::args::values::Boolean;
 
 /// Descriptors that are none of a client's: files, sockets, libraries.
 const OWN_DESCRIPTORS: u64 = 64;
@@ -20,16 +20,16 @@ pub struct Guards {
     pub max_instance_bytes: Option<usize>,
 
     /// Refuse a checkpoint that takes more processor time to load
-    #[arg(long, env = "SAC_LOAD_TIME", value_parser = humantime::parse_duration, default_value = "3s", value_name = "TIME")]
-    pub load_time: Duration,
+    #[arg(long, env = "SAC_LOAD_TIME", default_value_t = SandboxLimits::default().load_time.into(), value_name = "TIME")]
+    pub load_time: humantime::Duration,
 
     /// Stop a request that takes more processor time
-    #[arg(long, env = "SAC_CALL_TIME", value_parser = humantime::parse_duration, default_value = "2s", value_name = "TIME")]
-    pub call_time: Duration,
+    #[arg(long, env = "SAC_CALL_TIME", default_value_t = SandboxLimits::default().call_time.into(), value_name = "TIME")]
+    pub call_time: humantime::Duration,
 
     /// Stop a large batch or a benchmark that takes more processor time
-    #[arg(long, env = "SAC_LONG_CALL_TIME", value_parser = humantime::parse_duration, default_value = "2min", value_name = "TIME")]
-    pub long_call_time: Duration,
+    #[arg(long, env = "SAC_LONG_CALL_TIME", default_value_t = SandboxLimits::default().long_call_time.into(), value_name = "TIME")]
+    pub long_call_time: humantime::Duration,
 
     /// Answer 503 to more requests at once than these; health is answered all the same
     #[arg(long, env = "SAC_MAX_IN_FLIGHT", default_value_t = Config::default().max_in_flight, value_name = "N")]
@@ -44,19 +44,19 @@ pub struct Guards {
     pub max_head_bytes: usize,
 
     /// Close a connection that gives no whole head of a request for this long, or that does not read its answer
-    #[arg(long, env = "SAC_IDLE_TIME", value_parser = humantime::parse_duration, default_value = "30s", value_name = "TIME")]
-    pub idle_time: Duration,
+    #[arg(long, env = "SAC_IDLE_TIME", default_value_t = Edge::default().idle_time.into(), value_name = "TIME")]
+    pub idle_time: humantime::Duration,
 
     /// Answer 408 to a request whose body takes longer to come
-    #[arg(long, env = "SAC_BODY_TIME", value_parser = humantime::parse_duration, default_value = "30s", value_name = "TIME")]
-    pub body_time: Duration,
+    #[arg(long, env = "SAC_BODY_TIME", default_value_t = Config::default().body_time.into(), value_name = "TIME")]
+    pub body_time: humantime::Duration,
 
     /// Give requests in flight this long to finish when the server is stopped
-    #[arg(long, env = "SAC_DRAIN_TIME", value_parser = humantime::parse_duration, default_value = "10s", value_name = "TIME")]
-    pub drain_time: Duration,
+    #[arg(long, env = "SAC_DRAIN_TIME", default_value_t = Edge::default().drain_time.into(), value_name = "TIME")]
+    pub drain_time: humantime::Duration,
 
     /// Log a line for each request
-    #[arg(long, env = "SAC_ACCESS_LOG", value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true,
+    #[arg(long, env = "SAC_ACCESS_LOG", value_parser = Boolean, num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub access_log: bool,
 
@@ -75,12 +75,12 @@ impl Guards {
         let copies = usize::try_from(config.source.limits.max_bytes).unwrap_or(usize::MAX).saturating_mul(4);
         let sandbox = SandboxLimits {
             memory_bytes: self.max_instance_bytes.unwrap_or(defaults.memory_bytes.max(copies)),
-            load_time: self.load_time,
-            call_time: self.call_time,
-            long_call_time: self.long_call_time,
+            load_time: *self.load_time,
+            call_time: *self.call_time,
+            long_call_time: *self.long_call_time,
             ..defaults
         };
-        Config { sandbox, max_in_flight: self.max_in_flight, body_time: self.body_time, ..config }
+        Config { sandbox, max_in_flight: self.max_in_flight, body_time: *self.body_time, ..config }
     }
 
     /// Reads the certificate and the key, and lets the process open as many files as it may.
@@ -94,8 +94,8 @@ impl Guards {
         Ok(Edge {
             max_connections: self.connections(),
             max_head_bytes: self.max_head_bytes,
-            idle_time: self.idle_time,
-            drain_time: self.drain_time,
+            idle_time: *self.idle_time,
+            drain_time: *self.drain_time,
             access_log: self.access_log,
             tls,
             ..Edge::default()

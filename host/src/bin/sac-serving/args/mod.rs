@@ -2,18 +2,20 @@
 
 pub mod file;
 pub mod guards;
+mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use sac_serving::{Activation, Config, Edge, Limits, OnBadCheckpoint, Source, Tokens};
+use sac_owner::settings::{Activation, OnBadCheckpoint, defaults, is_blank, variables};
+use sac_serving::{Config, Edge, Source, Tokens};
 
 use crate::args::guards::Guards;
+use crate::args::values::{Boolean, one_of};
 use crate::commands::bench::BenchArgs;
 use crate::commands::predict::PredictArgs;
 use crate::logging::LogFormat;
@@ -94,16 +96,16 @@ pub struct ServeArgs {
     pub listen: SocketAddr,
 
     /// Serve this checkpoint file and no other; while it is missing there is none
-    #[arg(long, env = "STAT_PAIR_RL_MODEL", value_name = "FILE")]
+    #[arg(long, env = variables::MODEL, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
     /// Serve the newest model_*.{onnx,pt,pth,safetensors,zip} of this folder [default: cache/models/rl/stat_pair]
-    #[arg(long, env = "STAT_PAIR_RL_DIR", value_name = "FOLDER")]
+    #[arg(long, env = variables::DIR, value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
 
     /// Ask for this bearer token on every route but health. A flag shows in the process list: prefer the variable, or
     /// the file
-    #[arg(long, env = "SAC_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    #[arg(long, env = variables::API_TOKEN, hide_env_values = true, value_name = "TOKEN")]
     pub api_token: Option<String>,
 
     /// Read bearer tokens from this file, one a line; any of them authorises. It is read anew when it changes
@@ -111,13 +113,13 @@ pub struct ServeArgs {
     pub api_token_file: Option<PathBuf>,
 
     /// Listen beyond this machine without a token, or let a proxy or the pages of other sites ask
-    #[arg(long, env = "SAC_NO_AUTH", value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true,
+    #[arg(long, env = "SAC_NO_AUTH", value_parser = Boolean, num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub no_auth: bool,
 
     /// Run the kernel, or tract's optimised plan; off runs the graph as written, which is slower
-    #[arg(long, env = "STAT_PAIR_RL_JIT", value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
-          default_value = "true", value_name = "BOOL")]
+    #[arg(long, env = variables::JIT, value_parser = Boolean, action = clap::ArgAction::Set,
+          default_value_t = defaults::JIT, value_name = "BOOL")]
     pub jit: bool,
 
     #[command(flatten)]
@@ -128,19 +130,20 @@ pub struct ServeArgs {
     pub workers: Option<u16>,
 
     /// What a broken checkpoint does: `keep` goes on with the policy in service, `fail` answers 500 until one loads
-    #[arg(long, env = "SAC_ON_BAD_CHECKPOINT", value_enum, default_value = "keep")]
+    #[arg(long, env = variables::ON_BAD_CHECKPOINT, value_parser = one_of::<OnBadCheckpoint>(OnBadCheckpoint::NAMES),
+          default_value_t = OnBadCheckpoint::default())]
     pub on_bad_checkpoint: OnBadCheckpoint,
 
     /// How long a request waits for a new checkpoint to load before the policy in service answers it
-    #[arg(long, env = "SAC_RELOAD_WAIT", value_parser = humantime::parse_duration, default_value = "250ms", value_name = "TIME")]
-    pub reload_wait: Duration,
+    #[arg(long, env = "SAC_RELOAD_WAIT", default_value_t = Config::default().reload_wait.into(), value_name = "TIME")]
+    pub reload_wait: humantime::Duration,
 
     /// Answer a larger request body with 413
-    #[arg(long, env = "SAC_MAX_BODY_BYTES", default_value_t = Config::default().max_body_bytes, value_name = "BYTES")]
+    #[arg(long, env = variables::MAX_BODY_BYTES, default_value_t = defaults::MAX_BODY_BYTES, value_name = "BYTES")]
     pub max_body_bytes: usize,
 
     /// The most states in a batch
-    #[arg(long, env = "SAC_MAX_BATCH", default_value_t = Config::default().max_batch, value_name = "N")]
+    #[arg(long, env = variables::MAX_BATCH, default_value_t = defaults::MAX_BATCH, value_name = "N")]
     pub max_batch: u32,
 
     #[command(flatten)]
@@ -151,11 +154,11 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 pub struct Reading {
     /// What stands between the layers where a checkpoint does not say it [default: relu, told as assumed]
-    #[arg(long, env = "SAC_ACTIVATION", value_enum, value_name = "NAME")]
+    #[arg(long, env = variables::ACTIVATION, value_parser = one_of::<Activation>(Activation::NAMES), value_name = "NAME")]
     pub activation: Option<Activation>,
 
     /// Refuse a larger checkpoint, before it is read
-    #[arg(long, env = "SAC_MAX_CHECKPOINT_BYTES", default_value_t = Limits::default().max_bytes, value_name = "BYTES")]
+    #[arg(long, env = variables::MAX_CHECKPOINT_BYTES, default_value_t = defaults::MAX_CHECKPOINT_BYTES, value_name = "BYTES")]
     pub max_checkpoint_bytes: u64,
 }
 
@@ -210,7 +213,7 @@ pub struct DemoArgs {
 pub fn forget_blank_variables() {
     for (name, value) in std::env::vars_os() {
         let is_ours = name.to_str().is_some_and(|name| name.starts_with("SAC_") || name.starts_with("STAT_PAIR_RL_"));
-        if is_ours && value.as_encoded_bytes().trim_ascii().is_empty() {
+        if is_ours && is_blank(&value) {
             // SAFETY: the first thing that `main` does, with no other thread to read the environment.
             unsafe { std::env::remove_var(name) };
         }
@@ -231,7 +234,7 @@ impl ServeArgs {
             jit: self.jit,
             workers: self.workers.map_or(defaults.workers, usize::from),
             on_bad_checkpoint: self.on_bad_checkpoint,
-            reload_wait: self.reload_wait,
+            reload_wait: *self.reload_wait,
             max_body_bytes: self.max_body_bytes,
             max_batch: self.max_batch,
             tokens: self.tokens()?,
@@ -259,3 +262,6 @@ impl ServeArgs {
         Ok(tokens)
     }
 }
+
+#[cfg(test)]
+mod tests;

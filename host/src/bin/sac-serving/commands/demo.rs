@@ -21,9 +21,9 @@ use crate::target::Server;
 /// After 500, 2,000 and 8,000 steps of training on Pendulum-v1: a state is cos θ, sin θ and the angular velocity, an
 /// action the torque as a part of the largest.
 const POLICIES: [(&str, &[u8]); 3] = [
-    (EARLY, include_bytes!("../../../../../tests/data/pendulum_00500.onnx")),
-    ("middle", include_bytes!("../../../../../tests/data/pendulum_02000.onnx")),
-    (TRAINED, include_bytes!("../../../../../tests/data/pendulum_08000.onnx")),
+    (EARLY, include_bytes!("../../../../demo/pendulum_00500.onnx")),
+    ("middle", include_bytes!("../../../../demo/pendulum_02000.onnx")),
+    (TRAINED, include_bytes!("../../../../demo/pendulum_08000.onnx")),
 ];
 const EARLY: &str = "early";
 const TRAINED: &str = "trained";

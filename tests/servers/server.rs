@@ -1,30 +1,36 @@
+//! Starts either owner of a checkpoint folder on a port of its own, with settings that both have.
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
-use sac_serving::{Activation, Config, Edge, OnBadCheckpoint, SacService, Source, Tokens};
+use sac_serving::{Activation, Config, Edge, OnBadCheckpoint, SacService, SandboxLimits, Source, Tokens};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::client::Client;
 use crate::composed;
 
-/// Who owns the checkpoint folder.
+/// Longer than anything takes, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The program that owns the checkpoint folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum Owner {
     /// `sac-serving`.
     Host,
     /// The Spin gateway composed with the actor, in wasmtime-wasi-http's handler.
     Composed,
 }
 
-/// What both kinds can be told.
+/// The settings that both owners have.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub model: Option<PathBuf>,
     pub dir: PathBuf,
-    /// Where the composed component finds the folder without being told. None tells it, under the folder's own name.
+    /// Where the folder is mounted for the composed component, which then has no variable that names it. With `None` it
+    /// is mounted under its own name, and the variable names it.
     pub mount: Option<String>,
     pub token: Option<String>,
     pub jit: bool,
@@ -38,7 +44,7 @@ pub struct Settings {
 /// A server on a port of its own, ended when it is dropped.
 pub struct Server {
     pub address: SocketAddr,
-    /// Of [`Kind::Host`].
+    /// `None` for [`Owner::Composed`].
     service: Option<SacService>,
     task: JoinHandle<()>,
 }
@@ -59,7 +65,8 @@ impl Settings {
         }
     }
 
-    /// For the host, where a test needs more than both kinds can be told.
+    /// The host's configuration, for tests that need more than both owners have. Its time limits end no request only
+    /// because the machine is busy.
     pub fn config(&self) -> Config {
         let mut source = Source::new(self.model.as_deref(), Some(&self.dir), None);
         source.limits.max_bytes = self.max_checkpoint_bytes;
@@ -73,25 +80,26 @@ impl Settings {
             max_batch: self.max_batch,
             tokens: Tokens::new(self.token.clone()),
             cache_dir: Some(cache_dir()),
-            // A busy machine does not make "the next request" another.
-            reload_wait: Duration::from_secs(30),
+            reload_wait: PATIENCE,
+            body_time: PATIENCE,
+            sandbox: patient_sandbox(),
             ..Config::default()
         }
     }
 }
 
 impl Settings {
-    /// Of the host, without a server around it.
+    /// The host's service, without a server around it.
     pub async fn service(&self) -> SacService {
         build(self.config()).await
     }
 }
 
 impl Server {
-    pub async fn start(kind: Kind, settings: &Settings) -> Server {
+    pub async fn start(kind: Owner, settings: &Settings) -> Server {
         match kind {
-            Kind::Host => Server::with_config(settings.config()).await,
-            Kind::Composed => {
+            Owner::Host => Server::with_config(settings.config()).await,
+            Owner::Composed => {
                 let listener = listen().await;
                 let address = listener.local_addr().expect("bound");
                 let task = tokio::spawn(composed::serve(listener, settings.clone()));
@@ -102,11 +110,11 @@ impl Server {
 
     /// The host, serving the newest checkpoint of a folder.
     pub async fn folder(dir: &Path) -> Server {
-        Server::start(Kind::Host, &Settings::folder(dir)).await
+        Server::start(Owner::Host, &Settings::folder(dir)).await
     }
 
     pub async fn with_config(config: Config) -> Server {
-        Server::with_edge(config, Edge::default()).await
+        Server::with_edge(config, patient_edge()).await
     }
 
     pub async fn with_edge(config: Config, edge: Edge) -> Server {
@@ -121,7 +129,7 @@ impl Server {
         Client::connect(self.address).await
     }
 
-    /// The service behind [`Kind::Host`].
+    /// The service behind [`Owner::Host`].
     pub fn service(&self) -> &SacService {
         self.service.as_ref().expect("the host")
     }
@@ -133,19 +141,29 @@ impl Drop for Server {
     }
 }
 
+/// The limits of a connection, without those that a busy machine could exceed.
+pub fn patient_edge() -> Edge {
+    Edge { idle_time: PATIENCE, drain_time: PATIENCE, ..Edge::default() }
+}
+
+/// The limits of an instance, without those that a busy machine could exceed.
+pub fn patient_sandbox() -> SandboxLimits {
+    SandboxLimits { load_time: PATIENCE, call_time: PATIENCE, long_call_time: PATIENCE, ..SandboxLimits::default() }
+}
+
 async fn build(config: Config) -> SacService {
     static COMPILED: Once = Once::new();
-    // Shown where a test fails.
+    // The harness shows the log of a test that fails.
     let _ = tracing_subscriber::fmt().with_test_writer().try_init();
     let build = move || {
-        // By the first test that comes here, for all of them.
+        // The first test that comes here compiles the component for all of them.
         COMPILED.call_once(|| drop(SacService::new(Config { cache_dir: Some(cache_dir()), ..Config::default() })));
         SacService::new(config)
     };
     tokio::task::spawn_blocking(build).await.expect("no panic").expect("a service")
 }
 
-/// The compiled component, kept from run to run in the target folder.
+/// Where the compiled component is kept from run to run: in the target folder.
 pub fn cache_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tests-cache")
 }

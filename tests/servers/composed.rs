@@ -1,17 +1,15 @@
-//! The application of spin.toml without Spin: built by its own command, composed as Spin composes it, and run by
-//! wasmtime-wasi-http's handler, as Spin and `wasmtime serve` run it, with their limits of an instance.
+//! The application of spin.toml without Spin: composed as Spin composes it, and run by the handler of wasmtime-wasi-http
+//! with the limits of an instance that Spin and `wasmtime serve` have.
 
 use std::convert::Infallible;
-use std::fs;
 use std::future::{Future, pending};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
-use std::process::Command;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -32,66 +30,15 @@ use wasmtime_wasi_http::handler::{
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
+use crate::manifest::{Manifest, build_components};
 use crate::server::Settings;
 
-/// How many requests an instance answers.
+/// The number of requests that an instance answers.
 const REUSE: usize = 128;
-/// And how many of them at once.
+/// The number of requests that an instance answers at the same time.
 const CONCURRENT_REUSE: usize = 16;
 
-/// The parts of spin.toml that say what runs.
-pub struct Manifest {
-    pub build_command: String,
-    pub gateway: PathBuf,
-    /// The import that it satisfies, and the actor.
-    pub dependency: (String, PathBuf),
-    /// Source and destination.
-    pub files: (PathBuf, String),
-    toml: toml::Table,
-}
-
-impl Manifest {
-    pub fn read() -> Result<Manifest> {
-        let root = root();
-        let toml: toml::Table = fs::read_to_string(root.join("spin.toml"))?.parse()?;
-        let component = &toml["component"]["sac"];
-        let text = |value: &toml::Value| value.as_str().map(str::to_owned).context("a string is expected");
-        let dependencies = component["dependencies"].as_table().context("no dependencies")?;
-        let (import, dependency) = dependencies.iter().next().context("no dependency")?;
-        let mount = &component["files"][0];
-        Ok(Manifest {
-            build_command: text(&component["build"]["command"])?,
-            gateway: root.join(text(&component["source"])?),
-            dependency: (import.clone(), root.join(text(&dependency["path"])?)),
-            files: (root.join(text(&mount["source"])?), text(&mount["destination"])?),
-            toml,
-        })
-    }
-
-    /// Whether the manifest gives the actor anything that is the gateway's.
-    pub fn actor_inherits(&self) -> bool {
-        let component = self.toml["component"]["sac"].as_table().expect("a table");
-        let dependency = &component["dependencies"][&self.dependency.0];
-        component.contains_key("dependencies_inherit_configuration")
-            || dependency.get("inherit_configuration").is_some()
-    }
-}
-
-/// Runs the manifest's build command, as `spin build` does.
-pub fn build_components(manifest: &Manifest) -> Result<()> {
-    let mut command = Command::new("sh");
-    command.args(["-c", &manifest.build_command]).current_dir(root());
-    // What cargo sets for the tests is not there for `spin build`.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_")) {
-        if name != "CARGO_HOME" {
-            command.env_remove(name);
-        }
-    }
-    ensure!(command.status()?.success(), "`{}` failed", manifest.build_command);
-    Ok(())
-}
-
-/// Answers HTTP/1.1 on a listener until it is dropped.
+/// Answers HTTP/1.1 on a listener until the future is dropped.
 pub(crate) async fn serve(listener: TcpListener, settings: Settings) {
     let pre = tokio::task::spawn_blocking(pre).await.expect("no panic");
     let handler = ProxyHandler::new(Application { pre, settings });
@@ -126,7 +73,7 @@ async fn answer(handler: &ProxyHandler<Application>, request: Request<Incoming>)
     }
 }
 
-/// Compiled once for all tests of the process.
+/// The application, compiled once for all tests of the process.
 fn pre() -> &'static (Engine, ServicePre<Guest>) {
     static PRE: OnceLock<(Engine, ServicePre<Guest>)> = OnceLock::new();
     PRE.get_or_init(|| {
@@ -146,7 +93,7 @@ fn pre() -> &'static (Engine, ServicePre<Guest>) {
     })
 }
 
-/// The actor satisfies the gateway's import, and the gateway's exports are the composition's.
+/// Composes both components: the actor satisfies the gateway's import, and the gateway's exports become the composition's.
 fn compose(manifest: &Manifest) -> Result<Vec<u8>> {
     let mut graph = CompositionGraph::new();
     let mut register = |name: &str, path: &Path| -> Result<_> {
@@ -275,7 +222,7 @@ impl WasiHttpView for Guest {
     }
 }
 
-/// The application sends no requests.
+/// Refuses requests, since the application sends none.
 struct NoNetwork;
 
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -289,8 +236,4 @@ impl WasiHttpHooks for NoNetwork {
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Io), Error>> + Send> {
         Box::new(async { Err(Error::HttpRequestDenied) })
     }
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace")
 }

@@ -1,0 +1,171 @@
+//! The settings of an owner that has no command line: environment variables alone supply them.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::settings::{self, Activation, OnBadCheckpoint, defaults, is_blank, variables};
+use crate::source::Source;
+
+/// The settings that environment variables supply. A blank variable counts as unset.
+#[derive(Clone)]
+pub struct Environment {
+    /// The checkpoint files.
+    pub source: Source,
+    /// Selects the optimised backend.
+    pub jit: bool,
+    /// The activation of a network whose checkpoint does not name it.
+    pub activation: Option<Activation>,
+    /// What a refused checkpoint does to the routes that need a policy.
+    pub on_bad_checkpoint: OnBadCheckpoint,
+    /// The largest size of a request body, in bytes.
+    pub max_body_bytes: u64,
+    /// The largest number of states in a batch.
+    pub max_batch: u32,
+    /// The bearer token, without white space around it.
+    pub token: Option<String>,
+}
+
+/// A variable has a value that its setting does not take.
+#[derive(Debug, Error)]
+pub enum EnvironmentError {
+    /// The value is not UTF-8. It may be a token, and is not quoted.
+    #[error("{0} is not UTF-8")]
+    NotUtf8(&'static str),
+    /// The value cannot be parsed.
+    #[error("invalid value {value:?} for {variable}: {reason}")]
+    Invalid {
+        /// The name of the variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// The reason, in one line.
+        reason: String,
+    },
+}
+
+impl Environment {
+    /// Reads the settings. `variable` returns the value of a variable, as [`std::env::var_os`] does.
+    pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, EnvironmentError> {
+        let set = Variables(variable);
+        let [model, dir, home] = [variables::MODEL, variables::DIR, "HOME"].map(|name| set.path(name));
+        let mut source = Source::new(model.as_deref(), dir.as_deref(), home.as_deref());
+        source.limits.max_bytes =
+            set.parsed(variables::MAX_CHECKPOINT_BYTES, str::parse)?.unwrap_or(defaults::MAX_CHECKPOINT_BYTES);
+        Ok(Environment {
+            source,
+            jit: set.parsed(variables::JIT, settings::boolean)?.unwrap_or(defaults::JIT),
+            activation: set.parsed(variables::ACTIVATION, str::parse)?,
+            on_bad_checkpoint: set.parsed(variables::ON_BAD_CHECKPOINT, str::parse)?.unwrap_or_default(),
+            max_body_bytes: set
+                .parsed(variables::MAX_BODY_BYTES, str::parse)?
+                .unwrap_or(defaults::MAX_BODY_BYTES as u64),
+            max_batch: set.parsed(variables::MAX_BATCH, str::parse)?.unwrap_or(defaults::MAX_BATCH),
+            token: set.text(variables::API_TOKEN)?.map(|token| token.trim().to_owned()),
+        })
+    }
+}
+
+/// Returns the value of a variable.
+struct Variables<F>(F);
+
+impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
+    fn value(&self, name: &str) -> Option<OsString> {
+        (self.0)(name).filter(|value| !is_blank(value))
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.value(name).map(PathBuf::from)
+    }
+
+    fn text(&self, name: &'static str) -> Result<Option<String>, EnvironmentError> {
+        let text = self.value(name).map(OsString::into_string).transpose();
+        text.map_err(|_| EnvironmentError::NotUtf8(name))
+    }
+
+    fn parsed<T, E: Display>(
+        &self,
+        variable: &'static str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, EnvironmentError> {
+        let Some(value) = self.text(variable)? else { return Ok(None) };
+        match parse(&value) {
+            Ok(parsed) => Ok(Some(parsed)),
+            Err(error) => Err(EnvironmentError::Invalid { variable, value, reason: error.to_string() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::path::Path;
+
+    use super::*;
+
+    fn read(set: &[(&str, &str)]) -> Result<Environment, String> {
+        let value = |name: &str| set.iter().find(|(set, _)| *set == name).map(|(_, value)| value.into());
+        Environment::read(value).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn unset_and_blank_variables_give_the_defaults() {
+        for blank in ["", " \n"] {
+            let names = [variables::MODEL, variables::DIR, variables::JIT, variables::API_TOKEN, variables::MAX_BATCH];
+            let read = read(&names.map(|name| (name, blank))).expect("read");
+            assert_eq!(read.source.path(), Path::new(defaults::FOLDER));
+            assert!(read.jit && read.token.is_none() && read.activation.is_none());
+            assert_eq!(read.source.limits.max_bytes, defaults::MAX_CHECKPOINT_BYTES);
+            assert_eq!((read.max_batch, read.max_body_bytes), (defaults::MAX_BATCH, defaults::MAX_BODY_BYTES as u64));
+            assert_eq!(read.on_bad_checkpoint, OnBadCheckpoint::Keep);
+        }
+    }
+
+    #[test]
+    fn each_setting_is_read_from_its_variable() {
+        let read = read(&[
+            (variables::MODEL, "~/model.onnx"),
+            ("HOME", "/home"),
+            (variables::JIT, "Off"),
+            (variables::API_TOKEN, "token\n"),
+            (variables::ACTIVATION, "leaky_relu"),
+            (variables::ON_BAD_CHECKPOINT, "fail"),
+            (variables::MAX_CHECKPOINT_BYTES, "1"),
+            (variables::MAX_BODY_BYTES, "4294967296"),
+            (variables::MAX_BATCH, "3"),
+        ])
+        .expect("read");
+        assert_eq!(read.source.path(), Path::new("/home/model.onnx"));
+        assert!(!read.jit && read.token.as_deref() == Some("token"));
+        assert_eq!(read.activation, Some(Activation::LeakyRelu));
+        assert_eq!(read.on_bad_checkpoint, OnBadCheckpoint::Fail);
+        assert_eq!((read.source.limits.max_bytes, read.max_body_bytes, read.max_batch), (1, 1 << 32, 3));
+    }
+
+    #[test]
+    fn an_invalid_value_is_an_error_that_names_the_variable() {
+        let error = |name, value| read(&[(name, value)]).err().expect("an error");
+        assert_eq!(
+            error(variables::ON_BAD_CHECKPOINT, "Keep"),
+            "invalid value \"Keep\" for SAC_ON_BAD_CHECKPOINT: expected one of keep, fail"
+        );
+        assert!(error(variables::JIT, "maybe").ends_with("for STAT_PAIR_RL_JIT: value was not a boolean"));
+        assert!(error(variables::MAX_BATCH, "many").starts_with("invalid value \"many\" for SAC_MAX_BATCH: "));
+    }
+
+    #[test]
+    fn the_gateways_readme_lists_each_variable() {
+        let asked = RefCell::new(Vec::new());
+        let note = |name: &str| {
+            asked.borrow_mut().push(name.to_owned());
+            None
+        };
+        assert!(Environment::read(note).is_ok());
+        let readme = include_str!("../../spin/README.md");
+        for name in asked.into_inner().iter().filter(|name| *name != "HOME") {
+            assert!(readme.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The values of settings that are not set.
+
+/// The folder of checkpoints, relative to the working directory.
+pub const FOLDER: &str = "cache/models/rl/stat_pair";
+/// The optimised backend runs.
+pub const JIT: bool = true;
+/// 64 MiB.
+pub const MAX_CHECKPOINT_BYTES: u64 = 64 << 20;
+/// 8 MiB.
+pub const MAX_BODY_BYTES: usize = 8 << 20;
+/// The largest number of states in a batch.
+pub const MAX_BATCH: u32 = 4096;

@@ -1,0 +1,18 @@
+//! The settings that every owner has: the names of their variables, their values, defaults and limits. This module reads
+//! no environment and parses no command line.
+
+mod activation;
+pub mod defaults;
+mod named;
+mod on_bad_checkpoint;
+mod value;
+pub mod variables;
+
+pub use activation::Activation;
+pub use named::UnknownName;
+pub use on_bad_checkpoint::OnBadCheckpoint;
+pub use value::{NotBoolean, boolean, is_blank};
+
+/// The number of bytes of an oversized body that an owner reads and drops. A client that is still sending would not see
+/// the response if the owner closed the connection.
+pub const DRAIN_BYTES: usize = 16 << 20;

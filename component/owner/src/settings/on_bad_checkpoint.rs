@@ -1,0 +1,15 @@
+//! The consequence of a refused checkpoint.
+
+use super::named::named;
+
+named! {
+    /// What a refused checkpoint does to the routes that need a policy.
+    #[derive(Default)]
+    pub enum OnBadCheckpoint {
+        /// The policy in service keeps answering, and is reported as stale.
+        #[default]
+        Keep = "keep",
+        /// The routes answer 500 until a checkpoint loads.
+        Fail = "fail",
+    }
+}

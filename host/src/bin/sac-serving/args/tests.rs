@@ -1,0 +1,100 @@
+//! Compares the flags with the documentation, and with the variables of the gateway.
+
+use clap::{Arg, CommandFactory};
+use sac_owner::Environment;
+
+use super::*;
+
+/// A row of the table of settings in the README.
+struct Row<'a> {
+    flag: &'a str,
+    variable: &'a str,
+    default: &'a str,
+}
+
+fn table() -> Vec<Row<'static>> {
+    let lines = include_str!("../../../../README.md").lines().filter(|line| line.starts_with("| `--"));
+    let row = |line: &'static str| {
+        let cells = line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>();
+        let [flag, variable, default] = cells[..] else { panic!("three cells are expected: {line}") };
+        Row { flag: flag.trim_matches(['`', '-']), variable: variable.trim_matches('`'), default }
+    };
+    lines.map(row).collect()
+}
+
+/// The arguments of `serve` that have a flag and a variable.
+fn settings() -> Vec<Arg> {
+    let mut command = Cli::command();
+    command.build();
+    let serve = command.find_subcommand("serve").expect("a command");
+    serve.get_arguments().filter(|argument| argument.get_env().is_some()).cloned().collect()
+}
+
+fn default(argument: &Arg) -> Option<String> {
+    argument.get_default_values().first().map(|value| value.to_string_lossy().into_owned())
+}
+
+#[test]
+fn the_readme_lists_each_setting_with_its_variable_and_default() {
+    let (table, settings) = (table(), settings());
+    assert_eq!(table.len(), settings.len());
+    for argument in settings {
+        let flag = argument.get_long().expect("a flag");
+        let row = table.iter().find(|row| row.flag == flag).unwrap_or_else(|| panic!("--{flag} is not in the table"));
+        assert_eq!(Some(row.variable), argument.get_env().and_then(|name| name.to_str()), "--{flag}");
+        let stated = row.default.strip_prefix('`').and_then(|rest| rest.split_once('`')).map(|(code, _)| code);
+        let same = match default(&argument) {
+            Some(default) => stated.is_some_and(|stated| is_same(stated, &default)),
+            None => stated.is_none() || matches!(flag, "dir" | "activation" | "cache-dir"),
+        };
+        assert!(same, "--{flag}: the README states {:?}", row.default);
+    }
+    let folder = table.iter().find(|row| row.flag == "dir").expect("a row");
+    assert_eq!(folder.default.trim_matches('`'), defaults::FOLDER);
+}
+
+/// Two texts of one time are the same default.
+fn is_same(stated: &str, default: &str) -> bool {
+    let time = |text| humantime::parse_duration(text).ok();
+    stated == default || (time(stated).is_some() && time(stated) == time(default))
+}
+
+fn host(flag: &str, value: &str) -> Option<Box<ServeArgs>> {
+    let cli = Cli::try_parse_from(["sac-serving", "serve", &format!("--{flag}={value}")]).ok()?;
+    let Command::Serve(serve) = cli.command else { panic!("not serve") };
+    Some(serve)
+}
+
+fn gateway(variable: &str, value: &str) -> Option<Environment> {
+    Environment::read(|name| (name == variable).then(|| value.into())).ok()
+}
+
+#[test]
+fn the_gateway_accepts_the_values_that_the_host_accepts() {
+    let booleans = ["true", "T", "Yes", "y", "ON", "1", "false", "f", "no", "N", "off", "0", "2", "maybe", " true"];
+    let numbers = ["0", "1", "+7", "4294967295", "4294967296", "-1", "1.5", "8MiB", " 7", "many"];
+    let activations =
+        Activation::NAMES.iter().chain(&["leakyrelu", "leaky-relu", "LeakyReLU", "Relu", "swish", " elu"]);
+    let cases = [
+        ("jit", variables::JIT, booleans.to_vec()),
+        ("max-batch", variables::MAX_BATCH, numbers.to_vec()),
+        ("max-body-bytes", variables::MAX_BODY_BYTES, numbers.to_vec()),
+        ("max-checkpoint-bytes", variables::MAX_CHECKPOINT_BYTES, numbers.to_vec()),
+        ("activation", variables::ACTIVATION, activations.copied().collect()),
+        ("on-bad-checkpoint", variables::ON_BAD_CHECKPOINT, vec!["keep", "fail", "Keep", "drop", " fail"]),
+    ];
+    for (flag, variable, values) in cases {
+        for value in values {
+            let host = host(flag, value).map(|args| {
+                let body_bytes = args.max_body_bytes as u64;
+                let bytes = (args.reading.max_checkpoint_bytes, body_bytes);
+                (args.jit, args.max_batch, bytes, args.reading.activation, args.on_bad_checkpoint)
+            });
+            let gateway = gateway(variable, value).map(|read| {
+                let bytes = (read.source.limits.max_bytes, read.max_body_bytes);
+                (read.jit, read.max_batch, bytes, read.activation, read.on_bad_checkpoint)
+            });
+            assert_eq!(host, gateway, "--{flag}={value:?}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The client of the tests, for servers that run on the runtime of the test itself.
+
+use std::io;
+use std::net::SocketAddr;
+
+use http::Method;
+use sac_test_support::{Answer, request};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// One keep-alive connection.
+pub struct Client {
+    stream: TcpStream,
+    /// The bytes that were read and belong to no answer yet.
+    received: Vec<u8>,
+    authorization: String,
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).await.expect("the server listens");
+        stream.set_nodelay(true).expect("a TCP socket");
+        Client { stream, received: Vec::new(), authorization: String::new() }
+    }
+
+    pub fn with_token(mut self, token: &str) -> Client {
+        self.authorization = format!("authorization: Bearer {token}\r\n");
+        self
+    }
+
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.send(Method::GET, path, "").await
+    }
+
+    pub async fn post(&mut self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, body.to_string()).await
+    }
+
+    /// The answer to a state, which has to be a 200.
+    pub async fn predict(&mut self, state: &[f64]) -> Value {
+        self.post("/sac/predict", json!({ "state": state })).await.ok()
+    }
+
+    pub async fn info(&mut self) -> Value {
+        self.get("/sac/model/info").await.ok()
+    }
+
+    pub async fn send(&mut self, method: Method, path: &str, body: impl AsRef<[u8]>) -> Answer {
+        let request = request(method.as_str(), path, &self.authorization, body);
+        let (mut reader, mut writer) = self.stream.split();
+        // At once: a server may answer before it has read the whole body, and then close the connection.
+        let (sent, answer) =
+            tokio::join!(writer.write_all(&request), receive(&mut reader, &mut self.received, &request));
+        answer.unwrap_or_else(|error| panic!("no answer: {error}; sent: {sent:?}"))
+    }
+}
+
+async fn receive(
+    reader: &mut (impl AsyncReadExt + Unpin),
+    received: &mut Vec<u8>,
+    request: &[u8],
+) -> io::Result<Answer> {
+    loop {
+        if let Some(answer) = Answer::take(received, request)? {
+            return Ok(answer);
+        }
+        if reader.read_buf(received).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
