@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 const TARGET: &str = "wasm32-wasip2";
 
-/// Opcodes of relaxed fused multiply-add on f32x4: the prefix of SIMD, and 0x105 as LEB128.
+/// The opcode of the relaxed fused multiply-add on f32x4: the SIMD prefix, then 0x105 as LEB128.
 const RELAXED_MADD: [u8; 3] = [0xfd, 0x85, 0x02];
 
 fn main() -> Result<()> {
@@ -34,17 +34,16 @@ fn main() -> Result<()> {
         }
     };
     check_simd(&component)?;
-    // A copy that is this script's own: to watch the file above would make every build run it again.
+    // This script owns the copy. If cargo watched the file above, every build would run the script again.
     let embedded = PathBuf::from(env::var("OUT_DIR")?).join("sac_actor.wasm");
     std::fs::copy(&component, &embedded)?;
     println!("cargo::rustc-env=SAC_ACTOR_COMPONENT={}", embedded.display());
-    let digest = Sha256::digest(std::fs::read(&embedded)?);
-    let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let digest = hex::encode(Sha256::digest(std::fs::read(&embedded)?));
     println!("cargo::rustc-env=SAC_ACTOR_SHA256={digest}");
     Ok(())
 }
 
-/// Adds the target where it is missing, as a fresh machine has it.
+/// Adds the target if it is missing, as on a fresh machine.
 fn add_target() -> Result<()> {
     let rustc = env::var("RUSTC")?;
     let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output()?;
@@ -66,15 +65,15 @@ fn build_components(workspace: &Path) -> Result<()> {
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .status()
-        .context("cargo could not be run")?;
-    ensure!(status.success(), "the components do not build: see above");
+        .context("cargo cannot be run")?;
+    ensure!(status.success(), "the components do not build; the output above says why");
     Ok(())
 }
 
 fn check_simd(component: &Path) -> Result<()> {
     let bytes = std::fs::read(component).with_context(|| format!("no component at {}", component.display()))?;
     let found = bytes.windows(RELAXED_MADD.len()).filter(|window| *window == RELAXED_MADD).count();
-    // A few may be there by chance, in constants.
+    // Constants may contain a few by chance.
     ensure!(
         found > 64,
         "{} was built without relaxed SIMD: do RUSTFLAGS outrank .cargo/config.toml?",

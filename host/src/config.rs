@@ -1,3 +1,5 @@
+//! The settings of a service. They are values: nothing here reads a file or starts anything.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -6,56 +8,62 @@ use sac_owner::settings::{Activation, OnBadCheckpoint, defaults};
 
 use crate::watch::tokens::Tokens;
 
-/// How a [`crate::SacService`] serves. Start from [`Config::default`].
+/// The settings of a [`crate::SacService`]. Start from [`Config::default`].
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Which files are candidates, and what of them is refused unread.
+    /// Which files are candidates, and the limits for reading them.
     pub source: Source,
-    /// Run the kernel, or tract's optimised plan (`jit_compiled` in the answers).
+    /// Selects the optimised backend: the kernel, or tract's optimised graph. If `false`, tract runs the graph as
+    /// written. Responses report it as `jit_compiled`.
     pub jit: bool,
-    /// The activation of a network whose file does not say it. None assumes ReLU, and says so.
+    /// The activation of a network whose file does not name it. `None` assumes ReLU, and reports it as assumed.
     pub activation: Option<Activation>,
-    /// How many requests run at once, and so how many instances a generation has: one for each core.
+    /// The number of requests that run at once, and so the number of instances of a generation. The default is one
+    /// for each core.
     pub workers: usize,
-    /// How many requests may wait or run at once; any other is answered 503, but for health.
+    /// The number of requests that may wait or run at once. Any other gets 503, except health.
     pub max_in_flight: usize,
+    /// What a refused checkpoint does to the routes that need a policy.
     pub on_bad_checkpoint: OnBadCheckpoint,
     /// How long a request waits for a new checkpoint to load before the policy in service answers it.
     pub reload_wait: Duration,
-    /// A larger request body is answered with 413.
+    /// The size limit of a request body. A larger body gets 413.
     pub max_body_bytes: usize,
-    /// A request body that takes longer to come is answered with 408.
+    /// The time limit for receiving a request body. A slower body gets 408.
     pub body_time: Duration,
-    /// The most states in a batch.
+    /// The largest number of states in a batch.
     pub max_batch: u32,
+    /// The bearer tokens that authorise a request.
     pub tokens: Tokens,
+    /// The limits of an instance of the component.
     pub sandbox: SandboxLimits,
-    /// Where the compiled component is kept. None compiles it at each start.
+    /// The folder for the compiled component. `None` compiles it at each start.
     pub cache_dir: Option<PathBuf>,
-    /// A component of the world `sac:serving/actor`. None is the one that is embedded in this crate.
+    /// A component of the world `sac:serving/actor`. `None` selects the one that is embedded in this crate.
     pub component: Option<Vec<u8>>,
 }
 
-/// What an instance of the component may take. Where it takes more it is thrown away: the checkpoint is refused, or the
-/// request answered with an error, and the next request has another instance.
+/// The limits of an instance of the component. An instance that exceeds one is dropped: the checkpoint is refused, or the
+/// request gets an error, and the next request runs on another instance.
 #[derive(Debug, Clone)]
 pub struct SandboxLimits {
-    /// Over all its memories. A checkpoint stands in it several times: as it came, as tensors, and as packed weights; so
-    /// allow four times the largest.
+    /// The limit for all memories of an instance together. An instance holds a checkpoint several times while it loads: the
+    /// file, the tensors, and the packed weights. Allow four times the largest checkpoint.
     pub memory_bytes: usize,
-    /// An instance that holds this much more than twice what it held with its checkpoint loaded is replaced: a large
-    /// request is not paid for ever after.
+    /// An instance is replaced if it holds this much more than twice the memory that it held after loading its checkpoint.
+    /// So one large request does not occupy memory for good.
     pub slack_bytes: usize,
+    /// The number of tables of an instance.
     pub tables: usize,
-    /// Of each table.
+    /// The number of elements of each table.
     pub table_elements: usize,
-    /// Of modules within the component, and of memories.
+    /// The number of core modules within the component, and the number of its memories.
     pub instances: usize,
-    /// Times are of the processor, not of the wall. For loading a checkpoint:
+    /// The processor time for loading a checkpoint.
     pub load_time: Duration,
-    /// For a request that the component takes for a short one.
+    /// The processor time for a request that the component expects to be short.
     pub call_time: Duration,
-    /// For one that runs beside the others: a large batch or a benchmark.
+    /// The processor time for a large batch or a benchmark, which run on threads that may block.
     pub long_call_time: Duration,
 }
 
@@ -65,7 +73,7 @@ impl Default for Config {
             source: Source::new(None, None, None),
             jit: defaults::JIT,
             activation: None,
-            workers: cores(),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
             max_in_flight: 512,
             on_bad_checkpoint: OnBadCheckpoint::default(),
             reload_wait: Duration::from_millis(250),
@@ -74,7 +82,7 @@ impl Default for Config {
             max_batch: defaults::MAX_BATCH,
             tokens: Tokens::default(),
             sandbox: SandboxLimits::default(),
-            cache_dir: crate::default_cache_dir(),
+            cache_dir: default_cache_dir(),
             component: None,
         }
     }
@@ -95,6 +103,9 @@ impl Default for SandboxLimits {
     }
 }
 
-pub(crate) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// Returns the folder `sac-serving` in the user's cache folder, or `None` if neither `XDG_CACHE_HOME` nor `HOME` is set.
+fn default_cache_dir() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
+    Some(cache.join("sac-serving"))
 }

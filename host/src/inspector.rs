@@ -1,116 +1,184 @@
+//! Looks at checkpoint files without serving them.
+
+use std::io;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
-use sac_owner::{Content, Source};
+use sac_owner::{Content, ReadError, Source};
 use serde::Serialize;
+use thiserror::Error;
 
 use crate::config::Config;
-use crate::sandbox::bindings::{Body, Outcome, Policy, Request, RequestContext, Response};
+use crate::sandbox::bindings::{self, Body, Outcome, Policy, Request, RequestContext, Response};
+use crate::sandbox::factory::{InstanceFactory, SetupError};
 use crate::sandbox::instance::Instance;
-use crate::swap::generation::{Recipe, file};
 
-/// Looks at checkpoint files in the sandbox that would serve them, without serving.
+/// Loads checkpoint files in a sandbox as a server would, without serving them.
 pub struct Inspector {
-    recipe: Recipe,
+    factory: InstanceFactory,
     config: Config,
 }
 
-/// What the server would make of a file.
+/// A description of a checkpoint file and its policy. Vectors have one number for each dimension.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
+    /// The absolute path, with symlinks resolved.
     pub path: String,
+    /// The size of the file.
     pub size_bytes: usize,
+    /// The sha256 of the file, in lowercase hexadecimal.
     pub sha256: String,
+    /// The file format, such as `onnx` or `torch`.
     pub format: String,
+    /// The naming scheme of the actor's tensors, or `graph` for an ONNX graph.
     pub layout: String,
+    /// The linear layers, in the order of computation.
     pub layers: Vec<Layer>,
-    /// None where the graph itself has it.
+    /// The activation between the layers. `None` for a graph, which contains its own.
     pub activation: Option<String>,
+    /// The length of a state.
     pub state_dim: u32,
+    /// The length of an action.
     pub action_dim: u32,
+    /// True if actions can be sampled.
     pub stochastic: bool,
+    /// The lower bounds that actions are scaled to.
     pub action_low: Option<Vec<f64>>,
+    /// The upper bounds that actions are scaled to.
     pub action_high: Option<Vec<f64>>,
-    /// Told, and not applied; null in JSON where there is no bound.
+    /// The lower bounds of observations in training. They are not applied. JSON has null for a missing bound.
     pub observation_low: Option<Vec<f64>>,
+    /// The upper bounds of observations in training, as `observation_low`.
     pub observation_high: Option<Vec<f64>>,
+    /// The mean that is subtracted from a state.
     pub observation_mean: Option<Vec<f32>>,
+    /// The standard deviation that the difference is divided by.
     pub observation_std: Option<Vec<f32>>,
+    /// The limit of the absolute value of a normalised state.
     pub observation_clip: Option<f32>,
-    /// The deterministic action of a state of zeros.
+    /// The deterministic action for a state of zeros: a number, or a list of numbers.
     pub action_on_zeros: serde_json::Value,
 }
 
+/// A linear layer.
 #[derive(Debug, Serialize)]
 pub struct Layer {
+    /// The name in the file.
     pub name: String,
+    /// The number of inputs.
     pub inputs: u32,
+    /// The number of outputs.
     pub outputs: u32,
 }
 
+/// Why an [`Inspector`] has no result.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum InspectError {
+    /// The path leads to no file.
+    #[error("there is no such file")]
+    Missing,
+    /// The file's folder cannot be accessed at this time.
+    #[error(transparent)]
+    Access(#[from] io::Error),
+    /// The file cannot be read whole.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The component refuses the checkpoint, for this reason in one line.
+    #[error("{0}")]
+    Refused(String),
+    /// The component answers the checkpoint's policy with this status and body.
+    #[error("no action on zeros: {1}")]
+    NoAction(u16, String),
+    /// The sandbox failed.
+    #[error(transparent)]
+    Sandbox(#[from] anyhow::Error),
+}
+
 impl Inspector {
-    /// Compiles the component, or maps it where it was compiled before. Blocks, as the other methods do.
-    pub fn new(config: Config) -> Result<Self> {
-        Ok(Inspector { recipe: Recipe::new(&config)?, config })
+    /// Compiles the component, or maps the compiled artefact from the cache. Blocks, as the other methods do.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the component does not compile or link.
+    pub fn new(config: Config) -> Result<Self, SetupError> {
+        Ok(Inspector { factory: InstanceFactory::new(&config)?, config })
     }
 
-    /// The error is the reason for which the server would refuse the file.
-    pub fn inspect(&self, path: &Path) -> Result<Inspection> {
-        let content = self.read(path)?;
-        let (mut instance, policy) = self.recipe.loaded_instance(&content, 0, None).map_err(|error| anyhow!(error))?;
+    /// Describes a file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server would refuse the file, for the same reason.
+    pub fn inspect(&self, path: &Path) -> Result<Inspection, InspectError> {
+        let (content, mut instance, policy) = self.load(path)?;
         let action_on_zeros = act_on_zeros(&mut instance, policy.state_dim)?;
-        Ok(Inspection::of(&content, policy, action_on_zeros))
+        Ok(Inspection::new(&content, policy, action_on_zeros))
     }
 
-    /// The policy of a file as an ONNX file that stands by itself: from `state` to `mean`, `log_std` and `action`.
-    pub fn convert(&self, path: &Path) -> Result<Vec<u8>> {
+    /// Returns the policy of a file as an ONNX model, with the input `state` and the outputs `mean`, `log_std` and `action`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server would refuse the file, for the same reason.
+    pub fn convert(&self, path: &Path) -> Result<Vec<u8>, InspectError> {
         let content = self.read(path)?;
         let activation = self.config.activation.map(Into::into);
-        self.recipe.instance()?.convert(file(&content), activation)?.map_err(|error| anyhow!(error))
+        let converted = self.factory.instance()?.convert((&content).into(), activation).map_err(anyhow::Error::from)?;
+        converted.map_err(InspectError::Refused)
     }
 
-    /// Status and body of what the server would answer to the body of a POST /sac/predict, serving this file.
-    pub fn predict(&self, path: &Path, body: &str) -> Result<(u16, Vec<u8>)> {
+    /// Returns status and body of the response to `POST /sac/predict` with this body, from a server of this file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server would refuse the file, for the same reason.
+    pub fn predict(&self, path: &Path, body: &str) -> Result<(u16, Vec<u8>), InspectError> {
+        let (_, mut instance, _) = self.load(path)?;
+        Ok(predict(&mut instance, body)?)
+    }
+
+    fn load(&self, path: &Path) -> Result<(Content, Instance, Policy), InspectError> {
         let content = self.read(path)?;
-        let (mut instance, _) = self.recipe.loaded_instance(&content, 0, None).map_err(|error| anyhow!(error))?;
-        predict(&mut instance, body)
+        let (instance, policy) = self.factory.loaded_instance(&content, 0, None).map_err(InspectError::Refused)?;
+        Ok((content, instance, policy))
     }
 
-    fn read(&self, path: &Path) -> Result<Content> {
+    fn read(&self, path: &Path) -> Result<Content, InspectError> {
         let mut source = Source::new(Some(path), None, None);
         source.limits = self.config.source.limits;
-        let candidate = source.candidates()?.pop().context("there is no such file")?;
+        let candidate = source.candidates()?.pop().ok_or(InspectError::Missing)?;
         Ok(source.read(&candidate)?)
     }
 }
 
-fn act_on_zeros(instance: &mut Instance, state_dim: u32) -> Result<serde_json::Value> {
+fn act_on_zeros(instance: &mut Instance, state_dim: u32) -> Result<serde_json::Value, InspectError> {
     let body = serde_json::json!({ "state": vec![0.0; state_dim as usize] }).to_string();
     let (status, body) = predict(instance, &body)?;
     if status != 200 {
-        bail!("no action on zeros: {}", String::from_utf8_lossy(&body));
+        return Err(InspectError::NoAction(status, String::from_utf8_lossy(&body).into_owned()));
     }
-    let answer = serde_json::from_slice::<serde_json::Value>(&body)?;
+    let answer = serde_json::from_slice::<serde_json::Value>(&body).map_err(anyhow::Error::from)?;
     Ok(answer["action"].clone())
 }
 
-fn predict(instance: &mut Instance, body: &str) -> Result<(u16, Vec<u8>)> {
+fn predict(instance: &mut Instance, body: &str) -> anyhow::Result<(u16, Vec<u8>)> {
     let request =
         Request { method: "POST", path: "/sac/predict", authorization: None, body: Body::Complete(body.as_bytes()) };
     let context = RequestContext { tokens: &[], refusal: None, reloaded: None, may_block: true };
     match instance.answer(request, context)? {
         Outcome::Respond(Response { status, body, .. }) => Ok((status, body)),
-        _ => bail!("the component does not answer"),
+        _ => anyhow::bail!("the component does not answer"),
+    }
+}
+
+impl From<bindings::Layer> for Layer {
+    fn from(layer: bindings::Layer) -> Self {
+        Layer { name: layer.name, inputs: layer.inputs, outputs: layer.outputs }
     }
 }
 
 impl Inspection {
-    fn of(content: &Content, policy: Policy, action_on_zeros: serde_json::Value) -> Self {
-        let layer = |layer: crate::sandbox::bindings::Layer| Layer {
-            name: layer.name,
-            inputs: layer.inputs,
-            outputs: layer.outputs,
-        };
+    fn new(content: &Content, policy: Policy, action_on_zeros: serde_json::Value) -> Self {
         let (action_low, action_high) = policy.action_bounds.map(|bounds| (bounds.low, bounds.high)).unzip();
         let (observation_low, observation_high) =
             policy.observation_bounds.map(|bounds| (bounds.low, bounds.high)).unzip();
@@ -125,7 +193,7 @@ impl Inspection {
             sha256: content.sha256.clone(),
             format: policy.format,
             layout: policy.layout,
-            layers: policy.layers.into_iter().map(layer).collect(),
+            layers: policy.layers.into_iter().map(Into::into).collect(),
             activation: policy.activation,
             state_dim: policy.state_dim,
             action_dim: policy.action_dim,

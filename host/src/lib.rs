@@ -1,20 +1,21 @@
-//! Serves a Soft Actor-Critic policy from a WebAssembly component. A checkpoint that is written serves the next
-//! request.
+//! Serves a Soft Actor-Critic policy from a WebAssembly component. A new checkpoint answers the next request.
 //!
-//! [`SacService`] is a `tower::Service` that a server mounts for the paths `/sac/…`; [`serve`] is a server around it, with
-//! the pages and metrics of a [`Site`].
+//! [`SacService`] is a `tower::Service` for the paths `/sac/…` that any server can mount. [`serve`] runs a server around
+//! it, with the pages and metrics of a [`Router`]. [`Inspector`] looks at checkpoint files without serving them.
 //!
 //! ```no_run
 //! # async fn run() -> anyhow::Result<()> {
-//! use sac_serving::{Config, Edge, SacService, Source};
+//! use sac_serving::{Config, HttpConfig, SacService, Source};
 //!
 //! let source = Source::new(None, Some("checkpoints".as_ref()), None);
 //! let service = SacService::new(Config { source, ..Config::default() })?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
-//! sac_serving::serve(listener, service, Edge::default(), std::future::pending()).await;
+//! sac_serving::serve(listener, service, HttpConfig::default(), std::future::pending()).await;
 //! # Ok(())
 //! # }
 //! ```
+
+#![deny(missing_docs)]
 
 mod config;
 mod http;
@@ -25,13 +26,13 @@ mod swap;
 mod watch;
 
 pub use config::{Config, SandboxLimits};
-pub use http::config::Edge;
-pub use http::router::{Act, Extension, Site};
-pub use http::server::serve;
+pub use http::config::HttpConfig;
+pub use http::router::Router;
+pub use http::server::{serve, serve_with};
 pub use http::service::SacService;
 pub use http::tls::Tls;
-pub use inspector::{Inspection, Inspector, Layer};
+pub use inspector::{InspectError, Inspection, Inspector, Layer};
 pub use sac_owner::settings::{Activation, OnBadCheckpoint};
 pub use sac_owner::{Identity, Limits, Source};
-pub use sandbox::artefact::default_cache_dir;
+pub use sandbox::factory::SetupError;
 pub use watch::tokens::Tokens;

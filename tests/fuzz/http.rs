@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use sac_serving::Edge;
-use sac_tests::{Server, Settings, checkpoint, patient_edge, publish};
+use sac_serving::HttpConfig;
+use sac_tests::{Server, Settings, checkpoint, patient_http, publish};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -45,8 +45,8 @@ fn every_connection_is_answered_in_http_or_closed() {
         let folder = tempfile::tempdir().unwrap();
         publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
         // Longer than a case may take: the server has to close the connection because the client has closed its side.
-        let edge = Edge { idle_time: Duration::from_secs(120), ..patient_edge() };
-        let server = Server::with_edge(Settings::folder(folder.path()).config(), edge).await;
+        let http = HttpConfig { idle_time: Duration::from_secs(120), ..patient_http() };
+        let server = Server::with_http(Settings::folder(folder.path()).config(), http).await;
         let mut neighbour = server.client().await;
         let handle = tokio::runtime::Handle::current();
         tokio::task::block_in_place(|| {

@@ -1,8 +1,8 @@
 //! The real component over real sockets: in the host, and composed with the Spin gateway.
 
 mod concurrency;
+mod connections;
 mod contract;
-mod edge;
 mod embedding;
 mod failure;
 mod fleet;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::CertifiedKey;
-use sac_serving::{Config, Edge, Tls, Tokens};
-use sac_tests::{Server, Settings, checkpoint, patient_edge, publish};
+use sac_serving::{Config, HttpConfig, Tls, Tokens};
+use sac_tests::{Server, Settings, checkpoint, patient_http, publish};
 use tempfile::tempdir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -104,8 +104,8 @@ async fn a_connection_that_begins_after_the_certificate_changed_gets_the_new_one
     let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
     let old = renew(&chain, &key);
     let tls = Some(Arc::new(Tls::new(&chain, &key).unwrap()));
-    let edge = Edge { tls, ..patient_edge() };
-    let server = Server::with_edge(Settings::folder(folder.path()).config(), edge).await;
+    let http = HttpConfig { tls, ..patient_http() };
+    let server = Server::with_http(Settings::folder(folder.path()).config(), http).await;
     let mut before = connect(&server, &old).await.unwrap();
     assert_eq!(healthz(&mut before).await, "HTTP/1.1 200");
 

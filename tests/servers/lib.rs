@@ -9,7 +9,7 @@ mod server;
 pub use client::Client;
 pub use manifest::{Manifest, build_components};
 pub use sac_test_support::*;
-pub use server::{Owner, Server, Settings, cache_dir, patient_edge, patient_sandbox};
+pub use server::{Owner, Server, Settings, cache_dir, patient_http, patient_sandbox};
 
 /// Makes two tests of an `async fn name(owner: Owner)`: `name::host` and `name::composed`.
 #[macro_export]

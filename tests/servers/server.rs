@@ -6,7 +6,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use sac_owner::settings::defaults;
-use sac_serving::{Activation, Config, Edge, OnBadCheckpoint, SacService, SandboxLimits, Source, Tokens};
+use sac_serving::{Activation, Config, HttpConfig, OnBadCheckpoint, SacService, SandboxLimits, Source, Tokens};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -115,14 +115,14 @@ impl Server {
     }
 
     pub async fn with_config(config: Config) -> Server {
-        Server::with_edge(config, patient_edge()).await
+        Server::with_http(config, patient_http()).await
     }
 
-    pub async fn with_edge(config: Config, edge: Edge) -> Server {
+    pub async fn with_http(config: Config, http: HttpConfig) -> Server {
         let service = build(config).await;
         let listener = listen().await;
         let address = listener.local_addr().expect("bound");
-        let task = tokio::spawn(sac_serving::serve(listener, service.clone(), edge, std::future::pending()));
+        let task = tokio::spawn(sac_serving::serve(listener, service.clone(), http, std::future::pending()));
         Server { address, service: Some(service), task }
     }
 
@@ -143,8 +143,8 @@ impl Drop for Server {
 }
 
 /// The limits of a connection, without those that a busy machine could exceed.
-pub fn patient_edge() -> Edge {
-    Edge { idle_time: PATIENCE, drain_time: PATIENCE, ..Edge::default() }
+pub fn patient_http() -> HttpConfig {
+    HttpConfig { idle_time: PATIENCE, drain_time: PATIENCE, ..HttpConfig::default() }
 }
 
 /// The limits of an instance, without those that a busy machine could exceed.

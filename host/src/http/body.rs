@@ -1,3 +1,5 @@
+//! Reads request bodies into memory, with limits of size, time and memory. It knows no route.
+
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,96 +10,102 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::Body;
 use http_body_util::BodyExt;
 use sac_owner::settings::DRAIN_BYTES;
+use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// An oversized body is read and dropped for at most this long, and [`DRAIN_BYTES`].
+/// How long the rest of a body over the limit is read and dropped, up to [`DRAIN_BYTES`].
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
-/// What a body takes of the common room begins beyond this: no number of slow uploads refuses a prediction.
+/// The part of each body that is not counted against the shared memory. So slow uploads never cause the refusal of a
+/// prediction, however many they are.
 const FREE_BYTES: usize = 64 << 10;
-/// The common room has place for so many of the largest bodies.
+/// The number of the largest bodies that the shared memory holds.
 const LARGEST_AT_ONCE: usize = 16;
-/// What is taken of it at a time.
+/// The unit of shared memory.
 const UNIT: usize = 1 << 10;
 
-/// Buffers request bodies, within bounds of size, of time, and of all of them together.
-pub(crate) struct Intake {
-    limit: usize,
+/// Reads request bodies whole.
+pub(crate) struct BodyReader {
+    max_bytes: usize,
     time: Duration,
-    /// Its permits are units of memory.
-    room: Arc<Semaphore>,
+    /// The memory that all bodies share. Each permit is a unit.
+    memory: Arc<Semaphore>,
 }
 
-pub(crate) enum Received {
-    Complete(Bytes, Room),
-    /// Its beginning was dropped; the connection is of no more use.
+/// Why a body was not read.
+#[derive(Debug, Error)]
+pub(crate) enum BodyError {
+    /// The beginning of the body was dropped, so the connection cannot be used again.
+    #[error("the request body is over the limit")]
     OverLimit,
+    #[error("the request body could not be read")]
     Broken,
-    /// It had so long to come.
+    #[error("the request body did not come within {} s", .0.as_secs_f32())]
     Late(Duration),
-    NoRoom,
+    #[error("too many large request bodies at once")]
+    NoMemory,
 }
 
-/// What a body takes of the common room, until it is dropped.
-#[derive(Default)]
-pub(crate) struct Room(Option<OwnedSemaphorePermit>);
+/// The share of the memory that a body takes, until it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryShare(Option<OwnedSemaphorePermit>);
 
-impl Intake {
-    pub(crate) fn new(limit: usize, time: Duration) -> Self {
-        let units = (limit / UNIT).saturating_mul(LARGEST_AT_ONCE).clamp(1, u32::MAX as usize);
-        Intake { limit, time, room: Arc::new(Semaphore::new(units)) }
+impl BodyReader {
+    pub(crate) fn new(max_bytes: usize, time: Duration) -> Self {
+        let units = (max_bytes / UNIT).saturating_mul(LARGEST_AT_ONCE).clamp(1, u32::MAX as usize);
+        BodyReader { max_bytes, time, memory: Arc::new(Semaphore::new(units)) }
     }
 
-    /// A body of at most the limit. One that announces more is not buffered at all.
-    pub(crate) async fn receive(&self, headers: &HeaderMap, body: impl Body) -> Received {
+    /// Reads a body of at most `max_bytes`. A body whose `content-length` is larger is not buffered at all.
+    pub(crate) async fn read(&self, headers: &HeaderMap, body: impl Body) -> Result<(Bytes, MemoryShare), BodyError> {
         let mut body = pin!(body);
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        let received = if announced.is_some_and(|length| length > self.limit as u64) {
-            Received::OverLimit
+        let received = if announced.is_some_and(|length| length > self.max_bytes as u64) {
+            Err(BodyError::OverLimit)
         } else {
-            timeout(self.time, self.buffer(body.as_mut())).await.unwrap_or(Received::Late(self.time))
+            timeout(self.time, self.buffer(body.as_mut())).await.unwrap_or(Err(BodyError::Late(self.time)))
         };
-        // A client that waits to be asked for the body is simply not asked.
-        if matches!(received, Received::OverLimit | Received::NoRoom) && !headers.contains_key(EXPECT) {
+        // A client that sent `expect` has not begun to send the body.
+        if matches!(received, Err(BodyError::OverLimit | BodyError::NoMemory)) && !headers.contains_key(EXPECT) {
             drain(body).await;
         }
         received
     }
 
-    async fn buffer(&self, mut body: Pin<&mut impl Body>) -> Received {
+    async fn buffer(&self, mut body: Pin<&mut impl Body>) -> Result<(Bytes, MemoryShare), BodyError> {
         let mut buffer = BytesMut::new();
-        let mut room = Room::default();
+        let mut share = MemoryShare::default();
         while let Some(frame) = body.frame().await {
-            let Ok(frame) = frame else { return Received::Broken };
+            let Ok(frame) = frame else { return Err(BodyError::Broken) };
             let Ok(mut data) = frame.into_data() else { continue };
             let length = data.remaining();
-            if buffer.len() + length > self.limit {
-                return Received::OverLimit;
+            if buffer.len() + length > self.max_bytes {
+                return Err(BodyError::OverLimit);
             }
-            if !room.take(&self.room, buffer.len() + length) {
-                return Received::NoRoom;
+            if !share.grow(&self.memory, buffer.len() + length) {
+                return Err(BodyError::NoMemory);
             }
             let data = data.copy_to_bytes(length);
-            // The body of a small request comes whole: no copy.
+            // The body of a small request arrives in one frame, and is not copied.
             if buffer.is_empty() && body.is_end_stream() {
-                return Received::Complete(data, room);
+                return Ok((data, share));
             }
             buffer.extend_from_slice(&data);
         }
-        Received::Complete(buffer.freeze(), room)
+        Ok((buffer.freeze(), share))
     }
 }
 
-impl Room {
-    /// Whether there is place for a body of so many bytes in all.
-    fn take(&mut self, room: &Arc<Semaphore>, bytes: usize) -> bool {
+impl MemoryShare {
+    /// Grows the share for a body of `bytes` in all. Returns `false` if there is not enough memory left.
+    fn grow(&mut self, memory: &Arc<Semaphore>, bytes: usize) -> bool {
         let held = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let missing = bytes.saturating_sub(FREE_BYTES).div_ceil(UNIT).saturating_sub(held);
         if missing == 0 {
             return true;
         }
-        let more = u32::try_from(missing).ok().and_then(|units| room.clone().try_acquire_many_owned(units).ok());
+        let more = u32::try_from(missing).ok().and_then(|units| memory.clone().try_acquire_many_owned(units).ok());
         match (more, &mut self.0) {
             (None, _) => return false,
             (Some(more), Some(held)) => held.merge(more),
@@ -107,6 +115,7 @@ impl Room {
     }
 }
 
+/// Reads and drops the rest of a body, within limits.
 async fn drain(mut body: Pin<&mut impl Body>) {
     let rest = async {
         let mut dropped = 0;
@@ -117,7 +126,7 @@ async fn drain(mut body: Pin<&mut impl Body>) {
             }
         }
     };
-    // Past the time the client is on its own.
+    // After the time limit the connection may be closed while the client still sends.
     let _ = timeout(DRAIN_TIME, rest).await;
 }
 
@@ -127,23 +136,23 @@ mod tests {
 
     use super::*;
 
-    async fn receive(intake: &Intake, bytes: usize) -> Received {
-        intake.receive(&HeaderMap::new(), Full::new(Bytes::from(vec![b' '; bytes]))).await
+    async fn read(reader: &BodyReader, bytes: usize) -> Result<(Bytes, MemoryShare), BodyError> {
+        reader.read(&HeaderMap::new(), Full::new(Bytes::from(vec![b' '; bytes]))).await
     }
 
     #[tokio::test]
-    async fn large_bodies_share_a_bounded_room_and_small_ones_need_none() {
-        let intake = Intake::new(256 << 10, Duration::from_secs(60));
+    async fn large_bodies_share_bounded_memory_and_small_ones_need_none() {
+        let reader = BodyReader::new(256 << 10, Duration::from_secs(60));
         let mut held = Vec::new();
-        while let Received::Complete(body, room) = receive(&intake, 256 << 10).await {
-            held.push((body, room));
+        while let Ok(body) = read(&reader, 256 << 10).await {
+            held.push(body);
         }
         // Each takes 192 KiB of 4 MiB.
         assert_eq!(held.len(), 21);
-        assert!(matches!(receive(&intake, 256 << 10).await, Received::NoRoom));
-        assert!(matches!(receive(&intake, FREE_BYTES).await, Received::Complete(..)));
+        assert!(matches!(read(&reader, 256 << 10).await, Err(BodyError::NoMemory)));
+        assert!(read(&reader, FREE_BYTES).await.is_ok());
         held.pop();
-        assert!(matches!(receive(&intake, 256 << 10).await, Received::Complete(..)));
-        assert!(matches!(receive(&intake, (256 << 10) + 1).await, Received::OverLimit));
+        assert!(read(&reader, 256 << 10).await.is_ok());
+        assert!(matches!(read(&reader, (256 << 10) + 1).await, Err(BodyError::OverLimit)));
     }
 }

@@ -1,3 +1,5 @@
+//! The errors that the host answers by itself, and their responses. Everything else is the component's own response.
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,92 +9,92 @@ use http_body_util::Full;
 use thiserror::Error;
 use tracing::error;
 
-use crate::sandbox::instance::Broken;
+use crate::http::body::BodyError;
+use crate::sandbox::instance::InstanceError;
+use crate::swap::generation::AnswerError;
 
-/// What the host itself answers instead of the component.
+/// Why the host answers instead of the component. The text is the response's `detail`.
 #[derive(Debug, Error)]
-pub(crate) enum Failure {
+pub(crate) enum Error {
     #[error("Not Found")]
     NotFound,
     #[error("Method Not Allowed")]
     MethodNotAllowed,
-    #[error(
-        "no token is set, so that only this machine may ask: not a page of another site, and by no name but localhost"
-    )]
+    #[error("no token is set, so only this machine may ask: by the name localhost, and not for a page of another site")]
     OtherSite,
-    #[error("the request body could not be read")]
-    BodyBroken,
-    #[error("the request body did not come within {} s", .0.as_secs_f32())]
-    BodyLate(Duration),
-    #[error("too many large request bodies at once")]
-    NoRoom,
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error("too many requests at once: {0} are in flight")]
-    TooMany(usize),
-    /// The reason is for the log: no fault of the client, and most often of the machine.
+    TooManyRequests(usize),
+    /// The reason is for the log. It is no fault of the client, and most often one of the machine.
     #[error("no instance of the policy's sandbox could be made")]
     NoInstance(#[source] anyhow::Error),
     #[error("the request was stopped: it took longer than {} s", .0.as_secs_f32())]
     Stopped(Duration),
     #[error("the policy's sandbox failed and was replaced")]
-    Sandbox(#[source] Broken),
-    /// The component does not keep to the contract, or this host does not.
+    Sandbox(#[source] InstanceError),
+    /// A fault of this program: the component or the host does not keep the contract.
     #[error("the server failed")]
     Internal(#[source] anyhow::Error),
 }
 
-impl Failure {
+impl Error {
     fn status(&self) -> StatusCode {
         match self {
-            Failure::NotFound => StatusCode::NOT_FOUND,
-            Failure::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Failure::OtherSite => StatusCode::FORBIDDEN,
-            Failure::BodyBroken => StatusCode::BAD_REQUEST,
-            Failure::BodyLate(_) => StatusCode::REQUEST_TIMEOUT,
-            Failure::NoRoom | Failure::TooMany(_) | Failure::NoInstance(_) | Failure::Stopped(_) => {
+            Error::NotFound => StatusCode::NOT_FOUND,
+            Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Error::OtherSite => StatusCode::FORBIDDEN,
+            Error::Body(BodyError::Broken) => StatusCode::BAD_REQUEST,
+            // The component answers such a request, so this is for completeness.
+            Error::Body(BodyError::OverLimit) => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::Body(BodyError::Late(_)) => StatusCode::REQUEST_TIMEOUT,
+            Error::Body(BodyError::NoMemory) | Error::TooManyRequests(_) | Error::NoInstance(_) | Error::Stopped(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Failure::Sandbox(_) | Failure::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Error::Sandbox(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    /// Whether an operator should know of it.
-    fn is_the_servers(&self) -> bool {
-        matches!(self, Failure::NoInstance(_) | Failure::Stopped(_) | Failure::Sandbox(_) | Failure::Internal(_))
+    /// Returns `true` if the error is one for the operator to read.
+    fn is_logged(&self) -> bool {
+        matches!(self, Error::NoInstance(_) | Error::Stopped(_) | Error::Sandbox(_) | Error::Internal(_))
     }
 
-    /// Answered, and told to the operator where that is for him to know.
-    pub(crate) fn told(self) -> Response<Full<Bytes>> {
+    /// Logs the error if it is one for the operator, and returns its response.
+    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
         let response = self.response();
-        if self.is_the_servers() {
+        if self.is_logged() {
             error!("request failed: {:#}", anyhow::Error::from(self));
         }
         response
     }
 
-    /// In the words of the contract.
     fn response(&self) -> Response<Full<Bytes>> {
         let status = self.status();
         let mut response = json(status, serde_json::json!({ "detail": self.to_string() }).to_string().into());
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        // What is left of the body is not to be read as the next request.
-        if matches!(self, Failure::BodyBroken | Failure::BodyLate(_) | Failure::NoRoom) {
+        // The rest of the body must not be read as the next request.
+        if matches!(self, Error::Body(_)) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 }
 
-impl From<Broken> for Failure {
-    fn from(broken: Broken) -> Self {
-        match broken {
-            Broken::TookTooLong(limit) => Failure::Stopped(limit),
-            broken => Failure::Sandbox(broken),
+impl From<AnswerError> for Error {
+    fn from(error: AnswerError) -> Self {
+        match error {
+            AnswerError::NoInstance(error) => Error::NoInstance(error.0),
+            AnswerError::Instance(InstanceError::Time(limit)) => Error::Stopped(limit),
+            AnswerError::Instance(error) => Error::Sandbox(error),
+            AnswerError::Thread(error) => Error::Internal(error.into()),
         }
     }
 }
 
+/// Returns a response with a JSON body.
 pub(crate) fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;

@@ -1,27 +1,31 @@
+//! Recognises requests that a browser sends for a page of another site.
+
 use std::net::IpAddr;
 
 use http::Uri;
 use http::header::{HOST, HeaderMap, HeaderValue, ORIGIN};
 use http::uri::Authority;
 
-/// Whether a browser asks on behalf of a page of another site. It names that site in `Origin` wherever something could be
-/// changed; and in `Host` the name by which it found this server, which is one that anybody may give to this machine's
-/// address (DNS rebinding), unless it is `localhost` or the address itself. Who is no browser names what he likes.
-pub(crate) fn is_another_sites(uri: &Uri, headers: &HeaderMap) -> bool {
+/// Returns `true` if a browser sends the request for a page of another site.
+///
+/// A browser names that site in `Origin` if the request could change anything. In `Host` it names this server as the page
+/// does. Anybody can give a host name to this machine's address (DNS rebinding), so only `localhost` and addresses are
+/// accepted. Clients other than browsers can send any header, so this protects only the users of browsers.
+pub(crate) fn is_from_other_site(uri: &Uri, headers: &HeaderMap) -> bool {
     let named = uri.authority().map(Authority::as_str);
     let Some(host) = named.or_else(|| headers.get(HOST).map(text)) else { return false };
     let is_foreign = |origin: &HeaderValue| text(origin).split_once("://").is_none_or(|(_, site)| site != host);
-    !is_this_machine(host) || headers.get(ORIGIN).is_some_and(is_foreign) || is_fetched_by_another(headers)
+    !is_this_machine(host) || headers.get(ORIGIN).is_some_and(is_foreign) || is_loaded_by_other_site(headers)
 }
 
-/// What a page of another origin loads, an image or a script, has no `Origin`, but browsers tell; a link that leads here
-/// is the user's own word.
-fn is_fetched_by_another(headers: &HeaderMap) -> bool {
-    let told = |name| headers.get(name).map_or("", text);
-    matches!(told("sec-fetch-site"), "cross-site" | "same-site") && told("sec-fetch-mode") != "navigate"
+/// Returns `true` for an image, a script or the like that a page of another origin loads. Such a request has no `Origin`, but
+/// browsers send `Sec-Fetch-Site`. A link that the user follows is allowed.
+fn is_loaded_by_other_site(headers: &HeaderMap) -> bool {
+    let value = |name| headers.get(name).map_or("", text);
+    matches!(value("sec-fetch-site"), "cross-site" | "same-site") && value("sec-fetch-mode") != "navigate"
 }
 
-/// What no name or site is like, where it is no text.
+/// Returns the value, or an empty string if it is not text. No host or site equals the empty string.
 fn text(value: &HeaderValue) -> &str {
     value.to_str().unwrap_or_default()
 }
@@ -38,24 +42,24 @@ mod tests {
 
     use super::*;
 
-    fn asked(host: Option<&'static str>, origin: Option<&'static str>) -> bool {
+    fn is_refused(host: Option<&'static str>, origin: Option<&'static str>) -> bool {
         let named = [(HOST, host), (ORIGIN, origin)].into_iter();
         let headers = named.filter_map(|(name, value)| Some((name, HeaderValue::from_static(value?)))).collect();
-        is_another_sites(&Uri::from_static("/sac/predict"), &headers)
+        is_from_other_site(&Uri::from_static("/sac/predict"), &headers)
     }
 
     #[test]
-    fn a_page_of_this_server_and_whoever_is_no_browser_is_no_other_site() {
+    fn requests_of_this_servers_pages_and_of_other_clients_are_accepted() {
         for host in ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "192.0.2.1"] {
-            assert!(!asked(Some(host), None), "{host}");
+            assert!(!is_refused(Some(host), None), "{host}");
         }
-        assert!(!asked(Some("localhost:8000"), Some("http://localhost:8000")));
-        assert!(!asked(Some("[::1]:8000"), Some("https://[::1]:8000")));
-        assert!(!asked(None, None));
+        assert!(!is_refused(Some("localhost:8000"), Some("http://localhost:8000")));
+        assert!(!is_refused(Some("[::1]:8000"), Some("https://[::1]:8000")));
+        assert!(!is_refused(None, None));
     }
 
     #[test]
-    fn what_a_page_of_another_site_loads_is_its_own_and_a_link_the_users() {
+    fn what_a_page_of_another_site_loads_is_refused_and_a_link_is_followed() {
         for (site, mode, expected) in [
             ("cross-site", "no-cors", true),
             ("same-site", "no-cors", true),
@@ -63,25 +67,29 @@ mod tests {
             ("same-origin", "cors", false),
             ("none", "navigate", false),
         ] {
-            let told = [("host", "localhost"), ("sec-fetch-site", site), ("sec-fetch-mode", mode)];
-            let told = told.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-            assert_eq!(is_another_sites(&Uri::from_static("/status"), &told.into_iter().collect()), expected, "{site}");
+            let headers = [("host", "localhost"), ("sec-fetch-site", site), ("sec-fetch-mode", mode)];
+            let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            assert_eq!(
+                is_from_other_site(&Uri::from_static("/status"), &headers.into_iter().collect()),
+                expected,
+                "{site}"
+            );
         }
     }
 
     #[test]
-    fn another_origin_and_a_name_that_anyone_may_give_are_another_sites() {
+    fn other_origins_and_host_names_that_anyone_can_register_are_refused() {
         for origin in ["http://example.com", "http://localhost:3000", "http://localhost", "null", "", "localhost:8000"]
         {
-            assert!(asked(Some("localhost:8000"), Some(origin)), "{origin}");
+            assert!(is_refused(Some("localhost:8000"), Some(origin)), "{origin}");
         }
         for host in
             ["example.com", "example.com:8000", "localhost.example.com", "", "127.0.0.1.example.com:8000", "a b"]
         {
-            assert!(asked(Some(host), None), "{host}");
+            assert!(is_refused(Some(host), None), "{host}");
         }
-        assert!(asked(Some("example.com:8000"), Some("http://example.com:8000")));
+        assert!(is_refused(Some("example.com:8000"), Some("http://example.com:8000")));
         let absolute = Uri::from_static("http://example.com/sac/predict");
-        assert!(is_another_sites(&absolute, &HeaderMap::new()));
+        assert!(is_from_other_site(&absolute, &HeaderMap::new()));
     }
 }

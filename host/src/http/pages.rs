@@ -1,3 +1,5 @@
+//! The files of the dashboard and of the documentation. All of them are embedded, and none loads anything from elsewhere.
+
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
@@ -7,27 +9,20 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderV
 use http_body_util::Full;
 use utoipa_swagger_ui::Config;
 
-/// Everything that a page needs comes from here: it works without a network, and with no other origin.
-const POLICY: &str =
+/// A page may load only from this server, so it works without a network.
+const CONTENT_POLICY: &str =
     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
 
-/// The page of the routes' documentation. Its validator would be another origin.
+/// The documentation's viewer. Its validator is off, because it would load from another origin.
 static DOCS: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
     let config = Config::from("/sac/openapi.json").validator_url("none");
     Arc::new(config.try_it_out_enabled(true))
 });
 
-const EXTENSION: &str = "<!-- extension -->";
-
-/// The dashboard's files. `extended` has it load one more script, `/extension.js`.
-pub(crate) fn dashboard(path: &str, extended: bool) -> Option<Response<Full<Bytes>>> {
-    let html = include_str!("../../pages/dashboard.html");
+/// Returns a file of the dashboard.
+pub(crate) fn dashboard(path: &str) -> Option<Response<Full<Bytes>>> {
     let (kind, content) = match path {
-        "/" if extended => {
-            let html = html.replace(EXTENSION, "<script type=\"module\" src=\"/extension.js\"></script>");
-            return Some(page("text/html; charset=utf-8", html.into()));
-        }
-        "/" => ("text/html; charset=utf-8", html),
+        "/" => ("text/html; charset=utf-8", include_str!("../../pages/dashboard.html")),
         "/dashboard.css" => ("text/css; charset=utf-8", include_str!("../../pages/dashboard.css")),
         "/dashboard.js" => ("text/javascript; charset=utf-8", include_str!("../../pages/dashboard.js")),
         _ => return None,
@@ -35,9 +30,9 @@ pub(crate) fn dashboard(path: &str, extended: bool) -> Option<Response<Full<Byte
     Some(page(kind, content.into()))
 }
 
-/// A file of the documentation's viewer, by its path below `/docs/`.
+/// Returns a file of the documentation's viewer by its path below `/docs/`.
 pub(crate) fn docs(path: &str) -> Option<Response<Full<Bytes>>> {
-    // An error would be one of the files that were built in: a test loads the page.
+    // An error would mean that an embedded file is broken. A test loads the page.
     let file = utoipa_swagger_ui::serve(path, DOCS.clone()).ok()??;
     let bytes = match file.bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
@@ -46,12 +41,12 @@ pub(crate) fn docs(path: &str) -> Option<Response<Full<Bytes>>> {
     Some(page(&file.content_type, bytes))
 }
 
-pub(crate) fn page(kind: &str, content: Bytes) -> Response<Full<Bytes>> {
+fn page(kind: &str, content: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(content));
     let kind = HeaderValue::from_str(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"));
     response.headers_mut().extend([
         (CONTENT_TYPE, kind),
-        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_POLICY)),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ]);

@@ -1,3 +1,5 @@
+//! The HTTP/1.1 server: connections, their limits, and shutdown. It knows no route.
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -21,36 +23,55 @@ use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, info, warn};
 
-use crate::http::config::Edge;
-use crate::http::error::Failure;
-use crate::http::origin::is_another_sites;
-use crate::http::router::Site;
+use crate::http::config::HttpConfig;
+use crate::http::error::Error;
+use crate::http::origin::is_from_other_site;
+use crate::http::router::Router;
+use crate::http::service::SacService;
 
-/// How much of a connection is buffered, of heads and of parts of bodies.
+/// The size of a connection's buffer, for heads and for parts of bodies.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// What a connection beyond the limit is told, if it is one without TLS.
+/// The response to a connection over the limit, if it is one without TLS.
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
     content-length: 33\r\nretry-after: 1\r\nconnection: close\r\n\r\n{\"detail\":\"too many connections\"}";
 
-/// Serves HTTP/1.1 until `shutdown` resolves, then lets the requests in flight finish. The checkpoint is loaded
-/// meanwhile: nothing waits for it but the requests that need it.
-pub async fn serve(listener: TcpListener, site: impl Into<Site>, edge: Edge, shutdown: impl Future<Output = ()>) {
-    let site = site.into();
-    let preload = site.service().clone();
+/// Serves the routes of a [`Router`] over HTTP/1.1 until `shutdown` resolves, then lets the requests in flight finish.
+///
+/// The checkpoint loads in the background. Only requests that need it wait for it.
+pub async fn serve(listener: TcpListener, service: SacService, config: HttpConfig, shutdown: impl Future<Output = ()>) {
+    let router = Arc::new(Router::new(service.clone()));
+    let answer = move |request| {
+        let router = router.clone();
+        async move { router.respond(request).await }
+    };
+    serve_with(listener, service, answer, config, shutdown).await;
+}
+
+/// As [`serve`], but `answer` answers all requests: by routes of its own, and by [`Router::respond`] for the others.
+pub async fn serve_with<R>(
+    listener: TcpListener,
+    service: SacService,
+    answer: impl Fn(Request<Incoming>) -> R + Send + Sync + 'static,
+    config: HttpConfig,
+    shutdown: impl Future<Output = ()>,
+) where
+    R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let preload = service.clone();
     tokio::spawn(async move { preload.preload().await });
-    let drain_time = edge.drain_time;
-    let places = Arc::new(Semaphore::new(edge.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
-    let door = Arc::new(Door { site, edge });
+    let drain_time = config.drain_time;
+    let permits = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let server = Arc::new(Server { service, answer, config });
     let connections = GracefulShutdown::new();
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, client)) => admit(stream, client, &places, &door, connections.watcher()),
+                Ok((stream, client)) => server.accept(stream, client, &permits, connections.watcher()),
                 Err(error) => {
-                    // Most often the limit of open files: a moment lets connections end.
-                    warn!("a connection could not be accepted: {error}");
+                    // Most often the limit of open files is reached. Meanwhile connections may end.
+                    warn!("a connection cannot be accepted: {error}");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
@@ -64,47 +85,52 @@ pub async fn serve(listener: TcpListener, site: impl Into<Site>, edge: Edge, shu
     }
 }
 
-/// What all connections come to.
-struct Door {
-    site: Site,
-    edge: Edge,
+/// What all connections share.
+struct Server<A> {
+    service: SacService,
+    answer: A,
+    config: HttpConfig,
 }
 
-fn admit(stream: TcpStream, client: SocketAddr, places: &Arc<Semaphore>, door: &Arc<Door>, watcher: Watcher) {
-    match places.clone().try_acquire_owned() {
-        Ok(place) => {
-            let door = door.clone();
-            tokio::spawn(async move {
-                if let Err(error) = door.serve_connection(stream, client, watcher, place).await {
-                    debug!("connection: {error:#}");
-                }
-            });
+impl<A, R> Server<A>
+where
+    A: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
+    R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    fn accept(self: &Arc<Self>, stream: TcpStream, client: SocketAddr, permits: &Arc<Semaphore>, watcher: Watcher) {
+        match permits.clone().try_acquire_owned() {
+            Ok(permit) => {
+                let server = self.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = server.serve_connection(stream, client, watcher, permit).await {
+                        debug!("connection: {error:#}");
+                    }
+                });
+            }
+            Err(_) if self.config.tls.is_none() => {
+                // The buffer of a new connection has room for the response. If not, the client gets none.
+                let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+                // If the kernel closed the connection with unread data, it would discard the response.
+                let _ = stream.try_read(&mut [0; 4096]);
+            }
+            Err(_) => {}
         }
-        Err(_) if door.edge.tls.is_none() => {
-            // A fresh connection has room for it, and where not there is nobody to tell.
-            let _ = stream.try_write(TOO_MANY_CONNECTIONS);
-            // What was sent already and is not read would make the kernel take the answer back.
-            let _ = stream.try_read(&mut [0; 4096]);
-        }
-        Err(_) => {}
     }
-}
 
-impl Door {
     async fn serve_connection(
         self: Arc<Self>,
         stream: TcpStream,
         client: SocketAddr,
         watcher: Watcher,
-        _place: OwnedSemaphorePermit,
+        _permit: OwnedSemaphorePermit,
     ) -> Result<()> {
         stream.set_nodelay(true)?;
-        let _connected = self.site.service().holder().metrics().connected();
-        match &self.edge.tls {
+        let _counted = self.service.holder().metrics().connection();
+        match &self.config.tls {
             None => self.serve_requests(stream, client, watcher).await,
             Some(tls) => {
                 let handshake = tls.acceptor().accept(stream);
-                let stream = timeout(self.edge.idle_time, handshake).await??;
+                let stream = timeout(self.config.idle_time, handshake).await??;
                 self.serve_requests(stream, client, watcher).await
             }
         }
@@ -115,32 +141,32 @@ impl Door {
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         let mut stream = TimeoutStream::new(stream);
-        // Reading has its own limits; while an answer is made, nothing is to be read.
-        stream.set_write_timeout(Some(self.edge.idle_time));
-        let edge = &self.edge;
-        let door = self.clone();
+        // Reading has its own limits, and nothing is read while a response is computed.
+        stream.set_write_timeout(Some(self.config.idle_time));
+        let config = &self.config;
+        let server = self.clone();
         let answer = service_fn(move |request| {
-            let door = door.clone();
-            async move { Ok::<_, Infallible>(door.answer(request, client).await) }
+            let server = server.clone();
+            async move { Ok::<_, Infallible>(server.answer(request, client).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(edge.idle_time)
-            .max_header_size(edge.max_head_bytes)
-            .max_buf_size(BUFFER_BYTES.max(edge.max_head_bytes))
-            // Who has sent all that it has to say may still listen.
+            .header_read_timeout(config.idle_time)
+            .max_header_size(config.max_head_bytes)
+            .max_buf_size(BUFFER_BYTES.max(config.max_head_bytes))
+            // A client that closes its sending side may still read.
             .half_close(true)
             .serve_connection(TokioIo::new(Box::pin(stream)), answer);
         Ok(watcher.watch(connection).await?)
     }
 
-    // One place that awaits: a connection holds room for this future, and each place would take its own.
+    // A connection reserves memory for this future, and each `await` of a response would add its own. So there is one.
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Full<Bytes>> {
         let logged = || (request.method().clone(), request.uri().path().to_owned(), Instant::now());
-        let logged = self.edge.access_log.then(logged);
-        let response = match self.edge.refuse_other_sites && is_another_sites(request.uri(), request.headers()) {
-            true => Failure::OtherSite.told(),
-            false => self.site.respond(request).await,
+        let logged = self.config.access_log.then(logged);
+        let response = match self.config.refuse_other_sites && is_from_other_site(request.uri(), request.headers()) {
+            true => Error::OtherSite.into_response(),
+            false => (self.answer)(request).await,
         };
         if let Some((method, path, start)) = logged {
             let (status, duration) = (response.status().as_u16(), start.elapsed());

@@ -1,3 +1,5 @@
+//! The service of the `/sac/…` routes: it reads bodies, limits the requests in flight, and hands calls to the generation.
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,65 +18,63 @@ use tower_service::Service;
 use tracing::Instrument;
 
 use crate::config::Config;
-use crate::http::body::{Intake, Received};
-use crate::http::error::{Failure, json};
+use crate::http::body::{BodyError, BodyReader};
+use crate::http::error::{Error, json};
 use crate::observe::trace;
 use crate::sandbox::bindings::{self, Outcome};
-use crate::swap::generation::{Call, Recipe, Standing};
+use crate::sandbox::factory::SetupError;
+use crate::swap::call::{Call, RequestContext};
 use crate::swap::holder::Holder;
 use crate::watch::tokens::Tokens;
 
 /// The route that is answered however many requests are in flight.
 const HEALTH: &str = "/sac/health";
 
-/// Answers the /sac/* routes: a [`tower::Service`](Service) over any body, to be mounted into a server, cloned at will.
+/// Answers the `/sac/…` routes. It is a [`tower::Service`](Service) over any body, and cheap to clone.
 ///
-/// It never fails: whatever happens is a response. Call it within a tokio runtime; a multi-threaded one lets requests
-/// run in parallel. Routes are told by the whole path: mount it so that `/sac` stays part of it, as axum's
+/// It never fails: an error is a response. Call it within a tokio runtime; requests run in parallel on a multi-threaded one.
+/// Routes are matched by the whole path, so mount the service such that `/sac` remains in it, as axum's
 /// `route_service("/sac/{*route}", …)` does.
 #[derive(Clone)]
 pub struct SacService {
     holder: Arc<Holder>,
     tokens: Tokens,
-    intake: Arc<Intake>,
+    body_reader: Arc<BodyReader>,
     /// A permit is a request that waits for an instance, or runs.
-    turns: Arc<Semaphore>,
+    in_flight: Arc<Semaphore>,
     max_in_flight: usize,
     started_at: SystemTime,
 }
 
 impl SacService {
-    /// Compiles the component, or maps it where it was compiled before. Blocks. No checkpoint is read yet, and none
-    /// needs to be there.
-    pub fn new(config: Config) -> Result<Self> {
-        let recipe = Recipe::new(&config)?;
-        let holder = Holder::new(config.source, recipe, config.reload_wait)?;
-        let intake = Arc::new(Intake::new(config.max_body_bytes, config.body_time));
+    /// Compiles the component, or maps the compiled artefact from the cache. Blocks. Reads no checkpoint yet, and needs none.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the component does not compile, link or start.
+    pub fn new(config: Config) -> Result<Self, SetupError> {
+        let holder = Holder::new(&config)?;
+        let body_reader = Arc::new(BodyReader::new(config.max_body_bytes, config.body_time));
         let max_in_flight = config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
-        let turns = Arc::new(Semaphore::new(max_in_flight));
+        let in_flight = Arc::new(Semaphore::new(max_in_flight));
         let started_at = SystemTime::now();
-        Ok(SacService { holder, tokens: config.tokens, intake, turns, max_in_flight, started_at })
+        Ok(SacService { holder, tokens: config.tokens, body_reader, in_flight, max_in_flight, started_at })
     }
 
-    /// Loads the checkpoint ahead of the first request. There may be none, and it may be broken: that is not an error
-    /// here, the routes tell.
+    /// Loads the checkpoint before the first request. A missing or refused checkpoint is no error here; the routes report it.
     pub async fn preload(&self) {
         self.holder.current().await;
     }
 
-    /// The generation in service: how many checkpoints were put into service so far.
-    pub fn generation(&self) -> u64 {
-        self.holder.generation()
-    }
-
-    /// How many times a checkpoint was read and handed to the component, whether it was taken or refused.
+    /// Returns the number of checkpoints that were read and handed to the component, including refused ones.
     pub fn loads(&self) -> u64 {
         self.holder.loads()
     }
 
-    /// What was counted so far, in Prometheus's text; of the files as they are now. Whoever may ask, may know.
+    /// Checks the files as a request does, and returns all metrics in Prometheus's text format. It asks for no token.
     pub async fn metrics(&self) -> Result<String> {
-        self.holder.metrics().text(&self.holder.current().await)
+        let current = self.holder.current().await;
+        self.holder.metrics().text(&current.generation.state(current.refusal.is_some()))
     }
 
     /// Answers one request.
@@ -82,12 +82,12 @@ impl SacService {
     where
         B: Body,
     {
-        let watched = self.holder.metrics().watch(request.uri().path());
-        let span = trace::request(request.method(), watched.route(), request.headers());
-        let received = async { self.receive(request).await.unwrap_or_else(Failure::told) };
+        let in_flight = self.holder.metrics().request(request.uri().path());
+        let span = trace::request(request.method(), in_flight.route(), request.headers());
+        let received = async { self.receive(request).await.unwrap_or_else(Error::into_response) };
         let response = received.instrument(span.clone()).await;
-        trace::answered(&span, response.status());
-        watched.answered(response.status());
+        trace::finish(&span, response.status());
+        in_flight.finish(response.status());
         response
     }
 
@@ -99,62 +99,62 @@ impl SacService {
         self.started_at
     }
 
-    /// The component's word on what is in service: 401 where the client may not know, and 503 or 500 where there is
-    /// nothing to know.
-    pub(crate) async fn info(&self, headers: &HeaderMap) -> Result<bindings::Response, Failure> {
+    /// Returns the component's response to `/sac/model/info`: 401 if the client is not authorised, and 503 or 500 if there
+    /// is no model.
+    pub(crate) async fn info(&self, headers: &HeaderMap) -> Result<bindings::Response, Error> {
         let (path, body) = ("/sac/model/info".to_owned(), Some(Bytes::new()));
         self.answer(Call { method: Method::GET, path, authorization: authorization(headers), body }).await
     }
 
-    async fn receive<B>(&self, request: Request<B>) -> Result<Response<Full<Bytes>>, Failure>
+    async fn receive<B>(&self, request: Request<B>) -> Result<Response<Full<Bytes>>, Error>
     where
         B: Body,
     {
         let (parts, body) = request.into_parts();
-        let (body, _room) = match self.intake.receive(&parts.headers, body).await {
-            Received::Complete(body, room) => (Some(body), Some(room)),
-            Received::OverLimit => (None, None),
-            Received::Broken => return Err(Failure::BodyBroken),
-            Received::Late(time) => return Err(Failure::BodyLate(time)),
-            Received::NoRoom => return Err(Failure::NoRoom),
+        let (body, _share) = match self.body_reader.read(&parts.headers, body).await {
+            Ok((body, share)) => (Some(body), Some(share)),
+            // The component answers 413, or any status that outranks it.
+            Err(BodyError::OverLimit) => (None, None),
+            Err(error) => return Err(error.into()),
         };
-        let _turn = self.turn(parts.uri.path())?;
+        let _permit = self.permit(parts.uri.path())?;
         let over_limit = body.is_none();
         let authorization = authorization(&parts.headers);
         let call = Call { method: parts.method, path: parts.uri.path().to_owned(), authorization, body };
-        let mut response = response_of(self.answer(call).await?)?;
+        let mut response = into_response(self.answer(call).await?)?;
         if over_limit {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
     }
 
-    /// None for a request that needs none.
-    fn turn(&self, path: &str) -> Result<Option<SemaphorePermit<'_>>, Failure> {
-        match self.turns.try_acquire() {
-            Ok(turn) => Ok(Some(turn)),
+    /// Returns a permit to run, or `None` for a request that needs none.
+    fn permit(&self, path: &str) -> Result<Option<SemaphorePermit<'_>>, Error> {
+        match self.in_flight.try_acquire() {
+            Ok(permit) => Ok(Some(permit)),
             Err(_) if path == HEALTH => Ok(None),
-            Err(_) => Err(Failure::TooMany(self.max_in_flight)),
+            Err(_) => Err(Error::TooManyRequests(self.max_in_flight)),
         }
     }
 
-    async fn answer(&self, call: Call) -> Result<bindings::Response, Failure> {
+    /// Hands a call to the generation in service. If the component asks for a reload, reloads and hands the call over again.
+    async fn answer(&self, call: Call) -> Result<bindings::Response, Error> {
         let call = Arc::new(call);
         let tokens = self.tokens.current();
-        let standing = |refusal, reloaded| Arc::new(Standing { tokens: tokens.clone(), refusal, reloaded });
+        let context = |refusal, reloaded| Arc::new(RequestContext { tokens: tokens.clone(), refusal, reloaded });
         let current = self.holder.current().await;
-        match current.generation.answer(&call, &standing(current.refusal, None)).await? {
+        match current.generation.answer(&call, &context(current.refusal, None)).await? {
             Outcome::Respond(response) => return Ok(response),
             Outcome::Long | Outcome::Benchmark => {
-                return Err(Failure::Internal(anyhow!("the component answered `long` where it may block")));
+                return Err(Error::Internal(anyhow!("the component answered `long` to a call that may block")));
             }
             Outcome::Reload => {}
         }
         let reloaded = self.holder.force_reload().await;
-        let current = self.holder.published();
-        match current.generation.answer(&call, &standing(current.refusal, Some(reloaded))).await? {
+        let current = self.holder.snapshot();
+        match current.generation.answer(&call, &context(current.refusal, Some(reloaded))).await? {
             Outcome::Respond(response) => Ok(response),
-            _ => Err(Failure::Internal(anyhow!("the component did not answer after a reload"))),
+            _ => Err(Error::Internal(anyhow!("the component did not answer after a reload"))),
         }
     }
 }
@@ -179,12 +179,9 @@ where
     }
 }
 
-fn authorization(headers: &HeaderMap) -> Option<String> {
-    headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned)
-}
-
-pub(crate) fn response_of(answer: bindings::Response) -> Result<Response<Full<Bytes>>, Failure> {
-    let internal = |error: http::Error| Failure::Internal(error.into());
+/// Converts a response of the component.
+pub(crate) fn into_response(answer: bindings::Response) -> Result<Response<Full<Bytes>>, Error> {
+    let internal = |error: http::Error| Error::Internal(error.into());
     let status = StatusCode::from_u16(answer.status).map_err(|error| internal(error.into()))?;
     let mut response = json(status, answer.body.into());
     for (name, value) in &answer.headers {
@@ -193,4 +190,8 @@ pub(crate) fn response_of(answer: bindings::Response) -> Result<Response<Full<By
         response.headers_mut().insert(name, value);
     }
     Ok(response)
+}
+
+fn authorization(headers: &HeaderMap) -> Option<String> {
+    headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }

@@ -1,3 +1,5 @@
+//! The certificate and the key of HTTPS.
+
 use std::fmt::{self, Debug};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,43 +12,49 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tracing::warn;
 
-use crate::watch::Live;
+use crate::watch::WatchedFile;
 
-/// A certificate chain and its key, both PEM files. A connection begun after they changed has the new ones; while the two
-/// do not belong together, as in the middle of a renewal, the ones before.
+/// A certificate chain and its private key, from two PEM files that are read again when they change.
+///
+/// A new connection uses the new files. While the two do not match, as in the middle of a renewal, it uses the previous ones.
 pub struct Tls {
-    chain: Live<Chain>,
-    key: Live<PrivateKeyDer<'static>>,
-    /// Written by whoever finds that either of the two changed.
+    chain: WatchedFile<Chain>,
+    key: WatchedFile<PrivateKeyDer<'static>>,
+    /// Written by the connection that finds either file changed.
     built: Mutex<Built>,
 }
 
 type Chain = Vec<CertificateDer<'static>>;
 
+/// A TLS configuration with the files that it was built from.
 struct Built {
     chain: Arc<Chain>,
     key: Arc<PrivateKeyDer<'static>>,
-    /// Of the two, or of the last two before that belong together.
+    /// Built from `chain` and `key`, or from the last two that matched.
     config: Arc<ServerConfig>,
 }
 
 impl Tls {
-    /// Both files must be there and belong together, to begin with. Blocks.
+    /// Reads both files. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or parsed, or if the key does not belong to the certificate.
     pub fn new(chain: &Path, key: &Path) -> Result<Self> {
-        let chain = Live::new(chain, parse_chain).with_context(|| format!("no certificate of {}", chain.display()))?;
-        let key = Live::new(key, parse_key).with_context(|| format!("no private key of {}", key.display()))?;
+        let chain = WatchedFile::new(chain, parse_chain).context("the certificate is refused")?;
+        let key = WatchedFile::new(key, parse_key).context("the private key is refused")?;
         let (now, its_key) = (chain.get(), key.get());
-        let config = build(&now, &its_key).context("the certificate and the private key")?;
+        let config = build(&now, &its_key).context("the certificate and the private key are refused")?;
         Ok(Tls { chain, key, built: Mutex::new(Built { chain: now, key: its_key, config }) })
     }
 
-    /// For a connection that begins now.
+    /// Returns the acceptor for a new connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         let (chain, key) = (self.chain.get(), self.key.get());
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&built.chain, &chain) || !Arc::ptr_eq(&built.key, &key) {
             let config = build(&chain, &key).unwrap_or_else(|error| {
-                warn!("the certificate and the key before stay: {error:#}");
+                warn!("the previous certificate and key stay in use: {error:#}");
                 built.config.clone()
             });
             *built = Built { chain, key, config };
@@ -71,10 +79,10 @@ fn build(chain: &Chain, key: &PrivateKeyDer<'static>) -> Result<Arc<ServerConfig
 
 fn parse_chain(bytes: &[u8]) -> Result<Chain> {
     let chain = CertificateDer::pem_slice_iter(bytes).collect::<Result<Chain, _>>()?;
-    ensure!(!chain.is_empty(), "it holds no certificate in PEM");
+    ensure!(!chain.is_empty(), "the file holds no PEM certificate");
     Ok(chain)
 }
 
 fn parse_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>> {
-    PrivateKeyDer::from_pem_slice(bytes).context("it holds no private key in PEM")
+    PrivateKeyDer::from_pem_slice(bytes).context("the file holds no PEM private key")
 }

@@ -1,11 +1,11 @@
-//! Spans, at level debug, for whatever subscriber there is: of a request, of what the component does for it, of a reload.
-//! What is logged meanwhile are their events. Names are those of OpenTelemetry's conventions for HTTP.
+//! Spans of a request, of the component's call for it, and of a reload. They have level debug, and go to any subscriber. Log
+//! lines become events of the span they are in. The names follow OpenTelemetry's semantic conventions for HTTP.
 
 use http::{HeaderMap, Method, StatusCode};
 use tracing::field::Empty;
 use tracing::{Level, Span, debug_span};
 
-/// Of a request, within the trace that its client names. `route` is None for one that is not known.
+/// Creates the span of a request, within the trace that the client names. `route` is `None` for an unknown path.
 pub(crate) fn request(method: &Method, route: Option<&str>, headers: &HeaderMap) -> Span {
     let span = debug_span!(
         "request",
@@ -22,16 +22,16 @@ pub(crate) fn request(method: &Method, route: Option<&str>, headers: &HeaderMap)
     span
 }
 
-/// By a convention, an error is one of the server's.
-pub(crate) fn answered(span: &Span, status: StatusCode) {
-    // No other type of a whole number is one for OpenTelemetry.
+/// Records the status of a response. By the conventions, only an error of the server marks the span as failed.
+pub(crate) fn finish(span: &Span, status: StatusCode) {
+    // The only integer type that OpenTelemetry has.
     span.record("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
     }
 }
 
-/// Of a call of the component, for a request that has a span: what a dashboard looks at has none.
+/// Creates the span of a call into the component, if the request has a span. Requests of the dashboard have none.
 pub(crate) fn call(may_block: bool) -> Span {
     if tracing::span_enabled!(Level::DEBUG) && Span::current().is_none() {
         return Span::none();
@@ -39,11 +39,12 @@ pub(crate) fn call(may_block: bool) -> Span {
     debug_span!("actor.answer", may_block)
 }
 
+/// Creates the span of a reload.
 pub(crate) fn reload(forced: bool) -> Span {
     debug_span!("checkpoint.reload", forced)
 }
 
-/// What a client makes up names no span.
+/// Returns the name of a request's span. An unknown method or path does not appear in it.
 fn name(method: &Method, route: Option<&str>) -> String {
     let method = known(method).unwrap_or("HTTP");
     route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"))
@@ -59,7 +60,7 @@ fn adopt(span: &Span, headers: &HeaderMap) {
     use opentelemetry_http::HeaderExtractor;
     use tracing_opentelemetry::OpenTelemetrySpanExt;
     let client = opentelemetry::global::get_text_map_propagator(|known| known.extract(&HeaderExtractor(headers)));
-    // Fails where the span is somebody else's subscriber's.
+    // An error means that the subscriber does not record traces.
     let _ = span.set_parent(client);
 }
 

@@ -1,8 +1,8 @@
-//! The component as machine code: compiled once, then mapped from a file of ours.
+//! The component as machine code, compiled once and then mapped from a file.
 //!
-//! What is mapped runs outside the sandbox, so that a file is trusted only when no one else can have written it: its
-//! folder is this user's alone, its name is the component's digest and wasmtime's compatibility hash, and its content
-//! has the sha256 that stands beside it.
+//! The mapped code runs outside the sandbox. So the file is trusted only if nobody else can have written it: its folder
+//! belongs to this user alone, its name contains the component's digest and wasmtime's compatibility hash, and its content
+//! has the sha256 that is stored beside it.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,20 +18,13 @@ use tracing::{info, warn};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// Where artefacts are kept when nothing says otherwise: `sac-serving` in the user's cache folder.
-pub fn default_cache_dir() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
-    Some(cache.join("sac-serving"))
-}
-
 static EMBEDDED: &[u8] = include_bytes!(env!("SAC_ACTOR_COMPONENT"));
 
-/// Maps the artefact of `component`, or else of the embedded one, from `cache`; or compiles it and keeps the artefact
-/// there. A cache that cannot be used costs the compilation at each start, and a warning.
+/// Maps the artefact of `component`, or of the embedded component, from the folder `cache`. If there is none, compiles the
+/// component and stores the artefact. A cache that cannot be used costs a warning, and the compilation at each start.
 pub(crate) fn load_or_compile(engine: &Engine, component: Option<&[u8]>, cache: Option<&Path>) -> Result<Component> {
-    // The digest of the embedded one is known: to take it again would bring all of it into memory.
-    let digest = component.map_or_else(|| env!("SAC_ACTOR_SHA256").to_owned(), |bytes| hex(&Sha256::digest(bytes)));
+    // The digest of the embedded component is known. Computing it would read all of the component into memory.
+    let digest = component.map_or_else(|| env!("SAC_ACTOR_SHA256").to_owned(), sha256);
     let component = component.unwrap_or(EMBEDDED);
     let artefact = cache.and_then(|folder| match Artefact::new(engine, &digest, folder) {
         Ok(artefact) => Some(artefact),
@@ -43,38 +36,43 @@ pub(crate) fn load_or_compile(engine: &Engine, component: Option<&[u8]>, cache: 
     if let Some(found) = artefact.as_ref().and_then(|artefact| artefact.load(engine)) {
         return Ok(found);
     }
-    let when = if artefact.is_some() { "at the first start only" } else { "at each start, for want of a cache folder" };
-    info!(bytes = component.len(), "compiling the component: some seconds, {when}");
-    let start = Instant::now();
-    let compiled =
-        Component::new(engine, component).map_err(anyhow::Error::from).context("the component does not compile")?;
-    info!(seconds = start.elapsed().as_secs_f32(), "compiled the component");
+    let compiled = compile(engine, component, artefact.is_some())?;
     let Some(artefact) = artefact else { return Ok(compiled) };
     if let Err(error) = artefact.store(&compiled.serialize()?) {
         warn!("the compiled component cannot be kept: {error:#}");
         return Ok(compiled);
     }
-    // Mapped, the code costs memory only where it runs.
+    // Mapped code occupies memory only where it runs.
     let component = artefact.load(engine).unwrap_or(compiled);
-    give_back_memory();
+    trim_heap();
     Ok(component)
 }
 
-/// What the compiler freed stays with glibc's allocator otherwise: some 250 MB.
-fn give_back_memory() {
+fn compile(engine: &Engine, component: &[u8], is_kept: bool) -> Result<Component> {
+    let when = if is_kept { "at the first start only" } else { "at each start, because there is no cache folder" };
+    info!(bytes = component.len(), "compiling the component: this takes some seconds, {when}");
+    let start = Instant::now();
+    let compiled = Component::new(engine, component)?;
+    info!(seconds = start.elapsed().as_secs_f32(), "compiled the component");
+    Ok(compiled)
+}
+
+/// Returns the memory that the compiler freed to the system. glibc's allocator would keep some 250 MB.
+fn trim_heap() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it may be called at any time, from any thread.
+    // SAFETY: `malloc_trim` may be called at any time, from any thread.
     unsafe {
         libc::malloc_trim(0);
     }
 }
 
+/// A file of machine code in the cache folder.
 struct Artefact {
     path: PathBuf,
 }
 
 impl Artefact {
-    /// Of the component with this sha256.
+    /// Creates the cache folder if needed. `component` is the component's sha256.
     fn new(engine: &Engine, component: &str, folder: &Path) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         ensure_private(folder)?;
@@ -88,29 +86,31 @@ impl Artefact {
         self.path.with_extension("cwasm.sha256")
     }
 
+    /// Maps the file, or returns `None` if it is missing or cannot be trusted.
     fn load(&self, engine: &Engine) -> Option<Component> {
         let expected = fs::read_to_string(self.digest_path()).ok()?;
-        let found = self.check().and_then(|found| {
+        let found = self.sha256().and_then(|found| {
             ensure!(found == expected.trim(), "its sha256 is {found}, not {}", expected.trim());
-            // SAFETY: the file is this user's own, in a folder that only this user can write (`ensure_private`), and
-            // has the digest that was noted when this program wrote it from this component with this engine.
+            // SAFETY: the file belongs to this user, in a folder that only this user can write (`ensure_private`), and
+            // has the digest that was stored when this library wrote it from this component with this engine.
             Ok(unsafe { Component::deserialize_file(engine, &self.path) }?)
         });
-        found.inspect_err(|error| warn!("{} is compiled anew: {error:#}", self.path.display())).ok()
+        found.inspect_err(|error| warn!("{} is compiled again: {error:#}", self.path.display())).ok()
     }
 
-    fn check(&self) -> Result<String> {
+    /// Returns the sha256 of the file, after a check that only this user can have written it.
+    fn sha256(&self) -> Result<String> {
         ensure_private(&self.path)?;
         let mut digest = Sha256::new();
         io::copy(&mut File::open(&self.path)?, &mut DigestWriter(&mut digest))?;
-        Ok(hex(&digest.finalize()))
+        Ok(hex::encode(digest.finalize()))
     }
 
-    /// Each file appears whole or not at all, the digest last.
+    /// Writes the file and then its digest. Each appears whole or not at all.
     fn store(&self, code: &[u8]) -> Result<()> {
-        let digest = hex(&Sha256::digest(code));
+        let digest = sha256(code);
         for (path, content) in [(&self.path, code), (&self.digest_path(), digest.as_bytes())] {
-            let folder = path.parent().context("the cache has no folder")?;
+            let folder = path.parent().context("the path has no folder")?;
             let mut file = NamedTempFile::new_in(folder)?;
             file.write_all(content)?;
             file.persist(path)?;
@@ -119,7 +119,7 @@ impl Artefact {
     }
 }
 
-/// That a file or a folder is this user's, and that no one else can write it.
+/// Checks that a file or a folder belongs to this user, and that nobody else can write it.
 fn ensure_private(path: &Path) -> Result<()> {
     let found = fs::symlink_metadata(path)?;
     let user = rustix::process::geteuid().as_raw();
@@ -142,8 +142,8 @@ impl Write for DigestWriter<'_> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
 }
 
 #[cfg(test)]
@@ -152,6 +152,6 @@ mod tests {
 
     #[test]
     fn the_digest_that_names_the_artefact_is_the_embedded_components() {
-        assert_eq!(hex(&Sha256::digest(EMBEDDED)), env!("SAC_ACTOR_SHA256"));
+        assert_eq!(sha256(EMBEDDED), env!("SAC_ACTOR_SHA256"));
     }
 }

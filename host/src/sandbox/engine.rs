@@ -1,13 +1,15 @@
+//! The wasmtime engine that all sandboxes share, and its epochs.
+
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use wasmtime::{Config, Engine};
 
-/// How often epochs tick: what a deadline is rounded up to.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// The period of the epochs. Deadlines are rounded up to it.
+const TICK: Duration = Duration::from_millis(10);
 
-/// The engine of all sandboxes, and the thread that ticks its epochs for as long as it lives.
+/// Creates the engine, and the thread that advances its epochs while it lives.
 pub(crate) fn engine() -> Result<Engine> {
     let mut config = Config::new();
     config
@@ -15,7 +17,7 @@ pub(crate) fn engine() -> Result<Engine> {
         .wasm_relaxed_simd(true)
         // Calls into the component are synchronous and never overlap.
         .concurrency_support(false)
-        // A trap is told by the guest's own panic message; its frames have no names.
+        // The guest's own panic message explains a trap. The frames have no names.
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
         .native_unwind_info(false);
@@ -30,12 +32,12 @@ pub(crate) fn engine() -> Result<Engine> {
                 thread::sleep(TICK);
             }
         })
-        .context("no thread for epochs")?;
+        .context("the thread for epochs does not start")?;
     Ok(engine)
 }
 
-/// How many ticks cover a duration.
+/// Returns the number of ticks that cover a duration.
 pub(crate) fn ticks(duration: Duration) -> u64 {
-    // One more, since the first comes at any moment.
+    // One more, because the first tick may come at once.
     duration.as_nanos().div_ceil(TICK.as_nanos()) as u64 + 1
 }

@@ -1,3 +1,5 @@
+//! One instance of the component, the calls into it, and the errors that end it.
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,102 +11,117 @@ use wasmtime::{Store, Trap};
 use crate::sandbox::bindings::{
     Activation, Actor, Backend, Checkpoint, File, Outcome, Policy, Request, RequestContext, Response, RouterConfig,
 };
-use crate::sandbox::{Guest, Sandbox, allow};
+use crate::sandbox::guest::Guest;
+use crate::sandbox::{Sandbox, begin_call};
 
-/// One instance of the component, with one service in it. After an error it is of no more use.
+/// One instance of the component, which holds one service. After an [`InstanceError`] it must be dropped.
 pub(crate) struct Instance {
     store: Store<Guest>,
     actor: Actor,
     service: ResourceAny,
     sandbox: Arc<Sandbox>,
-    /// What it held when its checkpoint was loaded, or when it was made.
-    need_bytes: usize,
+    /// The memory in use after the checkpoint was loaded, or after the instance was made.
+    loaded_bytes: usize,
 }
 
-/// Why an instance had to be thrown away, in one line.
+/// Why an instance must be dropped, in one line.
 #[derive(Debug, Error)]
-pub(crate) enum Broken {
+pub(crate) enum InstanceError {
     #[error("the component panicked: {0}")]
-    Panicked(String),
+    Panic(String),
     #[error("the component was stopped: it took longer than {} s", .0.as_secs_f32())]
-    TookTooLong(Duration),
-    /// How a trap for want of memory looks depends on what the component did with the answer.
+    Time(Duration),
+    /// The trap itself depends on what the component did when memory was denied.
     #[error("the component was stopped: it takes more than {0} bytes of memory")]
-    TookTooMuch(usize),
+    Memory(usize),
     #[error("the component failed: {0:#}")]
-    Trapped(wasmtime::Error),
+    Trap(wasmtime::Error),
+}
+
+impl InstanceError {
+    /// The reason as a label of metrics.
+    fn label(&self) -> &'static str {
+        match self {
+            InstanceError::Panic(_) => "panic",
+            InstanceError::Time(_) => "time",
+            InstanceError::Memory(_) => "memory",
+            InstanceError::Trap(_) => "trap",
+        }
+    }
 }
 
 impl Instance {
     pub(crate) fn new(sandbox: Arc<Sandbox>, config: RouterConfig) -> Result<Self> {
         let (mut store, actor) = sandbox.instantiate()?;
         let service = actor.sac_serving_serving().service().call_constructor(&mut store, config)?;
-        let need_bytes = store.data().memory_bytes();
-        Ok(Instance { store, actor, service, sandbox, need_bytes })
+        let loaded_bytes = store.data().memory_bytes();
+        Ok(Instance { store, actor, service, sandbox, loaded_bytes })
     }
 
-    /// Whether it holds far more memory than its checkpoint needs, for good.
+    /// Returns `true` if the instance holds far more memory than its checkpoint needs. Memory never shrinks.
     pub(crate) fn is_outgrown(&self) -> bool {
-        let expected = self.need_bytes.saturating_mul(2).saturating_add(self.sandbox.limits.slack_bytes);
+        let expected = self.loaded_bytes.saturating_mul(2).saturating_add(self.sandbox.limits.slack_bytes);
         self.store.data().memory_bytes() > expected
     }
 
-    /// The inner error is the component's own: the checkpoint is refused, and the instance is well.
+    /// Loads a checkpoint. The inner error comes from the component: it refuses the checkpoint, and the instance remains
+    /// usable.
     pub(crate) fn load(
         &mut self,
         checkpoint: Checkpoint,
         file: File,
         backend: Option<Backend>,
-    ) -> Result<Result<Policy, String>, Broken> {
+    ) -> Result<Result<Policy, String>, InstanceError> {
         let limit = self.sandbox.limits.load_time;
-        allow(&mut self.store, limit);
+        begin_call(&mut self.store, limit);
         let service = self.actor.sac_serving_serving().service();
         let loaded = service.call_load(&mut self.store, self.service, checkpoint, file, backend);
-        self.need_bytes = self.store.data().memory_bytes();
-        loaded.map_err(|error| self.broken(error, limit))
+        self.loaded_bytes = self.store.data().memory_bytes();
+        loaded.map_err(|error| self.error(error, limit))
     }
 
-    /// The inner error is the component's own, as that of [`Instance::load`].
+    /// Converts a checkpoint to ONNX. The inner error is as in [`Instance::load`].
     pub(crate) fn convert(
         &mut self,
         file: File,
         activation: Option<Activation>,
-    ) -> Result<Result<Vec<u8>, String>, Broken> {
+    ) -> Result<Result<Vec<u8>, String>, InstanceError> {
         let limit = self.sandbox.limits.load_time;
-        allow(&mut self.store, limit);
+        begin_call(&mut self.store, limit);
         let service = self.actor.sac_serving_serving().service();
         let converted = service.call_convert(&mut self.store, file, activation);
-        converted.map_err(|error| self.broken(error, limit))
+        converted.map_err(|error| self.error(error, limit))
     }
 
-    pub(crate) fn answer(&mut self, request: Request, context: RequestContext) -> Result<Outcome, Broken> {
+    /// Answers one request.
+    pub(crate) fn answer(&mut self, request: Request, context: RequestContext) -> Result<Outcome, InstanceError> {
         let limits = &self.sandbox.limits;
         let limit = if context.may_block { limits.long_call_time } else { limits.call_time };
-        allow(&mut self.store, limit);
+        begin_call(&mut self.store, limit);
         let (start, path) = (Instant::now(), request.path);
         let service = self.actor.sac_serving_serving().service();
         let answered = service.call_answer(&mut self.store, self.service, request, context);
         if let Ok(Outcome::Respond(Response { status: 200, .. })) = answered {
             self.sandbox.metrics.predicted(path, start.elapsed());
         }
-        answered.map_err(|error| self.broken(error, limit))
+        answered.map_err(|error| self.error(error, limit))
     }
 
-    fn broken(&mut self, error: wasmtime::Error, limit: Duration) -> Broken {
+    fn error(&mut self, error: wasmtime::Error, limit: Duration) -> InstanceError {
         let stderr = self.store.data_mut().take_stderr();
-        let broken = match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => Broken::TookTooLong(limit),
-            _ if self.store.data().was_denied_memory() => Broken::TookTooMuch(self.sandbox.limits.memory_bytes),
-            _ if stderr.is_empty() => Broken::Trapped(error),
-            _ => Broken::Panicked(last_words(&stderr)),
+        let error = match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => InstanceError::Time(limit),
+            _ if self.store.data().was_denied_memory() => InstanceError::Memory(self.sandbox.limits.memory_bytes),
+            _ if stderr.is_empty() => InstanceError::Trap(error),
+            _ => InstanceError::Panic(panic_message(&stderr)),
         };
-        self.sandbox.metrics.lost(&broken);
-        broken
+        self.sandbox.metrics.instance_lost(error.label());
+        error
     }
 }
 
-/// The message of a Rust panic without the place and the advice around it, or else the first line.
-fn last_words(stderr: &str) -> String {
+/// Returns the message of a Rust panic without its location and the note on backtraces, or else the first line.
+fn panic_message(stderr: &str) -> String {
     let mut lines = stderr.lines();
     let first = lines.next().unwrap_or_default();
     let message = if first.contains("panicked at") { lines.next() } else { None };
@@ -113,13 +130,13 @@ fn last_words(stderr: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::last_words;
+    use super::panic_message;
 
     #[test]
-    fn a_panic_is_told_by_its_message() {
+    fn a_panic_is_reported_by_its_message() {
         let panic = "thread '<unnamed>' (1) panicked at src/lib.rs:7:9:\nindex out of bounds\nnote: run with …";
-        assert_eq!(last_words(panic), "index out of bounds");
-        assert_eq!(last_words("memory allocation of 8 bytes failed\n"), "memory allocation of 8 bytes failed");
-        assert_eq!(last_words(""), "");
+        assert_eq!(panic_message(panic), "index out of bounds");
+        assert_eq!(panic_message("memory allocation of 8 bytes failed\n"), "memory allocation of 8 bytes failed");
+        assert_eq!(panic_message(""), "");
     }
 }

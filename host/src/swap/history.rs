@@ -1,3 +1,5 @@
+//! The last swaps, for the page at `/`. It is kept in memory alone.
+
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -5,20 +7,21 @@ use std::time::{Duration, SystemTime};
 use humantime::format_rfc3339_micros;
 use serde::Serialize;
 
-/// The last checkpoints that were put into service or refused, the newest first.
+/// The last hundred swaps, newest first.
 #[derive(Default)]
 pub(crate) struct History {
-    /// Written by the one reload that is under way, read for a page.
+    /// Written by the reload under way, and read for a page.
     swaps: Mutex<VecDeque<Swap>>,
 }
 
+/// A checkpoint that was put into service or refused.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Swap {
     at_utc: String,
     path: String,
-    /// None where it was refused.
+    /// `None` if the checkpoint was refused.
     generation: Option<u64>,
-    /// Why it was refused.
+    /// The reason of a refusal.
     detail: Option<String>,
     duration_ms: f64,
 }
@@ -53,7 +56,7 @@ impl History {
     }
 }
 
-/// As the component writes times.
+/// Formats a time as the component does.
 pub(crate) fn utc(time: SystemTime) -> String {
     format_rfc3339_micros(time).to_string().replace('Z', "+00:00")
 }

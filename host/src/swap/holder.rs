@@ -1,9 +1,10 @@
+//! The generation in service, and the reload that replaces it. Only [`Holder::renew_blocking`] publishes.
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use arc_swap::ArcSwap;
 use sac_owner::{Content, Freshness, Refused, Source};
 use tokio::sync::Mutex;
@@ -11,48 +12,57 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::config::Config;
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
-use crate::swap::generation::{Generation, Loaded, Recipe};
+use crate::sandbox::factory::{InstanceFactory, SetupError};
+use crate::swap::generation::{Generation, Loaded};
 use crate::swap::history::{History, Swap};
 
-/// Holds the generation in service, and keeps it the one that the files call for.
+/// Holds the generation in service, and keeps it up to date with the files.
 pub(crate) struct Holder {
     source: Source,
-    recipe: Recipe,
+    factory: InstanceFactory,
+    /// The number of instances of a generation.
+    size: usize,
     reload_wait: Duration,
-    /// Read by every request. Written by [`Holder::renew_blocking`] alone.
-    service: ArcSwap<InService>,
-    /// Held by the one reload that is under way, on whatever thread it runs, so that the request that began it may go.
+    /// Read by every request. Written only by [`Holder::renew_blocking`].
+    published: ArcSwap<Published>,
+    /// Held by the reload under way, on its own thread, so that the request that began it may be dropped.
     reloading: Arc<Mutex<()>>,
-    /// Checkpoints that were read and handed to the component, since the start.
+    /// The number of checkpoints that were read and handed to the component.
     loads: AtomicU64,
     pub(crate) history: History,
 }
 
 /// Everything that changes together.
-struct InService {
+struct Published {
     generation: Arc<Generation>,
     freshness: Freshness,
 }
 
-/// What a request is answered by.
-pub(crate) struct Current {
+/// What a request needs of the published state.
+pub(crate) struct Snapshot {
     pub(crate) generation: Arc<Generation>,
+    /// The newest checkpoint, if it was refused.
     pub(crate) refusal: Option<Arc<Refused>>,
 }
 
 impl Holder {
-    /// Serves nothing yet: the first request, or [`Holder::current`] called ahead of it, loads a checkpoint.
-    pub(crate) fn new(source: Source, recipe: Recipe, reload_wait: Duration) -> Result<Arc<Self>> {
-        let generation = Arc::new(Generation::empty(&recipe)?);
-        let service = ArcSwap::from_pointee(InService { generation, freshness: Freshness::default() });
+    /// Makes a holder without a checkpoint, and blocks for an instance. The first call of [`Holder::current`] loads a
+    /// checkpoint.
+    pub(crate) fn new(config: &Config) -> Result<Arc<Self>, SetupError> {
+        let factory = InstanceFactory::new(config)?;
+        let size = config.workers.max(1);
+        let generation = Arc::new(Generation::empty(&factory, size).map_err(SetupError::Start)?);
+        let published = ArcSwap::from_pointee(Published { generation, freshness: Freshness::default() });
         let (reloading, loads, history) = Default::default();
-        Ok(Arc::new(Holder { source, recipe, reload_wait, service, reloading, loads, history }))
+        let (source, reload_wait) = (config.source.clone(), config.reload_wait);
+        Ok(Arc::new(Holder { source, factory, size, reload_wait, published, reloading, loads, history }))
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
-        &self.recipe.sandbox.metrics
+        self.factory.metrics()
     }
 
     pub(crate) fn source(&self) -> &Source {
@@ -63,42 +73,39 @@ impl Holder {
         self.loads.load(Ordering::Relaxed)
     }
 
-    /// The generation for a request that arrives now, after a reload where the files call for one. With a policy in
-    /// service the request waits for the reload at most `reload_wait`.
-    pub(crate) async fn current(self: &Arc<Self>) -> Current {
-        let (current, changed) = self.judge();
+    /// Returns the generation for a request that arrives now, and reloads first if the files changed. With a policy in
+    /// service, waits for the reload at most `reload_wait`.
+    pub(crate) async fn current(self: &Arc<Self>) -> Snapshot {
+        let (snapshot, changed) = self.judge();
         if !changed {
-            return current;
+            return snapshot;
         }
         let reload = self.reload(false);
-        if current.generation.loaded.is_some() {
-            // What is cut off is the waiting: the reload goes on.
+        if snapshot.generation.loaded.is_some() {
+            // The timeout ends the wait. The reload goes on.
             let _ = timeout(self.reload_wait, reload).await;
         } else {
             let _ = reload.await;
         }
-        self.published()
+        self.snapshot()
     }
 
-    /// Loads the newest candidate whether it changed or not. The error is for the client who asked.
+    /// Loads the newest candidate, changed or not. The error is for the client that asked for the reload.
     pub(crate) async fn force_reload(self: &Arc<Self>) -> Result<(), String> {
         self.reload(true).await
     }
 
-    /// What is in service, without a reload.
-    pub(crate) fn published(&self) -> Current {
+    /// Returns what is in service, without a reload.
+    pub(crate) fn snapshot(&self) -> Snapshot {
         self.judge().0
     }
 
-    pub(crate) fn generation(&self) -> u64 {
-        self.service.load().generation.number
-    }
-
-    fn judge(&self) -> (Current, bool) {
-        let service = self.service.load_full();
-        let judgement = service.freshness.judge(&self.source);
-        let current = Current { generation: service.generation.clone(), refusal: judgement.refusal.cloned() };
-        (current, judgement.changed)
+    /// Returns what is in service, and `true` if the files call for a reload.
+    fn judge(&self) -> (Snapshot, bool) {
+        let published = self.published.load_full();
+        let judgement = published.freshness.judge(&self.source);
+        let snapshot = Snapshot { generation: published.generation.clone(), refusal: judgement.refusal.cloned() };
+        (snapshot, judgement.changed)
     }
 
     async fn reload(self: &Arc<Self>, forced: bool) -> Result<(), String> {
@@ -115,19 +122,19 @@ impl Holder {
         reload.await.unwrap_or_else(|error| Err(format!("the reload failed: {error}")))
     }
 
-    /// The one place that publishes. Its caller holds `reloading`.
+    /// Reads, loads and publishes. The caller holds `reloading`.
     fn renew_blocking(&self, forced: bool) -> Result<(), String> {
         let start = Instant::now();
-        let before = self.service.load_full();
+        let before = self.published.load_full();
         let number = before.generation.number + 1;
         let renewal = before.freshness.renew(&self.source, forced, |content| self.load(content, number));
         let duration = start.elapsed();
         for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
             warn!(path = %refused.path().display(), "checkpoint refused: {}", refused.detail);
-            self.note(refused.path(), Err(refused.detail.clone()), duration);
+            self.record(refused.path(), Err(refused.detail.clone()), duration);
         }
         let generation = renewal.loaded.clone().unwrap_or_else(|| before.generation.clone());
-        self.service.store(Arc::new(InService { generation, freshness: renewal.freshness }));
+        self.published.store(Arc::new(Published { generation, freshness: renewal.freshness }));
         if let Some(generation) = renewal.loaded {
             self.announce(&generation, duration);
             spawn_blocking(move || generation.fill());
@@ -137,12 +144,12 @@ impl Holder {
 
     fn load(&self, content: Content, number: u64) -> Result<Arc<Generation>, String> {
         self.loads.fetch_add(1, Ordering::Relaxed);
-        Generation::load(&self.recipe, content, number).map(Arc::new)
+        Generation::load(&self.factory, self.size, content, number).map(Arc::new)
     }
 
     fn announce(&self, generation: &Generation, duration: Duration) {
         let Some(Loaded { path, policy, .. }) = &generation.loaded else { return };
-        self.note(path, Ok(generation.number), duration);
+        self.record(path, Ok(generation.number), duration);
         info!(
             path = %path.display(),
             format = policy.format,
@@ -157,7 +164,7 @@ impl Holder {
         );
     }
 
-    fn note(&self, path: &Path, outcome: Result<u64, String>, duration: Duration) {
+    fn record(&self, path: &Path, outcome: Result<u64, String>, duration: Duration) {
         self.metrics().reloaded(outcome.is_ok(), duration);
         self.history.add(Swap::new(path.to_string_lossy().into_owned(), outcome, duration));
     }

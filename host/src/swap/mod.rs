@@ -1,5 +1,6 @@
-//! The swap: which checkpoint is in service, and how the next one takes its place. It knows no HTTP.
+//! Which checkpoint is in service, and how the next one replaces it. It never touches HTTP connections or responses.
 
+pub(crate) mod call;
 pub(crate) mod generation;
 pub(crate) mod history;
 pub(crate) mod holder;

@@ -1,30 +1,37 @@
-use std::sync::{Arc, Mutex, PoisonError};
+//! The instances of one generation, each lent to one request at a time. It does not look into requests.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
+use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
-use crate::http::error::Failure;
 use crate::sandbox::instance::Instance;
 
-/// The instances of one generation: at most `size`, each used by one request at a time.
+/// At most `size` instances.
 pub(crate) struct Pool {
-    /// A permit is the right to use an instance: an idle one, or else one that is made for it.
+    /// A permit is the right to use an instance: an idle one, or a new one.
     permits: Arc<Semaphore>,
-    /// Written by whoever returns an instance, for a push or a pop: never while a component runs.
+    /// Locked for a push or a pop, and never while a component runs.
     idle: Mutex<Vec<Instance>>,
     make: Box<dyn Fn() -> Result<Instance> + Send + Sync>,
 }
 
-/// An instance in use. Dropped without [`Lease::give_back`], as after a trap, the instance is gone with it.
+/// An instance in use. If it is dropped without [`Lease::give_back`], as after a trap, the instance is dropped too.
 pub(crate) struct Lease {
     pub(crate) instance: Instance,
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
 }
 
+/// An instance cannot be made.
+#[derive(Debug, Error)]
+#[error("no instance can be made")]
+pub(crate) struct NoInstance(#[source] pub(crate) anyhow::Error);
+
 impl Pool {
-    /// `make` may block.
+    /// Makes a pool of the instances in `idle`. `make` makes more of them, and may block.
     pub(crate) fn new(
         size: usize,
         idle: Vec<Instance>,
@@ -34,22 +41,22 @@ impl Pool {
         Arc::new(Pool { permits, idle: Mutex::new(idle), make: Box::new(make) })
     }
 
-    /// Waits for an instance. Where none is idle and the pool is not full yet, one is made, off the runtime's threads.
-    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease, Failure> {
+    /// Waits for an instance. If none is idle and the pool is not full yet, makes one, off the runtime's threads.
+    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease, NoInstance> {
         let permit = match self.permits.clone().try_acquire_owned() {
             Ok(permit) => permit,
-            // Never closed, so that it waits for another's permit.
-            Err(_) => self.permits.clone().acquire_owned().await.map_err(|error| Failure::Internal(error.into()))?,
+            // The semaphore is never closed, so this waits for a permit.
+            Err(_) => self.permits.clone().acquire_owned().await.map_err(|error| NoInstance(error.into()))?,
         };
         if let Some(instance) = self.pop() {
             return Ok(self.clone().lend(instance, permit));
         }
         let pool = self.clone();
         let made = spawn_blocking(move || (pool.make)().map(|instance| pool.lend(instance, permit))).await;
-        made.map_err(anyhow::Error::from).flatten().map_err(Failure::NoInstance)
+        made.map_err(anyhow::Error::from).flatten().map_err(NoInstance)
     }
 
-    /// Makes the instances that are missing, one by one, as long as no request needs the permits. Blocks.
+    /// Makes the missing instances one by one, while no request needs the permits. Blocks.
     pub(crate) fn fill(self: &Arc<Self>) -> Result<()> {
         while let Ok(permit) = self.permits.clone().try_acquire_owned() {
             if self.lock().len() > self.permits.available_permits() {
@@ -68,14 +75,14 @@ impl Pool {
         self.lock().pop()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
-        // A push or a pop leaves nothing half done.
+    fn lock(&self) -> MutexGuard<'_, Vec<Instance>> {
+        // A panic cannot interrupt a push or a pop.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Lease {
-    /// An instance that grew far beyond its generation's need is dropped instead.
+    /// Returns the instance to its pool, or drops it if it has grown far beyond what its checkpoint needs.
     pub(crate) fn give_back(self) {
         if !self.instance.is_outgrown() {
             self.pool.lock().push(self.instance);

@@ -1,4 +1,4 @@
-//! Files of the operator that are read anew when they change: tokens and certificates.
+//! Files of the operator that are read again when they change: tokens and certificates. Checkpoints are not among them.
 
 pub(crate) mod tokens;
 
@@ -11,28 +11,28 @@ use arc_swap::ArcSwap;
 use sac_owner::{Freshness, Source};
 use tracing::{info, warn};
 
-/// More is no file of tokens or of certificates.
+/// The size limit of a file of tokens or certificates.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What a file holds, read anew at the next use after the file changed. A file that is gone, cannot be read or makes no
-/// sense leaves what it held before.
-pub(crate) struct Live<T> {
+/// The parsed content of a file, which is read again at the first use after the file changed. If the file is missing, cannot
+/// be read or cannot be parsed, the previous content stays.
+pub(crate) struct WatchedFile<T> {
     source: Source,
     parse: Parse<T>,
-    /// Read by every use. Written by whoever holds `renewing`.
-    held: ArcSwap<Held<T>>,
+    /// Read by every use. Written by the holder of `renewing`.
+    state: ArcSwap<State<T>>,
     renewing: Mutex<()>,
 }
 
 type Parse<T> = Box<dyn Fn(&[u8]) -> Result<T> + Send + Sync>;
 
-struct Held<T> {
+struct State<T> {
     value: Arc<T>,
     freshness: Freshness,
 }
 
-impl<T> Live<T> {
-    /// The file must be there and make sense, to begin with. Blocks, as [`Live::get`] does.
+impl<T> WatchedFile<T> {
+    /// Reads the file, which must exist and parse. Blocks, as [`WatchedFile::get`] does.
     pub(crate) fn new(path: &Path, parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static) -> Result<Self> {
         let parse: Parse<T> = Box::new(parse);
         let mut source = Source::new(Some(path), None, None);
@@ -42,39 +42,39 @@ impl<T> Live<T> {
             Err(reason) => anyhow!(reason),
             Ok(()) => anyhow!("{}: there is no such file", path.display()),
         })?;
-        let held = ArcSwap::from_pointee(Held { value: Arc::new(value), freshness: renewal.freshness });
-        Ok(Live { source, parse, held, renewing: Mutex::new(()) })
+        let state = ArcSwap::from_pointee(State { value: Arc::new(value), freshness: renewal.freshness });
+        Ok(WatchedFile { source, parse, state, renewing: Mutex::new(()) })
     }
 
-    /// Costs a look at the file, by its name.
+    /// Returns the content. Costs one `stat` of the file.
     pub(crate) fn get(&self) -> Arc<T> {
-        if !self.held.load().freshness.judge(&self.source).changed {
-            return self.held.load().value.clone();
+        if !self.state.load().freshness.judge(&self.source).changed {
+            return self.state.load().value.clone();
         }
         let _renewing = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.held.load_full();
-        // Another may have read it meanwhile.
+        let before = self.state.load_full();
+        // Another thread may have read the file meanwhile.
         if before.freshness.judge(&self.source).changed {
             self.renew(&before);
         }
-        self.held.load().value.clone()
+        self.state.load().value.clone()
     }
 
-    fn renew(&self, before: &Held<T>) {
+    fn renew(&self, before: &State<T>) {
         let renewal = before.freshness.renew(&self.source, false, |content| read(&self.parse, &content.bytes));
         for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
-            warn!(path = %refused.path().display(), "not taken, what it held before stays: {}", refused.detail);
+            warn!(path = %refused.path().display(), "the file is refused and its previous content stays: {}", refused.detail);
         }
         if renewal.loaded.is_some() {
-            info!(path = %self.source.path().display(), "read anew");
+            info!(path = %self.source.path().display(), "read again");
         }
         let value = renewal.loaded.map_or_else(|| before.value.clone(), Arc::new);
-        self.held.store(Arc::new(Held { value, freshness: renewal.freshness }));
+        self.state.store(Arc::new(State { value, freshness: renewal.freshness }));
     }
 }
 
-/// What it holds may be secret.
-impl<T> Debug for Live<T> {
+/// Shows the path alone, because the content may be secret.
+impl<T> Debug for WatchedFile<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.source.path().display())
     }

@@ -1,38 +1,47 @@
+//! The bearer tokens that authorise requests.
+
 use std::fmt::{self, Debug};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::watch::Live;
+use crate::watch::WatchedFile;
 
-/// Bearer tokens, any of which authorises; none at all leaves every route open.
+/// Bearer tokens, any of which authorises a request. Without a token, every request is authorised.
 #[derive(Clone, Default)]
 pub struct Tokens {
     given: Arc<[String]>,
-    /// All of them, with the given ones.
-    file: Option<Arc<Live<Arc<[String]>>>>,
+    /// The tokens of the file, and the given ones.
+    file: Option<Arc<WatchedFile<Arc<[String]>>>>,
 }
 
 impl Tokens {
+    /// Makes a set of fixed tokens.
     pub fn new(given: impl IntoIterator<Item = String>) -> Self {
         Tokens { given: given.into_iter().collect(), file: None }
     }
 
-    /// And those of a file, one a line, which is read now and again whenever it changed: two are valid at once while one
-    /// takes the other's place. A file that comes to hold none is not taken, for that would open every route.
+    /// Adds the tokens of a file, one a line. The file is read now, and again when it changes. Two tokens are valid at once
+    /// while one replaces the other. A change that leaves the file without a token is refused, because it would authorise
+    /// every request. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read, is not UTF-8 or holds no token.
     pub fn with_file(self, path: &Path) -> Result<Self> {
         let given = self.given.clone();
         let parse = move |bytes: &[u8]| Ok(given.iter().cloned().chain(parse(bytes)?).collect());
-        let file = Live::new(path, parse).with_context(|| format!("no tokens of {}", path.display()))?;
+        let file = WatchedFile::new(path, parse).context("the token file is refused")?;
         Ok(Tokens { file: Some(Arc::new(file)), ..self })
     }
 
+    /// Returns `true` if there is neither a token nor a file.
     pub fn is_empty(&self) -> bool {
         self.given.is_empty() && self.file.is_none()
     }
 
-    /// Those that are valid now.
+    /// Returns the tokens that are valid now.
     pub(crate) fn current(&self) -> Arc<[String]> {
         match &self.file {
             None => self.given.clone(),
@@ -41,6 +50,7 @@ impl Tokens {
     }
 }
 
+/// Shows how many tokens there are, and not the tokens.
 impl Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens").field("given", &self.given.len()).field("file", &self.file).finish()
@@ -48,10 +58,10 @@ impl Debug for Tokens {
 }
 
 fn parse(bytes: &[u8]) -> Result<Vec<String>> {
-    // The error would quote what may be a token.
-    let text = std::str::from_utf8(bytes).ok().context("it is not UTF-8")?;
+    // The error is dropped, because it would quote what may be a token.
+    let text = std::str::from_utf8(bytes).ok().context("the file is not UTF-8")?;
     let tokens = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-    ensure!(!tokens.is_empty(), "it holds no token");
+    ensure!(!tokens.is_empty(), "the file holds no token");
     Ok(tokens)
 }
 
@@ -74,7 +84,8 @@ mod tests {
     fn a_file_without_a_token_is_an_error_that_does_not_quote_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
-        for (bytes, reason) in [(&b" \n\n"[..], "it holds no token"), (b"hidden\xff\n", "it is not UTF-8")] {
+        for (bytes, reason) in [(&b" \n\n"[..], "the file holds no token"), (b"hidden\xff\n", "the file is not UTF-8")]
+        {
             std::fs::write(&path, bytes).unwrap();
             let error = format!("{:#}", Tokens::default().with_file(&path).unwrap_err());
             assert!(error.contains(reason) && !error.contains("hidden"), "{error}");

@@ -91,8 +91,8 @@ fn an_https_server_is_asked_only_if_its_certificate_is_trusted() {
     for (host, trusted, reason) in [
         ("localhost", &*other, "cannot be reached: invalid peer certificate"),
         ("127.0.0.1", &chain, "cannot be reached: invalid peer certificate"),
-        ("localhost", &key, "it holds no certificate in PEM"),
-        ("localhost", "no-such-file", "no certificates of no-such-file"),
+        ("localhost", &key, "the file holds no PEM certificate"),
+        ("localhost", "no-such-file", "the certificates in no-such-file are refused"),
     ] {
         let (code, _, log) = predict(host, trusted);
         assert!(code == 1 && log.contains(reason), "{host} {trusted}: {log}");
@@ -154,7 +154,7 @@ fn bench_reports_the_requests_that_it_could_not_send_in_time() {
     assert!(report["latency_seconds"]["p50"].as_f64().unwrap() > 0.5, "{report}");
     let (_, shown, _) = run(&args, &[]);
     assert!(
-        shown.contains("planned      100000000 a second; ") && shown.contains(" not asked before the end"),
+        shown.contains("planned      100000000 a second; ") && shown.contains(" not sent before the end"),
         "{shown}"
     );
 }

@@ -71,12 +71,12 @@ fn a_server_uses_its_configuration_file() {
 #[test]
 fn an_error_in_the_file_names_the_file_and_the_setting() {
     for (text, reason) in [
-        ("max-batches = 1", "sac.toml: max-batches: there is no such setting, but"),
-        ("config = \"other\"", "sac.toml: config: there is no such setting, but"),
+        ("max-batches = 1", "sac.toml: max-batches: there is no such setting; the settings are "),
+        ("config = \"other\"", "sac.toml: config: there is no such setting; the settings are "),
         ("max-batch = \"many\"", "sac.toml: max-batch: invalid value 'many' for '--max-batch <N>'"),
         ("reload-wait = 5", "sac.toml: reload-wait: invalid value '5' for '--reload-wait <TIME>'"),
-        ("dir = [\"a\"]", "sac.toml: dir: a string, a number or a boolean is expected, found: array"),
-        ("dir = ", "sac.toml is no TOML"),
+        ("dir = [\"a\"]", "sac.toml: dir: expected a string, a number or a boolean, found: array"),
+        ("dir = ", "sac.toml is not TOML"),
     ] {
         let (_place, file) = configuration(text);
         for command in [&["serve"][..], &["config", "check"]] {
@@ -99,9 +99,9 @@ fn config_check_fails_where_serve_would_not_start_and_shows_no_secret() {
     let certificate = format!("tls-cert = {:?}", place.path());
     for (text, reason) in [
         ("listen = \"0.0.0.0:8000\"", "can be reached from other machines"),
-        ("api-token-file = \"no-such-file\"", "no tokens of no-such-file"),
-        (&certificate, "--tls-cert is of no use without --tls-key"),
-        ("tls-key = \"key.pem\"", "--tls-key is of no use without --tls-cert"),
+        ("api-token-file = \"no-such-file\"", "the token file is refused: no-such-file: "),
+        (&certificate, "--tls-cert needs --tls-key"),
+        ("tls-key = \"key.pem\"", "--tls-key needs --tls-cert"),
     ] {
         let (_place, file) = configuration(text);
         let (code, out, log) = run(&["config", "check", "--config", &file], &[]);

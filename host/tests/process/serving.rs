@@ -151,10 +151,10 @@ fn a_compiled_component_that_was_tampered_with_is_not_run() {
     let variables = [("SAC_CACHE_DIR", cache.path().to_str().unwrap())];
     let mut program = serve(place.path(), &["--dir", "."], &variables);
     assert_eq!(predict(program.address()).0, 200);
-    assert!(program.seen.contains("is compiled anew"), "{}", program.seen);
+    assert!(program.seen.contains("is compiled again"), "{}", program.seen);
     let mut again = serve(place.path(), &["--dir", "."], &variables);
     again.address();
-    assert!(!again.seen.contains("compiling"), "the artefact that was compiled anew is not kept: {}", again.seen);
+    assert!(!again.seen.contains("compiling"), "the artefact that was compiled again is not kept: {}", again.seen);
 
     // Other users could have written to this folder.
     fs::set_permissions(cache.path(), Permissions::from_mode(0o777)).unwrap();

@@ -1,3 +1,5 @@
+//! An HTTP client of a server, for `predict`, `bench` and `demo`.
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,77 +14,76 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::target::Server;
+use crate::target::Endpoint;
 
-/// Nobody takes longer to be there.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
-/// An answer that takes longer is a failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-/// More is no answer of this program.
-const MAX_ANSWER_BYTES: usize = 256 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// No response of a server is larger.
+const MAX_RESPONSE_BYTES: usize = 256 << 20;
 
 /// One connection to a server, kept from request to request.
 pub struct Client {
     sender: SendRequest<Full<Bytes>>,
-    server: Server,
+    endpoint: Endpoint,
 }
 
 impl Client {
-    pub async fn connect(server: &Server) -> Result<Client> {
-        let sender = timeout(CONNECT_TIME, reach(server)).await.unwrap_or_else(|late| Err(late.into()));
-        let sender = sender.with_context(|| format!("{} cannot be reached", server.address))?;
-        Ok(Client { sender, server: server.clone() })
+    pub async fn connect(endpoint: &Endpoint) -> Result<Client> {
+        let sender = timeout(CONNECT_TIMEOUT, connect(endpoint)).await.unwrap_or_else(|late| Err(late.into()));
+        let sender = sender.with_context(|| format!("{} cannot be reached", endpoint.address))?;
+        Ok(Client { sender, endpoint: endpoint.clone() })
     }
 
-    /// Status and body, whatever the status.
-    pub async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes)> {
-        let request = Request::builder().method(method).uri(path).header(HOST, &self.server.address.authority);
-        let request = match &self.server.token {
+    /// Sends a request, and returns status and body of the response.
+    pub async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes)> {
+        let request = Request::builder().method(method).uri(path).header(HOST, &self.endpoint.address.authority);
+        let request = match &self.endpoint.token {
             Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
             None => request,
         };
         let request = request.header(CONTENT_TYPE, "application/json").body(Full::new(body))?;
         self.sender.ready().await?;
         let (head, body) = self.sender.send_request(request).await?.into_parts();
-        match Limited::new(body, MAX_ANSWER_BYTES).collect().await {
+        match Limited::new(body, MAX_RESPONSE_BYTES).collect().await {
             Ok(body) => Ok((head.status, body.to_bytes())),
-            Err(error) => bail!("{} did not answer to the end: {error}", self.server.address),
+            Err(error) => bail!("the response of {} cannot be read: {error}", self.endpoint.address),
         }
     }
 
-    /// What a 200 says. The error is another status's `detail`.
-    pub async fn told(&mut self, method: Method, path: &str, body: Bytes) -> Result<Value> {
-        let address = self.server.address.clone();
-        let asked = timeout(PATIENCE, self.ask(method, path, body)).await;
-        let (status, body) = asked.with_context(|| format!("{address} does not answer"))??;
-        read(status.as_u16(), &body)
+    /// Sends a request, and returns the JSON of the response as [`json`] does.
+    pub async fn json(&mut self, method: Method, path: &str, body: Bytes) -> Result<Value> {
+        let address = self.endpoint.address.clone();
+        let sent = timeout(RESPONSE_TIMEOUT, self.send(method, path, body)).await;
+        let (status, body) = sent.with_context(|| format!("{address} does not answer"))??;
+        json(status.as_u16(), &body)
     }
 }
 
-async fn reach(server: &Server) -> Result<SendRequest<Full<Bytes>>> {
-    let stream = TcpStream::connect(&server.address.authority).await?;
-    stream.set_nodelay(true)?;
-    match &server.tls {
-        None => speak(stream).await,
-        Some(tls) => speak(tls.connect(server.address.name()?, stream).await?).await,
-    }
-}
-
-async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<SendRequest<Full<Bytes>>> {
-    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    // Ends with the sender, or with the server.
-    tokio::spawn(connection);
-    Ok(sender)
-}
-
-/// What a 200 says. The error is another status's `detail`.
-pub fn read(status: u16, body: &[u8]) -> Result<Value> {
-    let told = serde_json::from_slice::<Value>(body).context("the answer is no JSON: this is another server")?;
+/// Returns the JSON of a response of status 200. Any other status is an error with the `detail` of the body.
+pub fn json(status: u16, body: &[u8]) -> Result<Value> {
+    let value =
+        serde_json::from_slice::<Value>(body).context("the response is not JSON, so it is not from sac-serving")?;
     if status == 200 {
-        return Ok(told);
+        return Ok(value);
     }
-    match &told["detail"] {
+    match &value["detail"] {
         Value::String(detail) => bail!("{status}: {detail}"),
         detail => bail!("{status}: {detail}"),
     }
+}
+
+async fn connect(endpoint: &Endpoint) -> Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(&endpoint.address.authority).await?;
+    stream.set_nodelay(true)?;
+    match &endpoint.tls {
+        None => start_http(stream).await,
+        Some(tls) => start_http(tls.connect(endpoint.address.name()?, stream).await?).await,
+    }
+}
+
+async fn start_http(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<SendRequest<Full<Bytes>>> {
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    // The task ends when the sender is dropped or the server closes the connection.
+    tokio::spawn(connection);
+    Ok(sender)
 }

@@ -1,3 +1,5 @@
+//! Log lines on stderr, and traces if the program is built with them.
+
 use std::io::{self, IsTerminal};
 
 use anyhow::Result;
@@ -12,14 +14,19 @@ use tracing_subscriber::{EnvFilter, Layer};
 #[cfg(feature = "otlp")]
 use crate::otlp::traces;
 
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum LogFormat {
     Text,
     Json,
 }
 
-/// Logs to stderr from level info, or as `RUST_LOG` says; and a server sends traces, if at all, until what this gives is dropped.
-/// The error, which can be logged, is that they cannot be sent.
+/// Starts logging to stderr, from level info or as `RUST_LOG` says. If `serves` is set, traces are sent until the returned
+/// guard is dropped.
+///
+/// # Errors
+///
+/// Fails if traces are configured and cannot be sent. Logging has started all the same.
 pub fn init(format: LogFormat, serves: bool) -> Result<Option<impl Sized>> {
     let found = if serves { traces() } else { Ok(None) };
     let (traces, layer) = match found {
@@ -36,7 +43,7 @@ where
 {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
-    // Told by `eprintln`, which panics where stderr is what cannot be written.
+    // The layer would report an unwritable stderr by `eprintln`, which panics then.
     let lines = lines.log_internal_errors(false);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
@@ -45,7 +52,7 @@ where
     lines.with_filter(filter)
 }
 
-/// There is nothing to send them with.
+/// Returns no traces, because the program is built without them.
 #[cfg(not(feature = "otlp"))]
 fn traces() -> Result<Option<((), tracing_subscriber::layer::Identity)>> {
     Ok(None)

@@ -1,4 +1,4 @@
-//! The `sac-serving` program.
+//! The `sac-serving` program: parses the arguments, starts logging, and runs a command.
 
 mod args;
 mod client;
@@ -16,21 +16,22 @@ use logging::LogFormat;
 fn main() -> ExitCode {
     args::forget_blank_variables();
     let arguments = std::env::args_os().collect::<Vec<_>>();
-    let settings = args::file::Settings::parse(&arguments).unwrap_or_else(|error| error.exit());
-    let serves = settings.cli.command.serves();
-    match logging::init(settings.cli.log_format, serves).and_then(|_traces| commands::run(&settings)) {
+    let invocation = args::file::Invocation::parse(&arguments).unwrap_or_else(|error| error.exit());
+    let serves = invocation.cli.command.serves();
+    match logging::init(invocation.cli.log_format, serves).and_then(|_traces| commands::run(&invocation)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&error, settings.cli.log_format);
+            report(&error, invocation.cli.log_format);
             ExitCode::FAILURE
         }
     }
 }
 
-/// In words, to whom little of the log may be shown; in JSON, to whom nothing else can be.
-fn tell(error: &anyhow::Error, format: LogFormat) {
+/// Writes an error to stderr. As text, it appears whatever the log filter is. As JSON, it must be a log line, because
+/// readers expect nothing else.
+fn report(error: &anyhow::Error, format: LogFormat) {
     match format {
-        // Where it cannot be written there is nobody to tell.
+        // If stderr cannot be written, there is no place for the error.
         LogFormat::Text => drop(writeln!(std::io::stderr(), "error: {error:#}")),
         LogFormat::Json => tracing::error!("{error:#}"),
     }

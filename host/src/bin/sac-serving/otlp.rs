@@ -1,5 +1,4 @@
-//! The library's spans, sent to an OpenTelemetry collector by OTLP over HTTP, where and how OpenTelemetry's own variables
-//! say.
+//! Sends the library's spans to an OpenTelemetry collector, by OTLP over HTTP. OpenTelemetry's own variables configure it.
 
 use std::env;
 
@@ -21,10 +20,11 @@ use tracing_subscriber::registry::LookupSpan;
 
 const NAME: &str = "sac-serving";
 
-/// Sends what is left when it is dropped.
+/// The sender of traces. It sends the remaining ones when it is dropped.
 pub struct Traces(SdkTracerProvider);
 
-/// None where no collector is named. Not to be called, nor its outcome dropped, on a runtime's thread.
+/// Returns the sender and the layer that feeds it, or `None` if no variable names a collector. Neither call this nor drop
+/// the sender on a thread of a runtime: both block.
 pub fn traces<S>() -> Result<Option<(Traces, impl Layer<S>)>>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -36,12 +36,12 @@ where
     if set("OTEL_SDK_DISABLED").is_some_and(|disabled| disabled.eq_ignore_ascii_case("true")) {
         return Ok(None);
     }
-    ensure!(collector.starts_with("http://"), "traces cannot be sent: {collector} is not of http://");
+    ensure!(collector.starts_with("http://"), "traces cannot be sent: {collector} does not begin with http://");
     let protocol = [OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL].into_iter().find_map(set);
     let protocol = protocol.unwrap_or_else(|| OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_PROTOBUF.to_owned());
     ensure!(
         protocol == OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_PROTOBUF,
-        "traces cannot be sent by {protocol}: {OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_PROTOBUF} is spoken"
+        "traces cannot be sent by {protocol}, but by {OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_PROTOBUF}"
     );
     let exporter = SpanExporter::builder().with_http().build().context("traces cannot be sent")?;
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build();
@@ -63,11 +63,11 @@ fn set(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-/// As the variables say, by the program's name where they do not.
+/// Returns the resource that the variables describe. Without a service name there, it has the program's.
 fn resource() -> Resource {
-    let told = Resource::builder().build();
-    let name = told.get(&Key::from_static_str("service.name")).map(|name| name.to_string());
-    let is_told = name.is_some_and(|name| !name.starts_with("unknown_service"));
+    let given = Resource::builder().build();
+    let name = given.get(&Key::from_static_str("service.name")).map(|name| name.to_string());
+    let is_named = name.is_some_and(|name| !name.starts_with("unknown_service"));
     let resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-    if is_told { resource.build() } else { resource.with_service_name(NAME).build() }
+    if is_named { resource.build() } else { resource.with_service_name(NAME).build() }
 }

@@ -1,4 +1,4 @@
-//! Where `predict` and `bench` ask, and how.
+//! The server or the file that `predict` and `bench` measure or ask.
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
@@ -15,39 +15,40 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// A server, or a checkpoint that is to be served for once.
+/// A server, or a checkpoint file.
 #[derive(Debug, Clone)]
 pub enum Target {
     Server(Address),
     File(PathBuf),
 }
 
+/// The address of a server, from its URL.
 #[derive(Debug, Clone)]
 pub struct Address {
     scheme: Scheme,
     host: String,
-    /// Host and port, as the header `Host` says them and as a socket is connected to.
+    /// Host and port, for the header `Host` and for the socket.
     pub authority: String,
 }
 
-/// How a server is spoken to.
+/// The flags for connecting to a server.
 #[derive(Debug, Args)]
-pub struct Manner {
+pub struct ClientArgs {
     /// The server's bearer token
     #[arg(long, env = "SAC_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub api_token: Option<String>,
 
-    /// Of https, trust the certificates of this PEM file instead of the system's
+    /// For https, trust the certificates of this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     pub ca_cert: Option<PathBuf>,
 }
 
-/// A server with all that it takes to speak to it.
+/// A server with everything that a connection needs.
 #[derive(Clone)]
-pub struct Server {
+pub struct Endpoint {
     pub address: Address,
     pub token: Option<String>,
-    /// None for http.
+    /// `None` for http.
     pub tls: Option<TlsConnector>,
 }
 
@@ -68,31 +69,27 @@ impl FromStr for Target {
         let (scheme, usual_port) = match uri.scheme_str() {
             Some("http") => (Scheme::Http, 80),
             Some("https") => (Scheme::Https, 443),
-            _ => bail!("http:// or https:// is expected"),
+            _ => bail!("expected http:// or https://"),
         };
-        ensure!(
-            uri.path() == "/" && uri.query().is_none(),
-            "the server's address alone is wanted, without {}",
-            uri.path()
-        );
-        let authority = uri.authority().context("there is no host in it")?;
+        ensure!(uri.path() == "/" && uri.query().is_none(), "expected the address of a server, without {}", uri.path());
+        let authority = uri.authority().context("the URL has no host")?;
         let host = authority.host().to_owned();
         let port = match authority.port_u16() {
             Some(port) => port,
             None if authority.as_str() == host => usual_port,
-            None => bail!("{} is no port", authority.as_str().trim_start_matches(&host).trim_start_matches(':')),
+            None => bail!("`{}` is not a port", authority.as_str().trim_start_matches(&host).trim_start_matches(':')),
         };
-        ensure!(!authority.as_str().contains('@'), "a user and a password are of no use: a server asks for a token");
+        ensure!(!authority.as_str().contains('@'), "the URL has a user name, and a server takes only a token");
         Ok(Target::Server(Address { scheme, authority: format!("{host}:{port}"), host }))
     }
 }
 
 impl Address {
-    /// Whom the server's certificate has to name.
+    /// Returns the name that the server's certificate must have.
     pub fn name(&self) -> Result<ServerName<'static>> {
-        // An address of IPv6 stands within brackets.
+        // An IPv6 address is in brackets.
         let host = self.host.trim_matches(['[', ']']).to_owned();
-        ServerName::try_from(host).context("the host is no name that a certificate could have")
+        ServerName::try_from(host).context("a certificate cannot have this host name")
     }
 }
 
@@ -103,23 +100,23 @@ impl Display for Address {
     }
 }
 
-impl Manner {
-    /// Reads the certificates that are trusted.
-    pub fn of(&self, address: &Address) -> Result<Server> {
+impl ClientArgs {
+    /// Reads the trusted certificates.
+    pub fn endpoint(&self, address: &Address) -> Result<Endpoint> {
         let tls = match address.scheme {
             Scheme::Http => None,
             Scheme::Https => Some(connector(self.ca_cert.as_deref())?),
         };
-        Ok(Server { address: address.clone(), token: self.api_token.clone(), tls })
+        Ok(Endpoint { address: address.clone(), token: self.api_token.clone(), tls })
     }
 }
 
-impl Server {
-    /// Of this process, and open.
-    pub fn local(listener: &TcpListener) -> Result<Server> {
+impl Endpoint {
+    /// Returns the endpoint of a server in this process that asks for no token.
+    pub fn local(listener: &TcpListener) -> Result<Endpoint> {
         let at = listener.local_addr()?;
         let address = Address { scheme: Scheme::Http, host: at.ip().to_string(), authority: at.to_string() };
-        Ok(Server { address, token: None, tls: None })
+        Ok(Endpoint { address, token: None, tls: None })
     }
 }
 
@@ -133,15 +130,15 @@ fn trusted(ca_cert: Option<&Path>) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     match ca_cert {
         Some(path) => {
-            let read = || format!("no certificates of {}", path.display());
-            for certificate in CertificateDer::pem_file_iter(path).with_context(read)? {
-                roots.add(certificate.with_context(read)?).with_context(read)?;
+            let refused = || format!("the certificates in {} are refused", path.display());
+            for certificate in CertificateDer::pem_file_iter(path).with_context(refused)? {
+                roots.add(certificate.with_context(refused)?).with_context(refused)?;
             }
-            ensure!(!roots.is_empty(), "{}: it holds no certificate in PEM", read());
+            ensure!(!roots.is_empty(), "{}: the file holds no PEM certificate", refused());
         }
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            ensure!(!roots.is_empty(), "the system has no certificates to trust: name some by --ca-cert");
+            ensure!(!roots.is_empty(), "the system has no trusted certificates; name a file by --ca-cert");
         }
     }
     Ok(roots)

@@ -1,22 +1,23 @@
+//! The metrics of the server, under the names and in the base units of Prometheus. They take values alone.
+
 mod model;
-mod register;
+mod registry;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use http::StatusCode;
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, TextEncoder};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
-use crate::sandbox::instance::Broken;
-use crate::swap::holder::Current;
-use model::Model;
-use register::Register;
+use model::ModelMetrics;
+pub(crate) use model::{CheckpointState, ModelState};
+use registry::MetricRegistry;
 
-/// Whatever else is asked for: a client makes no label.
+/// The label of every other path, so that a client cannot create labels.
 const OTHER: &str = "other";
 
-/// The last is [`OTHER`].
+/// The values of the label `route`. The last is [`OTHER`].
 const ROUTES: [&str; 8] = [
     "/sac/predict",
     "/sac/predict/batch",
@@ -28,12 +29,12 @@ const ROUTES: [&str; 8] = [
     OTHER,
 ];
 
-/// What is counted, under Prometheus's names and in its base units.
+/// All metrics of a service.
 pub(crate) struct Metrics {
-    register: Register,
+    registry: MetricRegistry,
     requests: IntCounterVec,
     /// In the order of [`ROUTES`].
-    routes: [Route; ROUTES.len()],
+    routes: [RouteMetrics; ROUTES.len()],
     in_flight: IntGauge,
     connections: IntGauge,
     reloads: IntCounterVec,
@@ -41,72 +42,74 @@ pub(crate) struct Metrics {
     pub(crate) instances: IntGauge,
     pub(crate) instance_memory: IntGauge,
     lost_instances: IntCounterVec,
-    /// Set anew for each reading, by one reader at a time.
-    model: Mutex<Model>,
+    /// Set for each reading, by one reader at a time.
+    model: Mutex<ModelMetrics>,
 }
 
-/// A route's own, found once: a look-up by labels takes longer than all else that is counted of a request.
-struct Route {
+/// The metrics of one route. They are looked up once, because a look-up by labels takes longer than all other counting for a
+/// request.
+struct RouteMetrics {
     path: &'static str,
-    /// Of status 200.
+    /// Counts responses of status 200.
     ok: IntCounter,
     time: Histogram,
     inference_time: Option<Histogram>,
 }
 
-/// A request under way. Dropped without a status it was cut off, as at the end of a shutdown.
-pub(crate) struct Watched<'a> {
+/// A request in flight. If it is dropped without a status, it counts as aborted, as at the end of a shutdown.
+pub(crate) struct InFlight<'a> {
     metrics: &'a Metrics,
-    route: &'a Route,
+    route: &'a RouteMetrics,
     start: Instant,
     status: Option<StatusCode>,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Result<Self> {
-        let r = Register::default();
+        let r = MetricRegistry::default();
         #[cfg(target_os = "linux")]
-        r.0.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        let build = "1, by the version and by the sha256 of the component that it was built with";
-        let build = r.gauges("sac_build_info", &["version", "component_sha256"], build)?;
+        r.process()?;
+        let build = "Always 1; the labels are the version and the sha256 of the embedded component";
+        let build = r.gauge_vec("sac_build_info", &["version", "component_sha256"], build)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), env!("SAC_ACTOR_SHA256")]).set(1);
-        let requests = "Requests answered; the status `aborted` is of those that were cut off";
-        let requests = r.counters("sac_requests_total", &["route", "status"], requests)?;
-        let reloads = "Checkpoints that were put into service, outcome `loaded`, or `refused`";
-        let reload_time = "From the look at the files to a checkpoint in service, or to its refusal";
-        let lost = "Instances thrown away for what they did: `panic`, `time`, `memory` or `trap`";
+        let requests = "Requests by status; `aborted` counts requests that were cut off";
+        let requests = r.counter_vec("sac_requests_total", &["route", "status"], requests)?;
+        let reloads = "Checkpoints that were put into service (outcome `loaded`) or refused (`refused`)";
+        let reload_time = "The time from checking the files until a checkpoint is in service or refused";
+        let lost = "Instances that were dropped after an error: `panic`, `time`, `memory` or `trap`";
         Ok(Metrics {
             routes: routes(&r, &requests)?,
             requests,
-            in_flight: r.gauge("sac_requests_in_flight", "Requests not answered yet")?,
+            in_flight: r.gauge("sac_requests_in_flight", "Requests that have no response yet")?,
             connections: r.gauge("sac_connections", "Open connections")?,
-            reloads: starting_with(["loaded", "refused"], r.counters("sac_reloads_total", &["outcome"], reloads)?),
-            reload_time: r.time("sac_reload_duration_seconds", reload_time)?,
-            instances: r.gauge("sac_instances", "Instances of the component, of all generations")?,
-            instance_memory: r.gauge("sac_instance_memory_bytes", "Linear memory of all instances")?,
+            reloads: starting_with(["loaded", "refused"], r.counter_vec("sac_reloads_total", &["outcome"], reloads)?),
+            reload_time: r.histogram("sac_reload_duration_seconds", reload_time)?,
+            instances: r.gauge("sac_instances", "Instances of the component, in all generations")?,
+            instance_memory: r.gauge("sac_instance_memory_bytes", "The linear memory of all instances")?,
             lost_instances: starting_with(
                 ["panic", "time", "memory", "trap"],
-                r.counters("sac_instances_lost_total", &["reason"], lost)?,
+                r.counter_vec("sac_instances_lost_total", &["reason"], lost)?,
             ),
-            model: Mutex::new(Model::new(&r)?),
-            register: r,
+            model: Mutex::new(ModelMetrics::new(&r)?),
+            registry: r,
         })
     }
 
-    pub(crate) fn watch(&self, path: &str) -> Watched<'_> {
+    /// Counts a request as in flight.
+    pub(crate) fn request(&self, path: &str) -> InFlight<'_> {
         self.in_flight.inc();
         let other = &self.routes[ROUTES.len() - 1];
         let route = self.routes.iter().find(|route| route.path == path).unwrap_or(other);
-        Watched { metrics: self, route, start: Instant::now(), status: None }
+        InFlight { metrics: self, route, start: Instant::now(), status: None }
     }
 
-    /// Counts a connection for as long as what it gives lives.
-    pub(crate) fn connected(&self) -> impl Drop + Send + 'static {
+    /// Counts a connection until the returned guard is dropped.
+    pub(crate) fn connection(&self) -> impl Drop + Send + 'static {
         self.connections.inc();
-        Connected(self.connections.clone())
+        Connection(self.connections.clone())
     }
 
-    /// The component answered this path with a 200.
+    /// Records how long the component took for a path that it answered with 200.
     pub(crate) fn predicted(&self, path: &str, time: Duration) {
         let route = self.routes.iter().find(|route| route.path == path);
         if let Some(inference_time) = route.and_then(|route| route.inference_time.as_ref()) {
@@ -114,43 +117,39 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn lost(&self, broken: &Broken) {
-        let reason = match broken {
-            Broken::Panicked(_) => "panic",
-            Broken::TookTooLong(_) => "time",
-            Broken::TookTooMuch(_) => "memory",
-            Broken::Trapped(_) => "trap",
-        };
+    /// Counts an instance that was dropped after an error. `reason` is a label value.
+    pub(crate) fn instance_lost(&self, reason: &str) {
         self.lost_instances.with_label_values(&[reason]).inc();
     }
 
+    /// Counts a checkpoint that was put into service, or refused if `loaded` is `false`.
     pub(crate) fn reloaded(&self, loaded: bool, time: Duration) {
         self.reloads.with_label_values(&[if loaded { "loaded" } else { "refused" }]).inc();
         self.reload_time.observe(time.as_secs_f64());
     }
 
-    /// Prometheus's text.
-    pub(crate) fn text(&self, current: &Current) -> Result<String> {
-        let model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
-        model.set(current);
-        Ok(TextEncoder::new().encode_to_string(&self.register.0.gather())?)
+    /// Returns all metrics in Prometheus's text format.
+    pub(crate) fn text(&self, model: &ModelState) -> Result<String> {
+        let metrics = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics.set(model);
+        self.registry.text()
     }
 }
 
-impl Watched<'_> {
-    /// None for one that is not known.
+impl InFlight<'_> {
+    /// Returns the route, or `None` for an unknown path.
     pub(crate) fn route(&self) -> Option<&'static str> {
         Some(self.route.path).filter(|path| *path != OTHER)
     }
 
-    pub(crate) fn answered(mut self, status: StatusCode) {
+    pub(crate) fn finish(mut self, status: StatusCode) {
         self.status = Some(status);
     }
 }
 
-impl Drop for Watched<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        let Watched { metrics, route, start, ref status } = *self;
+        let InFlight { metrics, route, start, ref status } = *self;
         metrics.in_flight.dec();
         route.time.observe(start.elapsed().as_secs_f64());
         match status {
@@ -163,28 +162,28 @@ impl Drop for Watched<'_> {
     }
 }
 
-struct Connected(IntGauge);
+struct Connection(IntGauge);
 
-impl Drop for Connected {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.0.dec();
     }
 }
 
-fn routes(r: &Register, requests: &IntCounterVec) -> Result<[Route; ROUTES.len()]> {
-    let times = "From a request's head to its answer, its body and all waiting included";
-    let times = r.times("sac_request_duration_seconds", &["route"], times)?;
-    let within = "What a prediction takes within the component: reading JSON, the forward pass, writing JSON";
-    let within = r.times("sac_inference_duration_seconds", &["route"], within)?;
-    Ok(ROUTES.map(|path| Route {
+fn routes(r: &MetricRegistry, requests: &IntCounterVec) -> Result<[RouteMetrics; ROUTES.len()]> {
+    let times = "The time from a request's head to its response, including its body and all waiting";
+    let times = r.histogram_vec("sac_request_duration_seconds", &["route"], times)?;
+    let inference = "The time of a prediction within the component: reading JSON, the forward pass, writing JSON";
+    let inference = r.histogram_vec("sac_inference_duration_seconds", &["route"], inference)?;
+    Ok(ROUTES.map(|path| RouteMetrics {
         path,
         ok: requests.with_label_values(&[path, "200"]),
         time: times.with_label_values(&[path]),
-        inference_time: path.starts_with("/sac/predict").then(|| within.with_label_values(&[path])),
+        inference_time: path.starts_with("/sac/predict").then(|| inference.with_label_values(&[path])),
     }))
 }
 
-/// Shown as zero before they happen, so that a rate sees the first.
+/// Creates the counters of these labels at zero, so that a rate includes the first increment.
 fn starting_with<const N: usize>(labels: [&str; N], counters: IntCounterVec) -> IntCounterVec {
     for label in labels {
         counters.with_label_values(&[label]);

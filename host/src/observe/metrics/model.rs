@@ -1,14 +1,37 @@
+//! The metrics of the checkpoint in service.
+
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use anyhow::Result;
 use prometheus::{Gauge, IntGauge, IntGaugeVec};
 use sac_owner::since_epoch;
 
-use super::register::Register;
-use crate::swap::holder::Current;
+use super::registry::MetricRegistry;
 
-/// What is in service.
-pub(super) struct Model {
+/// The state that the metrics show.
+pub(crate) struct ModelState<'a> {
+    /// The number of checkpoints that were put into service.
+    pub(crate) generation: u64,
+    /// Set if a newer checkpoint was refused.
+    pub(crate) stale: bool,
+    /// The checkpoint in service, if there is one.
+    pub(crate) checkpoint: Option<CheckpointState<'a>>,
+}
+
+/// The checkpoint in service.
+pub(crate) struct CheckpointState<'a> {
+    pub(crate) path: Cow<'a, str>,
+    pub(crate) format: &'a str,
+    pub(crate) layout: &'a str,
+    pub(crate) backend: &'static str,
+    pub(crate) sha256: &'a str,
+    pub(crate) modified: SystemTime,
+    pub(crate) read_at: SystemTime,
+}
+
+/// The gauges that show a [`ModelState`].
+pub(super) struct ModelMetrics {
     info: IntGaugeVec,
     loaded: IntGauge,
     stale: IntGauge,
@@ -18,34 +41,32 @@ pub(super) struct Model {
     read: Gauge,
 }
 
-impl Model {
-    pub(super) fn new(r: &Register) -> Result<Self> {
+impl ModelMetrics {
+    pub(super) fn new(r: &MetricRegistry) -> Result<Self> {
         let labels = ["path", "format", "layout", "plan", "sha256"];
-        let since_1970 = |name, what| r.seconds(name, &format!("{what}, in seconds since 1970"));
-        Ok(Model {
-            info: r.gauges("sac_model_info", &labels, "1, by what is in service")?,
-            loaded: r.gauge("sac_model_loaded", "Whether a checkpoint is in service")?,
-            stale: r.gauge("sac_model_stale", "Whether a newer checkpoint was refused")?,
-            generation: r.gauge("sac_model_generation", "How many checkpoints were put into service")?,
+        let since_1970 = |name, what| r.gauge_f64(name, &format!("{what}, in seconds since 1970"));
+        Ok(ModelMetrics {
+            info: r.gauge_vec("sac_model_info", &labels, "Always 1; the labels describe the checkpoint in service")?,
+            loaded: r.gauge("sac_model_loaded", "1 if a checkpoint is in service, else 0")?,
+            stale: r.gauge("sac_model_stale", "1 if a newer checkpoint was refused, else 0")?,
+            generation: r.gauge("sac_model_generation", "The number of checkpoints that were put into service")?,
             modified: since_1970("sac_model_mtime_timestamp_seconds", "The mtime of the checkpoint in service")?,
-            age: r.seconds("sac_model_age_seconds", "How long ago that is")?,
+            age: r.gauge_f64("sac_model_age_seconds", "The time since the mtime of the checkpoint in service")?,
             read: since_1970("sac_model_loaded_timestamp_seconds", "When the checkpoint in service was read")?,
         })
     }
 
-    pub(super) fn set(&self, current: &Current) {
+    pub(super) fn set(&self, state: &ModelState) {
         self.info.reset();
-        self.generation.set(current.generation.number as i64);
-        self.stale.set(current.refusal.is_some().into());
-        let loaded = current.generation.loaded.as_ref();
-        self.loaded.set(loaded.is_some().into());
-        let Some(loaded) = loaded else { return };
-        let (path, policy) = (loaded.path.to_string_lossy(), &loaded.policy);
-        let labels = [&*path, &policy.format, &policy.layout, policy.backend.name(), &loaded.sha256];
-        self.info.with_label_values(&labels).set(1);
-        self.modified.set(timestamp(loaded.modified));
-        self.age.set(timestamp(SystemTime::now()) - timestamp(loaded.modified));
-        self.read.set(timestamp(loaded.read_at));
+        self.generation.set(state.generation as i64);
+        self.stale.set(state.stale.into());
+        self.loaded.set(state.checkpoint.is_some().into());
+        let Some(checkpoint) = &state.checkpoint else { return };
+        let CheckpointState { path, format, layout, backend, sha256, .. } = checkpoint;
+        self.info.with_label_values(&[path, *format, layout, backend, sha256]).set(1);
+        self.modified.set(timestamp(checkpoint.modified));
+        self.age.set(timestamp(SystemTime::now()) - timestamp(checkpoint.modified));
+        self.read.set(timestamp(checkpoint.read_at));
     }
 }
 

@@ -1,7 +1,7 @@
-//! The command line: its commands, flags and variables.
+//! The command line: commands, flags and variables.
 
 pub mod file;
-pub mod guards;
+pub mod limits;
 mod values;
 
 use std::net::SocketAddr;
@@ -12,9 +12,9 @@ use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use sac_owner::settings::{Activation, OnBadCheckpoint, defaults, is_blank, variables};
-use sac_serving::{Config, Edge, Source, Tokens};
+use sac_serving::{Config, HttpConfig, Source, Tokens};
 
-use crate::args::guards::Guards;
+use crate::args::limits::LimitArgs;
 use crate::args::values::{Boolean, one_of};
 use crate::commands::bench::BenchArgs;
 use crate::commands::predict::PredictArgs;
@@ -22,27 +22,27 @@ use crate::logging::LogFormat;
 
 const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\ncomponent sha256 ", env!("SAC_ACTOR_SHA256"));
 
-const EXIT_CODES: &str = "Exit codes: 0, it is done; 1, it failed: a checkpoint is refused, a server does not start or cannot \
-    be reached, an answer is an error; 2, a flag, a variable or the configuration file is not understood.";
+const EXIT_CODES: &str = "Exit codes: 0, success; 1, failure: a checkpoint is refused, a server does not start or cannot be \
+    reached, or a response is an error; 2, a flag, a variable or the configuration file is invalid.";
 
-/// Serves a Soft Actor-Critic policy from a WebAssembly component: a checkpoint that is written serves the next request
+/// Serves a Soft Actor-Critic policy from a WebAssembly component. A new checkpoint answers the next request
 #[derive(Debug, Parser)]
 #[command(version, long_version = LONG_VERSION, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 
-    /// How log lines are written to stderr; RUST_LOG sets their level
+    /// The format of log lines on stderr. RUST_LOG sets their level
     #[arg(long, global = true, env = "SAC_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
 
-    /// Keep the compiled component here [default: sac-serving in the user's cache folder]
+    /// Keep the compiled component in this folder [default: sac-serving in the user's cache folder]
     #[arg(long, global = true, env = "SAC_CACHE_DIR", value_name = "FOLDER")]
     pub cache_dir: Option<PathBuf>,
 }
 
 impl Cli {
-    /// What every command starts from.
+    /// Returns the configuration that every command starts from.
     pub fn config(&self) -> Config {
         let defaults = Config::default();
         Config { cache_dir: self.cache_dir.clone().or(defaults.cache_dir), ..Config::default() }
@@ -53,17 +53,17 @@ impl Cli {
 pub enum Command {
     /// Serve the newest checkpoint of a folder, or one file
     Serve(Box<ServeArgs>),
-    /// Tell what the server would make of a checkpoint, or why it would refuse it
+    /// Describe a checkpoint, or say why the server would refuse it
     Inspect(InspectArgs),
-    /// Write the policy of a checkpoint as an ONNX file that gives mean, log_std and action by itself
+    /// Write the policy of a checkpoint as an ONNX file with the outputs mean, log_std and action
     Convert(ConvertArgs),
-    /// Print the action for a state, of a server or of a checkpoint
+    /// Print the action that a server or a checkpoint computes for a state
     Predict(PredictArgs),
-    /// Measure how fast a server answers, or would with a checkpoint
+    /// Measure how fast a server answers, or a server of a checkpoint would
     Bench(BenchArgs),
-    /// Show a pendulum driven by a policy of a temporary folder, and drop better ones in
+    /// Show a pendulum that a policy drives, and replace the policy by better ones
     Demo(DemoArgs),
-    /// Look at the configuration
+    /// Inspect the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print completions for a shell
@@ -73,7 +73,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Until it is stopped.
+    /// Returns `true` for a command that serves until it is stopped.
     pub fn serves(&self) -> bool {
         matches!(self, Command::Serve(_) | Command::Demo(_))
     }
@@ -81,55 +81,55 @@ impl Command {
 
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Check what `serve` would be told by these flags, the variables and the file, and print each setting
+    /// Check the settings that `serve` would have from these flags, the variables and the file, and print each of them
     Check(Box<ServeArgs>),
 }
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Take settings from this TOML file, by the names of these flags; variables and flags outrank it
+    /// Read settings from this TOML file. Its keys are the names of these flags; variables and flags outrank it
     #[arg(long, env = "SAC_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Where to listen; port 0 takes a free one, which the log names
+    /// The address to listen on. Port 0 selects a free port, which the log names
     #[arg(long, env = "SAC_LISTEN", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
 
-    /// Serve this checkpoint file and no other; while it is missing there is none
+    /// Serve this checkpoint file and no other, also while it is missing
     #[arg(long, env = variables::MODEL, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// Serve the newest model_*.{onnx,pt,pth,safetensors,zip} of this folder [default: cache/models/rl/stat_pair]
+    /// Serve the newest model_*.{onnx,pt,pth,safetensors,zip} in this folder [default: cache/models/rl/stat_pair]
     #[arg(long, env = variables::DIR, value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
 
-    /// Ask for this bearer token on every route but health. A flag shows in the process list: prefer the variable, or
-    /// the file
+    /// Require this bearer token on every route but health. Prefer the variable or the file, because the process list shows
+    /// flags
     #[arg(long, env = variables::API_TOKEN, hide_env_values = true, value_name = "TOKEN")]
     pub api_token: Option<String>,
 
-    /// Read bearer tokens from this file, one a line; any of them authorises. It is read anew when it changes
+    /// Read bearer tokens from this file, one a line. Any of them authorises. The file is read again when it changes
     #[arg(long, env = "SAC_API_TOKEN_FILE", value_name = "FILE")]
     pub api_token_file: Option<PathBuf>,
 
-    /// Listen beyond this machine without a token, or let a proxy or the pages of other sites ask
+    /// Accept requests from other machines, from a proxy and from pages of other sites without a token
     #[arg(long, env = "SAC_NO_AUTH", value_parser = Boolean, num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub no_auth: bool,
 
-    /// Run the kernel, or tract's optimised plan; off runs the graph as written, which is slower
+    /// Run the kernel, or tract's optimised graph. If false, tract runs the graph as written, which is slower
     #[arg(long, env = variables::JIT, value_parser = Boolean, action = clap::ArgAction::Set,
           default_value_t = defaults::JIT, value_name = "BOOL")]
     pub jit: bool,
 
     #[command(flatten)]
-    pub reading: Reading,
+    pub load: LoadArgs,
 
-    /// How many requests run at once, each on an instance and a thread of its own [default: the number of cores]
+    /// The number of requests that run at once, each on its own instance and thread [default: the number of cores]
     #[arg(long, env = "SAC_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub workers: Option<u16>,
 
-    /// What a broken checkpoint does: `keep` goes on with the policy in service, `fail` answers 500 until one loads
+    /// What a refused checkpoint does: `keep` keeps the policy in service, `fail` answers 500 until a checkpoint loads
     #[arg(long, env = variables::ON_BAD_CHECKPOINT, value_parser = one_of::<OnBadCheckpoint>(OnBadCheckpoint::NAMES),
           default_value_t = OnBadCheckpoint::default())]
     pub on_bad_checkpoint: OnBadCheckpoint,
@@ -142,28 +142,28 @@ pub struct ServeArgs {
     #[arg(long, env = variables::MAX_BODY_BYTES, default_value_t = defaults::MAX_BODY_BYTES, value_name = "BYTES")]
     pub max_body_bytes: usize,
 
-    /// The most states in a batch
+    /// The largest number of states in a batch
     #[arg(long, env = variables::MAX_BATCH, default_value_t = defaults::MAX_BATCH, value_name = "N")]
     pub max_batch: u32,
 
     #[command(flatten)]
-    pub guards: Guards,
+    pub limits: LimitArgs,
 }
 
-/// How checkpoints are read.
+/// The flags for loading checkpoints.
 #[derive(Debug, Args)]
-pub struct Reading {
-    /// What stands between the layers where a checkpoint does not say it [default: relu, told as assumed]
+pub struct LoadArgs {
+    /// The activation of a network whose file does not name it [default: relu, reported as assumed]
     #[arg(long, env = variables::ACTIVATION, value_parser = one_of::<Activation>(Activation::NAMES), value_name = "NAME")]
     pub activation: Option<Activation>,
 
-    /// Refuse a larger checkpoint, before it is read
+    /// Refuse a larger checkpoint without reading it
     #[arg(long, env = variables::MAX_CHECKPOINT_BYTES, default_value_t = defaults::MAX_CHECKPOINT_BYTES, value_name = "BYTES")]
     pub max_checkpoint_bytes: u64,
 }
 
-impl Reading {
-    /// For the files of this source.
+impl LoadArgs {
+    /// Returns the configuration for the files of `source`.
     pub fn config(&self, mut source: Source, defaults: Config) -> Config {
         source.limits.max_bytes = self.max_checkpoint_bytes;
         Config { source, activation: self.activation, ..defaults }
@@ -172,31 +172,33 @@ impl Reading {
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
+    /// The checkpoint file
     pub file: PathBuf,
 
-    /// Tell it as JSON
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 
     #[command(flatten)]
-    pub reading: Reading,
+    pub load: LoadArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
+    /// The checkpoint file
     pub file: PathBuf,
 
-    /// Where to write it; a file that is there is replaced
+    /// The file to write. An existing file is replaced
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
 
     #[command(flatten)]
-    pub reading: Reading,
+    pub load: LoadArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Where to listen; port 0 takes a free one
+    /// The address to listen on. Port 0 selects a free port
     #[arg(long, env = "SAC_LISTEN", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
 
@@ -204,33 +206,33 @@ pub struct DemoArgs {
     #[arg(long)]
     pub open: bool,
 
-    /// Drop the trained policy in after this time instead of on Enter
+    /// Replace the policy by the trained one after this time instead of on Enter
     #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
     pub swap_after: Option<Duration>,
 }
 
-/// An empty variable counts as unset. To be called before anything else runs.
+/// Removes blank variables of this program, which count as unset. Must be the first call of `main`.
 pub fn forget_blank_variables() {
     for (name, value) in std::env::vars_os() {
         let is_ours = name.to_str().is_some_and(|name| name.starts_with("SAC_") || name.starts_with("STAT_PAIR_RL_"));
         if is_ours && is_blank(&value) {
-            // SAFETY: the first thing that `main` does, with no other thread to read the environment.
+            // SAFETY: `main` calls this first, so no other thread reads the environment.
             unsafe { std::env::remove_var(name) };
         }
     }
 }
 
-/// Whether only this machine can reach an address.
+/// Returns `true` if only this machine can reach the address.
 pub fn is_local(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
 impl ServeArgs {
-    /// Reads the token file; everything else is taken as it is.
+    /// Returns the configuration of the service. Reads the token file.
     pub fn config(&self, defaults: Config) -> Result<Config> {
         let home = std::env::home_dir();
         let source = Source::new(self.model.as_deref(), self.dir.as_deref(), home.as_deref());
-        Ok(self.guards.config(Config {
+        Ok(self.limits.config(Config {
             jit: self.jit,
             workers: self.workers.map_or(defaults.workers, usize::from),
             on_bad_checkpoint: self.on_bad_checkpoint,
@@ -238,13 +240,13 @@ impl ServeArgs {
             max_body_bytes: self.max_body_bytes,
             max_batch: self.max_batch,
             tokens: self.tokens()?,
-            ..self.reading.config(source, defaults)
+            ..self.load.config(source, defaults)
         }))
     }
 
-    /// Reads the certificate and the key, and lets the process open as many files as it may.
-    pub fn edge(&self, tokens: &Tokens) -> Result<Edge> {
-        Ok(Edge { refuse_other_sites: tokens.is_empty() && !self.no_auth, ..self.guards.edge()? })
+    /// Returns the configuration of the server. Reads the certificate and the key, and raises the limit of open files.
+    pub fn http_config(&self, tokens: &Tokens) -> Result<HttpConfig> {
+        Ok(HttpConfig { refuse_other_sites: tokens.is_empty() && !self.no_auth, ..self.limits.http_config()? })
     }
 
     fn tokens(&self) -> Result<Tokens> {
@@ -256,7 +258,7 @@ impl ServeArgs {
         };
         ensure!(
             is_local(self.listen) || self.no_auth || !tokens.is_empty(),
-            "{} can be reached from other machines: set a token (SAC_API_TOKEN or --api-token-file), or --no-auth",
+            "{} can be reached from other machines: set a token (SAC_API_TOKEN or --api-token-file) or --no-auth",
             self.listen
         );
         Ok(tokens)

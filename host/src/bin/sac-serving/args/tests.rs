@@ -87,8 +87,8 @@ fn the_gateway_accepts_the_values_that_the_host_accepts() {
         for value in values {
             let host = host(flag, value).map(|args| {
                 let body_bytes = args.max_body_bytes as u64;
-                let bytes = (args.reading.max_checkpoint_bytes, body_bytes);
-                (args.jit, args.max_batch, bytes, args.reading.activation, args.on_bad_checkpoint)
+                let bytes = (args.load.max_checkpoint_bytes, body_bytes);
+                (args.jit, args.max_batch, bytes, args.load.activation, args.on_bad_checkpoint)
             });
             let gateway = gateway(variable, value).map(|read| {
                 let bytes = (read.source.limits.max_bytes, read.max_body_bytes);

@@ -1,4 +1,4 @@
-//! What is told of a checkpoint without serving it.
+//! The commands `inspect` and `convert`.
 
 use std::fmt::{self, Display};
 use std::fs;
@@ -11,12 +11,12 @@ use sac_serving::{Config, Inspection, Inspector, Source};
 use crate::args::{ConvertArgs, InspectArgs};
 
 pub fn inspect(args: &InspectArgs, defaults: Config) -> Result<()> {
-    let config = args.reading.config(Source::new(Some(&args.file), None, None), defaults);
+    let config = args.load.config(Source::new(Some(&args.file), None, None), defaults);
     let inspection = Inspector::new(config)?.inspect(&args.file);
     let mut out = std::io::stdout().lock();
     match (&inspection, args.json) {
         (Ok(inspection), true) => writeln!(out, "{}", serde_json::to_string_pretty(inspection)?)?,
-        (Ok(inspection), false) => write!(out, "{}", Told(inspection))?,
+        (Ok(inspection), false) => write!(out, "{}", Table(inspection))?,
         (Err(error), true) => writeln!(out, "{:#}", serde_json::json!({ "refused": format!("{error:#}") }))?,
         (Err(_), false) => {}
     }
@@ -24,27 +24,28 @@ pub fn inspect(args: &InspectArgs, defaults: Config) -> Result<()> {
 }
 
 pub fn convert(args: &ConvertArgs, defaults: Config) -> Result<()> {
-    let config = args.reading.config(Source::new(Some(&args.file), None, None), defaults);
+    let config = args.load.config(Source::new(Some(&args.file), None, None), defaults);
     let bytes = Inspector::new(config)?.convert(&args.file);
     let bytes = bytes.with_context(|| format!("{} is refused", args.file.display()))?;
     write_whole(&args.output, &bytes).with_context(|| format!("{} cannot be written", args.output.display()))
 }
 
-/// By a rename, so that nobody sees half of it.
+/// Writes a file by a rename, so that readers never see a part of it.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".sac-serving-").tempfile_in(folder)?;
     file.write_all(bytes)?;
-    // A temporary file is its user's alone; this one is meant to be read.
+    // A temporary file is private to its user, and this one is not meant to be.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     fs::set_permissions(file.path(), mode)?;
     file.persist(path)?;
     Ok(())
 }
 
-struct Told<'a>(&'a Inspection);
+/// Shows an inspection as lines of names and values.
+struct Table<'a>(&'a Inspection);
 
-impl Display for Told<'_> {
+impl Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let i = self.0;
         let mut line = |name: &str, value: &dyn Display| writeln!(f, "{name:<22}{value}");
@@ -61,8 +62,8 @@ impl Display for Told<'_> {
         line("state_dim", &i.state_dim)?;
         line("action_dim", &i.action_dim)?;
         line("stochastic", if i.stochastic { &"yes" } else { &"no: deterministic only" })?;
-        line("actions within", &bounds(&i.action_low, &i.action_high, "-1 to 1, or as the graph gives them"))?;
-        line("observations within", &bounds(&i.observation_low, &i.observation_high, "not told"))?;
+        line("actions within", &bounds(&i.action_low, &i.action_high, "-1 to 1, or the graph's own"))?;
+        line("observations within", &bounds(&i.observation_low, &i.observation_high, "not given"))?;
         match (&i.observation_mean, &i.observation_std) {
             (Some(mean), Some(std)) => {
                 line("normalised by mean", &format_args!("{mean:?}"))?;

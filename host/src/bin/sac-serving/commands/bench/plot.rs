@@ -1,3 +1,5 @@
+//! Draws a report as SVG.
+
 use std::fmt::Write;
 
 use super::report::{Report, Time};
@@ -7,7 +9,7 @@ const LABEL: f64 = 80.0;
 const ROW: usize = 16;
 const HEAD: usize = 44;
 
-/// The histogram as a picture, readable on light and on dark.
+/// Draws the histogram, readable on a light and on a dark background.
 pub fn svg(report: &Report) -> String {
     let rows = report.rows();
     let height = HEAD + rows.len() * ROW + 8;

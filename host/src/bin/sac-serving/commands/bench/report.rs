@@ -1,3 +1,5 @@
+//! The report of a measurement, as text and as JSON.
+
 use std::fmt::{self, Display};
 use std::io::Write;
 
@@ -8,24 +10,26 @@ use super::BenchArgs;
 use super::load::Outcome;
 
 const PERCENTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
+/// The length of the longest bar, in characters.
 const BAR: f64 = 50.0;
-/// Of the histogram's rows: each reaches so many times as far as the one before.
+/// The ratio of the bounds of two successive rows of the histogram.
 const STEP: f64 = 1.25;
-const MOST_ROWS: usize = 24;
+const MAX_ROWS: usize = 24;
 
+/// The outcome of a measurement, with its arguments.
 pub struct Report<'a> {
     pub args: &'a BenchArgs,
     pub outcome: Outcome,
 }
 
-/// A part of the latencies.
+/// A row of the histogram.
 pub struct Row {
-    /// Up to this latency, in nanoseconds.
+    /// The upper bound of the latencies, in nanoseconds.
     pub to: f64,
     pub requests: u64,
 }
 
-/// A time in nanoseconds, in the unit that suits it.
+/// A time in nanoseconds, which is shown in a suitable unit.
 pub struct Time(pub f64);
 
 impl Report<'_> {
@@ -38,11 +42,12 @@ impl Report<'_> {
         Ok(())
     }
 
+    /// Returns the number of responses a second.
     pub fn per_second(&self) -> f64 {
         self.outcome.in_time as f64 / self.outcome.elapsed.as_secs_f64()
     }
 
-    /// Their name and value in nanoseconds; the mean and the greatest too.
+    /// Returns the percentiles, the maximum and the mean, each as a name and nanoseconds.
     pub fn latencies(&self) -> Vec<(&'static str, f64)> {
         let latencies = &self.outcome.latencies;
         let at = |(name, share)| (name, latencies.value_at_quantile(share) as f64);
@@ -50,16 +55,17 @@ impl Report<'_> {
         PERCENTILES.into_iter().map(at).chain(rest).collect()
     }
 
-    /// From the least latency to that which one in a thousand exceeds; the last row takes what is beyond.
+    /// Returns the rows of the histogram, from the smallest latency to the 99.9th percentile. The last row includes all larger
+    /// latencies.
     pub fn rows(&self) -> Vec<Row> {
         let latencies = &self.outcome.latencies;
         let (least, most) = (latencies.min().max(1) as f64, latencies.value_at_quantile(0.999) as f64);
-        let count = ((most / least).ln() / STEP.ln()).ceil().clamp(1.0, MOST_ROWS as f64);
+        let count = ((most / least).ln() / STEP.ln()).ceil().clamp(1.0, MAX_ROWS as f64);
         let step = (most / least).powf(1.0 / count).max(1.0 + 1e-9);
         let (mut rows, mut from) = (Vec::new(), 0);
         for row in 1..=count as i32 {
             let last = row == count as i32;
-            // Counts are of whole buckets: one that ends within two rows would be in both.
+            // A row ends where a bucket ends. Otherwise two rows would count the same bucket.
             let to = if last { latencies.max() } else { latencies.highest_equivalent((least * step.powi(row)) as u64) };
             rows.push(Row { to: to as f64, requests: latencies.count_between(from, to.max(from)) });
             from = to.max(from) + 1;
@@ -77,7 +83,7 @@ impl Report<'_> {
             "duration_seconds": self.outcome.elapsed.as_secs_f64(),
             "requests": self.outcome.latencies.len(),
             "requests_per_second": self.per_second(),
-            "not_asked": self.outcome.not_asked,
+            "not_asked": self.outcome.not_sent,
             "errors": self.outcome.errors,
             "latency_seconds": latencies.collect::<serde_json::Map<_, _>>(),
         })
@@ -86,7 +92,7 @@ impl Report<'_> {
 
 impl Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { latencies, not_asked, errors, checkpoints, elapsed, .. } = &self.outcome;
+        let Outcome { latencies, not_sent, errors, checkpoints, elapsed, .. } = &self.outcome;
         let requests = latencies.len();
         for (index, checkpoint) in checkpoints.iter().enumerate() {
             writeln!(f, "{:<13}{checkpoint}", if index == 0 { "answered by" } else { "and by" })?;
@@ -101,7 +107,7 @@ impl Display for Report<'_> {
             writeln!(f, "states       {:.0} a second, {batch} in a batch", rate * f64::from(batch))?;
         }
         if let Some(planned) = self.args.rate {
-            writeln!(f, "planned      {planned} a second; {not_asked} not asked before the end")?;
+            writeln!(f, "planned      {planned} a second; {not_sent} not sent before the end")?;
         }
         for (error, times) in errors {
             writeln!(f, "errors       {times} × {error}")?;

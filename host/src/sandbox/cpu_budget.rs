@@ -1,3 +1,5 @@
+//! The processor time that a call into the component may take.
+
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -5,21 +7,21 @@ use wasmtime::UpdateDeadline;
 
 use crate::sandbox::engine::ticks;
 
-/// The processor time that a call into the component may take. Not the wall's, so that a machine that is busy, or was
-/// suspended, stops nothing. It is counted from the first tick of the engine's epoch: a call that ends before it, as nearly
-/// all do, asks no clock.
-pub(crate) struct Allowance {
+/// Limits the processor time of a call. A limit of wall-clock time would stop calls on a machine that is busy or was
+/// suspended. The time counts from the first tick of the engine's epoch, so a call that ends before the tick, as nearly all
+/// do, reads no clock.
+pub(crate) struct CpuBudget {
     limit: Duration,
     /// The thread's processor time at the first tick.
     began: Option<Duration>,
 }
 
-impl Allowance {
+impl CpuBudget {
     pub(crate) fn new(limit: Duration) -> Self {
-        Allowance { limit, began: None }
+        CpuBudget { limit, began: None }
     }
 
-    /// At the next tick: whether the call may go on, and until which.
+    /// Decides at a tick how many more ticks the call may run, or interrupts it.
     pub(crate) fn renew(&mut self) -> UpdateDeadline {
         let now = thread_time();
         let used = now.saturating_sub(*self.began.get_or_insert(now));
@@ -30,7 +32,7 @@ impl Allowance {
     }
 }
 
-/// Of this thread: a call runs on one from its beginning to its end.
+/// The processor time of this thread. A call stays on one thread.
 fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)

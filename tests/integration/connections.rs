@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Method;
-use sac_serving::{Config, Edge};
-use sac_tests::{Server, Settings, checkpoint, patient_edge, publish};
+use sac_serving::{Config, HttpConfig};
+use sac_tests::{Server, Settings, checkpoint, patient_http, publish};
 use serde_json::json;
 use tempfile::{TempDir, tempdir};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,19 +13,19 @@ use tokio::net::TcpStream;
 
 const BODY: &str = r#"{"state":[0.1,0.2,0.3]}"#;
 
-async fn server(edge: Edge, adapt: impl FnOnce(&mut Config)) -> (TempDir, Server) {
+async fn server(http: HttpConfig, adapt: impl FnOnce(&mut Config)) -> (TempDir, Server) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
     let mut config = Settings::folder(folder.path()).config();
     adapt(&mut config);
-    let server = Server::with_edge(config, edge).await;
+    let server = Server::with_http(config, http).await;
     server.service().preload().await;
     (folder, server)
 }
 
 /// Limits by which a silent client is cut off soon, and one that a busy machine slows down is not.
-fn short_idle_time() -> Edge {
-    Edge { idle_time: Duration::from_secs(3), ..patient_edge() }
+fn short_idle_time() -> HttpConfig {
+    HttpConfig { idle_time: Duration::from_secs(3), ..patient_http() }
 }
 
 async fn connect(server: &Server) -> TcpStream {
@@ -68,7 +68,7 @@ fn predict(headers: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_is_too_large_is_431() {
-    let (_folder, server) = server(Edge { max_head_bytes: 4096, ..patient_edge() }, |_| ()).await;
+    let (_folder, server) = server(HttpConfig { max_head_bytes: 4096, ..patient_http() }, |_| ()).await;
     let long = format!("x-long: {}\r\n", "x".repeat(5000));
     assert!(answer_to(&server, &predict(&long)).await.starts_with("HTTP/1.1 431 "));
     let many = (0..101).map(|i| format!("x{i}: 1\r\n")).collect::<String>();
@@ -91,7 +91,7 @@ async fn a_connection_that_sends_no_whole_head_in_time_is_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_in_time_is_408() {
-    let (_folder, server) = server(patient_edge(), |config| config.body_time = Duration::from_millis(200)).await;
+    let (_folder, server) = server(patient_http(), |config| config.body_time = Duration::from_millis(200)).await;
     let request = predict("").replace(BODY, "{\"state\"");
     let answer = answer_to(&server, &request).await;
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("connection: close"), "{answer}");
@@ -111,7 +111,7 @@ async fn a_client_that_does_not_read_its_answers_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_beyond_the_limit_is_503_and_one_that_ends_makes_room() {
-    let (_folder, server) = server(Edge { max_connections: 2, ..patient_edge() }, |_| ()).await;
+    let (_folder, server) = server(HttpConfig { max_connections: 2, ..patient_http() }, |_| ()).await;
     let mut open = Vec::new();
     while open.len() < 2 {
         // A connection that has just ended may still be counted.
@@ -134,7 +134,7 @@ async fn a_connection_beyond_the_limit_is_503_and_one_that_ends_makes_room() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_request_beyond_the_limit_of_those_in_flight_is_503_and_health_is_answered() {
-    let (_folder, server) = server(patient_edge(), |config| config.max_in_flight = 1).await;
+    let (_folder, server) = server(patient_http(), |config| config.max_in_flight = 1).await;
     let mut busy = server.client().await;
     let benchmark = json!({"iterations": 100_000, "batch_size": 64});
     let busy = tokio::spawn(async move {
@@ -164,7 +164,7 @@ async fn a_request_beyond_the_limit_of_those_in_flight_is_503_and_health_is_answ
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_has_closed_its_side_is_answered() {
-    let (_folder, server) = server(patient_edge(), |_| ()).await;
+    let (_folder, server) = server(patient_http(), |_| ()).await;
     let mut stream = connect(&server).await;
     stream.write_all(predict("").as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
@@ -174,7 +174,7 @@ async fn a_client_that_has_closed_its_side_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_in_one_write_are_answered_in_their_order() {
-    let (_folder, server) = server(patient_edge(), |_| ()).await;
+    let (_folder, server) = server(patient_http(), |_| ()).await;
     let health = "GET /sac/health HTTP/1.1\r\nhost: test\r\n\r\n";
     let requests = [&predict(""), health, &predict("connection: close\r\n")].concat();
     let answers = answer_to(&server, &requests).await;
@@ -187,7 +187,7 @@ async fn requests_in_one_write_are_answered_in_their_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chunked_body_is_accepted_and_has_the_same_limit() {
-    let (_folder, server) = server(patient_edge(), |config| config.max_body_bytes = 64).await;
+    let (_folder, server) = server(patient_http(), |config| config.max_body_bytes = 64).await;
     let head = "POST /sac/predict HTTP/1.1\r\nhost: test\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     let (first, second) = BODY.split_at(7);
     let chunks = format!("{head}{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n", first.len(), second.len());
@@ -202,7 +202,7 @@ async fn a_chunked_body_is_accepted_and_has_the_same_limit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_expects_100_continue_is_not_asked_for_a_body_over_the_limit() {
-    let (_folder, server) = server(patient_edge(), |config| config.max_body_bytes = 64).await;
+    let (_folder, server) = server(patient_http(), |config| config.max_body_bytes = 64).await;
     let head = predict("expect: 100-continue\r\n").replace(BODY, "").replace("length: 23", "length: 65");
     let answer = answer_to(&server, &head).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
@@ -210,7 +210,7 @@ async fn a_client_that_expects_100_continue_is_not_asked_for_a_body_over_the_lim
 
 #[tokio::test(flavor = "multi_thread")]
 async fn options_is_405_with_the_methods_that_are_allowed() {
-    let (_folder, server) = server(patient_edge(), |_| ()).await;
+    let (_folder, server) = server(patient_http(), |_| ()).await;
     let mut client = server.client().await;
     for (path, allowed) in [("/sac/predict", "POST"), ("/sac/health", "GET, HEAD"), ("/healthz", "GET, HEAD")] {
         let answer = client.send(Method::OPTIONS, path, "").await;

@@ -1,0 +1,82 @@
+//! Makes instances of the component, empty or with a checkpoint loaded.
+
+use std::sync::Arc;
+
+use sac_owner::Content;
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::observe::metrics::Metrics;
+use crate::sandbox::bindings::{Backend, Checkpoint, Policy, RouterConfig};
+use crate::sandbox::instance::Instance;
+use crate::sandbox::{Sandbox, artefact, engine};
+
+/// Makes instances that all have the same component, limits and settings.
+#[derive(Clone)]
+pub(crate) struct InstanceFactory {
+    sandbox: Arc<Sandbox>,
+    config: RouterConfig,
+}
+
+/// The error of setting up a service or an inspector.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// This machine cannot run the WebAssembly engine.
+    #[error("the WebAssembly engine does not start")]
+    Engine(#[source] anyhow::Error),
+    /// The metrics cannot be registered.
+    #[error("the metrics cannot be registered")]
+    Metrics(#[source] anyhow::Error),
+    /// [`Config::component`] is no WebAssembly component, or one that does not compile.
+    #[error("the component does not compile")]
+    Compile(#[source] anyhow::Error),
+    /// The component has not the exports of the world `sac:serving/actor`, or has imports of other kinds.
+    #[error("the component does not link")]
+    Link(#[source] anyhow::Error),
+    /// The component does not start within [`Config::sandbox`].
+    #[error("the component does not start")]
+    Start(#[source] anyhow::Error),
+}
+
+impl InstanceFactory {
+    /// Compiles the component, or maps the compiled artefact from the cache. Blocks.
+    pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
+        let engine = engine::engine().map_err(SetupError::Engine)?;
+        let metrics = Arc::new(Metrics::new().map_err(SetupError::Metrics)?);
+        let component = artefact::load_or_compile(&engine, config.component.as_deref(), config.cache_dir.as_deref());
+        let component = component.map_err(SetupError::Compile)?;
+        let sandbox = Sandbox::new(engine, &component, config.sandbox.clone(), metrics).map_err(SetupError::Link)?;
+        Ok(InstanceFactory { sandbox: Arc::new(sandbox), config: config.into() })
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        self.sandbox.metrics()
+    }
+
+    /// Makes an instance without a checkpoint. Blocks.
+    pub(crate) fn instance(&self) -> anyhow::Result<Instance> {
+        Instance::new(self.sandbox.clone(), self.config)
+    }
+
+    /// Makes an instance and loads a checkpoint into it. Blocks. `backend` is the one that another instance chose for the
+    /// same content. The error says in one line why the checkpoint is refused.
+    pub(crate) fn loaded_instance(
+        &self,
+        content: &Content,
+        generation: u64,
+        backend: Option<Backend>,
+    ) -> Result<(Instance, Policy), String> {
+        let mut instance = self.instance().map_err(|error| format!("no instance of the component: {error:#}"))?;
+        let path = content.path.to_string_lossy();
+        let checkpoint = Checkpoint {
+            path: &path,
+            modified: content.identity.modified.into(),
+            loaded: content.read_at.into(),
+            sha256: &content.sha256,
+            generation,
+        };
+        let policy = instance.load(checkpoint, content.into(), backend).map_err(|error| error.to_string())??;
+        Ok((instance, policy))
+    }
+}

@@ -1,0 +1,55 @@
+//! A request in owned form, so that it can be handed to the component more than once and from another thread.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sac_owner::Refused;
+
+use crate::observe::trace;
+use crate::sandbox::bindings::{self, Body, Outcome, Refusal, Request};
+use crate::sandbox::instance::{Instance, InstanceError};
+
+/// The owned form of a [`Request`].
+pub(crate) struct Call {
+    pub(crate) method: http::Method,
+    pub(crate) path: String,
+    pub(crate) authorization: Option<String>,
+    /// `None` if the body is over the limit.
+    pub(crate) body: Option<Bytes>,
+}
+
+/// The owned form of a [`bindings::RequestContext`].
+pub(crate) struct RequestContext {
+    pub(crate) tokens: Arc<[String]>,
+    pub(crate) refusal: Option<Arc<Refused>>,
+    pub(crate) reloaded: Option<Result<(), String>>,
+}
+
+impl Call {
+    /// Hands the request to an instance. If `may_block` is `false`, the component may answer that the call takes long.
+    pub(crate) fn run(
+        &self,
+        instance: &mut Instance,
+        context: &RequestContext,
+        may_block: bool,
+    ) -> Result<Outcome, InstanceError> {
+        let RequestContext { tokens, refusal, reloaded } = context;
+        let path = refusal.as_ref().map(|refused| refused.path().to_string_lossy());
+        let refusal = refusal.as_ref().zip(path.as_deref()).map(|(refused, path)| Refusal {
+            path,
+            modified: refused.modified().into(),
+            detail: &refused.detail,
+            at: refused.at.into(),
+        });
+        let tokens = tokens.iter().map(String::as_str).collect::<Vec<_>>();
+        let reloaded = reloaded.as_ref().map(|reloaded| reloaded.as_ref().copied().map_err(String::as_str));
+        let request = Request {
+            method: self.method.as_str(),
+            path: &self.path,
+            authorization: self.authorization.as_deref(),
+            body: self.body.as_ref().map_or(Body::OverLimit, |body| Body::Complete(body)),
+        };
+        let context = bindings::RequestContext { tokens: &tokens, refusal, reloaded, may_block };
+        trace::call(may_block).in_scope(|| instance.answer(request, context))
+    }
+}
