@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use sac_owner::{Content, ReadError, Source};
+use sac_owner::{CheckpointError, Content, Source};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -82,7 +82,7 @@ pub enum InspectError {
     Access(#[from] io::Error),
     /// The file cannot be read whole.
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Read(#[from] CheckpointError),
     /// The component refuses the checkpoint, for this reason in one line.
     #[error("{0}")]
     Refused(String),

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::settings::{self, Activation, OnBadCheckpoint, defaults, is_blank, variables};
 use crate::candidates::Source;
+use crate::settings::{self, Activation, OnBadCheckpoint, defaults, is_blank, variables};
 
 /// The settings that environment variables supply. A blank variable counts as unset.
 #[derive(Clone)]

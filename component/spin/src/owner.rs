@@ -72,7 +72,7 @@ impl Owner {
         let renewal = self.freshness.renew(&self.source, forced, |content| self.load(content, number));
         self.freshness = renewal.freshness;
         self.generation += u64::from(renewal.loaded.is_some());
-        renewal.outcome
+        renewal.outcome.map_err(|error| error.to_string())
     }
 
     fn load(&self, content: Content, generation: u64) -> Result<(), String> {

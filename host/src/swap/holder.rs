@@ -139,7 +139,7 @@ impl Holder {
             self.announce(&generation, duration);
             spawn_blocking(move || generation.fill());
         }
-        renewal.outcome
+        renewal.outcome.map_err(|error| error.to_string())
     }
 
     fn load(&self, content: Content, number: u64) -> Result<Arc<Generation>, String> {

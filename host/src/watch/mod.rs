@@ -6,9 +6,10 @@ use std::fmt::{self, Debug};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use arc_swap::ArcSwap;
-use sac_owner::{Freshness, Source};
+use sac_owner::settings::is_blank;
+use sac_owner::{Freshness, SingleFile};
 use tracing::{info, warn};
 
 /// The size limit of a file of tokens or certificates.
@@ -17,7 +18,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// The parsed content of a file, which is read again at the first use after the file changed. If the file is missing, cannot
 /// be read or cannot be parsed, the previous content stays.
 pub(crate) struct WatchedFile<T> {
-    source: Source,
+    file: SingleFile,
     parse: Parse<T>,
     /// Read by every use. Written by the holder of `renewing`.
     state: ArcSwap<State<T>>,
@@ -34,39 +35,39 @@ struct State<T> {
 impl<T> WatchedFile<T> {
     /// Reads the file, which must exist and parse. Blocks, as [`WatchedFile::get`] does.
     pub(crate) fn new(path: &Path, parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static) -> Result<Self> {
+        ensure!(!is_blank(path.as_os_str()), "the path is blank");
         let parse: Parse<T> = Box::new(parse);
-        let mut source = Source::new(Some(path), None, None);
-        source.limits.max_bytes = MAX_BYTES;
-        let renewal = Freshness::default().renew(&source, true, |content| read(&parse, &content.bytes));
+        let file = SingleFile::new(path, MAX_BYTES);
+        let renewal = Freshness::default().renew(&file, true, |bytes| read(&parse, &bytes));
         let value = renewal.loaded.ok_or_else(|| match renewal.outcome {
             Err(reason) => anyhow!(reason),
             Ok(()) => anyhow!("{}: there is no such file", path.display()),
         })?;
         let state = ArcSwap::from_pointee(State { value: Arc::new(value), freshness: renewal.freshness });
-        Ok(WatchedFile { source, parse, state, renewing: Mutex::new(()) })
+        Ok(WatchedFile { file, parse, state, renewing: Mutex::new(()) })
     }
 
     /// Returns the content. Costs one `stat` of the file.
     pub(crate) fn get(&self) -> Arc<T> {
-        if !self.state.load().freshness.judge(&self.source).changed {
+        if !self.state.load().freshness.judge(&self.file).changed {
             return self.state.load().value.clone();
         }
         let _renewing = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.state.load_full();
         // Another thread may have read the file meanwhile.
-        if before.freshness.judge(&self.source).changed {
+        if before.freshness.judge(&self.file).changed {
             self.renew(&before);
         }
         self.state.load().value.clone()
     }
 
     fn renew(&self, before: &State<T>) {
-        let renewal = before.freshness.renew(&self.source, false, |content| read(&self.parse, &content.bytes));
+        let renewal = before.freshness.renew(&self.file, false, |bytes| read(&self.parse, &bytes));
         for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
             warn!(path = %refused.path().display(), "the file is refused and its previous content stays: {}", refused.detail);
         }
         if renewal.loaded.is_some() {
-            info!(path = %self.source.path().display(), "read again");
+            info!(path = %self.file.path().display(), "read again");
         }
         let value = renewal.loaded.map_or_else(|| before.value.clone(), Arc::new);
         self.state.store(Arc::new(State { value, freshness: renewal.freshness }));
@@ -76,7 +77,7 @@ impl<T> WatchedFile<T> {
 /// Shows the path alone, because the content may be secret.
 impl<T> Debug for WatchedFile<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.source.path().display())
+        write!(f, "{}", self.file.path().display())
     }
 }
 

@@ -94,4 +94,12 @@ mod tests {
         let error = format!("{:#}", Tokens::default().with_file(&path).unwrap_err());
         assert!(error.contains("there is no such file"), "{error}");
     }
+
+    #[test]
+    fn a_blank_path_is_an_error_and_not_the_default_folder_of_checkpoints() {
+        for blank in ["", " "] {
+            let error = format!("{:#}", Tokens::default().with_file(Path::new(blank)).unwrap_err());
+            assert_eq!(error, "the token file is refused: the path is blank");
+        }
+    }
 }

@@ -109,6 +109,13 @@ fn config_check_fails_where_serve_would_not_start_and_shows_no_secret() {
     }
     let blank = run(&["config", "check", "--listen", "0.0.0.0:8000", "--api-token", " "], &[]);
     assert!(blank.0 == 1 && blank.2.contains("can be reached from other machines"), "{}", blank.2);
+    for (flags, reason) in [
+        (&["--api-token-file", " "][..], "the token file is refused: the path is blank"),
+        (&["--tls-cert", " ", "--tls-key", "key.pem"], "the certificate is refused: the path is blank"),
+    ] {
+        let (code, out, log) = run(&[&["config", "check"], flags].concat(), &[]);
+        assert!(code == 1 && out.is_empty() && log.contains(reason), "{log}");
+    }
     assert_eq!(run(&["serve", "--max-batch", "many"], &[]).0, 2);
     assert_eq!(run(&["inspect", &path("torch/executes.pt")], &[]).0, 1);
 }

@@ -33,7 +33,8 @@ impl Source {
     /// and `home` takes the place of a leading `~`. The path that is set decides alone: if its file is missing or its
     /// folder is empty, nothing falls through to the next one.
     pub fn new(model: Option<&Path>, dir: Option<&Path>, home: Option<&Path>) -> Self {
-        let given = |path: Option<&Path>| path.filter(|path| !is_blank(path.as_os_str())).map(|path| expand(path, home));
+        let given =
+            |path: Option<&Path>| path.filter(|path| !is_blank(path.as_os_str())).map(|path| expand(path, home));
         let location = match (given(model), given(dir)) {
             (Some(file), _) => Location::File(file),
             (None, Some(folder)) => Location::Folder(folder),

@@ -41,8 +41,8 @@ impl Refused {
 
     /// Creates a refusal that takes the place of `before`, an earlier one of the same path.
     pub(super) fn new(seen: Seen, remedy: Option<Identity>, detail: String, before: Option<Arc<Refused>>) -> Self {
-        let repeated = before
-            .is_some_and(|before| before.seen.state.identity == seen.state.identity && before.detail == detail);
+        let repeated =
+            before.is_some_and(|before| before.seen.state.identity == seen.state.identity && before.detail == detail);
         Refused { seen, remedy, detail, repeated, at: SystemTime::now() }
     }
 }
