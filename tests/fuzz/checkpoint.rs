@@ -66,7 +66,7 @@ fn a_mutant_of_any_other_format_loads_or_is_refused() {
             _ => mutant(rng, seed, other),
         };
         let length = bytes.len();
-        let file = File { bytes: bytes.into(), vecnormalize: vecnormalize.map(Into::into) };
+        let file = File { bytes, vecnormalize };
         let (loaded, peak) = peak_of(|| load(&file));
         assert!(peak < MOST_MEMORY, "{peak} bytes for a file of {length}");
         tally.count(outcome(seed, loaded));
@@ -109,9 +109,9 @@ fn no_file_that_was_cut_short_loads() {
     let seeds = ["pendulum_00500.state_dict.pt", "torch/legacy.pt", "torch/torchscript.pt", "torch/actor.safetensors"];
     for name in seeds.iter().chain(&["torch/sb3_tanh.zip"]) {
         let whole = sac_tests::file(name);
-        assert!(load(&File { bytes: whole.clone().into(), vecnormalize: None }), "{name}");
+        assert!(load(&File { bytes: whole.clone(), vecnormalize: None }), "{name}");
         for length in shorter(whole.len()) {
-            let cut = File { bytes: whole[..length].to_vec().into(), vecnormalize: None };
+            let cut = File { bytes: whole[..length].to_vec(), vecnormalize: None };
             assert!(!load(&cut), "{length} bytes of {name}");
         }
     }
@@ -197,7 +197,7 @@ fn mutate_space(rng: &mut Rng, data: &[u8], other: &[u8]) -> Option<Vec<u8>> {
 fn load(file: &File) -> bool {
     let loaded = acts(file);
     if loaded {
-        let converted = Service::convert(file, None).unwrap().into();
+        let converted = Service::convert(file.clone(), None).unwrap();
         assert!(acts(&File { bytes: converted, vecnormalize: None }), "what it converts to");
     }
     loaded
@@ -215,7 +215,7 @@ fn acts(file: &File) -> bool {
     let epoch = Instant { seconds: 0, nanoseconds: 0 };
     let checkpoint =
         Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
-    let policy = match service.load(checkpoint, file, None) {
+    let policy = match service.load(checkpoint, file.clone(), None) {
         Ok(policy) => policy,
         Err(error) => {
             assert!(!format!("{error:#}").is_empty());

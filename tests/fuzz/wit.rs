@@ -1,4 +1,4 @@
-//! What an owner may hand over, to the ends of the types of `wit/serving.wit`; natively, by the types that mirror them.
+//! What an owner may hand over, to the ends of the types of `wit/serving.wit`; natively, by the types that are generated from it.
 
 use fastrand::Rng;
 use sac_actor::{
@@ -44,10 +44,10 @@ fn whatever_an_owner_hands_over_has_an_outcome_of_the_contract() {
     cases::run("whatever_an_owner", 40_000, |rng| match rng.u8(..) {
         0 => service = (Service::new(config(rng)), false),
         1..4 => {
-            let bytes = files[rng.usize(..files.len())].clone().into();
-            let file = File { bytes, vecnormalize: (rng.u8(..8) == 0).then(|| vec![0; 9].into()) };
+            let bytes = files[rng.usize(..files.len())].clone();
+            let file = File { bytes, vecnormalize: (rng.u8(..8) == 0).then(|| vec![0; 9]) };
             let backend = *[None, Some(Backend::Kernel), Some(Backend::Tract)].get(rng.usize(..3)).unwrap();
-            service.1 |= service.0.load(description(rng), &file, backend).is_ok();
+            service.1 |= service.0.load(description(rng), file, backend).is_ok();
         }
         _ => tally.count(ask(rng, &mut service.0, service.1)),
     });

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use sac_serving::OnBadCheckpoint;
+use sac_owner::settings::{Activation, variables};
 use tokio::net::TcpListener;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
@@ -182,26 +182,19 @@ impl Guest {
     fn new(settings: &Settings) -> wasmtime::Result<Guest> {
         let mut wasi = WasiCtxBuilder::new();
         if let Some(model) = &settings.model {
-            wasi.env("STAT_PAIR_RL_MODEL", model.to_string_lossy());
+            wasi.env(variables::MODEL, model.to_string_lossy());
         }
         if let Some(token) = &settings.token {
-            wasi.env("SAC_API_TOKEN", token);
+            wasi.env(variables::API_TOKEN, token);
         }
-        let on_bad = match settings.on_bad_checkpoint {
-            OnBadCheckpoint::Keep => "keep",
-            OnBadCheckpoint::Fail => "fail",
-        };
         let folder = settings.mount.clone().unwrap_or_else(|| settings.dir.to_string_lossy().into_owned());
-        wasi.env("STAT_PAIR_RL_DIR", if settings.mount.is_none() { &folder } else { "" })
-            .env("STAT_PAIR_RL_JIT", if settings.jit { " " } else { "0" })
-            .env(
-                "SAC_ACTIVATION",
-                settings.activation.map(|name| format!("{name:?}").to_lowercase()).unwrap_or_default(),
-            )
-            .env("SAC_ON_BAD_CHECKPOINT", on_bad)
-            .env("SAC_MAX_BATCH", settings.max_batch.to_string())
-            .env("SAC_MAX_BODY_BYTES", settings.max_body_bytes.to_string())
-            .env("SAC_MAX_CHECKPOINT_BYTES", settings.max_checkpoint_bytes.to_string())
+        wasi.env(variables::DIR, if settings.mount.is_none() { &folder } else { "" })
+            .env(variables::JIT, if settings.jit { " " } else { "0" })
+            .env(variables::ACTIVATION, settings.activation.map(Activation::name).unwrap_or_default())
+            .env(variables::ON_BAD_CHECKPOINT, settings.on_bad_checkpoint.name())
+            .env(variables::MAX_BATCH, settings.max_batch.to_string())
+            .env(variables::MAX_BODY_BYTES, settings.max_body_bytes.to_string())
+            .env(variables::MAX_CHECKPOINT_BYTES, settings.max_checkpoint_bytes.to_string())
             .inherit_stderr();
         if settings.dir.is_dir() {
             wasi.preopened_dir(&settings.dir, &folder, FsPerms::ReadOnly)?;

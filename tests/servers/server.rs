@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
+use sac_owner::settings::defaults;
 use sac_serving::{Activation, Config, HttpConfig, OnBadCheckpoint, SacService, SandboxLimits, Source, Tokens};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -58,10 +59,10 @@ impl Settings {
             token: None,
             jit: true,
             activation: None,
-            on_bad_checkpoint: OnBadCheckpoint::Keep,
-            max_batch: 4096,
-            max_body_bytes: 8 << 20,
-            max_checkpoint_bytes: 64 << 20,
+            on_bad_checkpoint: OnBadCheckpoint::default(),
+            max_batch: defaults::MAX_BATCH,
+            max_body_bytes: defaults::MAX_BODY_BYTES,
+            max_checkpoint_bytes: defaults::MAX_CHECKPOINT_BYTES,
         }
     }
 

@@ -1,23 +1,23 @@
-//! The actor: a checkpoint's bytes become a policy that answers the /sac/* routes.
+//! The actor: turns a checkpoint's bytes into a policy that answers the /sac/* routes.
 //!
-//! [`Service`] is the whole of it. Everything but `wit`, the WIT glue, compiles and is tested on any target.
+//! [`Service`] is the whole interface. The crate reaches no file, no network and no environment variable; its owner hands
+//! it bytes. All of it but the component's export compiles and is tested on any target.
+#![deny(missing_docs)]
 
-mod checkpoint;
+#[cfg(target_family = "wasm")]
+mod component;
 mod file;
 mod layout;
+mod load;
 mod model;
 mod onnx;
 mod routes;
 mod run;
 mod service;
-#[cfg(target_family = "wasm")]
 mod wit;
 
-pub use checkpoint::{Checkpoint, Instant};
-pub use file::File;
-pub use model::mlp::Activation;
-pub use model::policy::Normalisation;
-pub use run::Backend;
-pub use service::{
-    Body, Layer, OnRefusal, Outcome, Policy, Refusal, Request, RequestContext, Response, RouterConfig, Service,
+pub use service::Service;
+pub use wit::{
+    Activation, Backend, Body, Bounds, Checkpoint, File, Instant, Layer, Normalisation, OnRefusal, Outcome, Policy,
+    Refusal, Request, RequestContext, Response, RouterConfig,
 };

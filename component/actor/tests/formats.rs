@@ -21,23 +21,23 @@ fn json_of(name: &str) -> Value {
 }
 
 fn file(name: &str) -> File {
-    let vecnormalize = fs::read(path(&format!("{name}.vecnormalize.pkl"))).ok().map(Into::into);
-    File { bytes: sac_test_support::file(name).into(), vecnormalize }
+    let vecnormalize = fs::read(path(&format!("{name}.vecnormalize.pkl"))).ok();
+    File { bytes: sac_test_support::file(name), vecnormalize }
 }
 
 struct Actor(Service);
 
 impl Actor {
-    fn load(file: &File) -> Result<Actor, String> {
+    fn load(file: File) -> Result<Actor, String> {
         Actor::load_with(file, None)
     }
 
-    fn load_with(file: &File, activation: Option<sac_actor::Activation>) -> Result<Actor, String> {
+    fn load_with(file: File, activation: Option<sac_actor::Activation>) -> Result<Actor, String> {
         Actor::load_on(file, activation, None)
     }
 
     fn load_on(
-        file: &File,
+        file: File,
         activation: Option<sac_actor::Activation>,
         backend: Option<Backend>,
     ) -> Result<Actor, String> {
@@ -98,7 +98,7 @@ impl Actor {
 
 /// The first two draws of [`SEED`], computed with a policy whose log_std is known.
 fn noise() -> Vec<f64> {
-    let mut actor = Actor::load(&file("pendulum_00500.onnx")).unwrap();
+    let mut actor = Actor::load(file("pendulum_00500.onnx")).unwrap();
     let golden = &json_of("golden.json")["pendulum_00500"];
     let (state, mean, std) = (&golden["states"][0], number(&golden["mean"][0]), number(&golden["log_std"][0]).exp());
     let body = json!({"states": [state, state], "deterministic": false, "seed": SEED});
@@ -181,7 +181,7 @@ fn trained() -> Vec<(String, Value, &'static str, &'static str)> {
 #[test]
 fn every_layout_agrees_with_pytorch() {
     for (name, values, action, log_std) in trained() {
-        let mut actor = Actor::load(&file(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut actor = Actor::load(file(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         let found = actor.actions(&values["states"], true);
         assert_close(&found, &values[action], TOLERANCE, &name);
         assert_log_std(&mut actor, &values["states"], &values[log_std], &name);
@@ -191,8 +191,8 @@ fn every_layout_agrees_with_pytorch() {
 #[test]
 fn a_converted_file_gives_the_same_numbers() {
     for (name, values, action, log_std) in trained() {
-        let converted = Service::convert(&file(&name), None).unwrap_or_else(|error| panic!("{name}: {error:#}"));
-        let mut actor = Actor::load(&File { bytes: converted.into(), vecnormalize: None })
+        let converted = Service::convert(file(&name), None).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        let mut actor = Actor::load(File { bytes: converted, vecnormalize: None })
             .unwrap_or_else(|error| panic!("{name}, converted: {error}"));
         assert_close(&actor.actions(&values["states"], true), &values[action], TOLERANCE, &name);
         assert_log_std(&mut actor, &values["states"], &values[log_std], &name);
@@ -243,7 +243,7 @@ fn a_file_that_cannot_be_served_is_refused_with_its_reason() {
         ("td3_state_dict.pt", "no known layout"),
         ("sb3_extractor.zip", "the policy_kwargs of `data` cannot be read"),
     ] {
-        let refused = Actor::load(&file(&format!("torch/{name}"))).err();
+        let refused = Actor::load(file(&format!("torch/{name}"))).err();
         let refused = refused.unwrap_or_else(|| panic!("{name} was taken"));
         assert!(refused.contains(reason), "{name}: {refused}");
     }
@@ -255,7 +255,7 @@ fn a_file_that_cannot_be_served_is_refused_with_its_reason() {
 /// A file that is cut short neither panics nor gives other numbers.
 #[test]
 fn a_file_that_is_cut_anywhere_is_refused() {
-    let converted = Service::convert(&file("pendulum_00500.agent.pt"), None).unwrap();
+    let converted = Service::convert(file("pendulum_00500.agent.pt"), None).unwrap();
     for name in [
         "pendulum_00500.onnx",
         "converted",
@@ -266,17 +266,17 @@ fn a_file_that_is_cut_anywhere_is_refused() {
         "torch/sb3_dict_arch.zip",
         "torch/torchscript.pt",
     ] {
-        let whole = if name == "converted" { converted.clone().into() } else { file(name).bytes };
+        let whole = if name == "converted" { converted.clone() } else { file(name).bytes };
         for end in (0..whole.len()).step_by(97) {
-            let cut = File { bytes: whole.slice(..end), vecnormalize: None };
-            assert!(Actor::load(&cut).is_err(), "{name} cut to {end} of {} bytes was taken", whole.len());
+            let cut = File { bytes: whole[..end].to_vec(), vecnormalize: None };
+            assert!(Actor::load(cut).is_err(), "{name} cut to {end} of {} bytes was taken", whole.len());
         }
     }
 }
 
 #[test]
 fn the_info_shows_what_a_file_says() {
-    let info = |name: &str| Actor::load(&file(name)).unwrap().info();
+    let info = |name: &str| Actor::load(file(name)).unwrap().info();
     let sb3 = info("pendulum_00500.sb3.zip");
     assert_eq!((&sb3["format"], &sb3["layout"]), (&json!("stable-baselines3"), &json!("stable-baselines3")));
     assert_eq!((&sb3["action_low"], &sb3["action_high"]), (&json!([-2.0]), &json!([2.0])));
@@ -303,7 +303,7 @@ fn the_info_shows_what_a_file_says() {
 #[test]
 fn an_activation_stands_in_only_where_the_file_says_none() {
     let tanh = Some(sac_actor::Activation::Tanh);
-    let with = |name: &str| Actor::load_with(&file(name), tanh).unwrap();
+    let with = |name: &str| Actor::load_with(file(name), tanh).unwrap();
     let expected = &json_of("torch/expected.json")["tanh_config.pt"];
     let mut bare = with("pendulum_00500.state_dict.pt");
     assert_eq!(bare.info()["activation"], "tanh");
@@ -317,17 +317,17 @@ fn an_activation_stands_in_only_where_the_file_says_none() {
 #[test]
 fn a_network_of_layers_runs_on_the_kernel_and_any_other_on_tract() {
     for (name, ..) in trained() {
-        assert_eq!(Actor::load(&file(&name)).unwrap().info()["plan"], "kernel", "{name}");
-        let bytes = Service::convert(&file(&name), None).unwrap().into();
-        let backend = Actor::load(&File { bytes, vecnormalize: None }).unwrap().info()["plan"].clone();
+        assert_eq!(Actor::load(file(&name)).unwrap().info()["plan"], "kernel", "{name}");
+        let bytes = Service::convert(file(&name), None).unwrap();
+        let backend = Actor::load(File { bytes, vecnormalize: None }).unwrap().info()["plan"].clone();
         assert_eq!(backend, "kernel", "{name}, converted");
     }
-    assert_eq!(Actor::load(&file("odd/action_only.onnx")).unwrap().info()["plan"], "tract");
+    assert_eq!(Actor::load(file("odd/action_only.onnx")).unwrap().info()["plan"], "tract");
 }
 
 #[test]
 fn a_network_for_which_the_kernel_computes_other_numbers_runs_on_tract() {
-    assert_eq!(Actor::load(&file("odd/cancels.onnx")).unwrap().info()["plan"], "tract");
+    assert_eq!(Actor::load(file("odd/cancels.onnx")).unwrap().info()["plan"], "tract");
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn a_backend_that_was_chosen_before_is_used_if_it_can_be() {
         ("pendulum_00500.onnx", Backend::Tract, "tract"),
         ("odd/action_only.onnx", Backend::Kernel, "tract"),
     ] {
-        let mut actor = Actor::load_on(&file(name), None, Some(backend)).unwrap();
+        let mut actor = Actor::load_on(file(name), None, Some(backend)).unwrap();
         assert_eq!(actor.info()["plan"], taken, "{name}");
     }
 }

@@ -7,7 +7,6 @@ mod memory;
 
 use std::io::{Cursor, Read, Write};
 
-use bytes::Bytes;
 use memory::peak_of;
 use prost::Message;
 use sac_actor::{Body, Checkpoint, File, Instant, OnRefusal, Outcome, Request, RequestContext, RouterConfig, Service};
@@ -22,21 +21,23 @@ const LITTLE: usize = 128 << 20;
 
 /// Loads a file, or returns the reason for its refusal. Panics if that takes much memory.
 #[track_caller]
-fn load(bytes: impl Into<Bytes>) -> Result<Service, String> {
+fn load(bytes: impl Into<Vec<u8>>) -> Result<Service, String> {
     let (on_refusal, max_batch, max_body_bytes) = (OnRefusal::Keep, 16, 1 << 16);
     let mut service =
         Service::new(RouterConfig { optimised: true, activation: None, on_refusal, max_batch, max_body_bytes });
     let epoch = Instant { seconds: 0, nanoseconds: 0 };
     let checkpoint =
         Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
-    let file = File { bytes: bytes.into(), vecnormalize: None };
-    let (loaded, peak) = peak_of(|| service.load(checkpoint, &file, None).map(drop));
-    assert!(peak < LITTLE, "{peak} bytes for a file of {}", file.bytes.len());
+    let bytes = bytes.into();
+    let length = bytes.len();
+    let file = File { bytes, vecnormalize: None };
+    let (loaded, peak) = peak_of(|| service.load(checkpoint, file, None).map(drop));
+    assert!(peak < LITTLE, "{peak} bytes for a file of {length}");
     loaded.map(|()| service).map_err(|error| format!("{error:#}"))
 }
 
 #[track_caller]
-fn refused(bytes: impl Into<Bytes>) -> String {
+fn refused(bytes: impl Into<Vec<u8>>) -> String {
     load(bytes).err().expect("the file is refused")
 }
 

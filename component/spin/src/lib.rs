@@ -1,25 +1,23 @@
-//! The gateway: under Spin, or any runtime of wasi:http, it owns the checkpoint files and asks the actor component.
+//! The gateway: under Spin, or any other runtime of wasi:http, it owns the checkpoint files and asks the actor component.
 //!
-//! Its state lives as long as the runtime keeps the instance. It imports nothing of Spin's own: configuration comes by
-//! environment variables.
+//! Its state lives as long as the runtime keeps the instance. Environment variables configure it, and it imports nothing
+//! that is specific to Spin.
 #![cfg(target_family = "wasm")]
 
-mod config;
 mod owner;
+mod wit;
 
 use std::cell::RefCell;
 
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
+use sac_owner::Environment;
+use sac_owner::settings::DRAIN_BYTES;
 use spin_sdk::http::{IntoResponse, Request, Response, StatusCode};
 use spin_sdk::http_service;
 
-use config::Config;
-use owner::{Owner, wit};
-
-/// As much of a body over the limit is read and dropped, for the client to see the answer.
-const DRAIN_BYTES: usize = 16 << 20;
+use owner::Owner;
 
 thread_local! {
     static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
@@ -27,9 +25,9 @@ thread_local! {
 
 #[http_service]
 async fn handle(request: Request) -> Result<impl IntoResponse> {
-    let config = Config::from_env()?;
+    let environment = Environment::read(|name| std::env::var_os(name))?;
     let (parts, body) = request.into_parts();
-    let body = receive(body, config.max_body_bytes).await?;
+    let body = receive(body, environment.max_body_bytes).await?;
     let authorization = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
     let request = wit::Request {
         method: parts.method.as_str().to_owned(),
@@ -37,24 +35,25 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
         authorization: authorization.map(str::to_owned),
         body: body.map_or(wit::Body::OverLimit, |body| wit::Body::Complete(body.into())),
     };
-    // Requests of one instance take turns at the bodies above, never here: nothing awaits.
-    let answer = OWNER.with_borrow_mut(|owner| owner.get_or_insert_with(|| Owner::new(config)).answer(&request))?;
+    // Nothing awaits from here on, so that no other request of this instance finds the owner borrowed.
+    let answer =
+        OWNER.with_borrow_mut(|owner| owner.get_or_insert_with(|| Owner::new(environment)).answer(&request))?;
     response(answer)
 }
 
-/// None for a body over the limit.
+/// Receives a body. Returns `None` if it is larger than `limit` bytes.
 async fn receive(
     mut body: impl http_body::Body<Data = Bytes, Error: Into<anyhow::Error>> + Unpin,
-    limit: usize,
+    limit: u64,
 ) -> Result<Option<Bytes>> {
     let mut buffer = BytesMut::new();
     let mut received = 0;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(Into::into)?.into_data() else { continue };
-        received += data.len();
+        received += data.len() as u64;
         if received <= limit {
             buffer.extend_from_slice(&data);
-        } else if received > limit + DRAIN_BYTES {
+        } else if received > limit.saturating_add(DRAIN_BYTES as u64) {
             break;
         }
     }
@@ -65,7 +64,7 @@ fn response(answer: wit::Response) -> Result<Response<Full<Bytes>>> {
     let mut builder = Response::builder()
         .status(StatusCode::from_u16(answer.status)?)
         .header("content-type", "application/json")
-        // Without it the answer is chunked: several writes, and 40 ms of delayed acknowledgement.
+        // Without it the response is chunked. Its several writes wait 40 ms for a delayed acknowledgement.
         .header("content-length", answer.body.len());
     for (name, value) in answer.headers {
         builder = builder.header(name, value);

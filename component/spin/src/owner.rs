@@ -1,44 +1,40 @@
-use std::time::SystemTime;
+//! Keeps the actor on the newest checkpoint, and asks it for responses. This module speaks no HTTP.
 
 use anyhow::{Result, bail};
-use sac_owner::{Content, Freshness, Refused, Source, since_epoch};
+use sac_owner::{Content, Environment, Freshness, Source};
 
-use crate::config::Config;
+use crate::wit;
 
-mod bindings {
-    wit_bindgen::generate!({ world: "owner", path: "../../wit" });
-}
-
-pub use bindings::sac::serving::serving as wit;
-
-/// The one instance of the actor, and what it serves.
+/// The one instance of the actor, and the checkpoint that it serves.
 pub struct Owner {
     service: wit::Service,
     source: Source,
     freshness: Freshness,
-    /// Counts what this instance has published.
+    /// The number of checkpoints that this instance has published.
     generation: u64,
     tokens: Vec<String>,
 }
 
 impl Owner {
-    pub fn new(config: Config) -> Self {
+    /// Serves nothing until the first request loads a checkpoint.
+    pub fn new(environment: Environment) -> Self {
         let service = wit::Service::new(wit::RouterConfig {
-            optimised: config.jit,
-            activation: config.activation,
-            on_refusal: config.on_bad_checkpoint,
-            max_batch: config.max_batch,
-            max_body_bytes: config.max_body_bytes as u64,
+            optimised: environment.jit,
+            activation: environment.activation.map(Into::into),
+            on_refusal: environment.on_bad_checkpoint.into(),
+            max_batch: environment.max_batch,
+            max_body_bytes: environment.max_body_bytes,
         });
-        let (source, tokens) = (config.source, config.tokens);
-        Owner { service, source, freshness: Freshness::default(), generation: 0, tokens }
+        let tokens = environment.token.into_iter().collect();
+        Owner { service, source: environment.source, freshness: Freshness::default(), generation: 0, tokens }
     }
 
-    /// Answers from the newest checkpoint. A file call costs 0.1 ms here: the files are looked at once, and again only
-    /// after a reload.
+    /// Answers with the newest checkpoint. A file call takes 0.1 ms under Spin, so the files are checked once, and again
+    /// only after a reload.
     pub fn answer(&mut self, request: &wit::Request) -> Result<wit::Response> {
         let (mut refusal, changed) = self.judge();
         if changed {
+            // `judge` reports a refusal.
             let _ = self.renew(false);
             refusal = self.judge().0;
         }
@@ -54,9 +50,10 @@ impl Owner {
         }
     }
 
+    /// Returns the refusal of a newer checkpoint, and `true` if there is a checkpoint to try.
     fn judge(&self) -> (Option<wit::Refusal>, bool) {
         let judgement = self.freshness.judge(&self.source);
-        (judgement.refusal.map(|refused| told(refused)), judgement.changed)
+        (judgement.refusal.map(|refused| refused.as_ref().into()), judgement.changed)
     }
 
     fn ask(
@@ -69,7 +66,7 @@ impl Owner {
         self.service.answer(request, &context)
     }
 
-    /// The error is for the client who forced it.
+    /// Loads the newest checkpoint that differs, or with `forced` the newest one. The error is for the client.
     fn renew(&mut self, forced: bool) -> Result<(), String> {
         let number = self.generation + 1;
         let renewal = self.freshness.renew(&self.source, forced, |content| self.load(content, number));
@@ -81,26 +78,12 @@ impl Owner {
     fn load(&self, content: Content, generation: u64) -> Result<(), String> {
         let checkpoint = wit::Checkpoint {
             path: content.path.to_string_lossy().into_owned(),
-            modified: instant(content.identity.modified),
-            loaded: instant(content.read_at),
+            modified: content.identity.modified.into(),
+            loaded: content.read_at.into(),
             sha256: content.sha256,
             generation,
         };
         let vecnormalize = content.statistics.map(|statistics| statistics.bytes);
         self.service.load(&checkpoint, &wit::File { bytes: content.bytes, vecnormalize }, None).map(|_| ())
     }
-}
-
-fn told(refused: &Refused) -> wit::Refusal {
-    wit::Refusal {
-        path: refused.path().to_string_lossy().into_owned(),
-        modified: instant(refused.modified()),
-        detail: refused.detail.clone(),
-        at: instant(refused.at),
-    }
-}
-
-fn instant(time: SystemTime) -> wit::Instant {
-    let (seconds, nanoseconds) = since_epoch(time);
-    wit::Instant { seconds, nanoseconds }
 }

@@ -1,4 +1,4 @@
-//! The zip archives that PyTorch and Stable-Baselines3 write.
+//! Reads the zip archives that PyTorch and Stable-Baselines3 write, within limits.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -8,16 +8,20 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use rawzip::{CompressionMethod, ZipArchive, crc32};
 
+/// The most entries of an archive.
 const MAX_ENTRIES: usize = 100_000;
 
-/// What may be unpacked of a file, beyond what it holds as it is: far more than weights ever shrink by.
-const MOST_UNPACKED: usize = 64 << 20;
+/// The most bytes that the compressed entries of a file may unpack to, together. Weights hardly compress, so no
+/// checkpoint needs as many.
+const MAX_UNPACKED: usize = 64 << 20;
 
+/// A zip archive.
 #[derive(Clone)]
 pub struct Archive {
     entries: BTreeMap<String, Entry>,
 }
 
+/// An entry of an archive, which is unpacked when it is read.
 #[derive(Clone)]
 pub struct Entry {
     name: String,
@@ -25,25 +29,26 @@ pub struct Entry {
     method: CompressionMethod,
     crc: u32,
     size: usize,
-    /// Bytes that may still be unpacked, of all the entries together.
+    /// The bytes that may still be unpacked. All entries of a file share it, those of nested archives too.
     budget: Rc<Cell<usize>>,
 }
 
 impl Archive {
+    /// Opens an archive.
     pub fn open(bytes: &Bytes) -> Result<Self> {
-        Archive::within(bytes, Rc::new(Cell::new(MOST_UNPACKED)))
+        Archive::with_budget(bytes, Rc::new(Cell::new(MAX_UNPACKED)))
     }
 
     /// Opens an archive that is an entry of this one.
     pub fn nested(entry: &Entry) -> Result<Self> {
-        Archive::within(&entry.read()?, entry.budget.clone())
+        Archive::with_budget(&entry.read()?, entry.budget.clone())
     }
 
-    fn within(bytes: &Bytes, budget: Rc<Cell<usize>>) -> Result<Self> {
-        let zip = ZipArchive::from_slice(bytes).context("not a whole zip archive")?;
+    fn with_budget(bytes: &Bytes, budget: Rc<Cell<usize>>) -> Result<Self> {
+        let zip = ZipArchive::from_slice(bytes).context("the file is not a whole zip archive")?;
         let mut entries = BTreeMap::new();
         for record in zip.entries() {
-            let record = record.context("a broken directory of the zip archive")?;
+            let record = record.context("the directory of the zip archive is broken")?;
             if record.is_dir() {
                 continue;
             }
@@ -73,16 +78,21 @@ impl Archive {
 }
 
 impl Entry {
+    /// Returns the size after unpacking, in bytes.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// Unpacks it, within the budget of the file, and verifies its CRC.
+    /// Unpacks the entry within the budget of the file, and verifies its CRC.
     pub fn read(&self) -> Result<Bytes> {
         let bytes = match self.method {
             CompressionMethod::STORE => self.compressed.clone(),
             CompressionMethod::DEFLATE => self.inflate()?,
-            method => bail!("`{}` of the zip archive is packed by method {}", self.name, method.as_u16()),
+            method => bail!(
+                "`{}` of the zip archive is compressed by method {}: 0 or 8 is expected",
+                self.name,
+                method.as_u16()
+            ),
         };
         ensure!(
             bytes.len() == self.size && crc32(&bytes) == self.crc,

@@ -1,35 +1,38 @@
-//! What a file holds, by name, whatever its format: tensors, and the settings that stand beside them.
+//! The content of a file, whatever its format: tensors and settings by name.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use anyhow::{Result, ensure};
 
-use crate::file::tensor::Tensor;
+use super::tensor::Tensor;
 
-/// Names are paths with dots between their parts, such as `actor.net.0.weight` or `config.action_low`.
+/// The tensors and settings of a file. Names are paths with dots between their parts, such as `actor.net.0.weight` or `config.action_low`.
 #[derive(Default)]
 pub struct Contents {
     leaves: BTreeMap<String, Leaf>,
 }
 
+/// A tensor or a setting.
 pub enum Leaf {
     Tensor(Tensor),
-    /// A number, or a list of numbers; true is 1.
+    /// A number, or a list of numbers. `true` is 1.
     Numbers(Vec<f64>),
     Text(String),
-    /// A class, by its module and name.
+    /// The name of a class, with its module.
     Class(String),
 }
 
-/// More than any checkpoint holds, optimizers and critics included.
+/// The most values of a file; more than any checkpoint has, optimizers and critics included.
 const MAX_LEAVES: usize = 65_536;
+/// The longest name, in bytes.
 pub const MAX_NAME: usize = 512;
 
-/// Parts of names that training wrappers put in between (DataParallel, torch.compile).
+/// Parts that wrappers (DataParallel, torch.compile) add to names, and that are removed.
 const WRAPPERS: &[&str] = &["module", "_orig_mod"];
 
 impl Contents {
+    /// Inserts a value, which must not be there yet.
     pub fn insert(&mut self, path: &str, leaf: Leaf) -> Result<()> {
         ensure!(self.leaves.len() < MAX_LEAVES, "the file holds more than {MAX_LEAVES} values");
         ensure!(path.len() <= MAX_NAME, "the file holds a name of more than {MAX_NAME} bytes");
@@ -40,7 +43,8 @@ impl Contents {
         Ok(())
     }
 
-    /// A setting as text files carry it: JSON where it is JSON, such as `[-2.0, 2.0]`, or else plain text.
+    /// Inserts a setting that a file has as text: a number or a list of numbers if it is JSON, such as `[-2.0, 2.0]`, or
+    /// else text.
     pub fn insert_setting(&mut self, key: &str, value: &str) -> Result<()> {
         let leaf = match (serde_json::from_str::<f64>(value), serde_json::from_str::<Vec<f64>>(value)) {
             (Ok(number), _) => Leaf::Numbers(vec![number]),
@@ -58,12 +62,12 @@ impl Contents {
         self.leaves.get(name)
     }
 
-    /// The same, with the name as it is kept here.
+    /// Returns a value with its name, borrowed from here.
     pub fn entry(&self, name: &str) -> Option<(&str, &Leaf)> {
         self.leaves.get_key_value(name).map(|(name, leaf)| (name.as_str(), leaf))
     }
 
-    /// Whether any name starts so.
+    /// Returns `true` if any name starts with `prefix`.
     pub fn has_below(&self, prefix: &str) -> bool {
         self.leaves
             .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
@@ -81,7 +85,7 @@ impl Contents {
 }
 
 impl Leaf {
-    /// The numbers of a setting or of a tensor, row-major.
+    /// Returns the numbers of a setting, or of a tensor in row-major order; `None` for text and classes.
     pub fn numbers(&self) -> Result<Option<Vec<f64>>> {
         match self {
             Leaf::Numbers(numbers) => Ok(Some(numbers.clone())),

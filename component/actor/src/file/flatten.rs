@@ -1,15 +1,15 @@
-//! From the objects of a pickle to names and values.
+//! Turns the objects of a pickle into named values, within limits.
 
 use std::collections::HashSet;
 
 use anyhow::{Context, Result, ensure};
 
+use super::contents::{Contents, Leaf, MAX_NAME};
 use super::numpy;
 use super::pickle::{Id, Instance, Node, Pickle};
-use crate::file::contents::{Contents, Leaf, MAX_NAME};
-use crate::file::tensor::Tensor;
+use super::tensor::Tensor;
 
-/// The functions that the pickles of checkpoints call, by what they are for.
+/// The functions that a checkpoint's pickle may name in a call, by module and name. They are recorded, not called.
 pub const CALLS: &[(&str, &str)] = &[
     // Tensors and the parameters of modules.
     ("torch._utils", "_rebuild_tensor_v2"),
@@ -62,22 +62,24 @@ pub const CALLS: &[(&str, &str)] = &[
     ("uuid", "UUID"),
 ];
 
-/// What a module keeps its parts in, and OmegaConf its values: no part of a name.
+/// Attributes in which modules keep their parts, and OmegaConf its values. They add nothing to a name.
 const TRANSPARENT: &[&str] = &["_parameters", "_buffers", "_modules", "_content", "_val"];
 
+/// The deepest nesting of objects.
 const MAX_DEPTH: usize = 64;
-/// No setting is as long.
+/// The longest text that is kept, in bytes. A longer one is no setting.
 const MAX_TEXT: usize = 4096;
-/// No list of layers is as long: what is, is a history or a buffer.
+/// The longest list that is kept. A longer one is a history or a buffer.
 const MAX_LIST: usize = 4096;
+/// The most visits of objects. An object that many others refer to is visited many times.
 const MAX_VISITS: usize = 1 << 20;
-/// Bytes of an object that are kept at the cost of a visit.
-const KEPT_BY_A_VISIT: usize = 64;
+/// Bytes that cost as much as a visit when they are copied.
+const BYTES_A_VISIT: usize = 64;
 
-/// Reads the tensor that a node is, where it is one.
+/// Reads a node as a tensor; returns `None` if it is something else.
 pub type ReadTensor<'f> = &'f dyn Fn(&Pickle, Id) -> Result<Option<Tensor>>;
 
-/// Everything below the root of a pickle, by name.
+/// Returns everything below the root of a pickle by name.
 pub fn flatten(pickle: &Pickle, read_tensor: ReadTensor) -> Result<Contents> {
     let mut flattener = Flattener { pickle, read_tensor, contents: Contents::default(), visits: 0, above: vec![] };
     flattener.visit("", pickle.root, 0)?;
@@ -89,7 +91,7 @@ struct Flattener<'f> {
     read_tensor: ReadTensor<'f>,
     contents: Contents,
     visits: usize,
-    /// The objects that lead to the one at hand.
+    /// The objects that contain the current one, so that cycles end.
     above: Vec<Id>,
 }
 
@@ -104,7 +106,7 @@ impl Flattener<'_> {
         visited
     }
 
-    /// An object that many others refer to is met many times, and counts each time.
+    /// Counts a visit and its cost.
     fn charge(&mut self, cost: usize) -> Result<()> {
         self.visits = self.visits.saturating_add(1 + cost);
         ensure!(self.visits <= MAX_VISITS, "the objects of the pickle are more than {MAX_VISITS}, counted by path");
@@ -122,7 +124,7 @@ impl Flattener<'_> {
             Node::Float(float) => self.leaf(path, Leaf::Numbers(vec![*float])),
             Node::Text(text) if text.len() > MAX_TEXT => Ok(()),
             Node::Text(text) => {
-                self.charge(text.len() / KEPT_BY_A_VISIT)?;
+                self.charge(text.len() / BYTES_A_VISIT)?;
                 self.leaf(path, Leaf::Text((*text).to_owned()))
             }
             Node::Global(global) => self.leaf(path, Leaf::Class(global.to_string())),
@@ -163,7 +165,7 @@ impl Flattener<'_> {
         }
     }
 
-    /// A number, also one that OmegaConf wraps.
+    /// Returns the number that a node is; OmegaConf wraps it in an object.
     fn number(&self, id: Id) -> Option<f64> {
         match self.pickle.node(id) {
             Node::Bool(bool) => Some(f64::from(*bool)),
@@ -189,12 +191,12 @@ impl Flattener<'_> {
             return self.leaf(path, Leaf::Tensor(tensor));
         }
         if let Some(array) = numpy::array(pickle, instance).with_context(name)? {
-            self.charge(array.numel() * array.dtype.size() / KEPT_BY_A_VISIT)?;
+            self.charge(array.numel() * array.dtype.size() / BYTES_A_VISIT)?;
             return self.leaf(path, Leaf::Tensor(array));
         }
         match (instance.class.module, instance.class.name) {
             ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
-                let [data] = pickle.arguments(instance.arguments).context("a parameter without data")?;
+                let [data] = pickle.arguments(instance.arguments).context("the parameter has no data")?;
                 return self.visit(path, data, depth + 1);
             }
             (module, class) => {
@@ -208,7 +210,7 @@ impl Flattener<'_> {
             self.elements(path, &instance.elements, depth)?;
         }
         match instance.state.map(|state| pickle.node(state)) {
-            // What an OrderedDict has beside its items are the versions of the modules that it came from.
+            // The attributes of a state_dict's OrderedDict are the versions of its modules.
             Some(Node::Dict(_)) if instance.class.name == "OrderedDict" => Ok(()),
             Some(Node::Dict(state)) => {
                 // Some dicts keep their items as attributes as well.
@@ -217,7 +219,7 @@ impl Flattener<'_> {
                 self.charge(instance.items.len())?;
                 self.items(path, &state.collect::<Vec<_>>(), depth)
             }
-            // An object with slots: its dict, or none, and theirs.
+            // An object with slots has a pair: its dict or None, and the dict of its slots.
             Some(Node::Sequence(parts)) if parts.len() == 2 => parts.iter().try_for_each(|part| {
                 if let Node::Dict(state) = pickle.node(*part) { self.items(path, state, depth) } else { Ok(()) }
             }),
@@ -226,15 +228,16 @@ impl Flattener<'_> {
     }
 }
 
-/// The name of a class of PyTorch's modules, as TorchScript has it too (`__torch__.torch.nn.modules.…`, mangled where
-/// there are two of a kind).
+/// Returns the name of a class of `torch.nn.modules`. TorchScript prefixes it with `__torch__`, and mangles it if there
+/// are two of a kind.
 fn module_class(module: &str, class: &str) -> Option<String> {
     let parts = module.split('.').filter(|part| *part != "__torch__" && !part.starts_with("___torch_mangle_"));
     let module = parts.collect::<Vec<_>>().join(".");
     module.starts_with("torch.nn.modules.").then(|| format!("{module}.{class}"))
 }
 
-/// Of a key that makes the name too long, no more than that takes: it may be long, and met often.
+/// Returns the name of `key` within `path`. A key that makes the name too long is cut just after the limit, since it may
+/// be very long and met often.
 fn below(path: &str, key: &str) -> String {
     let key = key.char_indices().nth(MAX_NAME + 1).map_or(key, |(end, _)| &key[..end]);
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }

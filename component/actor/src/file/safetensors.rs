@@ -1,28 +1,30 @@
-//! The safetensors format: a JSON header, and the tensors after it.
+//! Reads safetensors files: a JSON header, and the tensors after it.
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use safetensors::{Dtype as Stored, SafeTensors};
 
-use crate::file::contents::{Contents, Leaf};
-use crate::file::tensor::{Dtype, Tensor};
+use super::contents::{Contents, Leaf};
+use super::dtype::Dtype;
+use super::tensor::Tensor;
 
-/// Whether a file starts as one: the length of the header, which fits into the file, and an opening brace.
+/// Returns `true` if a file starts with a plausible length of the header and an opening brace.
 pub fn is_safetensors(bytes: &[u8]) -> bool {
     let Some((length, rest)) = bytes.split_first_chunk() else { return false };
     rest.first() == Some(&b'{') && u64::from_le_bytes(*length) <= 100 << 20
 }
 
+/// Reads the tensors, and the metadata as settings.
 pub fn read(bytes: &Bytes) -> Result<Contents> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes).context("not a whole safetensors file")?;
-    let tensors = SafeTensors::deserialize(bytes).context("not a whole safetensors file")?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes).context("the file is not a whole safetensors file")?;
+    let tensors = SafeTensors::deserialize(bytes).context("the file is not a whole safetensors file")?;
     let mut contents = Contents::default();
     for (key, value) in metadata.metadata().iter().flatten() {
         contents.insert_setting(key, value)?;
     }
     for (name, view) in tensors.iter() {
         let dtype = dtype(view.dtype())
-            .with_context(|| format!("`{name}` is of the type {:?}, which is not read", view.dtype()))?;
+            .with_context(|| format!("`{name}` has the type {:?}, which is not read", view.dtype()))?;
         let tensor = Tensor::contiguous(bytes.slice_ref(view.data()), dtype, view.shape().to_vec());
         contents.insert(name, Leaf::Tensor(tensor.with_context(|| format!("`{name}`"))?))?;
     }

@@ -1,91 +1,30 @@
-//! A tensor as a file describes it: a strided view into a storage, checked before a number of it is read.
+//! A tensor: a strided view into a storage, whose bounds are checked before any number is read.
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 use anyhow::{Result, anyhow, ensure};
 use bytes::Bytes;
-use half::{bf16, f16};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dtype {
-    F64,
-    F32,
-    F16,
-    Bf16,
-    I64,
-    I32,
-    I16,
-    I8,
-    U8,
-    Bool,
-}
+use super::dtype::{Dtype, first};
+use super::storage::Storage;
 
-impl Dtype {
-    pub fn size(self) -> usize {
-        match self {
-            Dtype::F64 | Dtype::I64 => 8,
-            Dtype::F32 | Dtype::I32 => 4,
-            Dtype::F16 | Dtype::Bf16 | Dtype::I16 => 2,
-            Dtype::I8 | Dtype::U8 | Dtype::Bool => 1,
-        }
-    }
-
-    pub fn is_float(self) -> bool {
-        matches!(self, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::Bf16)
-    }
-
-    /// The number at the start of `bytes`, which are little-endian and at least as many as its size.
-    fn number(self, bytes: &[u8]) -> f64 {
-        match self {
-            Dtype::F64 => f64::from_le_bytes(first(bytes)),
-            Dtype::F32 => f32::from_le_bytes(first(bytes)).into(),
-            Dtype::F16 => f16::from_le_bytes(first(bytes)).into(),
-            Dtype::Bf16 => bf16::from_le_bytes(first(bytes)).into(),
-            Dtype::I64 => i64::from_le_bytes(first(bytes)) as f64,
-            Dtype::I32 => i32::from_le_bytes(first(bytes)).into(),
-            Dtype::I16 => i16::from_le_bytes(first(bytes)).into(),
-            Dtype::I8 => (bytes[0] as i8).into(),
-            Dtype::U8 | Dtype::Bool => bytes[0].into(),
-        }
-    }
-}
-
-/// Of at least so many bytes.
-fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    bytes.first_chunk().copied().unwrap_or([0; N])
-}
-
-/// Bytes that are fetched, and verified, when a tensor in them is first read: critics never are.
-pub struct Storage {
-    fetch: Box<dyn Fn() -> Result<Bytes>>,
-    bytes: OnceCell<Result<Bytes, String>>,
-}
-
-impl Storage {
-    pub fn new(fetch: impl Fn() -> Result<Bytes> + 'static) -> Rc<Self> {
-        Rc::new(Storage { fetch: Box::new(fetch), bytes: OnceCell::new() })
-    }
-
-    fn bytes(&self) -> Result<&Bytes> {
-        let fetched = self.bytes.get_or_init(|| (self.fetch)().map_err(|error| format!("{error:#}")));
-        fetched.as_ref().map_err(|error| anyhow!(error.clone()))
-    }
-}
-
+/// A tensor of a file.
 #[derive(Clone)]
 pub struct Tensor {
     pub dtype: Dtype,
     pub shape: Vec<usize>,
-    /// In elements, one for each dimension.
+    /// The stride of each dimension, in elements.
     strides: Vec<usize>,
     offset: usize,
     storage: Rc<Storage>,
 }
 
 impl Tensor {
-    /// A view from `offset` on, both it and the strides in elements. `numel` is how many the storage holds.
-    /// Refused unless every element lies in the storage and no two are the same place.
+    /// Makes a view into a storage of `numel` elements. `offset` and `strides` count elements.
+    ///
+    /// # Errors
+    ///
+    /// Fails unless every element lies in the storage, and no two are the same.
     pub fn view(
         storage: Rc<Storage>,
         dtype: Dtype,
@@ -94,18 +33,21 @@ impl Tensor {
         shape: Vec<usize>,
         strides: Vec<usize>,
     ) -> Result<Self> {
-        ensure!(shape.len() == strides.len(), "a tensor of shape {shape:?} has strides {strides:?}");
-        ensure!(shape.len() <= MAX_RANK, "a tensor of {} dimensions, at most {MAX_RANK} are read", shape.len());
-        let last = last_element(&shape, &strides, offset);
         ensure!(
-            last.is_some_and(|end| end <= numel),
+            shape.len() == strides.len(),
+            "a tensor of shape {shape:?} has strides {strides:?}: one for each dimension is expected"
+        );
+        ensure!(shape.len() <= MAX_RANK, "a tensor has {} dimensions: at most {MAX_RANK} are read", shape.len());
+        let end = end_of(&shape, &strides, offset);
+        ensure!(
+            end.is_some_and(|end| end <= numel),
             "a tensor of shape {shape:?}, strides {strides:?} and offset {offset} reaches out of its storage of {numel}"
         );
         ensure!(!overlaps(&shape, &strides), "a tensor of shape {shape:?} and strides {strides:?} overlaps itself");
         Ok(Tensor { dtype, shape, strides, offset, storage })
     }
 
-    /// The whole of a storage, row-major.
+    /// Makes a tensor of whole row-major bytes.
     pub fn contiguous(bytes: Bytes, dtype: Dtype, shape: Vec<usize>) -> Result<Self> {
         let mut strides = vec![1; shape.len()];
         for i in (1..shape.len()).rev() {
@@ -114,7 +56,7 @@ impl Tensor {
         Tensor::whole(bytes, dtype, shape, strides)
     }
 
-    /// The whole of a storage, column-major.
+    /// Makes a tensor of whole column-major bytes.
     pub fn fortran(bytes: Bytes, dtype: Dtype, shape: Vec<usize>) -> Result<Self> {
         let mut strides = vec![1; shape.len()];
         for i in 1..shape.len() {
@@ -128,16 +70,17 @@ impl Tensor {
         Tensor::view(Storage::new(move || Ok(bytes.clone())), dtype, numel, 0, shape, strides)
     }
 
+    /// Returns the number of elements.
     pub fn numel(&self) -> usize {
         if self.shape.contains(&0) { 0 } else { self.shape.iter().product() }
     }
 
-    /// Its elements, row-major.
+    /// Reads the elements in row-major order.
     pub fn numbers(&self) -> Result<Vec<f64>> {
         self.collect(|bytes| self.dtype.number(bytes))
     }
 
-    /// Its elements, row-major, as f32: what is beyond that becomes infinite.
+    /// Reads the elements in row-major order as f32. A number beyond its range becomes infinite.
     pub fn floats(&self) -> Result<Vec<f32>> {
         match self.dtype {
             Dtype::F32 => self.collect(|bytes| f32::from_le_bytes(first(bytes))),
@@ -166,7 +109,7 @@ impl Tensor {
         Ok(values)
     }
 
-    /// Where a row of the last dimension starts, counted row-major over the others.
+    /// Returns the offset of a row along the last dimension. Rows are counted in row-major order.
     fn row_offset(&self, mut row: usize) -> usize {
         let outer = self.shape.len() - 1;
         let mut offset = 0;
@@ -183,14 +126,15 @@ impl Tensor {
     }
 }
 
+/// The most dimensions of a tensor.
 const MAX_RANK: usize = 8;
 
 fn too_short() -> anyhow::Error {
     anyhow!("a storage is shorter than its tensors")
 }
 
-/// One past the last element that is reached, or nothing where that is beyond what can be counted.
-fn last_element(shape: &[usize], strides: &[usize], offset: usize) -> Option<usize> {
+/// Returns one past the offset of the last element, or `None` on overflow.
+fn end_of(shape: &[usize], strides: &[usize], offset: usize) -> Option<usize> {
     if shape.contains(&0) {
         return Some(offset);
     }
@@ -201,7 +145,8 @@ fn last_element(shape: &[usize], strides: &[usize], offset: usize) -> Option<usi
     reach?.checked_add(1)
 }
 
-/// Whether two index tuples may lead to one element: sorted by stride, each must step over all that lies within.
+/// Returns `true` if two indices may lead to one element. Sorted by stride, each dimension must step over all elements
+/// of the smaller ones.
 fn overlaps(shape: &[usize], strides: &[usize]) -> bool {
     let mut dimensions = shape.iter().zip(strides).filter(|(size, _)| **size > 1).collect::<Vec<_>>();
     dimensions.sort_by_key(|(_, stride)| **stride);
@@ -215,6 +160,8 @@ fn overlaps(shape: &[usize], strides: &[usize]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use half::{bf16, f16};
+
     use super::*;
 
     fn storage(count: u8) -> Rc<Storage> {

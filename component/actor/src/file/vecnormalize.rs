@@ -1,17 +1,17 @@
-//! What Stable-Baselines3's `VecNormalize.save` writes, the statistics of the observations among it: a pickle beside
-//! the model.
+//! Reads the pickle that Stable-Baselines3's `VecNormalize.save` writes beside a model.
 
 use anyhow::{Context, Result, ensure};
 
+use super::contents::Contents;
 use super::flatten::{CALLS, flatten};
 use super::pickle::read;
-use crate::file::contents::Contents;
 
-/// Where each value stands in the pickle, and the name that it goes by.
+/// The name of each statistic in the pickle, and the name of the setting that it becomes.
 const VALUES: [(&str, &str); 4] =
     [("obs_rms.mean", "obs_mean"), ("obs_rms.var", "obs_var"), ("clip_obs", "clip_obs"), ("epsilon", "obs_epsilon")];
 
-/// Adds the statistics to what a file holds, which must have none of its own.
+/// Adds the statistics of observations to the content of a file, which must have none of its own. A file that does not
+/// normalise observations adds nothing.
 pub fn add(bytes: &[u8], contents: &mut Contents) -> Result<()> {
     let mut found = flatten(&read(bytes, CALLS)?, &|_, _| Ok(None))?;
     let normalises = found.get("norm_obs").and_then(|flag| flag.numbers().ok().flatten());

@@ -1,22 +1,24 @@
-//! Finds the actor among the tensors of a file.
+//! Finds the actor among the tensors of a file, and the settings that belong to it.
 
+mod roles;
 mod scope;
-pub mod settings;
+mod settings;
 mod table;
 
 use anyhow::{Context, Result, bail, ensure};
-use scope::Scope;
-pub use scope::is_foreign;
+pub use settings::PolicySettings;
+pub use table::STABLE_BASELINES3;
+
+use crate::file::Contents;
+use crate::model::{Linear, LogStd, MAX_WEIGHTS};
+use roles::Roles;
+use scope::{Scope, is_foreign};
 use table::{Heads, LAYOUTS, Layout};
-pub use table::{LogStd, STABLE_BASELINES};
 
-use crate::file::contents::Contents;
-use crate::model::mlp::Linear;
-
-/// An actor's layers, and how the file names them.
-pub struct Found {
+/// The layers of an actor, and where the file has them.
+pub struct ActorLayers {
     pub layout: &'static str,
-    /// Where the actor is in the file, with a dot at its end, or nothing: `actor.`.
+    /// The prefix of the actor's tensors, such as `actor.`; empty if there is none.
     pub scope: String,
     pub trunk: Vec<Linear>,
     pub mean: Linear,
@@ -24,15 +26,20 @@ pub struct Found {
     pub log_std_rule: LogStd,
 }
 
-/// Finds the actor by the first layout that fits. The error lists the tensors found and the layouts known.
-pub fn find(contents: &Contents) -> Result<Found> {
+/// Finds the actor by the first layout that fits.
+///
+/// # Errors
+///
+/// Fails if no layout fits, or if one fits more than one actor. The error lists the tensors of the file and the known
+/// layouts.
+pub fn find(contents: &Contents) -> Result<ActorLayers> {
     let scopes = Scope::all(contents);
     for layout in LAYOUTS {
-        let matches = scopes.iter().filter_map(|scope| Some((scope, plan(layout, scope)?)));
+        let matches = scopes.iter().filter_map(|scope| Some((scope, Roles::assign(layout, scope)?)));
         let mut matches = matches.collect::<Vec<_>>();
         let best = matches.iter().map(|(scope, _)| scope.rank()).min();
         matches.retain(|(scope, _)| Some(scope.rank()) == best);
-        // A joint head is found in every place that leads to it.
+        // A joint head fits every scope around it as well. The outermost one counts.
         if let (Heads::Joint, Some((outer, _))) = (&layout.heads, matches.first()) {
             let outer = outer.prefix().to_owned();
             matches.retain(|(scope, _)| scope.prefix() == outer || !scope.prefix().starts_with(&outer));
@@ -41,65 +48,15 @@ pub fn find(contents: &Contents) -> Result<Found> {
             let names = matches.iter().map(|(scope, _)| scope.name()).collect::<Vec<_>>().join(" and ");
             bail!("the file holds more than one actor, under {names}: one is expected, or one named `actor`");
         }
-        if let Some((scope, plan)) = matches.into_iter().next() {
+        if let Some((scope, roles)) = matches.into_iter().next() {
             check_outside(contents, scope)?;
-            return read(layout, scope, plan).with_context(|| format!("the layout `{}`", layout.name));
+            return read(layout, scope, &roles).with_context(|| format!("the layout `{}`", layout.name));
         }
     }
     bail!("{}", unknown(contents))
 }
 
-/// Which layers are what, by their names.
-struct Plan {
-    trunk: Vec<String>,
-    /// The heads; none when the last layer of the trunk is both.
-    heads: Option<(String, String)>,
-}
-
-/// What a layout makes of a scope: nothing if its heads are not there. Once they are, everything else in the scope
-/// must be explained: a layer that is left out would change the actions.
-fn plan(layout: &Layout, scope: &Scope) -> Option<Plan> {
-    let layers = scope.layers();
-    let heads = match &layout.heads {
-        // Any series of layers would do: it must lie where actors do, and be all there is.
-        Heads::Joint if !scope.is_usual() || !scope.is_all() => return None,
-        Heads::Joint => None,
-        Heads::Named { mean, log_std } => {
-            let mean = mean.iter().find(|name| scope.has(&format!("{name}.weight")));
-            let log_std = log_std.iter().find(|name| scope.has(name) || scope.has(&format!("{name}.weight")));
-            match (mean, log_std) {
-                (Some(mean), Some(log_std)) => Some(((*mean).to_owned(), (*log_std).to_owned())),
-                _ => return None,
-            }
-        }
-    };
-    let is_head = |name: &String| heads.as_ref().is_some_and(|(mean, log_std)| name == mean || name == log_std);
-    if layers.len() > MAX_LAYERS {
-        return None;
-    }
-    let mut trunk = layers.into_iter().filter(|name| !is_head(name)).collect::<Vec<_>>();
-    trunk.sort_by_key(|name| scope::number(name));
-    let of_one_series = trunk.windows(2).all(|pair| scope::series(&pair[0]) == scope::series(&pair[1]));
-    let fits = trunk.iter().map(|name| scope::series(name)).all(|series| match layout.trunk {
-        "*" => {
-            let is_deterministic = heads.is_none() && DETERMINISTIC.contains(&series.as_str());
-            !is_deterministic && !UNFIT.iter().any(|part| series.contains(part))
-        }
-        trunk => series == trunk,
-    });
-    let plan = Plan { trunk, heads };
-    let has_head = plan.heads.is_some() || !plan.trunk.is_empty();
-    (has_head && of_one_series && fits && scope.unexplained(&plan.names()).is_empty()).then_some(plan)
-}
-
-/// More than any actor has.
-const MAX_LAYERS: usize = 1024;
-/// Layers that have no activation, or another one, after them.
-const UNFIT: &[&str] = &["features_extractor"];
-/// What TD3's authors and Stable-Baselines3 call an actor whose last layer is the action, and no joint head.
-const DETERMINISTIC: &[&str] = &["mu.{n}", "l{n}", "actor.mu.{n}", "actor.l{n}"];
-
-/// A network before the actor, which it would not work without.
+/// Refuses a network in front of the actor, without which the actor would compute something else.
 fn check_outside(contents: &Contents, scope: &Scope) -> Result<()> {
     let before = contents.tensors().map(|(name, _)| name).find(|name| {
         let outside = !name.starts_with(scope.prefix()) && !name.split('.').any(is_foreign);
@@ -109,35 +66,25 @@ fn check_outside(contents: &Contents, scope: &Scope) -> Result<()> {
     });
     ensure!(
         before.is_none(),
-        "`{}` lies before the actor: a network of its own is not served",
+        "`{}` lies before the actor: a network in front of it is not served",
         before.unwrap_or_default()
     );
     Ok(())
 }
 
-/// Views on one storage can hold far more numbers than the file does, and so can layers that share their weights.
-pub const MAX_NUMBERS: usize = 16 << 20;
-
-impl Plan {
-    fn names(&self) -> Vec<&str> {
-        let heads = self.heads.iter().flat_map(|(mean, log_std)| [mean.as_str(), log_std.as_str()]);
-        self.trunk.iter().map(String::as_str).chain(heads).collect()
-    }
-}
-
-fn read(layout: &Layout, scope: &Scope, plan: Plan) -> Result<Found> {
-    let numel = scope.numel(&plan.names());
-    ensure!(numel <= MAX_NUMBERS, "the actor holds {numel} numbers, at most {MAX_NUMBERS} are served");
-    let mut trunk = plan.trunk.iter().map(|name| scope.linear(name)).collect::<Result<Vec<_>>>()?;
-    let (mean, log_std) = match &plan.heads {
+fn read(layout: &Layout, scope: &Scope, roles: &Roles) -> Result<ActorLayers> {
+    let numel = scope.numel(&roles.names());
+    ensure!(numel <= MAX_WEIGHTS, "the actor holds {numel} numbers, at most {MAX_WEIGHTS} are served");
+    let mut trunk = roles.trunk.iter().map(|name| scope.linear(name)).collect::<Result<Vec<_>>>()?;
+    let (mean, log_std) = match &roles.heads {
         Some((mean, log_std)) => {
             let mean = scope.linear(mean)?;
             let log_std = if scope.has(log_std) { scope.parameter(log_std, &mean)? } else { scope.linear(log_std)? };
             (mean, log_std)
         }
-        None => split(trunk.pop().context("no layer")?)?,
+        None => split(trunk.pop().context("the actor has no layer")?)?,
     };
-    Ok(Found {
+    Ok(ActorLayers {
         layout: layout.name,
         scope: scope.prefix().to_owned(),
         trunk,
@@ -147,42 +94,32 @@ fn read(layout: &Layout, scope: &Scope, plan: Plan) -> Result<Found> {
     })
 }
 
-/// A joint head into its halves.
+/// Splits a joint head into the mean's half and log_std's.
 fn split(joint: Linear) -> Result<(Linear, Linear)> {
     let Linear { name, inputs, outputs, mut weight, mut bias } = joint;
     ensure!(
         outputs.is_multiple_of(2),
-        "the last layer `{name}` gives {outputs} numbers: twice the action's are expected, its mean and its log_std"
+        "the last layer `{name}` gives {outputs} numbers: an even number is expected, the mean and then the log_std"
     );
     let half = outputs / 2;
     let (log_std_weight, log_std_bias) = (weight.split_off(half * inputs), bias.split_off(half));
     let part =
-        |what: &str, weight, bias| Linear { name: format!("{name} ({what})"), inputs, outputs: half, weight, bias };
+        |which: &str, weight, bias| Linear { name: format!("{name} ({which})"), inputs, outputs: half, weight, bias };
     Ok((part("mean", weight, bias), part("log_std", log_std_weight, log_std_bias)))
 }
 
+/// Returns the error for a file that no layout fits.
 fn unknown(contents: &Contents) -> String {
-    const MOST: usize = 24;
+    const MAX_LISTED: usize = 24;
     let tensors = contents.tensors().map(|(name, tensor)| format!("{name} {:?}", tensor.shape)).collect::<Vec<_>>();
-    let more = tensors.len().saturating_sub(MOST);
+    let more = tensors.len().saturating_sub(MAX_LISTED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let layouts = LAYOUTS.iter().map(Layout::describe).collect::<Vec<_>>().join("; ");
     match tensors.len() {
         0 => format!("the file holds no tensors; the layouts known are {layouts}"),
         _ => format!(
             "no known layout of an actor: the file holds {}{more}; the layouts known are {layouts}",
-            tensors[..tensors.len().min(MOST)].join(", ")
+            tensors[..tensors.len().min(MAX_LISTED)].join(", ")
         ),
-    }
-}
-
-impl Layout {
-    fn describe(&self) -> String {
-        match &self.heads {
-            Heads::Joint => self.name.to_owned(),
-            Heads::Named { mean, log_std } => {
-                format!("{} ({}, {}, {})", self.name, self.trunk.replace('*', "any{n}"), mean[0], log_std[0])
-            }
-        }
     }
 }

@@ -1,19 +1,18 @@
-//! A part of a file in which an actor may lie.
+//! A scope: the tensors of a file under one prefix, among which an actor may be.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::file::contents::Contents;
-use crate::file::tensor::Tensor;
-use crate::model::mlp::Linear;
+use crate::file::{Contents, Tensor};
+use crate::model::Linear;
 
-/// What an actor lies under, the surest first.
+/// Names under which trainers keep an actor, the surest first.
 const ACTORS: &[&str] = &["actor", "actor_state_dict", "pi", "policy", "policy_net", "actor_net"];
-/// What says nothing about it.
+/// Names that do not say whether an actor is below.
 const CONTAINERS: &[&str] = &["state_dict", "model_state_dict", "model", "agent", "net", "params", "0"];
 
-/// Tensors of an actor that are none of its layers.
+/// Tensors of an actor that are settings and not layers.
 const SETTINGS: &[&str] = &[
     "action_scale",
     "action_bias",
@@ -35,11 +34,11 @@ const SETTING_SCOPES: &[&str] =
 pub struct Scope<'a> {
     prefix: String,
     tensors: Vec<(&'a str, &'a Tensor)>,
-    /// How many layers lie outside of it that are of no critic.
+    /// The number of layers outside of the scope that belong to no critic.
     others: usize,
 }
 
-/// Whether a part of a name belongs to something beside the actor: a critic, a target network, an optimizer.
+/// Returns `true` if a part of a name belongs to something beside the actor: a critic, a target network, an optimizer.
 pub fn is_foreign(part: &str) -> bool {
     let part = part.to_lowercase();
     let is_foreign = |word: &str| FOREIGN.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit()));
@@ -65,8 +64,8 @@ const FOREIGN: &[&str] = &[
     "ret",
 ];
 
-/// Whether a tensor of a scope is of something else in it. Within what is named an actor, that is only a network of its
-/// own: anything smaller is a part of the actor, by whatever name, and is to be explained.
+/// Returns `true` if a tensor of a scope belongs to something beside the actor. If the scope is named as an actor, only a
+/// whole network does; anything smaller is a part of the actor, whatever its name, and must be explained.
 fn is_beside(prefix: &str, name: &str) -> bool {
     let mut parts = name.split('.');
     let first = parts.next().unwrap_or_default();
@@ -76,7 +75,7 @@ fn is_beside(prefix: &str, name: &str) -> bool {
 }
 
 impl<'a> Scope<'a> {
-    /// Every place that the name of a tensor leads through, but those of critics and optimizers.
+    /// Returns a scope for each prefix of a tensor's name, except those of critics and optimizers.
     pub fn all(contents: &'a Contents) -> Vec<Self> {
         let mut prefixes = BTreeSet::from([String::new()]);
         for (name, _) in contents.tensors() {
@@ -101,11 +100,12 @@ impl<'a> Scope<'a> {
         &self.prefix
     }
 
+    /// Returns the name of the scope for an error.
     pub fn name(&self) -> String {
         if self.prefix.is_empty() { "the root".to_owned() } else { format!("`{}`", self.prefix.trim_end_matches('.')) }
     }
 
-    /// How sure it is that this is the actor; less is surer.
+    /// Ranks the scope by its prefix: the lower, the surer it is that this is the actor.
     pub fn rank(&self) -> usize {
         let parts = self.prefix.split_terminator('.').collect::<Vec<_>>();
         let actor = ACTORS.iter().position(|name| parts.contains(name));
@@ -116,12 +116,13 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Whether it bears no other names than actors do, and what they lie in.
+    /// Returns `true` if the prefix consists of names for actors and for what contains them.
     pub fn is_usual(&self) -> bool {
         self.rank() <= ACTORS.len()
             && self.prefix.split_terminator('.').all(|part| ACTORS.contains(&part) || CONTAINERS.contains(&part))
     }
 
+    /// Returns `true` if the file has no other layers than these and those of critics.
     pub fn is_all(&self) -> bool {
         self.others == 0
     }
@@ -134,7 +135,7 @@ impl<'a> Scope<'a> {
         self.tensors.iter().find(|(found, _)| *found == name).map(|(_, tensor)| *tensor)
     }
 
-    /// The names of the linear layers: those with a matrix of weights.
+    /// Returns the names of the linear layers, which are those with a matrix of weights.
     pub fn layers(&self) -> Vec<String> {
         let matrices = self.tensors.iter().filter(|(_, tensor)| tensor.shape.len() == 2);
         matrices
@@ -143,7 +144,7 @@ impl<'a> Scope<'a> {
             .collect()
     }
 
-    /// The tensors that are no part of these layers, and no setting.
+    /// Returns the tensors that are neither a part of these layers nor a setting.
     pub fn unexplained(&self, layers: &[&str]) -> Vec<&str> {
         let of_layer = |name: &str| {
             layers
@@ -153,24 +154,24 @@ impl<'a> Scope<'a> {
         self.tensors.iter().map(|(name, _)| *name).filter(|name| !of_layer(name) && !is_setting(name)).collect()
     }
 
-    /// How many numbers layers or parameters hold, together.
+    /// Counts the weights of layers and parameters.
     pub fn numel(&self, names: &[&str]) -> usize {
         let of = |name: &&str| self.tensor(name).or(self.tensor(&format!("{name}.weight"))).map_or(0, Tensor::numel);
         names.iter().map(of).fold(0, usize::saturating_add)
     }
 
-    /// A linear layer; one without a bias has one of zeros.
+    /// Reads a linear layer. If it has no bias, the bias is zero.
     pub fn linear(&self, name: &str) -> Result<Linear> {
-        let weight = self.tensor(&format!("{name}.weight")).context("a layer without weights")?;
+        let weight = self.tensor(&format!("{name}.weight")).with_context(|| format!("`{name}` has no weight"))?;
         let [outputs, inputs] = weight.shape[..] else {
-            anyhow::bail!("`{name}.weight` is of shape {:?}, [outputs, inputs] is expected", weight.shape);
+            anyhow::bail!("`{name}.weight` has the shape {:?}: [outputs, inputs] is expected", weight.shape);
         };
         let bias = match self.tensor(&format!("{name}.bias")) {
             None => vec![0.0; outputs],
             Some(bias) => {
                 ensure!(
                     bias.shape == [outputs],
-                    "`{name}.bias` is of shape {:?}, [{outputs}] is expected beside weights of {:?}",
+                    "`{name}.bias` has the shape {:?}: [{outputs}] is expected beside weights of {:?}",
                     bias.shape,
                     weight.shape
                 );
@@ -181,13 +182,13 @@ impl<'a> Scope<'a> {
         Ok(Linear { name: name.to_owned(), inputs, outputs, weight, bias })
     }
 
-    /// A log_std that does not depend on the state, as a layer beside the mean's.
+    /// Reads a log_std that does not depend on the state, as a layer beside the mean's whose weights are zero.
     pub fn parameter(&self, name: &str, mean: &Linear) -> Result<Linear> {
-        let tensor = self.tensor(name).context("no such parameter")?;
+        let tensor = self.tensor(name).with_context(|| format!("there is no parameter `{name}`"))?;
         let values = floats(tensor, name)?;
         ensure!(
             values.len() == mean.outputs,
-            "`{name}` is of shape {:?}, a number for each of the {} of the action is expected",
+            "`{name}` has the shape {:?}: one number for each of the {} of an action is expected",
             tensor.shape,
             mean.outputs
         );
@@ -196,8 +197,9 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Names lie no deeper in a file that a trainer wrote.
+/// The most parts of a name that are tried as a prefix.
 const MAX_DEPTH: usize = 16;
+/// The most scopes that are tried.
 const MAX_SCOPES: usize = 256;
 
 fn floats(tensor: &Tensor, name: &str) -> Result<Vec<f32>> {
@@ -209,7 +211,7 @@ fn is_setting(name: &str) -> bool {
     SETTINGS.contains(&name) || SETTING_SCOPES.iter().any(|scope| name.starts_with(scope))
 }
 
-/// The name with its last number left open: `net.{n}` of `net.2`.
+/// Returns the name with its last number left open: `net.{n}` for `net.2`.
 pub fn series(name: &str) -> String {
     match last_number(name) {
         Some((start, end)) => format!("{}{{n}}{}", &name[..start], &name[end..]),
@@ -217,11 +219,12 @@ pub fn series(name: &str) -> String {
     }
 }
 
-/// That number; numbers order as numbers do.
+/// Returns the last number of a name, by which the layers of a trunk are in order.
 pub fn number(name: &str) -> u64 {
     last_number(name).and_then(|(start, end)| name[start..end].parse().ok()).unwrap_or(0)
 }
 
+/// Returns the start and the end of the last number in a name.
 fn last_number(name: &str) -> Option<(usize, usize)> {
     let end = name.rfind(|c: char| c.is_ascii_digit())? + 1;
     let start = name[..end]

@@ -1,78 +1,82 @@
-//! The layouts that are known. A new one is one more entry.
+//! The known layouts. A new layout is one more entry of [`LAYOUTS`], and a test file in `tests/data`.
 
-/// How a trainer names the parts of its actor, relative to the actor itself.
+use crate::model::LogStd;
+
+/// The names that a trainer gives to the layers of its actor, relative to the actor.
 pub struct Layout {
     pub name: &'static str,
-    /// The layers of the trunk, `{n}` standing for their running number; `*` for any one series of layers.
+    /// The layers of the trunk, in which `{n}` is their running number; `*` is any one series of layers.
     pub trunk: &'static str,
     pub heads: Heads,
-    /// What becomes of the log_std head's output.
+    /// The rule for the output of the log_std head.
     pub log_std: LogStd,
 }
 
+/// The heads of an actor.
 pub enum Heads {
-    /// The layer of the mean, and the layer or the parameter of log_std: the first of each that is there.
-    Named { mean: &'static [&'static str], log_std: &'static [&'static str] },
-    /// The last layer of the trunk gives both, the mean first.
+    /// A layer for the mean, and a layer or a parameter for log_std. The first name of each that the file has counts.
+    Separate { mean: &'static [&'static str], log_std: &'static [&'static str] },
+    /// The last layer of the trunk is both: the mean's outputs, then log_std's.
     Joint,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum LogStd {
-    /// Clamped to these bounds (Haarnoja et al., 2018; Spinning Up's and Stable-Baselines3's constants).
-    Clamped { low: f32, high: f32 },
-    /// Mapped into these bounds by tanh: low + (high - low) / 2 · (tanh(x) + 1), as CleanRL does.
-    Squashed { low: f32, high: f32 },
+impl Layout {
+    /// Describes the layout for an error: its name, its trunk, and the first name of each head.
+    pub fn describe(&self) -> String {
+        match &self.heads {
+            Heads::Joint => self.name.to_owned(),
+            Heads::Separate { mean, log_std } => {
+                format!("{} ({}, {}, {})", self.name, self.trunk.replace('*', "any{n}"), mean[0], log_std[0])
+            }
+        }
+    }
 }
 
-impl LogStd {
-    pub const USUAL: LogStd = LogStd::Clamped { low: -20.0, high: 2.0 };
-}
+/// The only layout of the models of Stable-Baselines3.
+pub const STABLE_BASELINES3: &str = "stable-baselines3";
 
-/// Also the name of the format that has no other layout.
-pub const STABLE_BASELINES: &str = "stable-baselines3";
-
+/// The layouts in the order in which they are tried.
 pub const LAYOUTS: &[Layout] = &[
     Layout {
         name: "cleanrl",
         trunk: "fc{n}",
-        heads: Heads::Named { mean: &["fc_mean"], log_std: &["fc_logstd"] },
+        heads: Heads::Separate { mean: &["fc_mean"], log_std: &["fc_logstd"] },
         log_std: LogStd::Squashed { low: -5.0, high: 2.0 },
     },
     Layout {
         name: "spinningup",
         trunk: "net.{n}",
-        heads: Heads::Named { mean: &["mu_layer"], log_std: &["log_std_layer"] },
-        log_std: LogStd::USUAL,
+        heads: Heads::Separate { mean: &["mu_layer"], log_std: &["log_std_layer"] },
+        log_std: LogStd::DEFAULT,
     },
     Layout {
-        name: STABLE_BASELINES,
+        name: STABLE_BASELINES3,
         trunk: "latent_pi.{n}",
-        heads: Heads::Named { mean: &["mu"], log_std: &["log_std"] },
-        log_std: LogStd::USUAL,
+        heads: Heads::Separate { mean: &["mu"], log_std: &["log_std"] },
+        log_std: LogStd::DEFAULT,
     },
     Layout {
         name: "pytorch-soft-actor-critic",
         trunk: "linear{n}",
-        heads: Heads::Named { mean: &["mean_linear"], log_std: &["log_std_linear"] },
-        log_std: LogStd::USUAL,
+        heads: Heads::Separate { mean: &["mean_linear"], log_std: &["log_std_linear"] },
+        log_std: LogStd::DEFAULT,
     },
     Layout {
         name: "tianshou",
         trunk: "preprocess.model.model.{n}",
-        heads: Heads::Named { mean: &["mu.model.0"], log_std: &["sigma.model.0"] },
-        log_std: LogStd::USUAL,
+        heads: Heads::Separate { mean: &["mu.model.0"], log_std: &["sigma.model.0"] },
+        log_std: LogStd::DEFAULT,
     },
     Layout {
         name: "rlkit",
         trunk: "fc{n}",
-        heads: Heads::Named { mean: &["last_fc"], log_std: &["last_fc_log_std"] },
-        log_std: LogStd::USUAL,
+        heads: Heads::Separate { mean: &["last_fc"], log_std: &["last_fc_log_std"] },
+        log_std: LogStd::DEFAULT,
     },
     Layout {
         name: "trunk and two heads",
         trunk: "*",
-        heads: Heads::Named {
+        heads: Heads::Separate {
             mean: &[
                 "mean",
                 "mu",
@@ -111,7 +115,7 @@ pub const LAYOUTS: &[Layout] = &[
                 "log_scale",
             ],
         },
-        log_std: LogStd::USUAL,
+        log_std: LogStd::DEFAULT,
     },
     Layout {
         name: "pytorch_sac",
@@ -119,5 +123,5 @@ pub const LAYOUTS: &[Layout] = &[
         heads: Heads::Joint,
         log_std: LogStd::Squashed { low: -5.0, high: 2.0 },
     },
-    Layout { name: "trunk and one joint head", trunk: "*", heads: Heads::Joint, log_std: LogStd::USUAL },
+    Layout { name: "trunk and one joint head", trunk: "*", heads: Heads::Joint, log_std: LogStd::DEFAULT },
 ];

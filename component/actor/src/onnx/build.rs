@@ -1,4 +1,4 @@
-//! ONNX's messages, in the few shapes that actors need.
+//! Builds the ONNX messages that an actor needs.
 
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
@@ -8,24 +8,24 @@ use tract_onnx::pb::{
     TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto,
 };
 
-use crate::model::mlp::{Activation, Dense, Linear};
+use crate::model::{Activation, Linear, Mlp};
 
-/// The newest operator set whose operators are needed is older than PyTorch's own default.
+/// Every runtime of the last years reads this operator set, and PyTorch writes a newer one by default.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 
-/// The network as an ONNX model, `state` to `mean` and `log_std`, as [`super::Network`] expects it.
-pub fn model(dense: &Dense) -> ModelProto {
+/// Writes a network as an ONNX model from `state` to `mean` and `log_std`, which [`super::Network`] reads.
+pub fn model(mlp: &Mlp) -> ModelProto {
     let mut graph = GraphProto { name: "actor".to_owned(), ..GraphProto::default() };
     let mut last = "state".to_owned();
-    for layer in &dense.trunk {
+    for layer in &mlp.trunk {
         let name = linear(&mut graph, layer, &last, &format!("{}.output", layer.name));
-        last = activate(&mut graph, dense.activation, &name);
+        last = activate(&mut graph, mlp.activation, &name);
     }
-    linear(&mut graph, &dense.mean, &last, "mean");
-    linear(&mut graph, &dense.log_std, &last, "log_std");
-    graph.input.push(value("state", dense.state_dim()));
-    graph.output.extend(["mean", "log_std"].map(|name| value(name, dense.action_dim())));
+    linear(&mut graph, &mlp.mean, &last, "mean");
+    linear(&mut graph, &mlp.log_std, &last, "log_std");
+    graph.input.push(value("state", mlp.state_dim()));
+    graph.output.extend(["mean", "log_std"].map(|name| value(name, mlp.action_dim())));
     ModelProto {
         ir_version: IR_VERSION,
         producer_name: "sac-serving".to_owned(),
@@ -56,7 +56,7 @@ fn activate(graph: &mut GraphProto, activation: Activation, input: &str) -> Stri
         Activation::Relu => push("Relu", &[input], &output),
         Activation::Tanh => push("Tanh", &[input], &output),
         Activation::Sigmoid => push("Sigmoid", &[input], &output),
-        // ONNX's defaults for alpha are PyTorch's.
+        // The alphas that ONNX takes by default are PyTorch's.
         Activation::LeakyRelu => push("LeakyRelu", &[input], &output),
         Activation::Elu => push("Elu", &[input], &output),
         Activation::Silu => {
@@ -69,7 +69,7 @@ fn activate(graph: &mut GraphProto, activation: Activation, input: &str) -> Stri
     output
 }
 
-/// x / 2 · (1 + erf(x / √2)).
+/// Adds GELU in its exact form, x / 2 · (1 + erf(x / √2)), which is no operator of its own in this set.
 fn gelu(graph: &mut GraphProto, input: &str, output: &str) {
     let part = |what: &str| format!("{input}.{what}");
     let mut steps = |op: &str, from: &str, constant: Option<(&str, f32)>, to: &str| {
@@ -108,7 +108,7 @@ pub fn tensor(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
     }
 }
 
-/// [batch, `columns`] of f32.
+/// Returns the type of a graph's input or output: [batch, `columns`] of f32.
 pub fn value(name: &str, columns: usize) -> ValueInfoProto {
     let dimension = |value| Dimension { value: Some(value), ..Dimension::default() };
     let rows = dimension(dimension::Value::DimParam("batch".to_owned()));

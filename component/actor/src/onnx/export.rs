@@ -1,43 +1,40 @@
-//! A policy as an ONNX file that stands by itself.
+//! Writes a policy as an ONNX file that needs nothing beside it.
 
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
-use super::Heads;
 use super::build::{node, property, tensor, value};
-use crate::layout::LogStd;
-use crate::model::policy::{Normalisation, Squashing};
+use crate::model::{LogStd, Normalisation, Outputs, Squashing};
 
-/// Names that no graph has of itself.
+/// Names that no trainer gives to a value.
 const NORMALISED: &str = "sac-serving/state";
 const LOG_STD: &str = "sac-serving/log_std";
 
-/// Writes a model whose graph does all that the policy does: it normalises `state`, gives `mean`, `log_std` as it is
-/// used, and `action`, the deterministic action within its bounds, which the metadata tells too. What takes a model's
-/// outputs as they are, an `action` alone, stays so.
+/// Writes a model whose graph does all that the policy does. It normalises `state` and computes `mean`, `log_std` after
+/// its rule, and `action`, the deterministic action within its bounds. The bounds are in the metadata as well. A graph
+/// whose only output is `action` keeps it unchanged.
 pub fn export(
     mut model: ModelProto,
-    heads: Heads,
     normalisation: Option<&Normalisation>,
     squashing: &Squashing,
     action_dim: usize,
 ) -> Vec<u8> {
     let mut properties = std::mem::take(&mut model.metadata_props);
-    properties.retain(|property| !MADE_GOOD.contains(&property.key.as_str()));
+    properties.retain(|property| !APPLIED.contains(&property.key.as_str()));
     let graph = model.graph.get_or_insert_default();
     if let Some(normalisation) = normalisation {
         normalise(graph, normalisation);
     }
-    if heads == Heads::Gaussian {
+    if squashing.outputs == Outputs::MeanAndLogStd {
         squash_log_std(graph, squashing.log_std);
         add_action(graph, squashing, action_dim);
         if let Some(bounds) = &squashing.bounds {
-            properties.push(property("action_low", format!("{:?}", bounds.low)));
-            properties.push(property("action_high", format!("{:?}", bounds.high)));
+            properties.push(property("action_low", format!("{:?}", bounds.bounds().low)));
+            properties.push(property("action_high", format!("{:?}", bounds.bounds().high)));
         }
     }
-    // Messages that follow one another are one. The properties come first, so that a file that is cut short has lost
-    // its operator sets, which stand last, before anything else.
+    // Protobuf merges messages that follow one another. The operator sets come last, so a file that is cut short lacks
+    // them, and is refused.
     let operators = ModelProto { opset_import: std::mem::take(&mut model.opset_import), ..ModelProto::default() };
     let mut bytes = ModelProto { metadata_props: properties, ..ModelProto::default() }.encode_to_vec();
     bytes.extend(model.encode_to_vec());
@@ -45,8 +42,8 @@ pub fn export(
     bytes
 }
 
-/// What the graph does itself from now on.
-const MADE_GOOD: &[&str] = &[
+/// The settings that the written graph applies itself; a reader must not apply them again.
+const APPLIED: &[&str] = &[
     "obs_mean",
     "obs_var",
     "obs_std",
@@ -69,11 +66,11 @@ fn normalise(graph: &mut GraphProto, normalisation: &Normalisation) {
     rename(graph, "state", NORMALISED);
     let Normalisation { mean, std, clip } = normalisation;
     let mut nodes = Chain::new("state", "sac-serving/normalise");
-    nodes.with("Sub", &[mean.len()], mean);
-    nodes.with("Div", &[std.len()], std);
+    nodes.step_with("Sub", &[mean.len()], mean);
+    nodes.step_with("Div", &[std.len()], std);
     if let Some(clip) = clip {
-        nodes.with("Max", &[], &[-clip]);
-        nodes.with("Min", &[], &[*clip]);
+        nodes.step_with("Max", &[], &[-clip]);
+        nodes.step_with("Min", &[], &[*clip]);
     }
     nodes.prepend_to(graph, NORMALISED);
 }
@@ -83,14 +80,14 @@ fn squash_log_std(graph: &mut GraphProto, rule: LogStd) {
     let mut nodes = Chain::new(LOG_STD, "sac-serving/log_std");
     match rule {
         LogStd::Clamped { low, high } => {
-            nodes.with("Max", &[], &[low]);
-            nodes.with("Min", &[], &[high]);
+            nodes.step_with("Max", &[], &[low]);
+            nodes.step_with("Min", &[], &[high]);
         }
         LogStd::Squashed { low, high } => {
             nodes.step("Tanh");
-            nodes.with("Add", &[], &[1.0]);
-            nodes.with("Mul", &[], &[0.5 * (high - low)]);
-            nodes.with("Add", &[], &[low]);
+            nodes.step_with("Add", &[], &[1.0]);
+            nodes.step_with("Mul", &[], &[0.5 * (high - low)]);
+            nodes.step_with("Add", &[], &[low]);
         }
     }
     nodes.append_to(graph, "log_std");
@@ -102,14 +99,14 @@ fn add_action(graph: &mut GraphProto, squashing: &Squashing, action_dim: usize) 
     let mut nodes = Chain::new("mean", "sac-serving/action");
     nodes.step("Tanh");
     if let Some(bounds) = &squashing.bounds {
-        nodes.with("Mul", &[action_dim], bounds.factors());
-        nodes.with("Add", &[action_dim], bounds.offsets());
+        nodes.step_with("Mul", &[action_dim], bounds.scale());
+        nodes.step_with("Add", &[action_dim], bounds.bias());
     }
     nodes.append_to(graph, "action");
     graph.output.push(value("action", action_dim));
 }
 
-/// A value's new name wherever nodes make or take it, in the graphs within nodes too. Inputs and outputs keep theirs.
+/// Renames a value in all nodes, and in the graphs within nodes. The graph's inputs and outputs keep their names.
 fn rename(graph: &mut GraphProto, from: &str, to: &str) {
     let rename_value = |name: &mut String| {
         if name == from {
@@ -125,7 +122,7 @@ fn rename(graph: &mut GraphProto, from: &str, to: &str) {
     }
 }
 
-/// Nodes that each take the output of the one before.
+/// A sequence of nodes, each of which takes the output of the one before.
 struct Chain {
     name: &'static str,
     last: String,
@@ -143,28 +140,28 @@ impl Chain {
         self.last = output;
     }
 
-    /// A step with a constant for its second operand.
-    fn with(&mut self, op: &str, shape: &[usize], constant: &[f32]) {
+    /// Adds a step whose second operand is a constant.
+    fn step_with(&mut self, op: &str, shape: &[usize], constant: &[f32]) {
         self.step(op);
         let name = format!("{}/constant", self.last);
         self.part.initializer.push(tensor(&name, shape, constant));
         self.part.node.last_mut().into_iter().for_each(|node| node.input.push(name.clone()));
     }
 
-    /// The last output goes by this name.
-    fn named(mut self, output: &str) -> GraphProto {
+    /// Names the last output.
+    fn ending_in(mut self, output: &str) -> GraphProto {
         self.part.node.last_mut().into_iter().for_each(|node| node.output = vec![output.to_owned()]);
         self.part
     }
 
     fn append_to(self, graph: &mut GraphProto, output: &str) {
-        let part = self.named(output);
+        let part = self.ending_in(output);
         graph.node.extend(part.node);
         graph.initializer.extend(part.initializer);
     }
 
     fn prepend_to(self, graph: &mut GraphProto, output: &str) {
-        let mut part = self.named(output);
+        let mut part = self.ending_in(output);
         part.node.append(&mut graph.node);
         graph.node = part.node;
         graph.initializer.extend(part.initializer);

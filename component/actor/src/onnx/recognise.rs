@@ -1,4 +1,4 @@
-//! Recognises an actor of linear layers in an ONNX graph, as PyTorch and this crate export it.
+//! Recognises an actor of linear layers in an ONNX graph, in the forms that PyTorch and this crate export.
 
 use std::collections::{HashMap, HashSet};
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
@@ -7,22 +7,22 @@ use anyhow::{Result, ensure};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
-use super::constants;
-use crate::layout::LogStd;
-use crate::model::mlp::{Activation, Dense, Linear};
-use crate::model::policy::Normalisation;
+use super::read::constants;
+use crate::model::{Activation, Linear, LogStd, Mlp, Normalisation};
 
-/// What a graph does, said by layers.
+/// A graph as linear layers, with what the graph does before and after them.
 pub struct Recognised {
-    pub dense: Dense,
+    pub mlp: Mlp,
+    /// The normalisation that the graph applies to `state`.
     pub normalisation: Option<Normalisation>,
-    /// What the graph makes of the log_std head's output.
+    /// The rule that the graph applies to the output of the log_std head.
     pub log_std: Option<LogStd>,
 }
 
-/// Nothing for a graph that does anything else. What it gives is checked against the graph itself later on.
+/// Returns `None` for a graph that does anything else. A mistake here costs no wrong action: the backend is chosen by
+/// comparing the layers with the graph.
 pub fn recognise(model: &ModelProto) -> Option<Recognised> {
-    let graph = Graph::of(model)?;
+    let graph = Graph::new(model)?;
     let (mut log_std, mut rule) = ("log_std", None::<LogStd>);
     while let Some((inner, found)) = graph.log_std(log_std) {
         rule = Some(rule.map_or(Some(found), |outer| outer.after(found))?);
@@ -40,28 +40,29 @@ pub fn recognise(model: &ModelProto) -> Option<Recognised> {
         at = before;
     }
     trunk.reverse();
-    let dense = Dense { trunk, activation: activation.unwrap_or(Activation::Relu), mean, log_std };
+    let mlp = Mlp { trunk, activation: activation.unwrap_or(Activation::Relu), mean, log_std };
     let normalisation = graph.normalisation(at)?;
-    dense.check().ok()?;
-    Some(Recognised { dense, normalisation, log_std: rule })
+    mlp.check().ok()?;
+    Some(Recognised { mlp, normalisation, log_std: rule })
 }
 
+/// The nodes and constants of a graph, by the names of the values that they define.
 struct Graph<'a> {
-    makers: HashMap<&'a str, &'a NodeProto>,
+    nodes: HashMap<&'a str, &'a NodeProto>,
     constants: HashMap<&'a str, &'a TensorProto>,
 }
 
 impl<'a> Graph<'a> {
-    fn of(model: &'a ModelProto) -> Option<Self> {
+    fn new(model: &'a ModelProto) -> Option<Self> {
         let graph = model.graph.as_ref()?;
         is_sorted(graph).then_some(())?;
-        let makers = graph.node.iter().flat_map(|node| node.output.iter().map(move |output| (output.as_str(), node)));
-        Some(Graph { makers: makers.collect(), constants: constants(graph) })
+        let nodes = graph.node.iter().flat_map(|node| node.output.iter().map(move |output| (output.as_str(), node)));
+        Some(Graph { nodes: nodes.collect(), constants: constants(graph) })
     }
 
-    /// The operator that makes a value, and its inputs.
-    fn maker(&self, value: &str) -> Option<(&'a str, &'a NodeProto)> {
-        self.makers.get(value).map(|node| (node.op_type.as_str(), *node))
+    /// Returns the node that computes a value, and its operator.
+    fn producer(&self, value: &str) -> Option<(&'a str, &'a NodeProto)> {
+        self.nodes.get(value).map(|node| (node.op_type.as_str(), *node))
     }
 
     fn constant(&self, name: &str) -> Option<(&'a [i64], Vec<f32>)> {
@@ -73,9 +74,9 @@ impl<'a> Graph<'a> {
         if let [number] = self.constant(name)?.1[..] { Some(number) } else { None }
     }
 
-    /// A value that an operator makes of another one and a constant, in this order.
+    /// Matches a value that `op` computes from another one and a constant, in this order. Returns both.
     fn with_constant(&self, value: &str, op: &str) -> Option<(&'a str, Vec<f32>)> {
-        let (found, node) = self.maker(value)?;
+        let (found, node) = self.producer(value)?;
         let [input, constant] = &node.input[..] else { return None };
         (found == op).then(|| self.constant(constant))?.map(|(_, numbers)| (input.as_str(), numbers))
     }
@@ -85,9 +86,9 @@ impl<'a> Graph<'a> {
         if let [number] = numbers[..] { Some((input, number)) } else { None }
     }
 
-    /// `Gemm`, or `MatMul` and `Add`: what it takes, and the layer.
+    /// Matches a linear layer: `Gemm`, `MatMul`, or `MatMul` and `Add`. Returns its input and the layer.
     fn linear(&self, value: &str) -> Option<(&'a str, Linear)> {
-        let (op, node) = self.maker(value)?;
+        let (op, node) = self.producer(value)?;
         match op {
             "Gemm" => {
                 let [input, weight, bias] = &node.input[..] else { return None };
@@ -104,7 +105,7 @@ impl<'a> Graph<'a> {
             "Add" => {
                 let [a, b] = &node.input[..] else { return None };
                 let (product, bias) = if self.constants.contains_key(b.as_str()) { (a, b) } else { (b, a) };
-                let ("MatMul", product) = self.maker(product)? else { return None };
+                let ("MatMul", product) = self.producer(product)? else { return None };
                 let [input, weight] = &product.input[..] else { return None };
                 Some((input, self.layer(weight, Some(bias), false)?))
             }
@@ -116,7 +117,7 @@ impl<'a> Graph<'a> {
         let (dims, numbers) = self.constant(weight)?;
         let [rows, columns] = dims else { return None };
         let (rows, columns) = (usize::try_from(*rows).ok()?, usize::try_from(*columns).ok()?);
-        // Before anything is made of that size.
+        // Checked before anything of that size is allocated.
         (rows > 0 && rows.checked_mul(columns) == Some(numbers.len())).then_some(())?;
         let (inputs, outputs) = if transposed { (columns, rows) } else { (rows, columns) };
         let bias = match bias {
@@ -134,8 +135,9 @@ impl<'a> Graph<'a> {
         Some(Linear { name: String::new(), inputs, outputs, weight, bias })
     }
 
+    /// Matches an activation. Returns its input and which it is.
     fn activation(&self, value: &str) -> Option<(&'a str, Activation)> {
-        let (op, node) = self.maker(value)?;
+        let (op, node) = self.producer(value)?;
         let alpha = node.attribute.iter().find(|attribute| attribute.name == "alpha").map(|attribute| attribute.f);
         let activation = match op {
             "Relu" => Activation::Relu,
@@ -151,7 +153,7 @@ impl<'a> Graph<'a> {
             "Mul" => {
                 let [a, b] = &node.input[..] else { return None };
                 let is_gate = |gate: &str, of: &str| {
-                    self.maker(gate)
+                    self.producer(gate)
                         .is_some_and(|(op, node)| op == "Sigmoid" && node.input.first().is_some_and(|x| x == of))
                 };
                 if is_gate(b, a) || is_gate(a, b) {
@@ -164,15 +166,16 @@ impl<'a> Graph<'a> {
         Some((node.input.first()?, activation))
     }
 
-    /// x · (1 + erf(x / √2)) / 2, its three factors in any order, as PyTorch writes it below opset 20, and this crate.
+    /// Matches x · (1 + erf(x / √2)) / 2 with its three factors in any order: PyTorch's form below opset 20, and this
+    /// crate's.
     fn gelu(&self, product: &'a NodeProto) -> Option<&'a str> {
         let near = |found: f32, expected: f32| (found - expected).abs() < 1e-6;
         let (mut open, mut factors, mut scale) = (vec![product], vec![], 1.0);
         while let Some(node) = open.pop() {
             for input in &node.input {
-                match (self.scalar(input), self.maker(input)) {
+                match (self.scalar(input), self.producer(input)) {
                     (Some(number), _) => scale *= number,
-                    // Two products multiply three factors.
+                    // Three factors take two products.
                     (None, Some(("Mul", inner))) if std::ptr::eq(node, product) => open.push(inner),
                     _ => factors.push(input.as_str()),
                 }
@@ -180,7 +183,7 @@ impl<'a> Graph<'a> {
         }
         let gated = |of: &str, gate: &str| {
             let (erf, _) = self.with_scalar(gate, "Add").filter(|(_, one)| *one == 1.0)?;
-            let ("Erf", erf) = self.maker(erf)? else { return None };
+            let ("Erf", erf) = self.producer(erf)? else { return None };
             let scaled = erf.input.first()?;
             let times = self.with_scalar(scaled, "Mul").filter(|(_, by)| near(*by, FRAC_1_SQRT_2));
             let over = || self.with_scalar(scaled, "Div").filter(|(_, by)| near(*by, SQRT_2));
@@ -190,22 +193,22 @@ impl<'a> Graph<'a> {
         near(scale, 0.5).then(|| gated(a, b).or_else(|| gated(b, a)))?
     }
 
-    /// What a value is before it is clamped or squashed, and how it is.
+    /// Matches a rule for log_std. Returns its input and the rule.
     fn log_std(&self, value: &str) -> Option<(&'a str, LogStd)> {
         let squashed = || {
             let (value, low) = self.with_scalar(value, "Add")?;
             let (value, half) = self.with_scalar(value, "Mul")?;
             let (value, _) = self.with_scalar(value, "Add").filter(|(_, one)| *one == 1.0)?;
-            let ("Tanh", node) = self.maker(value)? else { return None };
+            let ("Tanh", node) = self.producer(value)? else { return None };
             Some((node.input.first()?.as_str(), LogStd::Squashed { low, high: low + 2.0 * half }))
         };
         let clamped = || self.clamp(value).map(|(value, low, high)| (value, LogStd::Clamped { low, high }));
         clamped().or_else(squashed)
     }
 
-    /// `Clip`, or `Max` and then `Min`.
+    /// Matches `Clip`, or `Max` and then `Min`. Returns the input and both bounds.
     fn clamp(&self, value: &str) -> Option<(&'a str, f32, f32)> {
-        if let Some(("Clip", node)) = self.maker(value) {
+        if let Some(("Clip", node)) = self.producer(value) {
             let [input, low, high] = &node.input[..] else { return None };
             return Some((input, self.scalar(low)?, self.scalar(high)?));
         }
@@ -214,8 +217,9 @@ impl<'a> Graph<'a> {
         Some((value, low, high))
     }
 
-    /// From `state` to what the trunk takes; nothing where something else lies between.
-    #[allow(clippy::option_option, reason = "no normalisation is a finding too")]
+    /// Returns the normalisation between `state` and the input of the trunk, if any; `None` if anything else lies
+    /// between them.
+    #[allow(clippy::option_option, reason = "a graph without a normalisation is recognised too")]
     fn normalisation(&self, value: &str) -> Option<Option<Normalisation>> {
         if value == "state" {
             return Some(None);
@@ -233,17 +237,18 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Whether each value is made once, and before it is used, as ONNX demands: who follows the makers back comes to an end.
+/// Returns `true` if each value is computed once, and before it is used. ONNX demands this, and it ensures that
+/// following values back to their producers ends.
 fn is_sorted(graph: &GraphProto) -> bool {
-    let (mut used, mut made) = (HashSet::new(), HashSet::new());
+    let (mut used, mut computed) = (HashSet::new(), HashSet::new());
     graph.node.iter().all(|node| {
         used.extend(&node.input);
-        node.output.iter().all(|output| !used.contains(output) && made.insert(output))
+        node.output.iter().all(|output| !used.contains(output) && computed.insert(output))
     })
 }
 
 fn numbers(tensor: &TensorProto) -> Result<Vec<f32>> {
-    ensure!(tensor.data_type == i32::from(DataType::Float), "not of f32");
+    ensure!(tensor.data_type == i32::from(DataType::Float), "the tensor is not of f32");
     let raw = tensor.raw_data.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
     Ok(if tensor.raw_data.is_empty() { tensor.float_data.clone() } else { raw.collect() })
 }

@@ -1,4 +1,4 @@
-//! How long a forward pass takes.
+//! The route that measures the forward pass.
 
 use std::time::Instant;
 
@@ -6,15 +6,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Call, Origin, forward, milliseconds, respond};
-use crate::routes::error::Error;
-use crate::routes::openapi::{Operation, Request, schema_of};
-use crate::routes::schema::{Field, Kind, Schema, Whole};
-use crate::service::{Loaded, Outcome};
+use super::call::{Call, forward, milliseconds, respond};
+use super::error::Error;
+use super::loaded::{Loaded, Origin};
+use super::openapi::{Operation, Request, schema_of};
+use super::schema::{Field, Kind, Schema, Whole};
+use crate::wit::Outcome;
 
-const MOST_ITERATIONS: u64 = 100_000;
-/// Less than the host lets a call take.
-const MOST_SECONDS: u64 = 60;
+const MAX_ITERATIONS: u64 = 100_000;
+/// The host lets a call take longer than this by default.
+const MAX_SECONDS: u64 = 60;
 
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
@@ -39,7 +40,7 @@ impl Schema for Benchmark {
         Field { name: "batch_size", kind: Kind::Count(1), required: false },
     ];
 
-    fn holds(&self) -> bool {
+    fn is_valid(&self) -> bool {
         self.iterations.0 >= 1 && self.batch_size.0 >= 1
     }
 }
@@ -62,25 +63,25 @@ struct Report<'a> {
 }
 
 pub(super) const BENCHMARK: Operation = Operation {
-    summary: "How long a forward pass takes",
+    summary: "Measures the forward pass",
     request: Some(Request {
         schema: schema_of::<Benchmark>,
         required: false,
         example: |_| json!(Benchmark::default()),
     }),
-    answer: schema_of::<Report>,
+    response: schema_of::<Report>,
     errors: &[400, 413, 422, 500, 503],
 };
 
 pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
     let Benchmark { warmup: Whole(warmup), iterations: Whole(iterations), batch_size: Whole(batch_size) } =
         if call.body.is_empty() { Benchmark::default() } else { call.parse()? };
-    let max_batch = u64::from(call.service.config.max_batch);
+    let max_batch = u64::from(call.config.max_batch);
     let may_block = call.context.may_block;
     let loaded = call.model()?;
     for (name, got, limit) in [
-        ("warmup", warmup, MOST_ITERATIONS),
-        ("iterations", iterations, MOST_ITERATIONS),
+        ("warmup", warmup, MAX_ITERATIONS),
+        ("iterations", iterations, MAX_ITERATIONS),
         ("batch_size", batch_size, max_batch),
     ] {
         if got > limit {
@@ -91,10 +92,10 @@ pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
         return Ok(Outcome::Benchmark);
     }
     let states = states(batch_size as usize * loaded.actor.state_dim());
-    let pass_ms = time_of_a_pass(loaded, &states)?;
+    let pass_ms = pass_milliseconds(loaded, &states)?;
     let seconds = ((warmup + iterations) as f64 * pass_ms / 1e3) as u64;
-    if seconds > MOST_SECONDS {
-        return Err(Error::OverLimit { name: "the benchmark's seconds", got: seconds, limit: MOST_SECONDS });
+    if seconds > MAX_SECONDS {
+        return Err(Error::OverLimit { name: "the benchmark's seconds", got: seconds, limit: MAX_SECONDS });
     }
     for _ in 0..warmup {
         forward(&mut loaded.actor, &states, false)?;
@@ -106,7 +107,7 @@ pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
         times.push(milliseconds(start));
     }
     times.sort_by(f64::total_cmp);
-    // A clock too coarse to see the work must not make this zero.
+    // A coarse clock may see no time pass. The divisor must not be zero.
     let total_ms = times.iter().sum::<f64>().max(1e-6);
     respond(
         200,
@@ -122,25 +123,25 @@ pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
             warmup,
             batch_size,
             throughput_per_s: (iterations * batch_size) as f64 * 1e3 / total_ms,
-            origin: Origin::of(loaded),
+            origin: Origin::from(&*loaded),
         },
     )
 }
 
-/// In milliseconds. The pass before it, which is not timed, makes the plan where there is none yet.
-fn time_of_a_pass(loaded: &mut Loaded, states: &[f32]) -> Result<f64, Error> {
+/// Measures one pass, in milliseconds, after another one that prepares the backend for this number of rows.
+fn pass_milliseconds(loaded: &mut Loaded, states: &[f32]) -> Result<f64, Error> {
     forward(&mut loaded.actor, states, false)?;
     let start = Instant::now();
     forward(&mut loaded.actor, states, false)?;
     Ok(milliseconds(start))
 }
 
-/// Numbers spread over [-1, 1), the same in every run (a Weyl sequence).
+/// Returns numbers spread over [-1, 1), the same in every run (a Weyl sequence).
 fn states(count: usize) -> Vec<f32> {
-    (0..count).map(|i| ((i as f32 * 0.618_034).fract()) * 2.0 - 1.0).collect()
+    (0..count).map(|i| (i as f32 * 0.618_034).fract() * 2.0 - 1.0).collect()
 }
 
-/// Of ascending values, with linear interpolation between neighbours, as numpy's default does it.
+/// Returns a percentile of ascending values, with linear interpolation between neighbours, which is numpy's default.
 fn percentile(ascending: &[f64], percent: f64) -> f64 {
     let at = percent / 100.0 * (ascending.len() - 1) as f64;
     let (below, above) = (ascending[at.floor() as usize], ascending[at.ceil() as usize]);

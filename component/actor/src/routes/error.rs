@@ -1,12 +1,14 @@
+//! The errors of the routes, each with its status.
+
 use std::fmt;
 
 use serde_json::json;
 use thiserror::Error;
 
-use crate::routes::schema::Issue;
-use crate::service::Response;
+use super::schema::Issue;
+use crate::wit::Response;
 
-/// Everything that is answered with an error. The message is the response's `detail`.
+/// An error of a route. Its message is the `detail` of the response.
 #[derive(Debug, Error)]
 pub enum Error {
     #[error("request body over the limit of {limit} bytes")]
@@ -35,7 +37,7 @@ pub enum Error {
     Inference(#[source] anyhow::Error),
 }
 
-/// Which state of a batch an error speaks of, counted from zero; of a single state, nothing.
+/// The state of a batch that an error is about, counted from zero; `None` for a single state.
 #[derive(Debug, Clone, Copy)]
 pub struct Row(pub Option<usize>);
 
@@ -67,8 +69,8 @@ impl From<Error> for Response {
             _ => json!(error.to_string()),
         };
         let headers = match &error {
-            Error::WrongMethod { allow } => vec![("allow", *allow)],
-            Error::Unauthorized => vec![("www-authenticate", "Bearer")],
+            Error::WrongMethod { allow } => vec![("allow".to_owned(), (*allow).to_owned())],
+            Error::Unauthorized => vec![("www-authenticate".to_owned(), "Bearer".to_owned())],
             _ => vec![],
         };
         Response { status: error.status(), headers, body: json!({ "detail": detail }).to_string().into_bytes() }

@@ -1,14 +1,13 @@
-//! What is loaded: health, info, reload.
+//! The routes about the checkpoint in service: health, info, reload.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Call, respond};
-use crate::checkpoint::Instant;
-use crate::routes::error::Error;
-use crate::routes::openapi::{Operation, schema_of};
-use crate::run::Backend;
-use crate::service::{Outcome, Refusal};
+use super::call::{Call, respond};
+use super::error::Error;
+use super::openapi::{Operation, schema_of};
+use crate::model::ActionBounds;
+use crate::wit::{Backend, Bounds, Instant, Outcome, Refusal};
 
 #[derive(Serialize, JsonSchema)]
 struct Health {
@@ -18,19 +17,19 @@ struct Health {
 }
 
 pub(super) const HEALTH: Operation = Operation {
-    summary: "Whether there is a model, and whether it is the newest",
+    summary: "Says if a model is loaded and if it is the newest",
     request: None,
-    answer: schema_of::<Health>,
+    response: schema_of::<Health>,
     errors: &[503],
 };
 
 pub(super) fn health(call: &mut Call) -> Result<Outcome, Error> {
-    let (code, status) = match (&call.service.loaded, &call.context.refusal) {
+    let (code, status) = match (&*call.loaded, &call.context.refusal) {
         (None, _) => (503, "no_model"),
         (Some(_), Some(_)) => (200, "stale"),
         (Some(_), None) => (200, "ok"),
     };
-    respond(code, &Health { status, model_loaded: call.service.loaded.is_some() })
+    respond(code, &Health { status, model_loaded: call.loaded.is_some() })
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -42,26 +41,43 @@ struct Info<'a> {
     loaded_at_utc: Instant,
     format: &'a str,
     layout: &'a str,
-    /// Null where the graph itself has it.
+    /// Null for a graph, which contains its own.
     activation: Option<String>,
     size_bytes: usize,
     sha256: &'a str,
     state_dim: usize,
     action_dim: usize,
     stochastic: bool,
-    /// Null where actions stay within -1 and 1, or are taken as they are.
+    /// Null if actions stay within -1 and 1, or are the graph's own output.
     action_low: Option<&'a [f64]>,
     action_high: Option<&'a [f64]>,
-    /// Told, and not applied. Null where there is no bound.
+    /// Reported, not applied. Null for a missing bound.
     observation_low: Option<Vec<Option<f64>>>,
     observation_high: Option<Vec<Option<f64>>>,
     observations_normalised: bool,
     jit_compiled: bool,
     #[serde(rename = "plan")]
-    backend: Backend,
+    backend: BackendName,
     generation: u64,
     stale: bool,
     last_error: Option<LastError<'a>>,
+}
+
+/// The backend that runs the network.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename = "Backend", rename_all = "lowercase")]
+enum BackendName {
+    Kernel,
+    Tract,
+}
+
+impl From<Backend> for BackendName {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Kernel => BackendName::Kernel,
+            Backend::Tract => BackendName::Tract,
+        }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -75,31 +91,30 @@ struct LastError<'a> {
 }
 
 pub(super) const INFO: Operation = Operation {
-    summary: "What is loaded, and what was refused",
+    summary: "Describes the model in service and the last refusal",
     request: None,
-    answer: schema_of::<Info>,
+    response: schema_of::<Info>,
     errors: &[500, 503],
 };
 
-pub(super) const RELOAD: Operation =
-    Operation { summary: "Loads the newest checkpoint though nothing changed", ..INFO };
+pub(super) const RELOAD: Operation = Operation { summary: "Loads the newest checkpoint, changed or not", ..INFO };
 
 pub(super) fn info(call: &mut Call) -> Result<Outcome, Error> {
     let refusal = call.context.refusal.as_ref();
     let loaded = call.model()?;
     let (actor, checkpoint) = (&loaded.actor, &loaded.checkpoint);
-    let description = actor.description();
-    let action = actor.squashing().bounds.as_ref();
-    let observation = description.observation_bounds.as_ref();
+    let facts = actor.facts();
+    let action = actor.squashing().bounds.as_ref().map(ActionBounds::bounds);
+    let (observation_low, observation_high) = facts.observation_bounds.as_ref().map(finite).unzip();
     respond(
         200,
         &Info {
             path: &checkpoint.path,
             mtime_utc: &loaded.modified,
             loaded_at_utc: checkpoint.loaded,
-            format: description.format,
-            layout: description.layout,
-            activation: description.activation(),
+            format: facts.format.name(),
+            layout: facts.layout,
+            activation: facts.activation(),
             size_bytes: loaded.size_bytes,
             sha256: &checkpoint.sha256,
             state_dim: actor.state_dim(),
@@ -107,13 +122,11 @@ pub(super) fn info(call: &mut Call) -> Result<Outcome, Error> {
             stochastic: actor.stochastic(),
             action_low: action.map(|bounds| bounds.low.as_slice()),
             action_high: action.map(|bounds| bounds.high.as_slice()),
-            observation_low: observation
-                .map(|(low, _)| low.iter().map(|low| low.is_finite().then_some(*low)).collect()),
-            observation_high: observation
-                .map(|(_, high)| high.iter().map(|high| high.is_finite().then_some(*high)).collect()),
+            observation_low,
+            observation_high,
             observations_normalised: actor.normalisation().is_some(),
             jit_compiled: actor.optimised(),
-            backend: actor.backend(),
+            backend: actor.backend().into(),
             generation: checkpoint.generation,
             stale: refusal.is_some(),
             last_error: refusal.map(|Refusal { path, modified, detail, at }| LastError {
@@ -124,6 +137,12 @@ pub(super) fn info(call: &mut Call) -> Result<Outcome, Error> {
             }),
         },
     )
+}
+
+/// Returns the bounds as JSON can write them, which has no infinity.
+fn finite(bounds: &Bounds) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
+    let finite = |values: &[f64]| values.iter().map(|value| value.is_finite().then_some(*value)).collect();
+    (finite(&bounds.low), finite(&bounds.high))
 }
 
 pub(super) fn reload(call: &mut Call) -> Result<Outcome, Error> {

@@ -1,27 +1,29 @@
-//! The routes in OpenAPI's words, out of the types that their bodies are parsed into and their answers written from.
+//! The OpenAPI document, generated from the types that bodies are parsed into and responses written from.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::routes::schema::Issue;
+use super::schema::Issue;
 
-/// What a route takes and gives.
+/// The request and the responses of a route.
 pub struct Operation {
     pub summary: &'static str,
     pub request: Option<Request>,
-    pub answer: SchemaOf,
-    /// Statuses of errors, besides those of all routes.
+    pub response: SchemaOf,
+    /// The statuses of errors, besides 401.
     pub errors: &'static [u16],
 }
 
+/// The body of a request.
 pub struct Request {
     pub schema: SchemaOf,
     pub required: bool,
-    /// By the policy's state_dim.
+    /// Makes an example for a policy of this state_dim.
     pub example: fn(usize) -> Value,
 }
 
+/// Adds the schema of a type to a document.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 pub fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
@@ -30,20 +32,20 @@ pub fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 
 /// The body of an error.
 #[derive(JsonSchema)]
-#[expect(dead_code, reason = "stands for what the errors are written as")]
+#[expect(dead_code, reason = "describes the JSON of an error")]
 struct Failure {
     detail: String,
 }
 
-/// The body of a 422: all that is wrong with the request's.
+/// The body of a 422, which lists all issues of the request.
 #[derive(JsonSchema)]
-#[expect(dead_code, reason = "stands for what the issues are written as")]
+#[expect(dead_code, reason = "describes the JSON of a 422")]
 struct Invalid {
     detail: Vec<Issue>,
 }
 
-/// OpenAPI 3.1 of these routes: path, method in lowercase, whether it is answered without a token, and the rest. With a
-/// state_dim, requests have an example that a policy of it answers.
+/// Returns the OpenAPI 3.1 document of routes: their path, their method in lowercase, `true` if they answer without a
+/// token, and their operation. With a state_dim, requests have an example that a policy of this state_dim answers.
 pub fn document<'a>(
     routes: impl Iterator<Item = (&'static str, &'static str, bool, &'a Operation)>,
     state_dim: Option<usize>,
@@ -55,13 +57,13 @@ pub fn document<'a>(
     let mut generator = settings.into_generator();
     let mut paths = Map::new();
     for (path, method, public, operation) in routes {
-        paths.insert(path.to_owned(), json!({ method: described(operation, public, state_dim, &mut generator) }));
+        paths.insert(path.to_owned(), json!({ method: describe(operation, public, state_dim, &mut generator) }));
     }
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "sac-serving",
-            "description": "A Soft Actor-Critic policy. The answer names the checkpoint that it comes from: the newest, from the next request on.",
+            "description": "Serves a Soft Actor-Critic policy. Each answer names the checkpoint that it comes from. A new checkpoint answers from the next request on.",
             "version": env!("CARGO_PKG_VERSION"),
         },
         "servers": [{ "url": "/" }],
@@ -73,34 +75,35 @@ pub fn document<'a>(
     })
 }
 
-fn described(operation: &Operation, public: bool, state_dim: Option<usize>, generator: &mut SchemaGenerator) -> Value {
+fn describe(operation: &Operation, public: bool, state_dim: Option<usize>, generator: &mut SchemaGenerator) -> Value {
     let mut responses = Map::new();
-    responses.insert("200".to_owned(), response("The answer", (operation.answer)(generator)));
+    responses.insert("200".to_owned(), response("The answer", (operation.response)(generator)));
     let unauthorised = (!public).then_some(&401);
     for status in unauthorised.into_iter().chain(operation.errors) {
         let (description, schema): (_, SchemaOf) = match status {
-            400 => ("A wrong dimension, or over a limit", schema_of::<Failure>),
+            400 => ("A dimension is wrong, or a limit is exceeded", schema_of::<Failure>),
             401 => ("The bearer token is missing or wrong", schema_of::<Failure>),
             413 => ("The body is over the limit", schema_of::<Failure>),
-            422 => ("The body is not of the schema", schema_of::<Invalid>),
-            500 => ("There is nothing but a broken checkpoint, or its action is not finite", schema_of::<Failure>),
-            503 if public => ("No model is loaded", operation.answer),
+            422 => ("The body does not fit the schema", schema_of::<Invalid>),
+            500 => ("The only checkpoint was refused, or an action is not finite", schema_of::<Failure>),
+            503 if public => ("No model is loaded", operation.response),
             _ => ("No model is loaded", schema_of::<Failure>),
         };
         responses.insert(status.to_string(), response(description, schema(generator)));
     }
-    let mut described = json!({ "summary": operation.summary, "responses": responses });
+    let mut description = json!({ "summary": operation.summary, "responses": responses });
     if let Some(request) = &operation.request {
         let mut content = json!({ "schema": (request.schema)(generator) });
         if let Some(state_dim) = state_dim {
             content["example"] = (request.example)(state_dim);
         }
-        described["requestBody"] = json!({ "required": request.required, "content": { "application/json": content } });
+        description["requestBody"] =
+            json!({ "required": request.required, "content": { "application/json": content } });
     }
     if !public {
-        described["security"] = json!([{ "bearer": [] }]);
+        description["security"] = json!([{ "bearer": [] }]);
     }
-    described
+    description
 }
 
 fn response(description: &str, schema: Schema) -> Value {

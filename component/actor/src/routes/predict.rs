@@ -1,4 +1,4 @@
-//! Actions for one state, or for a batch of them.
+//! The routes that return actions, for one state or for a batch.
 
 use std::time::Instant;
 
@@ -6,16 +6,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Call, Origin, forward, milliseconds, respond};
-use crate::model::policy::Noise;
-use crate::routes::error::{Error, Row};
-use crate::routes::openapi::{Operation, Request, schema_of};
-use crate::routes::schema::{Field, Kind, Schema, Whole, finite};
-use crate::service::{Loaded, Outcome};
+use super::call::{Call, forward, milliseconds, respond};
+use super::error::{Error, Row};
+use super::loaded::{Loaded, Origin};
+use super::openapi::{Operation, Request, schema_of};
+use super::schema::{Field, Kind, Schema, Whole, finite};
+use crate::model::Noise;
+use crate::wit::Outcome;
 
 #[derive(Deserialize, JsonSchema)]
 struct Predict {
-    /// As many numbers as the policy's state_dim, each finite as an f32.
+    /// state_dim numbers, each finite as an f32.
     #[schemars(inner(range(min = f32::MIN, max = f32::MAX)))]
     state: Vec<f32>,
     #[serde(default = "yes")]
@@ -34,6 +35,7 @@ struct PredictBatch {
     seed: Option<Whole>,
 }
 
+/// Serde takes a default from a function only.
 fn yes() -> bool {
     true
 }
@@ -44,7 +46,7 @@ const SEED: Field = Field { name: "seed", kind: Kind::Seed, required: false };
 impl Schema for Predict {
     const FIELDS: &'static [Field] = &[Field { name: "state", kind: Kind::State, required: true }, DETERMINISTIC, SEED];
 
-    fn holds(&self) -> bool {
+    fn is_valid(&self) -> bool {
         finite(&self.state)
     }
 }
@@ -53,12 +55,12 @@ impl Schema for PredictBatch {
     const FIELDS: &'static [Field] =
         &[Field { name: "states", kind: Kind::States, required: true }, DETERMINISTIC, SEED];
 
-    fn holds(&self) -> bool {
+    fn is_valid(&self) -> bool {
         !self.states.is_empty() && self.states.iter().all(|state| finite(state))
     }
 }
 
-/// A number for a policy of one action dimension, else a list.
+/// A number for a policy whose actions have one dimension, otherwise a list.
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Action<'a> {
@@ -83,28 +85,28 @@ struct BatchPrediction<'a> {
     latency_ms: f64,
 }
 
-/// Of what needs a model and a body.
+/// The statuses of the errors of a route that needs a model and a body.
 const ERRORS: &[u16] = &[400, 413, 422, 500, 503];
 
 pub(super) const PREDICT: Operation = Operation {
-    summary: "The action for a state",
+    summary: "Returns the action for a state",
     request: Some(Request {
         schema: schema_of::<Predict>,
         required: true,
         example: |state_dim| json!({ "state": vec![0; state_dim] }),
     }),
-    answer: schema_of::<Prediction>,
+    response: schema_of::<Prediction>,
     errors: ERRORS,
 };
 
 pub(super) const PREDICT_BATCH: Operation = Operation {
-    summary: "The actions for a batch of states",
+    summary: "Returns the actions for a batch of states",
     request: Some(Request {
         schema: schema_of::<PredictBatch>,
         required: true,
         example: |state_dim| json!({ "states": vec![vec![0; state_dim]; 2] }),
     }),
-    answer: schema_of::<BatchPrediction>,
+    response: schema_of::<BatchPrediction>,
     errors: ERRORS,
 };
 
@@ -119,7 +121,7 @@ pub(super) fn predict(call: &mut Call) -> Result<Outcome, Error> {
     let loaded = call.model()?;
     check_dimension(Row(None), &state, loaded)?;
     let (actions, latency_ms) = act(loaded, &state, deterministic, seed.map(u64::from), |_| Row(None))?;
-    respond(200, &Prediction { action: action(&actions), origin: Origin::of(loaded), latency_ms })
+    respond(200, &Prediction { action: action(&actions), origin: Origin::from(&*loaded), latency_ms })
 }
 
 pub(super) fn predict_batch(call: &mut Call) -> Result<Outcome, Error> {
@@ -127,7 +129,7 @@ pub(super) fn predict_batch(call: &mut Call) -> Result<Outcome, Error> {
         return Ok(Outcome::Long);
     }
     let PredictBatch { states, deterministic, seed } = call.parse()?;
-    let limit = call.service.config.max_batch;
+    let limit = call.config.max_batch;
     call.model()?;
     if states.len() > limit as usize {
         return Err(Error::OverLimit { name: "batch size", got: states.len() as u64, limit: limit.into() });
@@ -143,7 +145,7 @@ pub(super) fn predict_batch(call: &mut Call) -> Result<Outcome, Error> {
         act(loaded, &states.concat(), deterministic, seed.map(u64::from), |row| Row(Some(row)))?;
     let actions = actions.chunks(loaded.actor.action_dim()).map(action).collect::<Vec<_>>();
     let batch_size = actions.len();
-    respond(200, &BatchPrediction { actions, batch_size, origin: Origin::of(loaded), latency_ms })
+    respond(200, &BatchPrediction { actions, batch_size, origin: Origin::from(&*loaded), latency_ms })
 }
 
 fn check_dimension(row: Row, state: &[f32], loaded: &Loaded) -> Result<(), Error> {
@@ -151,7 +153,7 @@ fn check_dimension(row: Row, state: &[f32], loaded: &Loaded) -> Result<(), Error
     if got == expected { Ok(()) } else { Err(Error::StateDim { row, got, expected }) }
 }
 
-/// The actions of row-major states, and the milliseconds that they took.
+/// Computes the actions of row-major states. Returns them and the milliseconds that they took.
 fn act(
     loaded: &mut Loaded,
     states: &[f32],

@@ -1,5 +1,5 @@
-//! The request bodies. A body is parsed straight into its type; one that does not fit is read a second time, field by
-//! field, to say everything that is wrong with it as FastAPI would.
+//! Parses request bodies. A body that does not fit its type is read a second time, field by field, to list all its
+//! issues as FastAPI does.
 
 use std::borrow::Cow;
 
@@ -8,29 +8,31 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
-/// One thing that is wrong with a body, in the words of pydantic.
+/// One issue of a body, in the words of pydantic.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Issue {
-    /// The way to it, by names and places.
+    /// The path to it: names of fields and indices of lists.
     pub loc: Vec<Value>,
     pub msg: String,
     pub r#type: &'static str,
 }
 
-/// A type that a request body is parsed into, with what [`parse`] needs to explain a refusal.
+/// A type that a request body is parsed into. Its fields let [`parse`] explain a refusal.
 pub trait Schema: DeserializeOwned {
     const FIELDS: &'static [Field];
 
-    /// What the types of the fields do not say.
-    fn holds(&self) -> bool;
+    /// Checks what the types of the fields do not ensure.
+    fn is_valid(&self) -> bool;
 }
 
+/// A field of a request body.
 pub struct Field {
     pub name: &'static str,
     pub kind: Kind,
     pub required: bool,
 }
 
+/// The type of a field.
 #[derive(Clone, Copy)]
 pub enum Kind {
     /// A list of numbers, each finite as an f32.
@@ -40,17 +42,17 @@ pub enum Kind {
     Boolean,
     /// A whole number from 0 to 2⁶⁴-1, or null.
     Seed,
-    /// A whole number of at least this.
+    /// A whole number of at least this much.
     Count(u64),
 }
 
-/// A whole number from 0 to 2⁶⁴-1. `2.0` is one, as it is for JSON Schema and for pydantic.
+/// A whole number from 0 to 2⁶⁴-1. `2.0` is one, as in JSON Schema and pydantic.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct Whole(pub u64);
 
 impl Whole {
-    fn of(value: &Value) -> Option<u64> {
+    fn parse(value: &Value) -> Option<u64> {
         const END: f64 = (1u128 << 64) as f64;
         let integral = |number: &f64| number.fract() == 0.0 && (0.0..END).contains(number);
         value.as_u64().or_else(|| value.as_f64().filter(integral).map(|number| number as u64))
@@ -66,7 +68,7 @@ impl From<Whole> for u64 {
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = serde_json::Number::deserialize(deserializer)?;
-        Whole::of(&value.into()).map(Whole).ok_or_else(|| D::Error::custom("a whole number is expected"))
+        Whole::parse(&value.into()).map(Whole).ok_or_else(|| D::Error::custom("a whole number is expected"))
     }
 }
 
@@ -84,22 +86,23 @@ impl JsonSchema for Whole {
     }
 }
 
-/// Parses a body, or says all that is wrong with it.
+/// Parses a body, or returns its issues, of which there is at least one.
 pub fn parse<T: Schema>(body: &[u8]) -> Result<T, Vec<Issue>> {
-    // serde takes a list for a struct, field by field.
+    // serde would also accept a list of the fields' values.
     let is_object = body.trim_ascii_start().starts_with(b"{");
     match serde_json::from_slice::<T>(body) {
-        Ok(parsed) if is_object && parsed.holds() => Ok(parsed),
+        Ok(parsed) if is_object && parsed.is_valid() => Ok(parsed),
         Ok(_) => Err(explain(body, T::FIELDS, "a value is out of range")),
         Err(error) => Err(explain(body, T::FIELDS, &error.to_string())),
     }
 }
 
+/// Returns `true` if all numbers are finite.
 pub fn finite(state: &[f32]) -> bool {
     state.iter().all(|number| number.is_finite())
 }
 
-/// `otherwise` is said when no field is found wrong, as for a field that stands twice.
+/// Lists the issues of a body. `otherwise` is the message if no field has one, for example if a field occurs twice.
 fn explain(body: &[u8], fields: &[Field], otherwise: &str) -> Vec<Issue> {
     let mut issues = Issues(Vec::new());
     let root = vec![json!("body")];
@@ -118,11 +121,11 @@ fn explain(body: &[u8], fields: &[Field], otherwise: &str) -> Vec<Issue> {
 struct Issues(Vec<Issue>);
 
 impl Issues {
-    /// A large batch can be wrong in every number of it: what is said stays readable, and small.
-    const MOST: usize = 20;
+    /// The most issues that are listed. A large batch may have one in every number.
+    const MAX: usize = 20;
 
     fn add(&mut self, loc: Vec<Value>, msg: impl Into<String>, r#type: &'static str) {
-        if self.0.len() < Self::MOST {
+        if self.0.len() < Self::MAX {
             self.0.push(Issue { loc, msg: msg.into(), r#type });
         }
     }
@@ -142,9 +145,9 @@ impl Issues {
             (Kind::State | Kind::States, _) => self.add(loc, "Input should be a valid list", "list_type"),
             (Kind::Boolean, Value::Bool(_)) | (Kind::Seed, Value::Null) => {}
             (Kind::Boolean, _) => self.add(loc, "Input should be a valid boolean", "bool_type"),
-            (Kind::Seed, value) if Whole::of(value).is_some() => {}
+            (Kind::Seed, value) if Whole::parse(value).is_some() => {}
             (Kind::Seed, _) => self.add(loc, "Input should be a whole number from 0 to 2^64 - 1", "int_type"),
-            (Kind::Count(least), value) => match Whole::of(value) {
+            (Kind::Count(least), value) => match Whole::parse(value) {
                 Some(count) if count >= least => {}
                 None if !value.is_i64() => self.add(loc, "Input should be a valid integer", "int_type"),
                 _ => self.add(loc, format!("Input should be greater than or equal to {least}"), "greater_than_equal"),
@@ -171,6 +174,7 @@ impl Issues {
     }
 }
 
+/// Returns the path to `key` within `loc`.
 fn below(loc: &[Value], key: Value) -> Vec<Value> {
     loc.iter().cloned().chain([key]).collect()
 }

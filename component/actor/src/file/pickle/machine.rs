@@ -1,17 +1,21 @@
+//! The stack machine of pickles.
+
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::opcode as op;
+use super::reader::Reader;
 use super::{Global, Id, Instance, Node, Pickle};
 
-/// A checkpoint's own pickle is some thousands of bytes; its weights lie beside it.
+/// The largest pickle, in bytes. That of a checkpoint has some thousands, since its weights are stored beside it.
 const MAX_BYTES: usize = 16 << 20;
+/// The most objects of a pickle.
 const MAX_NODES: usize = 1 << 20;
-/// Of a class or function, in bytes: it is kept wherever an object of the class is.
+/// The longest name of a class or function, in bytes. It is stored with each object of the class.
 const MAX_GLOBAL: usize = 512;
 
-/// The functions that a pickle may call, by module and name. They are not called here either.
+/// The functions that a pickle may name in a call, by module and name. They are recorded, not called.
 pub type Allowed = &'static [(&'static str, &'static str)];
 
 /// Reads a whole pickle.
@@ -19,10 +23,9 @@ pub fn read<'a>(bytes: &'a [u8], allowed: Allowed) -> Result<Pickle<'a>> {
     Machine::new(bytes, allowed).run().map(|(pickle, _)| pickle)
 }
 
-/// The stack machine that a pickle is a program for.
+/// The stack machine that runs the program that a pickle is.
 pub struct Machine<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    reader: Reader<'a>,
     allowed: Allowed,
     nodes: Vec<Node<'a>>,
     stack: Vec<Id>,
@@ -32,28 +35,38 @@ pub struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     pub fn new(bytes: &'a [u8], allowed: Allowed) -> Self {
-        Machine { bytes, at: 0, allowed, nodes: vec![], stack: vec![], marks: vec![], memo: HashMap::new() }
+        Machine {
+            reader: Reader::new(bytes),
+            allowed,
+            nodes: vec![],
+            stack: vec![],
+            marks: vec![],
+            memo: HashMap::new(),
+        }
     }
 
-    /// Runs to the end of the pickle, and tells how many bytes that was.
+    /// Runs to the end of the pickle. Returns the objects and the length of the pickle in bytes.
     pub fn run(mut self) -> Result<(Pickle<'a>, usize)> {
         loop {
-            let at = self.at;
-            let opcode = self.byte()?;
+            let at = self.reader.position();
+            let opcode = self.reader.byte()?;
             if opcode == op::STOP {
                 let root = self.pop()?;
-                return Ok((Pickle { nodes: self.nodes, root }, self.at));
+                return Ok((Pickle { nodes: self.nodes, root }, self.reader.position()));
             }
             self.step(opcode).with_context(|| format!("the pickle, at byte {at}"))?;
             ensure!(self.nodes.len() <= MAX_NODES, "the pickle holds more than {MAX_NODES} objects");
-            ensure!(self.at <= MAX_BYTES, "the pickle is larger than {MAX_BYTES} bytes, beside its tensors");
+            ensure!(
+                self.reader.position() <= MAX_BYTES,
+                "the pickle is larger than {MAX_BYTES} bytes, beside its tensors"
+            );
         }
     }
 
     fn step(&mut self, opcode: u8) -> Result<()> {
         match opcode {
-            op::PROTO => self.take(1).map(drop),
-            op::FRAME => self.take(8).map(drop),
+            op::PROTO => self.reader.take(1).map(drop),
+            op::FRAME => self.reader.take(8).map(drop),
             op::MARK => {
                 self.marks.push(self.stack.len());
                 Ok(())
@@ -108,46 +121,51 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// What stands in the pickle as it is.
+    /// Reads an object that the pickle spells out.
     fn literal(&mut self, opcode: u8) -> Result<Node<'a>> {
         Ok(match opcode {
             op::NONE => Node::None,
             op::NEWTRUE => Node::Bool(true),
             op::NEWFALSE => Node::Bool(false),
-            op::BININT => Node::Int(i32::from_le_bytes(self.array()?).into()),
-            op::BININT1 => Node::Int(self.byte()?.into()),
-            op::BININT2 => Node::Int(u16::from_le_bytes(self.array()?).into()),
-            op::LONG1 | op::LONG4 => long(self.counted(if opcode == op::LONG1 { 1 } else { 4 })?),
-            op::BINFLOAT => Node::Float(f64::from_be_bytes(self.array()?)),
-            op::BINUNICODE => Node::Text(std::str::from_utf8(self.counted(4)?)?),
-            op::SHORT_BINUNICODE => Node::Text(std::str::from_utf8(self.counted(1)?)?),
-            op::BINUNICODE8 => Node::Text(std::str::from_utf8(self.counted(8)?)?),
-            op::BINSTRING | op::BINBYTES => Node::Bytes(self.counted(4)?),
-            op::SHORT_BINSTRING | op::SHORT_BINBYTES => Node::Bytes(self.counted(1)?),
-            op::BINBYTES8 | op::BYTEARRAY8 => Node::Bytes(self.counted(8)?),
+            op::BININT => Node::Int(i32::from_le_bytes(self.reader.array()?).into()),
+            op::BININT1 => Node::Int(self.reader.byte()?.into()),
+            op::BININT2 => Node::Int(u16::from_le_bytes(self.reader.array()?).into()),
+            op::LONG1 | op::LONG4 => long(self.reader.counted(if opcode == op::LONG1 { 1 } else { 4 })?),
+            op::BINFLOAT => Node::Float(f64::from_be_bytes(self.reader.array()?)),
+            op::BINUNICODE => Node::Text(std::str::from_utf8(self.reader.counted(4)?)?),
+            op::SHORT_BINUNICODE => Node::Text(std::str::from_utf8(self.reader.counted(1)?)?),
+            op::BINUNICODE8 => Node::Text(std::str::from_utf8(self.reader.counted(8)?)?),
+            op::BINSTRING | op::BINBYTES => Node::Bytes(self.reader.counted(4)?),
+            op::SHORT_BINSTRING | op::SHORT_BINBYTES => Node::Bytes(self.reader.counted(1)?),
+            op::BINBYTES8 | op::BYTEARRAY8 => Node::Bytes(self.reader.counted(8)?),
             op::EMPTY_LIST | op::EMPTY_TUPLE | op::EMPTY_SET => Node::Sequence(vec![]),
             op::EMPTY_DICT => Node::Dict(vec![]),
-            _ => bail!("opcode {opcode:#04x} is none that torch.save or pickle.dump writes"),
+            _ => bail!(
+                "opcode {opcode:#04x} is not one that torch.save or pickle.dump writes: protocols 2 to 5 are expected"
+            ),
         })
     }
 
     fn global(&mut self, opcode: u8) -> Result<()> {
         let (module, name) = if opcode == op::GLOBAL {
-            (self.line()?, self.line()?)
+            (self.reader.line()?, self.reader.line()?)
         } else {
             let (name, module) = (self.pop()?, self.pop()?);
             match (&self.nodes[module as usize], &self.nodes[name as usize]) {
                 (Node::Text(module), Node::Text(name)) => (*module, *name),
-                _ => bail!("a global without a name"),
+                _ => bail!("a class or function has no name"),
             }
         };
-        ensure!(module.len() + name.len() <= MAX_GLOBAL, "a class with a name of more than {MAX_GLOBAL} bytes");
+        ensure!(
+            module.len() + name.len() <= MAX_GLOBAL,
+            "a class or function has a name of more than {MAX_GLOBAL} bytes"
+        );
         self.push(Node::Global(Global { module, name }))
     }
 
     fn instance(&mut self, opcode: u8) -> Result<()> {
         if opcode == op::NEWOBJ_EX {
-            // The keyword arguments say nothing that a checkpoint needs.
+            // No checkpoint needs the keyword arguments.
             self.pop()?;
         }
         let (arguments, class) = (self.pop()?, self.pop()?);
@@ -156,7 +174,7 @@ impl<'a> Machine<'a> {
         };
         let harmless = opcode != op::REDUCE || self.allowed.contains(&(class.module, class.name));
         ensure!(harmless, "it would call `{class}`: refused, nothing in a checkpoint is executed");
-        ensure!(matches!(self.nodes[arguments as usize], Node::Sequence(_)), "`{class}` without a tuple of arguments");
+        ensure!(matches!(self.nodes[arguments as usize], Node::Sequence(_)), "`{class}` has no tuple of arguments");
         self.push(Node::Instance(Instance { class, arguments, state: None, items: vec![], elements: vec![] }))
     }
 
@@ -164,7 +182,7 @@ impl<'a> Machine<'a> {
         let (state, target) = (self.pop()?, self.top()?);
         match &mut self.nodes[target as usize] {
             Node::Instance(instance) => instance.state = Some(state),
-            _ => bail!("a state for what is no object"),
+            _ => bail!("a state is set on something that is not an object"),
         }
         Ok(())
     }
@@ -173,7 +191,7 @@ impl<'a> Machine<'a> {
         let target = self.top()?;
         match &mut self.nodes[target as usize] {
             Node::Sequence(elements) | Node::Instance(Instance { elements, .. }) => elements.append(&mut new),
-            _ => bail!("an element for what is no list"),
+            _ => bail!("an element is added to something that is not a list"),
         }
         Ok(())
     }
@@ -182,7 +200,7 @@ impl<'a> Machine<'a> {
         let target = self.top()?;
         match &mut self.nodes[target as usize] {
             Node::Dict(items) | Node::Instance(Instance { items, .. }) => items.append(&mut new),
-            _ => bail!("an item for what is no dict"),
+            _ => bail!("an item is set on something that is not a dict"),
         }
         Ok(())
     }
@@ -199,17 +217,17 @@ impl<'a> Machine<'a> {
 
     fn recall(&mut self, opcode: u8) -> Result<()> {
         let index = self.memo_index(opcode == op::BINGET)?;
-        self.stack.push(*self.memo.get(&index).context("an object that was never kept is recalled")?);
+        self.stack.push(*self.memo.get(&index).context("an object is recalled that was never stored")?);
         Ok(())
     }
 
     fn memo_index(&mut self, short: bool) -> Result<u32> {
-        if short { self.byte().map(u32::from) } else { self.array().map(u32::from_le_bytes) }
+        if short { self.reader.byte().map(u32::from) } else { self.reader.array().map(u32::from_le_bytes) }
     }
 
     fn tuple(&mut self, count: usize) -> Result<()> {
         let start = self.stack.len().checked_sub(count).filter(|start| *start >= self.floor());
-        let elements = self.stack.split_off(start.context("a tuple of too few")?);
+        let elements = self.stack.split_off(start.context("a tuple has too few elements")?);
         self.push(Node::Sequence(elements))
     }
 
@@ -228,7 +246,7 @@ impl<'a> Machine<'a> {
         self.stack.last().copied().context("an object is missing")
     }
 
-    /// Nothing below the last mark can be taken.
+    /// Returns the height of the stack at the last mark. Nothing below it may be popped.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -241,41 +259,12 @@ impl<'a> Machine<'a> {
 
     fn pairs_since_mark(&mut self) -> Result<Vec<(Id, Id)>> {
         let elements = self.since_mark()?;
-        ensure!(elements.len().is_multiple_of(2), "a key without a value");
+        ensure!(elements.len().is_multiple_of(2), "a key has no value");
         Ok(elements.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
-    }
-
-    fn byte(&mut self) -> Result<u8> {
-        self.array().map(|[byte]| byte)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let bytes = self.take(N)?;
-        Ok(std::array::from_fn(|i| bytes[i]))
-    }
-
-    /// Bytes that come after their number, which is of `width` bytes.
-    fn counted(&mut self, width: usize) -> Result<&'a [u8]> {
-        let mut count = [0; 8];
-        count[..width].copy_from_slice(self.take(width)?);
-        self.take(usize::try_from(u64::from_le_bytes(count))?)
-    }
-
-    fn take(&mut self, count: usize) -> Result<&'a [u8]> {
-        let taken = self.bytes[self.at..].get(..count).context("the pickle is cut short")?;
-        self.at += count;
-        Ok(taken)
-    }
-
-    fn line(&mut self) -> Result<&'a str> {
-        let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|byte| *byte == b'\n').context("the pickle is cut short")?;
-        self.at += end + 1;
-        Ok(std::str::from_utf8(&rest[..end])?)
     }
 }
 
-/// Little-endian two's complement of any length.
+/// Reads a whole number: little-endian two's complement of any length.
 fn long<'a>(bytes: &[u8]) -> Node<'a> {
     let Some(last) = bytes.last() else { return Node::Int(0) };
     if bytes.len() > 8 {
@@ -284,87 +273,4 @@ fn long<'a>(bytes: &[u8]) -> Node<'a> {
     let mut all = if last & 0x80 == 0 { [0; 8] } else { [0xff; 8] };
     all[..bytes.len()].copy_from_slice(bytes);
     Node::Int(i64::from_le_bytes(all))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ALLOWED: Allowed = &[("collections", "OrderedDict")];
-
-    fn refused(bytes: &[u8]) -> String {
-        format!("{:#}", read(bytes, ALLOWED).err().expect("refused"))
-    }
-
-    #[test]
-    fn plain_data_is_read() {
-        // pickle.dumps({"a": [1, -2, 2.5], "b": (None, True, 2**40)}, protocol=2)
-        let bytes = b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01]q\x02(K\x01J\xfe\xff\xff\xffG@\x04\x00\x00\x00\x00\x00\x00eX\x01\x00\x00\x00bq\x03N\x88\x8a\x06\x00\x00\x00\x00\x00\x01\x87q\x04u.";
-        let pickle = read(bytes, ALLOWED).unwrap();
-        let Node::Dict(items) = pickle.node(pickle.root) else { panic!("a dict") };
-        let keys = items.iter().map(|(key, _)| pickle.text(*key).unwrap()).collect::<Vec<_>>();
-        assert_eq!(keys, ["a", "b"]);
-        let list = pickle.sequence(items[0].1).unwrap();
-        assert_eq!((pickle.int(list[0]), pickle.int(list[1])), (Some(1), Some(-2)));
-        assert!(matches!(pickle.node(list[2]), Node::Float(2.5)));
-        assert_eq!(pickle.int(pickle.sequence(items[1].1).unwrap()[2]), Some(1 << 40));
-    }
-
-    #[test]
-    fn an_object_of_an_unknown_class_is_data() {
-        // c __main__ Config, () NEWOBJ, {"x": 1} BUILD
-        let pickle = read(b"\x80\x02c__main__\nConfig\n)\x81}X\x01\x00\x00\x00xK\x01sb.", ALLOWED).unwrap();
-        let instance = pickle.instance(pickle.root).unwrap();
-        assert_eq!(instance.class.to_string(), "__main__.Config");
-        assert!(matches!(pickle.node(instance.state.unwrap()), Node::Dict(items) if items.len() == 1));
-    }
-
-    #[test]
-    fn a_call_of_anything_but_the_allowed_is_refused_by_its_name() {
-        assert!(read(b"\x80\x02ccollections\nOrderedDict\n)R.", ALLOWED).is_ok());
-        let word = refused(b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R.");
-        assert!(word.contains("it would call `os.system`: refused, nothing in a checkpoint is executed"), "{word}");
-        let called = refused(b"\x80\x02ccollections\nOrderedDict\n)R)R.");
-        assert!(called.contains("it would call an object"), "{called}");
-    }
-
-    #[test]
-    fn what_is_not_a_whole_pickle_is_refused() {
-        for bytes in [
-            &b""[..],
-            b"\x80",
-            b"\x80\x02",
-            b"\x80\x02.",
-            b"\x80\x02K",
-            b"\x80\x02(.",
-            b"\x80\x02t.",
-            b"\x80\x02K\x01\x86.",
-            b"\x80\x02(K\x01\x85e.",
-            b"\x80\x02h\x00.",
-            b"\x80\x02X\xff\xff\xff\xff.",
-            b"\x80\x02\x8e\xff\xff\xff\xff\xff\xff\xff\xff.",
-            b"\x80\x02}K\x01K\x02K\x03u.",
-            b"\x80\x02K\x01K\x02a.",
-            b"\x80\x02K\x01}b.",
-            b"\x80\x02cos\n",
-            b"I1\n.",
-            b"\x97.",
-        ] {
-            assert!(!refused(bytes).is_empty(), "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn every_truncation_is_refused_and_nesting_is_no_danger() {
-        let mut bytes = b"\x80\x02)".to_vec();
-        bytes.resize(500_000, op::TUPLE1);
-        for end in [0, 1, 2, 3, 4, 400_000] {
-            refused(&bytes[..end]);
-        }
-        bytes.push(op::STOP);
-        assert!(read(&bytes, ALLOWED).is_ok());
-        bytes.pop();
-        bytes.resize(2_000_000, op::TUPLE1);
-        assert!(refused(&bytes).contains("more than 1048576 objects"));
-    }
 }

@@ -1,21 +1,25 @@
-//! Python's pickles, read as data: nothing is imported, made or called. What an object was made of is kept beside the
-//! name of its class, and so is what a function was called with, if that function is one of those that checkpoints
-//! need; a pickle that would call any other is refused.
+//! Reads Python's pickles as data: nothing is imported, constructed or called. An object becomes the name of its class
+//! and its state. A call becomes the name of the function and its arguments, if checkpoints need that function; a
+//! pickle that would call any other is refused.
 
 mod machine;
 mod opcode;
+mod reader;
+#[cfg(test)]
+mod tests;
 
 pub use machine::{Machine, read};
 
-/// Which node of a [`Pickle`].
+/// The index of a node of a [`Pickle`].
 pub type Id = u32;
 
-/// The objects of a pickle. They refer to one another by number, so that no nesting is too deep, and no cycle a danger.
+/// The objects of a pickle. They refer to one another by index, so deep nesting and cycles do no harm.
 pub struct Pickle<'a> {
     nodes: Vec<Node<'a>>,
     pub root: Id,
 }
 
+/// An object of a pickle.
 #[derive(Debug)]
 pub enum Node<'a> {
     None,
@@ -24,33 +28,33 @@ pub enum Node<'a> {
     Float(f64),
     Text(&'a str),
     Bytes(&'a [u8]),
-    /// A list, a tuple or a set. Also a whole number beyond 64 bits, of which nothing is kept.
+    /// A list, a tuple or a set. A whole number beyond 64 bits becomes an empty one.
     Sequence(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global<'a>),
     Instance(Instance<'a>),
-    /// An object that the pickle leaves to its reader: a storage of PyTorch's.
+    /// A reference to an object outside of the pickle, such as a storage of PyTorch's.
     Persistent(Id),
 }
 
-/// What `import` would find.
+/// A class or a function, by its module and name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Global<'a> {
     pub module: &'a str,
     pub name: &'a str,
 }
 
-/// An object of a class, or what a function would have returned.
+/// An object of a class, or the result of a function.
 #[derive(Debug)]
 pub struct Instance<'a> {
     pub class: Global<'a>,
-    /// A sequence.
+    /// A sequence: the arguments of `__new__` or of the function.
     pub arguments: Id,
-    /// What `__setstate__` would be given.
+    /// The argument of `__setstate__`.
     pub state: Option<Id>,
-    /// Of a class like a dict.
+    /// The items of a dict's subclass.
     pub items: Vec<(Id, Id)>,
-    /// Of a class like a list.
+    /// The elements of a list's subclass.
     pub elements: Vec<Id>,
 }
 
@@ -89,12 +93,12 @@ impl<'a> Pickle<'a> {
         if let Node::Instance(instance) = self.node(id) { Some(instance) } else { None }
     }
 
-    /// A sequence of whole numbers from zero.
+    /// Returns a sequence of whole numbers from zero.
     pub fn sizes(&self, id: Id) -> Option<Vec<usize>> {
         self.sequence(id)?.iter().map(|id| usize::try_from(self.int(*id)?).ok()).collect()
     }
 
-    /// The values of a sequence, where there are at least as many.
+    /// Returns the first `N` elements of a sequence, if there are as many.
     pub fn arguments<const N: usize>(&self, id: Id) -> Option<[Id; N]> {
         self.sequence(id)?.first_chunk().copied()
     }

@@ -1,5 +1,5 @@
-//! The opcodes of protocols 2 to 5 (Python's `Lib/pickletools.py`). Those of protocol 0 that are written as text, the
-//! extension registry and out-of-band buffers are in no file that `torch.save` or `pickle.dump` writes by default.
+//! The opcodes of protocols 2 to 5, from Python's `Lib/pickletools.py`. The text opcodes of protocol 0, the extension
+//! registry and out-of-band buffers are left out: `torch.save` and `pickle.dump` do not write them by default.
 
 pub const MARK: u8 = b'(';
 pub const STOP: u8 = b'.';

@@ -1,10 +1,12 @@
-//! The activations, four lanes at a time. An error below is the largest absolute one against f64 over [-30, 30], steps
-//! of 1e-5. NaN stays NaN, and ±inf goes to the limit.
+//! The activations, four lanes at a time. NaN stays NaN, and ±inf gives the limit. "Error" below is the largest absolute
+//! difference from f64 over [-30, 30] in steps of 1e-5.
 
-use super::simd::F32x4;
-use crate::model::mlp::Activation;
 use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
 
+use super::simd::F32x4;
+use crate::model::Activation;
+
+/// Applies an activation in place.
 pub(super) fn apply(activation: Activation, values: &mut [F32x4]) {
     match activation {
         Activation::Relu => each(values, |x| x.or_above(F32x4::splat(0.0))),
@@ -26,7 +28,7 @@ fn each(values: &mut [F32x4], f: impl Fn(F32x4) -> F32x4) {
     }
 }
 
-/// By Horner, the coefficient of the highest power first.
+/// Evaluates a polynomial by Horner's scheme. The coefficient of the highest power comes first.
 #[inline(always)]
 fn polynomial<const N: usize>(x: F32x4, coefficients: [f32; N]) -> F32x4 {
     let mut sum = F32x4::splat(coefficients[0]);
@@ -36,12 +38,13 @@ fn polynomial<const N: usize>(x: F32x4, coefficients: [f32; N]) -> F32x4 {
     sum
 }
 
-/// e^x as scale * (1 + p), with x taken into [-87, 87], where scale and result are normal numbers. From Cephes' expf:
-/// x is n ln 2 + r, and p its polynomial of r; ln 2 is split so that n times its first part is exact.
+/// Returns `scale` and `p` with e^x = scale * (1 + p). x is clamped to [-87, 87], where scale and result are normal
+/// numbers. After Cephes' expf: x = n ln 2 + r, and p is a polynomial in r. ln 2 is split in two so that n times its first
+/// part is exact.
 #[inline(always)]
 fn exp_parts(x: F32x4) -> (F32x4, F32x4) {
     const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
-    // To add 1.5 * 2^23 is to round to an integer, found in the lowest mantissa bits; 127 is the bias of the exponent.
+    // Adding 1.5 * 2^23 rounds to an integer, which is then in the lowest mantissa bits. 127 is the exponent's bias.
     const SHIFT: f32 = 12_582_912.0 + 127.0;
     let splat = F32x4::splat;
     let x = x.or_above(splat(-87.0)).or_below(splat(87.0));
@@ -63,29 +66,29 @@ fn one_plus_exp_of_minus(x: F32x4) -> F32x4 {
     F32x4::splat(1.0).plus(exp(F32x4::splat(0.0).minus(x)))
 }
 
-/// By [`exp_parts`], of which p alone is left near 0 and keeps its relative precision. Error: 4.3e-8.
+/// scale - 1 + scale * p by [`exp_parts`]. Near 0 scale is 1 and p keeps its relative precision. Error: 4.3e-8.
 #[inline(always)]
 fn elu(x: F32x4) -> F32x4 {
     let (scale, p) = exp_parts(x);
     x.if_negative(scale.minus(F32x4::splat(1.0)).plus_product(scale, p), x)
 }
 
-/// Error: 9e-8.
+/// 1 / (1 + e^-x). Error: 9e-8.
 #[inline(always)]
 fn sigmoid(x: F32x4) -> F32x4 {
     F32x4::splat(1.0).over(one_plus_exp_of_minus(x))
 }
 
-/// A quotient, as a product with the sigmoid rounds once more, which counts where x is large. Below -87, where -inf
-/// would become NaN, it stays at -1e-36. Error: 1.3e-6, which is the rounding of numbers around 14.
+/// x / (1 + e^-x). The product with the sigmoid would round once more, which matters for large x. Below -87 the result
+/// stays at -1e-36, since -inf would become NaN. Error: 1.3e-6, the rounding of numbers around 14.
 #[inline(always)]
 fn silu(x: F32x4) -> F32x4 {
     let x = x.or_above(F32x4::splat(-87.0));
     x.over(one_plus_exp_of_minus(x))
 }
 
-/// max(x, 0) - |x| erfc(|x| / sqrt 2) / 2, which unlike x (1 + erf) / 2 rounds nothing away where |x| is large. The
-/// erfc is Abramowitz and Stegun's 7.1.26; |x| ends at 13, where it is 0, for inf * 0 would be NaN. Error: 3.4e-7.
+/// max(x, 0) - |x| erfc(|x| / sqrt 2) / 2, which loses no digits for large |x|, as x (1 + erf) / 2 would. erfc is formula
+/// 7.1.26 of Abramowitz and Stegun. |x| is clamped to 13, where erfc is 0, since inf * 0 would be NaN. Error: 3.4e-7.
 #[inline(always)]
 fn gelu(x: F32x4) -> F32x4 {
     let splat = F32x4::splat;
@@ -96,8 +99,8 @@ fn gelu(x: F32x4) -> F32x4 {
     x.or_above(splat(0.0)).plus_product(a.times(splat(-0.5)), erfc)
 }
 
-/// The odd rational function of Eigen's `generic_fast_tanh_float`, x p(x^2) / q(x^2), which keeps the relative precision
-/// near 0. At ±9, where tanh is ±1 in f32, it may miss that by a bit, hence the last limits. Error: 4.2e-7.
+/// The odd rational function x p(x^2) / q(x^2) of Eigen's `generic_fast_tanh_float`, which keeps the relative precision
+/// near 0. tanh is ±1 in f32 from ±9 on; the function may exceed that by a bit, so the result is clamped. Error: 4.2e-7.
 #[inline(always)]
 fn tanh(x: F32x4) -> F32x4 {
     let splat = F32x4::splat;

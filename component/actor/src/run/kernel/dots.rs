@@ -1,23 +1,24 @@
-//! A few outputs, each a dot product along the inputs, four of these to a vector.
+//! Outputs as dot products along the inputs, for heads and for outputs that fill no panel.
 
-use super::{
-    simd::{F32x4, LANES},
-    tile::{WIDTH, accumulate},
-};
-use crate::model::mlp::Linear;
 use std::array::from_fn;
 
+use super::simd::{F32x4, LANES};
+use super::tile::{WIDTH, accumulate};
+use crate::model::Linear;
+
+/// A few outputs of a linear layer, packed with four inputs to a vector.
 pub struct Dots {
     vectors: usize,
     bias: Vec<f32>,
-    /// For each `WIDTH` outputs, their weights of the first four inputs, then of the next; those past the last are 0.
+    /// For each `WIDTH` outputs, their weights for the first four inputs, then for the next four. Weights past the last
+    /// input are 0.
     groups: Vec<[F32x4; WIDTH]>,
-    /// The same of the one output that may remain, `WIDTH` being 2.
+    /// The same for the one output that may remain, since `WIDTH` is 2.
     rest: Vec<[F32x4; 1]>,
 }
 
 impl Dots {
-    /// The outputs of `linear` from the `first` on.
+    /// Packs the outputs of `linear` from `first` on.
     pub fn pack(linear: &Linear, first: usize) -> Self {
         let bias = linear.bias[first..].to_vec();
         let groups = bias.len() / WIDTH;
@@ -40,7 +41,7 @@ impl Dots {
         self.bias.len()
     }
 
-    /// Fills `to`, row-major. The lanes of `x` past the last input must not be inf or NaN.
+    /// Fills `to`, row-major [R, outputs]. The lanes of `x` past the last input must be finite.
     pub fn run<const R: usize>(&self, x: &[[F32x4; R]], to: &mut [f32]) {
         let x = &x[..self.vectors];
         let outputs = self.outputs();
@@ -56,7 +57,7 @@ impl Dots {
     }
 }
 
-/// Adds the products of a group that begins with output `first`.
+/// Adds the products of a group whose first output is `first`.
 #[inline(always)]
 fn add<const C: usize, const R: usize>(
     group: &[[F32x4; C]],

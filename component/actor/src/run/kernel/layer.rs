@@ -1,19 +1,19 @@
-//! A layer of the trunk.
+//! A layer of the trunk, packed in panels of outputs.
 
-use super::{
-    dots::Dots,
-    simd::{F32x4, LANES},
-    tile::{ROWS, WIDTH, accumulate},
-};
-use crate::model::mlp::Linear;
 use std::array::from_fn;
 
-/// Outputs of a panel.
+use super::dots::Dots;
+use super::simd::{F32x4, LANES};
+use super::tile::{ROWS, WIDTH, accumulate};
+use crate::model::Linear;
+
+/// The outputs of a panel.
 const PANEL: usize = WIDTH * LANES;
 
+/// A packed linear layer.
 pub struct Layer {
     pub inputs: usize,
-    /// For each `PANEL` outputs the bias, then the weights of input 0, of input 1, and so on.
+    /// For each `PANEL` outputs, their biases, then their weights for input 0, for input 1, and so on.
     panels: Vec<[F32x4; WIDTH]>,
     /// The remaining outputs.
     rest: Dots,
@@ -34,26 +34,27 @@ impl Layer {
         Self { inputs: *inputs, panels: packed, rest: Dots::pack(linear, panels * PANEL) }
     }
 
-    /// How many vectors a row of outputs takes.
+    /// Returns the number of vectors that a row of outputs takes.
     pub fn vectors(&self) -> usize {
         self.panels.len() / (self.inputs + 1) * WIDTH + self.rest.outputs().div_ceil(LANES)
     }
 
-    /// `x` holds each input in all lanes, `dense` four to a vector, as `y` does the outputs, with zeros after the last.
-    /// Every output has an order of its own to be summed in, whatever `R`: a row does not depend on its neighbours.
-    pub fn run<const R: usize>(&self, x: &[[F32x4; R]], dense: &[[F32x4; R]], y: &mut [[F32x4; R]]) {
+    /// Runs `R` rows. `x` has each input in all lanes and `packed` has four to a vector; `y` receives the outputs four to
+    /// a vector, with zeros after the last. The order of summation does not depend on `R`, so a row does not depend on
+    /// its neighbours.
+    pub fn run<const R: usize>(&self, x: &[[F32x4; R]], packed: &[[F32x4; R]], y: &mut [[F32x4; R]]) {
         let x = &x[..self.inputs];
         let (mut panels, mut y) = (&self.panels[..], y);
         if R == 1 {
-            // The sums of one panel and one row are so few that they would wait for one another.
+            // One panel and one row have so few sums that each step would wait for the one before.
             (panels, y) = self.groups::<3, R>(panels, x, y);
             (panels, y) = self.groups::<2, R>(panels, x, y);
         }
         (_, y) = self.groups::<1, R>(panels, x, y);
-        self.rest(dense, y);
+        self.rest(packed, y);
     }
 
-    /// As many panels as go in groups of `P`; returns the others, and their place in `y`.
+    /// Runs as many panels as fill groups of `P`. Returns the others, and their part of `y`.
     #[inline(always)]
     fn groups<'a, const P: usize, const R: usize>(
         &self,
@@ -72,13 +73,14 @@ impl Layer {
         (later, y_later)
     }
 
-    fn rest<const R: usize>(&self, dense: &[[F32x4; R]], y: &mut [[F32x4; R]]) {
+    /// Runs the outputs that fill no panel.
+    fn rest<const R: usize>(&self, packed: &[[F32x4; R]], y: &mut [[F32x4; R]]) {
         let outputs = self.rest.outputs();
         if outputs == 0 {
             return;
         }
         let values = &mut [0.0; PANEL * ROWS][..outputs * R];
-        self.rest.run(dense, values);
+        self.rest.run(packed, values);
         for (r, row) in values.chunks_exact(outputs).enumerate() {
             row.chunks(LANES).zip(y.iter_mut()).for_each(|(lanes, y)| y[r] = F32x4::from_prefix(lanes));
         }

@@ -1,7 +1,9 @@
-//! Four f32 lanes with just the operations the kernel needs: `v128` on wasm32, an array everywhere else. Both do plain
-//! IEEE arithmetic, nothing fused or relaxed, so any engine and any native build computes the same bits.
+//! Four f32 lanes with the operations that the kernel needs: `v128` on wasm32, an array elsewhere.
+//!
+//! Both use plain IEEE arithmetic, nothing fused and nothing relaxed, so every engine and every native build computes the
+//! same bits. The component is still built with `relaxed-simd`, because tract's kernels use it: see `.cargo/config.toml`.
 
-/// How many f32 values one [`F32x4`] holds.
+/// The number of f32 values in an [`F32x4`].
 pub const LANES: usize = 4;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -10,15 +12,15 @@ pub use array::F32x4;
 pub use wasm::F32x4;
 
 impl F32x4 {
-    /// `self + a * b`, rounded twice. Fused it would be up to 8 % faster where it goes well; but Cranelift only has the
-    /// form that overwrites a factor, and wherever the copies that takes do not fit the registers it costs 70 %. It
-    /// also would give each engine and processor results of its own.
+    /// Returns `self + a * b`, rounded twice. A fused form would be up to 8 % faster at best. But Cranelift only has the
+    /// form that overwrites a factor, and costs 70 % where the copies it needs do not fit the registers. Relaxed
+    /// multiply-add would also give different results on different engines and processors.
     #[inline(always)]
     pub fn plus_product(self, a: Self, b: Self) -> Self {
         self.plus(a.times(b))
     }
 
-    /// The first lanes from `values`, up to four, the others 0.
+    /// Makes a vector of the first four of `values`. Missing ones are 0.
     #[inline(always)]
     pub fn from_prefix(values: &[f32]) -> Self {
         Self::from_array(std::array::from_fn(|lane| values.get(lane).copied().unwrap_or(0.0)))
@@ -34,6 +36,7 @@ impl F32x4 {
 mod wasm {
     use core::arch::wasm32::*;
 
+    /// Four f32 lanes.
     #[derive(Clone, Copy)]
     pub struct F32x4(v128);
 
@@ -59,7 +62,7 @@ mod wasm {
             ]
         }
 
-        /// Each lane on its own, in all four places.
+        /// Returns four vectors, each with one lane in all places.
         #[inline(always)]
         pub fn spread(self) -> [Self; 4] {
             let Self(v) = self;
@@ -91,26 +94,26 @@ mod wasm {
             Self(f32x4_div(self.0, other.0))
         }
 
-        /// `self < other ? other : self`, so that a NaN in `self` stays; one instruction on x86, which `f32x4.max` with
-        /// its own idea of NaN is not.
+        /// Returns `self < other ? other : self`, so a NaN in `self` stays. This is one instruction on x86, unlike
+        /// `f32x4.max`, which treats NaN differently.
         #[inline(always)]
         pub fn or_above(self, other: Self) -> Self {
             Self(f32x4_pmax(self.0, other.0))
         }
 
-        /// `other < self ? other : self`, so that a NaN in `self` stays.
+        /// Returns `other < self ? other : self`, so a NaN in `self` stays.
         #[inline(always)]
         pub fn or_below(self, other: Self) -> Self {
             Self(f32x4_pmin(self.0, other.0))
         }
 
-        /// `self < 0 ? negative : other`.
+        /// Returns `self < 0 ? negative : other`.
         #[inline(always)]
         pub fn if_negative(self, negative: Self, other: Self) -> Self {
             Self(v128_bitselect(negative.0, other.0, f32x4_lt(self.0, f32x4_splat(0.0))))
         }
 
-        /// The bits moved up by 23: an integer in the lowest bits of the mantissa becomes the exponent.
+        /// Shifts the bits up by 23: an integer in the lowest bits of the mantissa becomes the exponent.
         #[inline(always)]
         pub fn mantissa_as_exponent(self) -> Self {
             Self(i32x4_shl(self.0, 23))
@@ -122,6 +125,7 @@ mod wasm {
 mod array {
     use std::array::from_fn;
 
+    /// Four f32 lanes.
     #[derive(Clone, Copy)]
     pub struct F32x4([f32; 4]);
 

@@ -1,5 +1,8 @@
-use super::{Activation, Dense, Kernel, activation, simd::F32x4};
-use crate::model::mlp::Linear;
+//! Tests of the kernel against f64, at every width, depth and number of rows that takes a path of its own.
+
+use super::simd::F32x4;
+use super::{Kernel, activation};
+use crate::model::{Activation, Linear, Mlp};
 
 const ACTIVATIONS: [Activation; 7] = [
     Activation::Relu,
@@ -11,7 +14,7 @@ const ACTIVATIONS: [Activation; 7] = [
     Activation::Sigmoid,
 ];
 
-/// Numbers in [-1, 1), the same in every run.
+/// A source of numbers in [-1, 1), the same in every run.
 struct Draw(u64);
 
 impl Draw {
@@ -30,15 +33,15 @@ impl Draw {
         Linear { name: String::new(), inputs, outputs, weight, bias: self.values(outputs) }
     }
 
-    /// The widths from the state's to the last trunk layer's.
-    fn dense(&mut self, widths: &[usize], actions: usize, activation: Activation) -> Dense {
+    /// Makes a network. `widths` go from the state's to the last trunk layer's.
+    fn mlp(&mut self, widths: &[usize], actions: usize, activation: Activation) -> Mlp {
         let width = widths[widths.len() - 1];
         let trunk = widths.windows(2).map(|pair| self.linear(pair[0], pair[1])).collect();
-        Dense { trunk, activation, mean: self.linear(width, actions), log_std: self.linear(width, actions) }
+        Mlp { trunk, activation, mean: self.linear(width, actions), log_std: self.linear(width, actions) }
     }
 }
 
-/// erf by its Taylor series, and by the continued fraction of erfc where that one would cancel.
+/// Computes erf by its Taylor series, and for large |x|, where that would cancel, by the continued fraction of erfc.
 fn erf(x: f64) -> f64 {
     let square = x * x;
     if x.abs() < 3.0 {
@@ -72,12 +75,12 @@ fn exact_linear(linear: &Linear, x: &[f64]) -> Vec<f64> {
     rows.map(|(row, bias)| f64::from(*bias) + row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum::<f64>()).collect()
 }
 
-fn exact_row(dense: &Dense, state: &[f32]) -> [Vec<f64>; 2] {
+fn exact_row(mlp: &Mlp, state: &[f32]) -> [Vec<f64>; 2] {
     let mut x: Vec<f64> = state.iter().copied().map(f64::from).collect();
-    for linear in &dense.trunk {
-        x = exact_linear(linear, &x).into_iter().map(|y| exact(dense.activation, y)).collect();
+    for linear in &mlp.trunk {
+        x = exact_linear(linear, &x).into_iter().map(|y| exact(mlp.activation, y)).collect();
     }
-    [&dense.mean, &dense.log_std].map(|head| exact_linear(head, &x))
+    [&mlp.mean, &mlp.log_std].map(|head| exact_linear(head, &x))
 }
 
 fn run(kernel: &mut Kernel, states: &[f32]) -> [Vec<f32>; 2] {
@@ -96,16 +99,16 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// Every row against f64, and bit by bit against the same row alone.
+/// Compares every row with f64, and bit by bit with the same row alone.
 fn check(draw: &mut Draw, widths: &[usize], actions: usize, activation: Activation, rows: usize) {
-    let dense = draw.dense(widths, actions, activation);
-    let mut kernel = Kernel::pack(&dense);
+    let mlp = draw.mlp(widths, actions, activation);
+    let mut kernel = Kernel::pack(&mlp);
     let states = draw.values(rows * widths[0]);
     let batch = run(&mut kernel, &states);
     assert_eq!(batch.each_ref().map(Vec::len), [rows * actions; 2]);
     for (row, state) in states.chunks(widths[0]).enumerate() {
         let alone = run(&mut kernel, state);
-        for ((batch, alone), exact) in batch.iter().zip(&alone).zip(exact_row(&dense, state)) {
+        for ((batch, alone), exact) in batch.iter().zip(&alone).zip(exact_row(&mlp, state)) {
             assert_eq!(
                 bits(&batch[row * actions..][..actions]),
                 bits(alone),
@@ -146,15 +149,15 @@ fn every_depth_and_every_number_of_rows_agree_with_f64() {
 }
 
 #[test]
-fn what_is_not_asked_for_changes_nothing() {
+fn leaving_out_log_std_changes_no_mean() {
     let mut draw = Draw(3);
-    let dense = draw.dense(&[6, 20], 3, Activation::Relu);
+    let mlp = draw.mlp(&[6, 20], 3, Activation::Relu);
     let states = draw.values(24);
-    let [both, _] = run(&mut Kernel::pack(&dense), &states);
+    let [both, _] = run(&mut Kernel::pack(&mlp), &states);
     let mut mean = vec![];
-    Kernel::pack(&dense).run(&states, &mut mean, None);
+    Kernel::pack(&mlp).run(&states, &mut mean, None);
     assert_eq!(bits(&mean), bits(&both));
-    assert_eq!(run(&mut Kernel::pack(&dense), &[]), [const { Vec::<f32>::new() }; 2]);
+    assert_eq!(run(&mut Kernel::pack(&mlp), &[]), [const { Vec::<f32>::new() }; 2]);
 }
 
 #[test]
@@ -204,7 +207,7 @@ fn small_values_keep_their_relative_precision() {
 fn nan_reaches_its_row_only_and_infinity_only_what_depends_on_it() {
     let mut draw = Draw(4);
     for rows in 1..=7 {
-        let mut kernel = Kernel::pack(&draw.dense(&[6, 13, 7], 2, Activation::Relu));
+        let mut kernel = Kernel::pack(&draw.mlp(&[6, 13, 7], 2, Activation::Relu));
         let mut states = draw.values(rows * 6);
         let [clean, _] = run(&mut kernel, &states);
         states[(rows - 1) * 6 + 2] = f32::NAN;
@@ -212,7 +215,7 @@ fn nan_reaches_its_row_only_and_infinity_only_what_depends_on_it() {
         assert!(mean[(rows - 1) * 2..].iter().all(|value| value.is_nan()));
         assert_eq!(bits(&mean[..(rows - 1) * 2]), bits(&clean[..(rows - 1) * 2]));
     }
-    // The weights of 0 that fill up the last vector meet the infinity as well, and the NaN of that must not count.
+    // The zeros that fill up the last vector are multiplied by the infinity too. The resulting NaN must not count.
     let ones = |inputs: usize, outputs: usize, w: f32| Linear {
         name: String::new(),
         inputs,
@@ -221,14 +224,14 @@ fn nan_reaches_its_row_only_and_infinity_only_what_depends_on_it() {
         bias: vec![0.5; outputs],
     };
     let (trunk, activation) = (vec![ones(2, 5, 1.0)], Activation::Tanh);
-    let dense = Dense { trunk, activation, mean: ones(5, 1, 1.0), log_std: ones(5, 1, 1.0) };
-    assert_eq!(run(&mut Kernel::pack(&dense), &[f32::INFINITY, 1.0])[0], [5.5]);
+    let mlp = Mlp { trunk, activation, mean: ones(5, 1, 1.0), log_std: ones(5, 1, 1.0) };
+    assert_eq!(run(&mut Kernel::pack(&mlp), &[f32::INFINITY, 1.0])[0], [5.5]);
 }
 
 #[test]
 fn a_second_call_allocates_nothing() {
     let mut draw = Draw(5);
-    let mut kernel = Kernel::pack(&draw.dense(&[9, 30], 3, Activation::Silu));
+    let mut kernel = Kernel::pack(&draw.mlp(&[9, 30], 3, Activation::Silu));
     let states = draw.values(9 * 8);
     let (mut mean, mut log_std) = (vec![], vec![]);
     kernel.run(&states, &mut mean, Some(&mut log_std));

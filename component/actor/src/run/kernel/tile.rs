@@ -1,25 +1,29 @@
 //! The inner loop: products of weights and inputs, summed for a tile of outputs and rows.
 
-use super::simd::F32x4;
 use std::ptr::with_exposed_provenance;
 
-/// Vectors in a panel of weights, and rows that go through it together. Cranelift loads all that a stretch of code
-/// without branches reads before it computes anything, so the sums, the weights and the inputs of a step have to fit
-/// the 16 registers of x86 at once: as 8 + 2 + 4 do and, for three panels and a single row, 6 + 6 + 1.
+use super::simd::F32x4;
+
+/// The vectors of a panel of weights.
+///
+/// Cranelift issues all loads of a stretch of code without branches before it computes anything. The sums, the weights
+/// and the inputs of a step must therefore fit the 16 registers of x86 at once. 8 + 2 + 4 do, and so do 6 + 6 + 1 for
+/// three panels and a single row.
 pub const WIDTH: usize = 2;
+/// The rows that go through a panel together.
 pub const ROWS: usize = 4;
 
-/// Steps between two rounds of the loop. A host that interrupts by epochs checks them in each round, and as that check
-/// may call out, all sums are then stored and loaded again. A round of one step takes more than twice the time.
+/// The steps of one round of the loop. A host that interrupts by epochs checks for it in each round, and the sums are
+/// stored and loaded around the check. Rounds of one step would take more than twice the time.
 const ROUND: usize = 32;
 
-/// Adds to `sums` the products of up to three panels, one step for each item of `x`, in its order.
+/// Adds the products of up to three panels to `sums`, one step for each item of `x`, in its order.
 ///
-/// The steps are spelled out, for three reasons. Each ends in a branch that takes the sums along, so that they have to
-/// be computed before the next step's loads. The offsets of a round's loads are constants, which they are only as long
-/// as LLVM cannot follow the addresses: it would rewrite them (loop strength reduction) to sums of its own, which are an
-/// instruction more for every load; integers hide them. And `zip` or closures, of which core's part is not inlined from
-/// another codegen unit, may not be in here.
+/// The steps are spelled out for three reasons. Each ends in a branch that carries the sums, so they are computed before
+/// the next step's loads. The offsets of the loads are constants within a round; this holds only while LLVM cannot follow
+/// the addresses, since its loop strength reduction would add an instruction to every load, so the addresses are
+/// integers. And the code must not contain `zip` or closures, since core's part of them may not be inlined from another
+/// codegen unit.
 #[inline(always)]
 pub fn accumulate<const P: usize, const C: usize, const R: usize>(
     mut sums: [[[F32x4; R]; C]; P],
@@ -28,7 +32,7 @@ pub fn accumulate<const P: usize, const C: usize, const R: usize>(
 ) -> [[[F32x4; R]; C]; P] {
     assert!(P <= 3 && panels.iter().all(|panel| panel.len() == x.len()));
     let mut left = x.len();
-    // Panels that are not there repeat others, and their addresses are dropped as unused.
+    // A missing panel repeats another one; its address is then unused and optimised away.
     let [mut a, mut b, mut c] = [0, 1 % P, 2 % P].map(|p| panels[p].as_ptr().expose_provenance());
     let mut x = x.as_ptr().expose_provenance();
     macro_rules! steps {
@@ -62,12 +66,15 @@ pub fn accumulate<const P: usize, const C: usize, const R: usize>(
     sums
 }
 
+/// Returns the item `index` places after the one at `address`.
+///
 /// # Safety
 ///
-/// `address` is that of an item of a slice, exposed, which is borrowed for `'a` and has `index` more items after it.
+/// `address` is the exposed address of an item of a slice that is borrowed for `'a`, and at least `index` more items
+/// follow it.
 #[inline(always)]
 unsafe fn item<'a, T>(address: usize, index: usize) -> &'a T {
-    // SAFETY: as above.
+    // SAFETY: the caller ensures that the item is within the slice.
     unsafe { &*with_exposed_provenance::<T>(address).add(index) }
 }
 

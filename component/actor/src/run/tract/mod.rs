@@ -1,25 +1,26 @@
-//! A network run by tract.
+//! Runs any graph on tract.
 
 mod runnable;
 
 use anyhow::Result;
 use tract_onnx::prelude::*;
 
+use crate::model::Forward;
 use crate::onnx::Network;
-use crate::run::Forward;
-use crate::run::tract::runnable::Runnable;
+use runnable::Runnable;
 
+/// A network on tract.
 pub struct Tract {
     network: Network,
     optimised: bool,
     one_row: Runnable,
-    /// Made when it is first asked for.
+    /// Made for the first batch.
     many_rows: Option<ManyRows>,
 }
 
 enum ManyRows {
     Together(Box<Runnable>),
-    /// A graph that is fixed to one state, as exporters without dynamic axes write it.
+    /// Runs one row after the other. The graph is fixed to one state, as exporters without dynamic axes write it.
     RowByRow,
 }
 
@@ -29,18 +30,18 @@ impl Tract {
         Ok(Tract { network, optimised, one_row, many_rows: None })
     }
 
-    /// Whether a batch would have to be planned first.
-    pub fn is_planned(&self) -> bool {
+    /// Returns `true` unless the graph for batches is still to be made.
+    pub fn is_ready_for_batches(&self) -> bool {
         self.many_rows.is_some()
     }
 
-    /// Runs the network on row-major [rows, state_dim], of at least one row.
+    /// Runs the network on row-major states [rows, state_dim], of which there must be at least one.
     pub fn run(&mut self, states: &[f32]) -> Result<Forward> {
         if states.len() == self.network.state_dim {
             return collect([self.one_row.run(states)?]);
         }
         if self.many_rows.is_none() {
-            self.many_rows = Some(self.plan_many_rows(states));
+            self.many_rows = Some(self.make_many_rows(states));
         }
         match &mut self.many_rows {
             Some(ManyRows::Together(rows)) => collect([rows.run(states)?]),
@@ -52,7 +53,7 @@ impl Tract {
         }
     }
 
-    fn plan_many_rows(&self, states: &[f32]) -> ManyRows {
+    fn make_many_rows(&self, states: &[f32]) -> ManyRows {
         let model = self.network.any_rows();
         let rows = model.and_then(|model| Runnable::new(model, &self.network, self.optimised));
         rows.and_then(|mut rows| rows.run(states).map(|_| ManyRows::Together(Box::new(rows))))
@@ -60,7 +61,7 @@ impl Tract {
     }
 }
 
-/// Runs the graph as it is written on one state. That takes less time than to optimise it first.
+/// Runs the graph on one state as it is written, which takes less time than to optimise it first.
 pub fn run_once(network: &Network, state: &[f32]) -> Result<Forward> {
     collect([Runnable::new(network.one_row(), network, false)?.run(state)?])
 }

@@ -1,9 +1,11 @@
+//! A graph that is ready to run.
+
 use anyhow::{Context, Result, ensure};
 use tract_onnx::prelude::*;
 
 use crate::onnx::Network;
 
-/// A network made ready to run.
+/// A graph of tract's with the buffers that it runs in.
 pub struct Runnable {
     state: TypedSimpleState,
     state_dim: usize,
@@ -11,7 +13,7 @@ pub struct Runnable {
 }
 
 impl Runnable {
-    /// For the model that a network is for one state, or for any number of them.
+    /// Makes the graph of a network, for one state or for any number of them, ready to run.
     pub fn new(mut model: TypedModel, network: &Network, optimised: bool) -> Result<Self> {
         if optimised {
             model = model.into_optimized().context("the graph cannot be optimised")?;
@@ -20,7 +22,7 @@ impl Runnable {
         Ok(Runnable { state, state_dim: network.state_dim, action_dim: network.action_dim })
     }
 
-    /// Runs the network on row-major [rows, state_dim] and returns each output, row-major [rows, action_dim].
+    /// Runs the graph on row-major states [rows, state_dim] and returns each output, row-major [rows, action_dim].
     pub fn run(&mut self, states: &[f32]) -> Result<TVec<TValue>> {
         let rows = states.len() / self.state_dim;
         let input = Tensor::from_shape(&[rows, self.state_dim], states)?;
@@ -28,7 +30,7 @@ impl Runnable {
         for output in &outputs {
             ensure!(
                 output.shape() == [rows, self.action_dim],
-                "{rows} states gave an output of shape {:?}",
+                "{rows} states gave an output of the shape {:?}",
                 output.shape()
             );
         }

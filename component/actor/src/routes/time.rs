@@ -1,25 +1,13 @@
+//! Times as responses write them: RFC 3339 in UTC with microseconds and a numeric offset, as Python's `isoformat`.
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
-/// What the owner knows of a checkpoint file; see `wit/serving.wit`.
-#[derive(Debug, Clone)]
-pub struct Checkpoint {
-    pub path: String,
-    pub modified: Instant,
-    pub loaded: Instant,
-    pub sha256: String,
-    pub generation: u64,
-}
-
-/// Time since the Unix epoch. Serialises as RFC 3339 in UTC with microseconds, as Python's `isoformat` writes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Instant {
-    pub seconds: i64,
-    pub nanoseconds: u32,
-}
+use crate::wit::Instant;
 
 impl Instant {
-    pub fn to_rfc3339(self) -> String {
+    /// Formats the time. A time beyond the range of `chrono` becomes the nearest one within.
+    pub(crate) fn to_rfc3339(self) -> String {
         DateTime::<Utc>::from_timestamp(self.seconds, self.nanoseconds)
             .unwrap_or(if self.seconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC })
             .to_rfc3339_opts(SecondsFormat::Micros, false)

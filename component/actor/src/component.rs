@@ -1,0 +1,45 @@
+//! The component's export: `serving.service` of `wit/serving.wit` is a [`Service`] in a cell.
+
+use std::cell::RefCell;
+
+use crate::Service;
+use crate::wit::{
+    Activation, Backend, Checkpoint, File, Guest, GuestService, Outcome, Policy, Request, RequestContext, RouterConfig,
+    export,
+};
+
+struct Component;
+
+export!(Component);
+
+impl Guest for Component {
+    type Service = RefCell<Service>;
+}
+
+/// The contract forbids overlapping calls, so the cell is never borrowed when a call arrives.
+impl GuestService for RefCell<Service> {
+    fn new(config: RouterConfig) -> Self {
+        RefCell::new(Service::new(config))
+    }
+
+    fn load(&self, checkpoint: Checkpoint, file: File, backend: Option<Backend>) -> Result<Policy, String> {
+        self.borrow_mut().load(checkpoint, file, backend).map_err(|error| one_line(&error))
+    }
+
+    fn convert(file: File, activation: Option<Activation>) -> Result<Vec<u8>, String> {
+        Service::convert(file, activation).map_err(|error| one_line(&error))
+    }
+
+    fn answer(&self, request: Request, context: RequestContext) -> Outcome {
+        self.borrow_mut().answer(&request, &context)
+    }
+}
+
+/// Joins the lines of an error and cuts it to 2,000 characters: an error of a library may quote the file at length.
+fn one_line(error: &anyhow::Error) -> String {
+    let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(2000) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}

@@ -1,0 +1,136 @@
+//! The settings of a policy: what a file contains beside the actor's tensors. A setting that is ambiguous or cannot be
+//! honoured is an error, never a guess.
+
+mod activation;
+mod normalisation;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::file::{Contents, Leaf};
+use crate::model::{ActionBounds, Bounds, LogStd};
+
+/// The settings that a file contains for the actor under a prefix such as `actor.`.
+pub struct PolicySettings<'a> {
+    contents: &'a Contents,
+    scope: &'a str,
+    /// The prefixes under which settings are looked up, in this order.
+    prefixes: Vec<String>,
+}
+
+impl<'a> PolicySettings<'a> {
+    pub fn new(contents: &'a Contents, scope: &'a str) -> Self {
+        let mut prefixes = prefixes(scope);
+        prefixes.retain(|prefix| contents.has_below(prefix));
+        PolicySettings { contents, scope, prefixes }
+    }
+
+    /// Checks a dimension of the network against the setting that has any of these names.
+    pub fn check_dimension(&self, names: &[&str], found: usize) -> Result<()> {
+        let set = names.iter().filter_map(|name| self.numbers(&[name]).transpose()).collect::<Result<Vec<_>>>()?;
+        match set.first() {
+            Some((name, first)) if !set.iter().any(|(_, numbers)| *numbers == [found as f64]) => {
+                let set = if let [number] = first[..] { number.to_string() } else { format!("{first:?}") };
+                bail!("`{name}` says {set}, but the network has {found}")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the bounds that actions are scaled to. The first prefix with any of their names decides.
+    pub fn action_bounds(&self, action_dim: usize) -> Result<Option<ActionBounds>> {
+        for prefix in &self.prefixes {
+            let values = |name: &str| self.values_at(prefix, &[name], action_dim);
+            for (low, high) in [("action_low", "action_high"), ("action_space.low", "action_space.high")] {
+                match (values(low)?, values(high)?) {
+                    (Some(low), Some(high)) => return ActionBounds::between(&low, &high).map(Some),
+                    (None, None) => {}
+                    _ => bail!("of `{prefix}{low}` and `{prefix}{high}` there is only one: both bounds are expected"),
+                }
+            }
+            if let Some(scale) = values("action_scale")? {
+                let bias = values("action_bias")?.unwrap_or_else(|| vec![0.0; action_dim]);
+                return ActionBounds::scaled(&scale, &bias).map(Some);
+            }
+            if let Some(limit) = self.values_at(prefix, &["act_limit", "action_limit", "max_action"], action_dim)? {
+                let low = limit.iter().map(|limit| -limit).collect::<Vec<_>>();
+                return ActionBounds::between(&low, &limit).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the bounds of observations in training, which are reported and not applied.
+    pub fn observation_bounds(&self) -> Result<Option<Bounds>> {
+        let bound = |name| anyhow::Ok(self.numbers(&[name])?.map(|(_, numbers)| numbers));
+        let bounds = bound("observation_low")?.zip(bound("observation_high")?);
+        Ok(bounds.map(|(low, high)| Bounds { low, high }))
+    }
+
+    /// Returns the layout's rule for log_std, with the bounds that the file sets.
+    pub fn log_std(&self, rule: LogStd) -> Result<LogStd> {
+        let bound = |name| anyhow::Ok(self.numbers(&[name])?.map(|(_, numbers)| numbers[0] as f32));
+        let (LogStd::Clamped { low, high } | LogStd::Squashed { low, high }) = rule;
+        let (low, high) = (bound("log_std_min")?.unwrap_or(low), bound("log_std_max")?.unwrap_or(high));
+        ensure!(low < high, "log_std is bounded by {low} and {high}: the first must be below the second");
+        Ok(match rule {
+            LogStd::Clamped { .. } => LogStd::Clamped { low, high },
+            LogStd::Squashed { .. } => LogStd::Squashed { low, high },
+        })
+    }
+
+    /// Returns the first setting with one of these names under a prefix, as `dimensions` numbers. A single number stands
+    /// for all of them.
+    fn values_at(&self, prefix: &str, names: &[&str], dimensions: usize) -> Result<Option<Vec<f64>>> {
+        let Some((name, leaf)) = names.iter().find_map(|name| self.at(prefix, name)) else { return Ok(None) };
+        if let Leaf::Text(_) = leaf {
+            return Ok(None);
+        }
+        let (name, numbers) = numbers(name, leaf)?;
+        match numbers[..] {
+            [number] => Ok(Some(vec![number; dimensions])),
+            _ if numbers.len() == dimensions => Ok(Some(numbers)),
+            _ => bail!("`{name}` has {} numbers: {dimensions} are expected", numbers.len()),
+        }
+    }
+
+    fn numbers(&self, names: &[&str]) -> Result<Option<(&'a str, Vec<f64>)>> {
+        self.find(names).map(|(name, leaf)| numbers(name, leaf)).transpose()
+    }
+
+    /// Returns the first of these names under the first prefix that has any.
+    fn find(&self, names: &[&str]) -> Option<(&'a str, &'a Leaf)> {
+        self.prefixes.iter().find_map(|prefix| names.iter().find_map(|name| self.at(prefix, name)))
+    }
+
+    fn at(&self, prefix: &str, name: &str) -> Option<(&'a str, &'a Leaf)> {
+        self.contents.entry(&format!("{prefix}{name}"))
+    }
+}
+
+/// Returns the prefixes of settings in the order in which they count: the actor itself, the actor's part of a config, a
+/// config, whatever contains the actor, and the root. A setting anywhere else belongs to something else.
+fn prefixes(scope: &str) -> Vec<String> {
+    let configs = CONFIGS.iter().map(|config| format!("{config}."));
+    let actors = configs.clone().flat_map(|config| ACTORS.map(|actor| format!("{config}{actor}.")));
+    let around = scope.match_indices('.').map(|(at, _)| scope[..=at].to_owned()).rev();
+    let mut prefixes = vec![scope.to_owned()];
+    prefixes.extend(actors.chain(configs).chain(around).chain([String::new()]));
+    prefixes
+}
+
+/// Names that trainers give to a config.
+const CONFIGS: [&str; 8] =
+    ["config", "cfg", "args", "hparams", "hyper_parameters", "hyperparameters", "kwargs", "params"];
+/// Names that trainers give to the actor's part of a config.
+const ACTORS: [&str; 6] = ["actor", "policy", "pi", "agent", "network", "model"];
+
+/// The most numbers that a setting may have.
+const MAX_NUMBERS: usize = 1 << 20;
+
+fn numbers<'a>(name: &'a str, leaf: &Leaf) -> Result<(&'a str, Vec<f64>)> {
+    if let Leaf::Tensor(tensor) = leaf {
+        ensure!(tensor.numel() <= MAX_NUMBERS, "`{name}` has the shape {:?}: too large for a setting", tensor.shape);
+    }
+    let numbers = leaf.numbers().with_context(|| format!("`{name}`"))?.filter(|numbers| !numbers.is_empty());
+    Ok((name, numbers.with_context(|| format!("`{name}` is not a number"))?))
+}

@@ -1,0 +1,42 @@
+//! The checkpoint in service.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::run::Actor;
+use crate::wit::Checkpoint;
+
+/// A checkpoint in service: its actor, and what responses repeat of its file.
+pub struct Loaded {
+    pub actor: Actor,
+    pub checkpoint: Checkpoint,
+    pub size_bytes: usize,
+    /// `checkpoint.modified` as responses write it, formatted once.
+    pub modified: String,
+}
+
+impl Loaded {
+    pub fn new(actor: Actor, checkpoint: Checkpoint, size_bytes: usize) -> Self {
+        let modified = checkpoint.modified.to_rfc3339();
+        Loaded { actor, checkpoint, size_bytes, modified }
+    }
+}
+
+/// The checkpoint that an answer comes from.
+#[derive(Serialize, JsonSchema)]
+pub struct Origin<'a> {
+    model_path: &'a str,
+    #[schemars(extend("format" = "date-time"))]
+    model_mtime_utc: &'a str,
+    jit_compiled: bool,
+}
+
+impl<'a> From<&'a Loaded> for Origin<'a> {
+    fn from(loaded: &'a Loaded) -> Self {
+        Origin {
+            model_path: &loaded.checkpoint.path,
+            model_mtime_utc: &loaded.modified,
+            jit_compiled: loaded.actor.optimised(),
+        }
+    }
+}

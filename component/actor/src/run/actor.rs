@@ -1,0 +1,116 @@
+//! The actor: a policy that is ready to run.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::engine::{Engine, Selected};
+use crate::load::Model;
+use crate::model::{Facts, Forward, Normalisation, Outputs, Squashing};
+use crate::wit::Backend;
+
+/// The policy of a checkpoint, ready to run.
+pub struct Actor {
+    state_dim: usize,
+    action_dim: usize,
+    normalisation: Option<Normalisation>,
+    squashing: Squashing,
+    facts: Facts,
+    optimised: bool,
+    engine: Engine,
+    /// The time that a forward pass of one state took when the checkpoint was loaded.
+    row_time: Duration,
+}
+
+impl Actor {
+    /// Makes a model ready to run. With a `backend` that was chosen for the same model before, the kernel is not compared
+    /// with tract again.
+    ///
+    /// # Errors
+    ///
+    /// Fails if neither backend can run the network, or if a forward pass on a state of zeros is not finite.
+    pub fn new(model: Model, optimised: bool, backend: Option<Backend>) -> Result<Self> {
+        let Model { network, normalisation, squashing, facts, recognised, .. } = model;
+        let (state_dim, action_dim, row_time) = (network.state_dim, network.action_dim, Duration::MAX);
+        let recognised = recognised.filter(|_| optimised && backend != Some(Backend::Tract));
+        let Selected { engine, normalisation, squashing } =
+            Selected::new(network, recognised, optimised, backend, normalisation, squashing)?;
+        let mut actor = Actor { state_dim, action_dim, normalisation, squashing, facts, optimised, engine, row_time };
+        actor.check_zeros()?;
+        Ok(actor)
+    }
+
+    /// Checks that a state of zeros gives finite outputs, and measures how long that takes.
+    fn check_zeros(&mut self) -> Result<()> {
+        let zeros = vec![0.0; self.state_dim];
+        let mut forward = Forward::default();
+        // The first pass finds the caches cold.
+        for _ in 0..2 {
+            let start = Instant::now();
+            forward = self.forward(&zeros, true).context("a forward pass on zeros failed")?;
+            self.row_time = self.row_time.min(start.elapsed());
+        }
+        for (name, values) in [("mean", &forward.mean), ("log_std", &forward.log_std)] {
+            let found = values.iter().find(|value| !value.is_finite());
+            ensure!(
+                found.is_none(),
+                "a forward pass on zeros gave {name} = {}: finite numbers are expected",
+                found.unwrap_or(&0.0)
+            );
+        }
+        Ok(())
+    }
+
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    pub fn normalisation(&self) -> Option<&Normalisation> {
+        self.normalisation.as_ref()
+    }
+
+    /// Returns the map from the outputs of [`Actor::forward`] to actions.
+    pub fn squashing(&self) -> &Squashing {
+        &self.squashing
+    }
+
+    pub fn state_dim(&self) -> usize {
+        self.state_dim
+    }
+
+    pub fn action_dim(&self) -> usize {
+        self.action_dim
+    }
+
+    /// Returns `true` if actions can be sampled.
+    pub fn stochastic(&self) -> bool {
+        self.squashing.outputs == Outputs::MeanAndLogStd
+    }
+
+    pub fn optimised(&self) -> bool {
+        self.optimised
+    }
+
+    pub fn backend(&self) -> Backend {
+        self.engine.backend()
+    }
+
+    /// Estimates the time that [`Actor::forward`] takes for a number of rows. If tract has to optimise the graph first,
+    /// the estimate is a lower bound.
+    pub fn expected_time(&self, rows: usize) -> Duration {
+        let preparation = if self.engine.is_ready(rows) { Duration::ZERO } else { Self::PREPARATION };
+        preparation + self.row_time.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX))
+    }
+
+    /// The time that tract takes to optimise a small graph.
+    const PREPARATION: Duration = Duration::from_millis(2);
+
+    /// Runs the network on row-major states [rows, state_dim], of which there must be at least one. Without `log_std` the
+    /// result may lack it.
+    pub fn forward(&mut self, states: &[f32], log_std: bool) -> Result<Forward> {
+        match self.normalisation.as_ref().map(|normalisation| normalisation.apply(states)) {
+            Some(normalised) => self.engine.run(&normalised, log_std),
+            None => self.engine.run(states, log_std),
+        }
+    }
+}
