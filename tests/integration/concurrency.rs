@@ -132,12 +132,12 @@ async fn a_benchmark_delays_no_other_request_and_ends_on_the_generation_that_it_
         // A large batch takes long itself, and uses none of their threads.
         client.post("/sac/predict/batch", json!({"states": vec![[0.1; 28]; 300]})).await.ok();
         answered += 1;
-        if answered == 20 {
+        if answered == 1 {
             publish(&folder.path().join("model_b.onnx"), &checkpoint("stat_pair_03000"));
         }
     }
     // How many there are depends on the machine: each is answered while a benchmark still runs.
-    assert!(answered > 0, "no prediction is answered beside the benchmarks");
+    assert!(answered > 1, "{answered} predictions beside the benchmarks");
     for benchmark in benchmarks {
         assert_eq!(benchmark.await.unwrap()["model_path"], old.to_str().unwrap());
     }
