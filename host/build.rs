@@ -1,7 +1,7 @@
 //! Builds the components and embeds the actor in the crate.
 //!
 //! `SAC_ACTOR_WASM=PATH` embeds the component at PATH (absolute, or relative to the workspace) and builds none. It is checked
-//! like any other. The tests of the Spin application build both components by the command in spin.toml all the same.
+//! like any other. The tests of the Spin application still build both components, by the command in spin.toml.
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,10 @@
-//! A server of one's own that has the /sac/* routes beside another:
+//! Mounts the /sac/* routes in an axum server, beside a route of that server:
 //!
 //!     cargo run --release --example embed -- checkpoints
 //!     curl -s http://127.0.0.1:8080/hello
 //!     curl -s http://127.0.0.1:8080/sac/health
 //!
-//! /hello answers whether there is a model or not.
+//! /hello answers with and without a model.
 
 use std::path::PathBuf;
 

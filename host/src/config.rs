@@ -11,7 +11,7 @@ use crate::watch::tokens::Tokens;
 /// The settings of a [`crate::SacService`]. Start from [`Config::default`].
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Which files are candidates, and the limits for reading them.
+    /// The files that are candidates, and the limits for reading them.
     pub source: Source,
     /// Selects the optimised backend: the kernel, or tract's optimised graph. If `false`, tract runs the graph as
     /// written. Responses report it as `jit_compiled`.
@@ -23,9 +23,9 @@ pub struct Config {
     pub workers: usize,
     /// The number of requests that may wait or run at once. Any other gets 503, except health.
     pub max_in_flight: usize,
-    /// What a refused checkpoint does to the routes that need a policy.
+    /// The consequence of a refused checkpoint for the routes that need a policy.
     pub on_bad_checkpoint: OnBadCheckpoint,
-    /// How long a request waits for a new checkpoint to load before the policy in service answers it.
+    /// The time that a request waits for a new checkpoint to load. After it, the policy in service answers.
     pub reload_wait: Duration,
     /// The size limit of a request body. A larger body gets 413.
     pub max_body_bytes: usize,

@@ -70,7 +70,7 @@ pub struct Layer {
     pub outputs: u32,
 }
 
-/// Why an [`Inspector`] has no result.
+/// The error of an [`Inspector`].
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum InspectError {

@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// How long the rest of a body over the limit is read and dropped, up to [`DRAIN_BYTES`].
+/// The time for reading and dropping the rest of a body over the limit, up to [`DRAIN_BYTES`].
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// The part of each body that is not counted against the shared memory. So slow uploads never cause the refusal of a
@@ -33,7 +33,7 @@ pub(crate) struct BodyReader {
     memory: Arc<Semaphore>,
 }
 
-/// Why a body was not read.
+/// The reason for not reading a body.
 #[derive(Debug, Error)]
 pub(crate) enum BodyError {
     /// The beginning of the body was dropped, so the connection cannot be used again.

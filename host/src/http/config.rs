@@ -12,10 +12,10 @@ pub struct HttpConfig {
     pub max_connections: usize,
     /// The size limit of a request head. A larger head gets 431, as does one of more than 100 headers.
     pub max_head_bytes: usize,
-    /// How long a connection may take until the whole head of its first or next request has arrived. Then it is closed,
-    /// whether idle or slow. The same limit holds for a TLS handshake, and for a client that does not read its response.
+    /// The time in which the whole head of a connection's first or next request must arrive. After it, the connection is
+    /// closed, whether it is idle or slow. The same limit holds for a TLS handshake, and for a client that does not read its response.
     pub idle_time: Duration,
-    /// How long requests in flight may take to finish after a shutdown has begun.
+    /// The time that requests in flight have to finish after a shutdown begins.
     pub drain_time: Duration,
     /// Answers 403 to a browser that sends a request for a page of another site, and to a request that names this server
     /// otherwise than by `localhost` or an address. This protects a server without a token that is meant for this machine

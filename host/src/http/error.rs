@@ -13,7 +13,7 @@ use crate::http::body::BodyError;
 use crate::sandbox::instance::InstanceError;
 use crate::swap::generation::AnswerError;
 
-/// Why the host answers instead of the component. The text is the response's `detail`.
+/// An error that the host answers instead of the component. The text is the response's `detail`.
 #[derive(Debug, Error)]
 pub(crate) enum Error {
     #[error("Not Found")]

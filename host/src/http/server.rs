@@ -48,7 +48,8 @@ pub async fn serve(listener: TcpListener, service: SacService, config: HttpConfi
     serve_with(listener, service, answer, config, shutdown).await;
 }
 
-/// As [`serve`], but `answer` answers all requests: by routes of its own, and by [`Router::respond`] for the others.
+/// Serves as [`serve`] does, but by a function of the caller. `answer` may have its own routes, and leave the others to
+/// [`Router::respond`].
 pub async fn serve_with<R>(
     listener: TcpListener,
     service: SacService,
@@ -85,7 +86,7 @@ pub async fn serve_with<R>(
     }
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Server<A> {
     service: SacService,
     answer: A,

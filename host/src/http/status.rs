@@ -8,7 +8,7 @@ use crate::http::service::SacService;
 use crate::sandbox::bindings::Response;
 use crate::swap::history::{Swap, utc};
 
-/// What the page at `/` shows beside the metrics.
+/// The data that the page at `/` shows beside the metrics.
 #[derive(Serialize)]
 pub(crate) struct Status {
     version: &'static str,
@@ -18,7 +18,7 @@ pub(crate) struct Status {
     source: String,
     /// The body of `/sac/model/info`.
     model: Option<Value>,
-    /// Why there is no model.
+    /// The reason why there is no model.
     detail: Option<Value>,
     /// The last swaps, newest first.
     swaps: Vec<Swap>,

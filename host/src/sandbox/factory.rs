@@ -31,7 +31,7 @@ pub enum SetupError {
     /// [`Config::component`] is no WebAssembly component, or one that does not compile.
     #[error("the component does not compile")]
     Compile(#[source] anyhow::Error),
-    /// The component has not the exports of the world `sac:serving/actor`, or has imports of other kinds.
+    /// The component lacks an export of the world `sac:serving/actor`, or has an import that the sandbox cannot link.
     #[error("the component does not link")]
     Link(#[source] anyhow::Error),
     /// The component does not start within [`Config::sandbox`].

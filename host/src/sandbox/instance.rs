@@ -24,7 +24,7 @@ pub(crate) struct Instance {
     loaded_bytes: usize,
 }
 
-/// Why an instance must be dropped, in one line.
+/// The error after which an instance must be dropped. Its text is one line.
 #[derive(Debug, Error)]
 pub(crate) enum InstanceError {
     #[error("the component panicked: {0}")]

@@ -1,4 +1,4 @@
-//! What the component can reach: clocks, randomness, and a stderr that is kept for panic messages.
+//! Links what the component can reach: clocks, randomness, and a stderr that is kept for panic messages.
 //!
 //! The standard library of wasip2 imports more. The environment is empty, no folder is preopened, and every other function
 //! traps. wasmtime-wasi's synchronous streams are not used, because they block on a runtime, and that panics on a thread of

@@ -22,11 +22,11 @@ pub(crate) struct Generation {
     /// Counts what was published, from 1. Generation 0 holds no checkpoint.
     pub(crate) number: u64,
     pub(crate) loaded: Option<Loaded>,
-    /// For calls of microseconds, which run on the runtime's own threads.
+    /// For calls that take microseconds. They run on the runtime's own threads.
     short: Arc<Pool>,
-    /// For long calls, which run on threads that may block. They never delay short ones.
+    /// For long calls. They run on threads that may block, and never delay short calls.
     long: Arc<Pool>,
-    /// For benchmarks, one at a time. They measure neither each other, nor delay other long calls.
+    /// For benchmarks. One runs at a time, so that they do not measure each other, and they delay no other long call.
     benchmark: Arc<Pool>,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Loaded {
     pub(crate) policy: Policy,
 }
 
-/// Why a generation does not answer a call.
+/// The error of a call that a generation does not answer.
 #[derive(Debug, Error)]
 pub(crate) enum AnswerError {
     #[error(transparent)]

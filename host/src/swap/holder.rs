@@ -41,7 +41,7 @@ struct Published {
     freshness: Freshness,
 }
 
-/// What a request needs of the published state.
+/// The part of the published state that a request needs.
 pub(crate) struct Snapshot {
     pub(crate) generation: Arc<Generation>,
     /// The newest checkpoint, if it was refused.

@@ -1,4 +1,4 @@
-//! Which checkpoint is in service, and how the next one replaces it. It never touches HTTP connections or responses.
+//! Decides which checkpoint is in service, and replaces it by the next one. It never touches HTTP connections or responses.
 
 pub(crate) mod call;
 pub(crate) mod generation;

@@ -134,10 +134,10 @@ fn tensor(pickle: &Pickle, id: Id, storage: impl Fn(&NamedStorage) -> Result<Rc<
     let named = NamedStorage::of(pickle, *named)?;
     let sizes = |id: Id, which: &str| {
         let sizes = pickle.sizes(id);
-        sizes.with_context(|| format!("a tensor has {which} that are no list of numbers from zero"))
+        sizes.with_context(|| format!("a tensor has {which} that are not a list of numbers from zero"))
     };
     let offset = pickle.int(offset).and_then(|offset| usize::try_from(offset).ok());
-    let offset = offset.context("a tensor has an offset that is no number from zero")?;
+    let offset = offset.context("a tensor has an offset that is not a number from zero")?;
     let (shape, strides) = (sizes(shape, "dimensions")?, sizes(strides, "strides")?);
     Tensor::view(storage(&named)?, named.dtype, named.numel, offset, shape, strides).map(Some)
 }

@@ -10,7 +10,7 @@ use tract_onnx::pb::{
 
 use crate::model::{Activation, Linear, Mlp};
 
-/// Every runtime of the last years reads this operator set, and PyTorch writes a newer one by default.
+/// The operator set. It has all operators that are needed, and is older than the one that PyTorch writes by default.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_fits_is_taken() {
+    fn a_valid_body_is_parsed() {
         let parsed = parse::<Predict>(br#"{"state": [1, -2.5], "deterministic": false, "seed": 18446744073709551615}"#);
         let Ok(Predict { state, deterministic, seed }) = parsed else { panic!("refused") };
         assert_eq!((state.as_slice(), deterministic, seed), (&[1.0, -2.5][..], false, Some(Whole(u64::MAX))));
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_said_and_where() {
+    fn all_issues_are_listed_with_their_paths() {
         let wrong = r#"{"state": [1, "2", null, 1e39, true], "deterministic": 1, "seed": -1}"#;
         assert_eq!(
             issues::<Predict>(wrong),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_is_wrong_everywhere_gets_a_bounded_answer() {
+    fn a_batch_that_is_wrong_everywhere_gets_a_bounded_list_of_issues() {
         let body = format!(r#"{{"states": [{}]}}"#, vec!["null"; 4096].join(","));
         assert_eq!(issues::<PredictBatch>(&body).len(), 20);
     }

@@ -26,7 +26,7 @@ pub enum LogFormat {
 ///
 /// # Errors
 ///
-/// Fails if traces are configured and cannot be sent. Logging has started all the same.
+/// Fails if traces are configured and cannot be sent. Logging has started nevertheless.
 pub fn init(format: LogFormat, serves: bool) -> Result<Option<impl Sized>> {
     let found = if serves { traces() } else { Ok(None) };
     let (traces, layer) = match found {

@@ -63,7 +63,7 @@ fn set(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-/// Returns the resource that the variables describe. Without a service name there, it has the program's.
+/// Returns the resource that the variables describe. The service name defaults to the program's name.
 fn resource() -> Resource {
     let given = Resource::builder().build();
     let name = given.get(&Key::from_static_str("service.name")).map(|name| name.to_string());

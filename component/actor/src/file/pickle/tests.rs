@@ -34,7 +34,7 @@ fn an_object_of_an_unknown_class_is_data() {
 }
 
 #[test]
-fn a_call_of_anything_but_the_allowed_is_refused_by_its_name() {
+fn a_call_of_any_other_function_is_refused_by_its_name() {
     assert!(read(b"\x80\x02ccollections\nOrderedDict\n)R.", ALLOWED).is_ok());
     let word = refused(b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R.");
     assert!(word.contains("it would call `os.system`: refused, nothing in a checkpoint is executed"), "{word}");
@@ -43,7 +43,7 @@ fn a_call_of_anything_but_the_allowed_is_refused_by_its_name() {
 }
 
 #[test]
-fn what_is_not_a_whole_pickle_is_refused() {
+fn a_broken_pickle_is_refused() {
     for bytes in [
         &b""[..],
         b"\x80",
@@ -69,7 +69,7 @@ fn what_is_not_a_whole_pickle_is_refused() {
 }
 
 #[test]
-fn every_truncation_is_refused_and_nesting_is_no_danger() {
+fn every_truncation_is_refused_and_deep_nesting_is_harmless() {
     let mut bytes = b"\x80\x02)".to_vec();
     bytes.resize(500_000, op::TUPLE1);
     for end in [0, 1, 2, 3, 4, 400_000] {

@@ -44,7 +44,7 @@ impl<'a> PolicySettings<'a> {
                 match (values(low)?, values(high)?) {
                     (Some(low), Some(high)) => return ActionBounds::between(&low, &high).map(Some),
                     (None, None) => {}
-                    _ => bail!("of `{prefix}{low}` and `{prefix}{high}` there is only one: both bounds are expected"),
+                    _ => bail!("only one of `{prefix}{low}` and `{prefix}{high}` is set: both bounds are expected"),
                 }
             }
             if let Some(scale) = values("action_scale")? {

@@ -106,7 +106,7 @@ impl LimitArgs {
     }
 
     /// Returns the number of connections that leaves descriptors for checkpoints. So a client over the limit gets a 503, and a
-    /// reload never fails for want of a descriptor.
+    /// reload never runs out of descriptors.
     fn connections(&self) -> usize {
         let most = descriptors().saturating_sub(OWN_DESCRIPTORS).max(1);
         let most = usize::try_from(most).unwrap_or(usize::MAX);

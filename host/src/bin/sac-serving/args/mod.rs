@@ -1,23 +1,26 @@
 //! The command line: commands, flags and variables.
 
+pub mod bench;
 pub mod file;
 pub mod limits;
+pub mod load;
+pub mod predict;
+pub mod serve;
 mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use sac_owner::settings::{Activation, OnBadCheckpoint, defaults, is_blank, variables};
-use sac_serving::{Config, HttpConfig, Source, Tokens};
+use sac_owner::settings::is_blank;
+use sac_serving::Config;
 
-use crate::args::limits::LimitArgs;
-use crate::args::values::{Boolean, one_of};
-use crate::commands::bench::BenchArgs;
-use crate::commands::predict::PredictArgs;
+use crate::args::bench::BenchArgs;
+use crate::args::load::LoadArgs;
+use crate::args::predict::PredictArgs;
+use crate::args::serve::ServeArgs;
 use crate::logging::LogFormat;
 
 const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\ncomponent sha256 ", env!("SAC_ACTOR_SHA256"));
@@ -49,6 +52,7 @@ impl Cli {
     }
 }
 
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the newest checkpoint of a folder, or one file
@@ -79,97 +83,14 @@ impl Command {
     }
 }
 
+/// The commands below `config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Check the settings that `serve` would have from these flags, the variables and the file, and print each of them
     Check(Box<ServeArgs>),
 }
 
-#[derive(Debug, Args)]
-pub struct ServeArgs {
-    /// Read settings from this TOML file. Its keys are the names of these flags; variables and flags outrank it
-    #[arg(long, env = "SAC_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
-
-    /// The address to listen on. Port 0 selects a free port, which the log names
-    #[arg(long, env = "SAC_LISTEN", default_value = "127.0.0.1:8000")]
-    pub listen: SocketAddr,
-
-    /// Serve this checkpoint file and no other, also while it is missing
-    #[arg(long, env = variables::MODEL, value_name = "FILE")]
-    pub model: Option<PathBuf>,
-
-    /// Serve the newest model_*.{onnx,pt,pth,safetensors,zip} in this folder [default: cache/models/rl/stat_pair]
-    #[arg(long, env = variables::DIR, value_name = "FOLDER")]
-    pub dir: Option<PathBuf>,
-
-    /// Require this bearer token on every route but health. Prefer the variable or the file, because the process list shows
-    /// flags
-    #[arg(long, env = variables::API_TOKEN, hide_env_values = true, value_name = "TOKEN")]
-    pub api_token: Option<String>,
-
-    /// Read bearer tokens from this file, one a line. Any of them authorises. The file is read again when it changes
-    #[arg(long, env = "SAC_API_TOKEN_FILE", value_name = "FILE")]
-    pub api_token_file: Option<PathBuf>,
-
-    /// Accept requests from other machines, from a proxy and from pages of other sites without a token
-    #[arg(long, env = "SAC_NO_AUTH", value_parser = Boolean, num_args = 0..=1, require_equals = true,
-          default_value = "false", default_missing_value = "true", value_name = "BOOL")]
-    pub no_auth: bool,
-
-    /// Run the kernel, or tract's optimised graph. If false, tract runs the graph as written, which is slower
-    #[arg(long, env = variables::JIT, value_parser = Boolean, action = clap::ArgAction::Set,
-          default_value_t = defaults::JIT, value_name = "BOOL")]
-    pub jit: bool,
-
-    #[command(flatten)]
-    pub load: LoadArgs,
-
-    /// The number of requests that run at once, each on its own instance and thread [default: the number of cores]
-    #[arg(long, env = "SAC_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub workers: Option<u16>,
-
-    /// What a refused checkpoint does: `keep` keeps the policy in service, `fail` answers 500 until a checkpoint loads
-    #[arg(long, env = variables::ON_BAD_CHECKPOINT, value_parser = one_of::<OnBadCheckpoint>(OnBadCheckpoint::NAMES),
-          default_value_t = OnBadCheckpoint::default())]
-    pub on_bad_checkpoint: OnBadCheckpoint,
-
-    /// How long a request waits for a new checkpoint to load before the policy in service answers it
-    #[arg(long, env = "SAC_RELOAD_WAIT", default_value_t = Config::default().reload_wait.into(), value_name = "TIME")]
-    pub reload_wait: humantime::Duration,
-
-    /// Answer a larger request body with 413
-    #[arg(long, env = variables::MAX_BODY_BYTES, default_value_t = defaults::MAX_BODY_BYTES, value_name = "BYTES")]
-    pub max_body_bytes: usize,
-
-    /// The largest number of states in a batch
-    #[arg(long, env = variables::MAX_BATCH, default_value_t = defaults::MAX_BATCH, value_name = "N")]
-    pub max_batch: u32,
-
-    #[command(flatten)]
-    pub limits: LimitArgs,
-}
-
-/// The flags for loading checkpoints.
-#[derive(Debug, Args)]
-pub struct LoadArgs {
-    /// The activation of a network whose file does not name it [default: relu, reported as assumed]
-    #[arg(long, env = variables::ACTIVATION, value_parser = one_of::<Activation>(Activation::NAMES), value_name = "NAME")]
-    pub activation: Option<Activation>,
-
-    /// Refuse a larger checkpoint without reading it
-    #[arg(long, env = variables::MAX_CHECKPOINT_BYTES, default_value_t = defaults::MAX_CHECKPOINT_BYTES, value_name = "BYTES")]
-    pub max_checkpoint_bytes: u64,
-}
-
-impl LoadArgs {
-    /// Returns the configuration for the files of `source`.
-    pub fn config(&self, mut source: Source, defaults: Config) -> Config {
-        source.limits.max_bytes = self.max_checkpoint_bytes;
-        Config { source, activation: self.activation, ..defaults }
-    }
-}
-
+/// The arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     /// The checkpoint file
@@ -183,6 +104,7 @@ pub struct InspectArgs {
     pub load: LoadArgs,
 }
 
+/// The arguments of `convert`.
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
     /// The checkpoint file
@@ -196,6 +118,7 @@ pub struct ConvertArgs {
     pub load: LoadArgs,
 }
 
+/// The arguments of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// The address to listen on. Port 0 selects a free port
@@ -225,44 +148,6 @@ pub fn forget_blank_variables() {
 /// Returns `true` if only this machine can reach the address.
 pub fn is_local(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
-}
-
-impl ServeArgs {
-    /// Returns the configuration of the service. Reads the token file.
-    pub fn config(&self, defaults: Config) -> Result<Config> {
-        let home = std::env::home_dir();
-        let source = Source::new(self.model.as_deref(), self.dir.as_deref(), home.as_deref());
-        Ok(self.limits.config(Config {
-            jit: self.jit,
-            workers: self.workers.map_or(defaults.workers, usize::from),
-            on_bad_checkpoint: self.on_bad_checkpoint,
-            reload_wait: *self.reload_wait,
-            max_body_bytes: self.max_body_bytes,
-            max_batch: self.max_batch,
-            tokens: self.tokens()?,
-            ..self.load.config(source, defaults)
-        }))
-    }
-
-    /// Returns the configuration of the server. Reads the certificate and the key, and raises the limit of open files.
-    pub fn http_config(&self, tokens: &Tokens) -> Result<HttpConfig> {
-        Ok(HttpConfig { refuse_other_sites: tokens.is_empty() && !self.no_auth, ..self.limits.http_config()? })
-    }
-
-    fn tokens(&self) -> Result<Tokens> {
-        let given = self.api_token.iter().map(|token| token.trim().to_owned());
-        let given = Tokens::new(given.filter(|token| !token.is_empty()));
-        let tokens = match &self.api_token_file {
-            Some(path) => given.with_file(path)?,
-            None => given,
-        };
-        ensure!(
-            is_local(self.listen) || self.no_auth || !tokens.is_empty(),
-            "{} can be reached from other machines: set a token (SAC_API_TOKEN or --api-token-file) or --no-auth",
-            self.listen
-        );
-        Ok(tokens)
-    }
 }
 
 #[cfg(test)]

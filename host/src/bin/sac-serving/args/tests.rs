@@ -2,6 +2,7 @@
 
 use clap::{Arg, CommandFactory};
 use sac_owner::Environment;
+use sac_owner::settings::{Activation, defaults, variables};
 
 use super::*;
 

@@ -1,9 +1,9 @@
 //! The commands, one a file, and what several of them use.
 
-pub mod bench;
+mod bench;
 mod demo;
 mod inspect;
-pub mod predict;
+mod predict;
 mod serve;
 
 use std::future::Future;

@@ -8,8 +8,8 @@ use sac_serving::Config;
 use tokio::net::TcpListener;
 use tracing::info;
 
-use crate::args::ServeArgs;
 use crate::args::file::Setting;
+use crate::args::serve::ServeArgs;
 use crate::commands::{build, on_runtime, shutdown_signal};
 
 pub fn serve(args: &ServeArgs, defaults: Config) -> Result<()> {

@@ -13,11 +13,11 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
-use super::BenchArgs;
+use crate::args::bench::BenchArgs;
 use crate::client::{Client, RESPONSE_TIMEOUT};
 use crate::target::Endpoint;
 
-/// How late the runtime's timer may be.
+/// The precision of the runtime's timer.
 const TICK: Duration = Duration::from_millis(2);
 
 /// The settings of a measurement.

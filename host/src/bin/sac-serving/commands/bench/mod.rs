@@ -5,64 +5,20 @@ mod plot;
 mod report;
 
 use std::future::pending;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
 use http::Method;
 use sac_serving::{Config, HttpConfig, SacService, Source};
 use tokio::net::TcpListener;
 
-use crate::args::LoadArgs;
+use crate::args::bench::BenchArgs;
 use crate::args::limits::descriptors;
 use crate::client::Client;
 use crate::commands::on_runtime;
-use crate::target::{ClientArgs, Endpoint, Target};
+use crate::target::{Endpoint, Target};
 use load::{Load, Workload};
 use report::Report;
-
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    /// A server (http://HOST:PORT, or https), or a checkpoint file, which is served on a free port meanwhile
-    #[arg(value_name = "URL|FILE")]
-    pub target: Target,
-
-    /// The number of connections. Each has one request in flight at a time
-    #[arg(short, long, default_value = "1", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    pub connections: u16,
-
-    /// The duration of the measurement
-    #[arg(short, long, value_parser = humantime::parse_duration, default_value = "5s", value_name = "TIME")]
-    pub duration: Duration,
-
-    /// The duration of the warm-up before it
-    #[arg(long, value_parser = humantime::parse_duration, default_value = "1s", value_name = "TIME")]
-    pub warmup: Duration,
-
-    /// Send batches of this many states
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub batch: Option<u32>,
-
-    /// Send this many requests a second over all connections, on a schedule that does not wait for responses. Latency then
-    /// counts from the scheduled time. Without this flag, each connection sends its next request after each response
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub rate: Option<u32>,
-
-    /// Print JSON, with times in seconds
-    #[arg(long)]
-    pub json: bool,
-
-    /// Write a picture of the latencies
-    #[arg(long, value_name = "FILE")]
-    pub svg: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub client: ClientArgs,
-
-    #[command(flatten)]
-    pub load: LoadArgs,
-}
 
 /// Measures, and prints the report. Fails after that if a request failed.
 pub fn run(args: &BenchArgs, defaults: Config) -> Result<()> {

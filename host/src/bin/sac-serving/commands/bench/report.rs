@@ -6,8 +6,8 @@ use std::io::Write;
 use anyhow::Result;
 use serde_json::json;
 
-use super::BenchArgs;
 use super::load::Outcome;
+use crate::args::bench::BenchArgs;
 
 const PERCENTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 /// The length of the longest bar, in characters.

@@ -13,7 +13,7 @@ use tracing::error;
 use super::publish;
 
 const PENDULUM: &str = include_str!("../../../../../demo/pendulum.js");
-/// What the page has more than the dashboard.
+/// The part of the page that the dashboard does not have.
 const SCRIPT: &str = "<script type=\"module\" src=\"/extension.js\"></script>\n";
 
 pub struct DemoPage {

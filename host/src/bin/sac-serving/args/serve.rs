@@ -1,0 +1,118 @@
+//! The flags of `serve`, and the configuration that they make.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use sac_owner::settings::{OnBadCheckpoint, defaults, variables};
+use sac_serving::{Config, HttpConfig, Source, Tokens};
+
+use crate::args::is_local;
+use crate::args::limits::LimitArgs;
+use crate::args::load::LoadArgs;
+use crate::args::values::{Boolean, one_of};
+
+/// The arguments of `serve` and `config check`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Read settings from this TOML file. Its keys are the names of these flags; variables and flags outrank it
+    #[arg(long, env = "SAC_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// The address to listen on. Port 0 selects a free port, which the log names
+    #[arg(long, env = "SAC_LISTEN", default_value = "127.0.0.1:8000")]
+    pub listen: SocketAddr,
+
+    /// Serve this checkpoint file and no other. While it is missing, there is no candidate
+    #[arg(long, env = variables::MODEL, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+
+    /// Serve the newest model_*.{onnx,pt,pth,safetensors,zip} in this folder [default: cache/models/rl/stat_pair]
+    #[arg(long, env = variables::DIR, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+
+    /// Require this bearer token on every route but health. Prefer the variable or the file, because the process list shows
+    /// flags
+    #[arg(long, env = variables::API_TOKEN, hide_env_values = true, value_name = "TOKEN")]
+    pub api_token: Option<String>,
+
+    /// Read bearer tokens from this file, one a line. Any of them authorises. The file is read again when it changes
+    #[arg(long, env = "SAC_API_TOKEN_FILE", value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
+
+    /// Accept requests from other machines, from a proxy and from pages of other sites without a token
+    #[arg(long, env = "SAC_NO_AUTH", value_parser = Boolean, num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_name = "BOOL")]
+    pub no_auth: bool,
+
+    /// Run the kernel, or tract's optimised graph. If false, tract runs the graph as written, which is slower
+    #[arg(long, env = variables::JIT, value_parser = Boolean, action = clap::ArgAction::Set,
+          default_value_t = defaults::JIT, value_name = "BOOL")]
+    pub jit: bool,
+
+    #[command(flatten)]
+    pub load: LoadArgs,
+
+    /// The number of requests that run at once, each on its own instance and thread [default: the number of cores]
+    #[arg(long, env = "SAC_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub workers: Option<u16>,
+
+    /// Select the consequence of a refused checkpoint: `keep` keeps the policy in service, `fail` answers 500 until a checkpoint loads
+    #[arg(long, env = variables::ON_BAD_CHECKPOINT, value_parser = one_of::<OnBadCheckpoint>(OnBadCheckpoint::NAMES),
+          default_value_t = OnBadCheckpoint::default())]
+    pub on_bad_checkpoint: OnBadCheckpoint,
+
+    /// Let a request wait this long for a new checkpoint to load. After that, the policy in service answers
+    #[arg(long, env = "SAC_RELOAD_WAIT", default_value_t = Config::default().reload_wait.into(), value_name = "TIME")]
+    pub reload_wait: humantime::Duration,
+
+    /// Answer a larger request body with 413
+    #[arg(long, env = variables::MAX_BODY_BYTES, default_value_t = defaults::MAX_BODY_BYTES, value_name = "BYTES")]
+    pub max_body_bytes: usize,
+
+    /// The largest number of states in a batch
+    #[arg(long, env = variables::MAX_BATCH, default_value_t = defaults::MAX_BATCH, value_name = "N")]
+    pub max_batch: u32,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+impl ServeArgs {
+    /// Returns the configuration of the service. Reads the token file.
+    pub fn config(&self, defaults: Config) -> Result<Config> {
+        let home = std::env::home_dir();
+        let source = Source::new(self.model.as_deref(), self.dir.as_deref(), home.as_deref());
+        Ok(self.limits.config(Config {
+            jit: self.jit,
+            workers: self.workers.map_or(defaults.workers, usize::from),
+            on_bad_checkpoint: self.on_bad_checkpoint,
+            reload_wait: *self.reload_wait,
+            max_body_bytes: self.max_body_bytes,
+            max_batch: self.max_batch,
+            tokens: self.tokens()?,
+            ..self.load.config(source, defaults)
+        }))
+    }
+
+    /// Returns the configuration of the server. Reads the certificate and the key, and raises the limit of open files.
+    pub fn http_config(&self, tokens: &Tokens) -> Result<HttpConfig> {
+        Ok(HttpConfig { refuse_other_sites: tokens.is_empty() && !self.no_auth, ..self.limits.http_config()? })
+    }
+
+    fn tokens(&self) -> Result<Tokens> {
+        let given = self.api_token.iter().map(|token| token.trim().to_owned());
+        let given = Tokens::new(given.filter(|token| !token.is_empty()));
+        let tokens = match &self.api_token_file {
+            Some(path) => given.with_file(path)?,
+            None => given,
+        };
+        ensure!(
+            is_local(self.listen) || self.no_auth || !tokens.is_empty(),
+            "{} can be reached from other machines: set a token (SAC_API_TOKEN or --api-token-file) or --no-auth",
+            self.listen
+        );
+        Ok(tokens)
+    }
+}
