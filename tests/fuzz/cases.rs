@@ -28,7 +28,7 @@ pub fn run(target: &str, cases: u64, mut one: impl FnMut(&mut Rng)) {
     println!("{target}: {count} cases in {:.1} s", start.elapsed().as_secs_f32());
 }
 
-/// How often each outcome came up.
+/// The number of times that each outcome came up.
 #[derive(Default)]
 pub struct Tally(BTreeMap<String, u64>);
 

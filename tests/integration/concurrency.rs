@@ -136,7 +136,7 @@ async fn a_benchmark_delays_no_other_request_and_ends_on_the_generation_that_it_
             publish(&folder.path().join("model_b.onnx"), &checkpoint("stat_pair_03000"));
         }
     }
-    // How many there are depends on the machine: each is answered while a benchmark still runs.
+    // The number depends on the machine. Each is answered while a benchmark still runs.
     assert!(answered > 1, "{answered} predictions beside the benchmarks");
     for benchmark in benchmarks {
         assert_eq!(benchmark.await.unwrap()["model_path"], old.to_str().unwrap());

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 const CLIENTS: u32 = 8;
 const SWAPS: u64 = 40;
-/// How many answers there are between two swaps.
+/// The number of answers between two swaps.
 const ANSWERS: u32 = 50;
 
 struct Nginx {

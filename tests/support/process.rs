@@ -13,7 +13,7 @@ use rustix::process::{Pid, kill_process};
 #[derive(Debug)]
 pub struct Process {
     pub child: Child,
-    /// What has been read of its stderr.
+    /// The part of its stderr that has been read.
     pub seen: String,
     /// `None` once a thread reads it.
     log: Option<BufReader<ChildStderr>>,

@@ -18,7 +18,7 @@ pub struct Environment {
     pub jit: bool,
     /// The activation of a network whose checkpoint does not name it.
     pub activation: Option<Activation>,
-    /// What a refused checkpoint does to the routes that need a policy.
+    /// Decides how the routes that need a policy answer after a checkpoint is refused.
     pub on_bad_checkpoint: OnBadCheckpoint,
     /// The largest size of a request body, in bytes.
     pub max_body_bytes: u64,

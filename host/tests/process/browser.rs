@@ -61,7 +61,7 @@ impl Browser {
         let options = json!({ "goog:chromeOptions": { "args": args }, "goog:loggingPrefs": { "browser": "ALL" } });
         let session = browser.call("", json!({ "capabilities": { "alwaysMatch": options } }));
         browser.session = format!("/{}", session["sessionId"].as_str().unwrap());
-        // How long a page may take to become what a test waits for.
+        // The longest time that a test waits for a page.
         browser.call("/timeouts", json!({ "script": 100_000 }));
         Some(browser)
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::client::{ask, load, post, predict};
 use crate::server::{Kind, Server};
 
-/// How often everything is measured.
+/// The number of rounds that measure everything.
 pub struct Effort {
     /// Every server has a turn in each round.
     rounds: usize,

@@ -87,7 +87,7 @@ impl Server {
         Server::start_once(kind, &[])
     }
 
-    /// How long a start takes with an empty cache.
+    /// The time that a start takes with an empty cache.
     pub fn first_start(kind: Kind) -> Result<Duration> {
         let cache = tempfile::tempdir()?;
         Ok(Server::start_once(kind, &[("SAC_CACHE_DIR", cache.path())])?.start)

@@ -15,7 +15,7 @@ use crate::{Soak, program};
 
 pub const TOKEN: &str = "soak";
 
-/// How long a start takes at most when everything is compiled, on a machine that the soak keeps busy.
+/// The longest time that a start takes when everything is compiled, on a machine that the soak keeps busy.
 const USUAL_START: Duration = Duration::from_secs(5);
 
 /// The program, and what its log says.

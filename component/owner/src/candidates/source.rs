@@ -24,7 +24,7 @@ pub struct Source {
     location: Location,
     /// The limits within which a checkpoint is looked for.
     pub limits: Limits,
-    /// How files and folders are identified: [`Identity::of`]. Tests use a slower clock.
+    /// Identifies files and folders; [`Identity::of`] by default. Tests use a slower clock.
     pub identify: Identify,
     pub(super) cache: ListingCache,
 }

@@ -3,7 +3,7 @@
 use super::named::named;
 
 named! {
-    /// What a refused checkpoint does to the routes that need a policy.
+    /// Decides how the routes that need a policy answer after a checkpoint is refused.
     #[derive(Default)]
     pub enum OnBadCheckpoint {
         /// The policy in service keeps answering, and is reported as stale.

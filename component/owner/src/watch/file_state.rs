@@ -1,4 +1,4 @@
-//! What a request compares of a file.
+//! The state of a file that each request compares.
 
 use std::path::PathBuf;
 

@@ -33,7 +33,7 @@ pub struct Judgement<'a> {
 pub struct Renewal<T> {
     /// The value that takes the place of the one that was renewed.
     pub freshness: Freshness,
-    /// What was loaded from the first candidate that could be.
+    /// The result of loading the first candidate that loads.
     pub loaded: Option<T>,
     /// The candidates that were refused this time, newest first.
     pub refused: Vec<Arc<Refused>>,

@@ -1,4 +1,4 @@
-//! What tells one state of a file from another.
+//! The identity of a file: the fields that differ when the file has changed.
 
 use std::time::{Duration, SystemTime};
 
@@ -105,6 +105,6 @@ mod tests {
         let (whole, fine) = (time(10, 0), time(10, 1));
         assert!(within(fine, fine, time(10, 50_000_000)) && !within(fine, fine, time(10, 100_000_001)));
         assert!(within(whole, fine, time(11, 0)) && !within(whole, fine, time(12, 0)));
-        assert!(within(fine, fine, time(9, 0)), "nothing is told by a time in the future");
+        assert!(within(fine, fine, time(9, 0)), "a time in the future proves nothing");
     }
 }

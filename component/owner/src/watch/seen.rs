@@ -1,4 +1,4 @@
-//! What is remembered of a file that was read.
+//! The record that is kept of a file after it was read.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -1,4 +1,4 @@
-//! What can be watched: the trait that connects [`Freshness`](crate::Freshness) with files.
+//! The trait that connects [`Freshness`](crate::Freshness) with the files that it watches.
 
 use std::fmt::Display;
 use std::io;
@@ -18,7 +18,7 @@ pub trait Watch: Display {
     type Listing;
     /// A file that could serve.
     type Candidate: AsRef<FileState>;
-    /// What a read gives.
+    /// The content that a read returns.
     type Content;
 
     /// The age at which a file is read once more, if it was younger when it was read.
