@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tempfile::tempdir;
 
+use sac_test_support::{Connection, request};
+
 use crate::program::*;
 
 #[test]
@@ -44,6 +46,31 @@ fn the_demo_opens_its_page_with_the_flag_open() {
     thread::spawn(move || send.send(fs::read_to_string(opened).unwrap()));
     let url = received.recv_timeout(Duration::from_secs(300)).expect("the page is opened");
     assert!(url.starts_with("http://127.0.0.1:") && page.trim().starts_with(url.trim()), "{url} {page}");
+    program.signal(Signal::INT).unwrap();
+    program.end();
+}
+
+#[test]
+fn the_demos_own_routes_answer_head_as_get_and_name_their_methods() {
+    let place = tempdir().unwrap();
+    let mut command = command("demo", place.path(), &cache());
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut program = Process::spawn(command).unwrap();
+    let mut printed = BufReader::new(program.child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let line = printed.find(|line| line.contains("shows the pendulum")).unwrap();
+    let address = line.trim().strip_prefix("http://").unwrap().split('/').next().unwrap().to_owned();
+    for (method, path, status, allow) in [
+        ("HEAD", "/", 200, None),
+        ("HEAD", "/extension.js", 200, None),
+        ("POST", "/extension.js", 405, Some("GET, HEAD")),
+        ("GET", "/extension/early", 405, Some("POST")),
+        ("POST", "/extension/early", 200, None),
+        ("POST", "/extension/nothing", 404, None),
+    ] {
+        let mut connection = Connection::open(&*address).unwrap();
+        let answer = connection.ask(&request(method, path, "", "")).unwrap();
+        assert_eq!((answer.status, answer.header("allow")), (status, allow), "{method} {path}");
+    }
     program.signal(Signal::INT).unwrap();
     program.end();
 }

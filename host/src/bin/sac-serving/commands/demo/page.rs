@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -25,21 +25,42 @@ pub struct DemoPage {
 impl DemoPage {
     /// Answers the demo's own routes, and leaves all others to the router.
     pub async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        match (request.method(), request.uri().path()) {
-            (&Method::GET, "/") => with_script(self.router.respond(request).await).await,
-            (&Method::GET, "/extension.js") => response(StatusCode::OK, "text/javascript", PENDULUM.into()),
-            (&Method::POST, path) => match path.strip_prefix("/extension/").map(|name| publish(&self.folder, name)) {
-                Some(Ok(true)) => response(StatusCode::OK, "application/json", "{}".into()),
-                Some(Err(error)) => {
-                    error!("the policy cannot be written: {error:#}");
-                    let detail = r#"{"detail":"the policy cannot be written"}"#;
-                    response(StatusCode::INTERNAL_SERVER_ERROR, "application/json", detail.into())
-                }
-                Some(Ok(false)) | None => self.router.respond(request).await,
-            },
-            _ => self.router.respond(request).await,
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let path = request.uri().path();
+        if path == "/extension.js" {
+            return if is_read {
+                response(StatusCode::OK, "text/javascript", PENDULUM.into())
+            } else {
+                allow("GET, HEAD")
+            };
+        }
+        if let Some(name) = path.strip_prefix("/extension/") {
+            return if request.method() == Method::POST { self.publish(name) } else { allow("POST") };
+        }
+        let is_page = is_read && path == "/";
+        let answer = self.router.respond(request).await;
+        if is_page { with_script(answer).await } else { answer }
+    }
+
+    fn publish(&self, name: &str) -> Response<Full<Bytes>> {
+        match publish(&self.folder, name) {
+            Ok(true) => response(StatusCode::OK, "application/json", "{}".into()),
+            Ok(false) => response(StatusCode::NOT_FOUND, "application/json", r#"{"detail":"Not Found"}"#.into()),
+            Err(reason) => {
+                error!("the policy cannot be written: {reason:#}");
+                let detail = r#"{"detail":"the policy cannot be written"}"#;
+                response(StatusCode::INTERNAL_SERVER_ERROR, "application/json", detail.into())
+            }
         }
     }
+}
+
+/// Refuses a method, and names the methods that the route has.
+fn allow(methods: &'static str) -> Response<Full<Bytes>> {
+    let detail = r#"{"detail":"Method Not Allowed"}"#;
+    let mut response = response(StatusCode::METHOD_NOT_ALLOWED, "application/json", detail.into());
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
 }
 
 async fn with_script(page: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
