@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use sac_owner::settings::variables;
 use sac_tests::{Process, Signal};
 
 use crate::{Soak, program};
@@ -103,7 +104,7 @@ pub fn request(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
 
 fn spawn(folder: &Path, listen: &str, log: &Arc<Log>) -> Result<(Process, SocketAddr)> {
     let mut command = Command::new(program::path()?);
-    command.args(["serve", "--listen", listen, "--dir"]).arg(folder).env("SAC_API_TOKEN", TOKEN);
+    command.args(["serve", "--listen", listen, "--dir"]).arg(folder).env(variables::API_TOKEN, TOKEN);
     // A request waits for the new checkpoint, however busy the machine is, and slow clients are cut off soon.
     command.args(["--reload-wait", "30s", "--idle-time", "3s", "--body-time", "3s"]);
     let mut process = Process::spawn(command)?;

@@ -4,10 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use thiserror::Error;
-
+use super::error::CheckpointError;
 use super::sidecars::{statistics_path, verify};
-use crate::watch::{FileReader, Identity, Moment, ReadError, Unread, sha256};
+use crate::watch::{FileReader, Identity, Moment, ReadError, sha256};
 
 /// A checkpoint's bytes. They were read through one descriptor, from a file that did not change meanwhile.
 #[derive(Debug, Clone)]
@@ -36,30 +35,6 @@ pub struct Statistics {
     pub(super) identity: Identity,
 }
 
-/// A checkpoint is refused before it is loaded.
-#[derive(Debug, Error)]
-pub enum CheckpointError {
-    /// The checkpoint, or the file that holds its sha256, cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The checkpoint is not the one that its sha256 file was written for.
-    #[error("its sha256 is {found}, but {} says {expected}", sidecar.display())]
-    WrongDigest {
-        /// The sha256 of the checkpoint.
-        found: String,
-        /// The sha256 in the file beside it.
-        expected: String,
-        /// The path of that file.
-        sidecar: PathBuf,
-    },
-    /// The file at this path, beside the checkpoint, has no sha256 for it.
-    #[error("{} holds no sha256 for it", .0.display())]
-    NoDigest(PathBuf),
-    /// The statistics at this path, beside the checkpoint, cannot be read.
-    #[error("{}: {}", .0.display(), .1)]
-    Statistics(PathBuf, ReadError),
-}
-
 impl Content {
     /// Reads a checkpoint and what stands beside it. Nothing that a FIFO or a device could delay blocks it.
     pub(super) fn read(checkpoint: &Path, reader: FileReader) -> Result<Self, CheckpointError> {
@@ -81,15 +56,6 @@ impl Statistics {
             Ok((bytes, identity)) => Ok(Some(Statistics { sha256: sha256(&bytes), bytes, identity })),
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(CheckpointError::Statistics(path, error)),
-        }
-    }
-}
-
-impl From<CheckpointError> for Unread {
-    fn from(error: CheckpointError) -> Self {
-        match error {
-            CheckpointError::Read(error) => error.into(),
-            error => Unread { detail: error.to_string(), may_pass: false },
         }
     }
 }

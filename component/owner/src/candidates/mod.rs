@@ -2,6 +2,7 @@
 
 mod cache;
 mod content;
+mod error;
 mod finder;
 mod limits;
 mod listing;
@@ -9,7 +10,8 @@ mod names;
 mod sidecars;
 mod source;
 
-pub use content::{CheckpointError, Content, Statistics};
+pub use content::{Content, Statistics};
+pub use error::CheckpointError;
 pub use finder::Candidate;
 pub use limits::Limits;
 pub use source::Source;

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::content::CheckpointError;
+use super::error::CheckpointError;
 use crate::watch::{ReadError, is_regular, open};
 
 /// The name of a file that holds the output of `sha256sum` ends with this, after the checkpoint's whole name.

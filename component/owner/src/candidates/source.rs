@@ -9,7 +9,8 @@ use std::time::Duration;
 use arc_swap::Guard;
 
 use super::cache::ListingCache;
-use super::content::{CheckpointError, Content};
+use super::content::Content;
+use super::error::CheckpointError;
 use super::finder::{Candidate, Finder, Location};
 use super::limits::Limits;
 use super::listing::Listing;

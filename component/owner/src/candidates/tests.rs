@@ -30,16 +30,16 @@ impl Owner {
         self.folder.path().join(name)
     }
 
-    /// Writes a file whose mtime is so many seconds after some day.
+    /// Writes a file. Its mtime is `seconds` after a fixed day.
     fn write(&self, name: &str, text: &str, seconds: u64) {
         fs::write(self.path(name), text).expect("written");
         let file = fs::File::options().write(true).open(self.path(name)).expect("opened");
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)).expect("dated");
     }
 
-    /// A request: the text in service, and whether something newer is refused.
+    /// Makes a request. Returns the text in service, and `true` if something newer is refused.
     fn request(&mut self) -> (Option<&str>, bool) {
-        // Twice where a file is still young after it was replaced: the second time its content is the same.
+        // A replaced file that is still young is read twice. The second time its content is the same.
         for _ in 0..2 {
             if self.freshness.judge(&self.source).changed {
                 self.renew(false);
@@ -77,7 +77,7 @@ fn the_newest_serves_and_a_touch_rolls_back() {
 }
 
 #[test]
-fn of_one_mtime_the_last_name_serves() {
+fn the_last_name_serves_if_mtimes_are_equal() {
     let mut owner = Owner::new();
     owner.write("model_2.onnx", "2", 10);
     owner.write("model_1.onnx", "1", 10);
@@ -97,7 +97,7 @@ fn an_older_mtime_on_the_file_in_service_is_a_change() {
 }
 
 #[test]
-fn a_refusal_keeps_what_serves_is_tried_once_and_heals_by_a_change() {
+fn a_refused_file_displaces_nothing_and_is_tried_once_until_it_changes() {
     let mut owner = Owner::new();
     owner.write("model_a.onnx", "a", 10);
     owner.write("model_b.onnx", "b", 20);
@@ -116,7 +116,7 @@ fn a_refusal_keeps_what_serves_is_tried_once_and_heals_by_a_change() {
 }
 
 #[test]
-fn a_change_of_the_file_in_service_is_seen_behind_however_many_refused_ones() {
+fn a_change_of_the_file_in_service_is_seen_behind_any_number_of_refused_ones() {
     for refused in [1, 8, 40] {
         let mut owner = Owner::new();
         owner.write("model_a.onnx", "a", 10);
@@ -158,13 +158,13 @@ fn with_nothing_in_service_the_eight_newest_are_tried() {
     assert_eq!(owner.request(), (Some("good"), true));
 }
 
-/// A clock that ticks so slowly that every write has the same time.
+/// Identifies files by a clock that ticks so slowly that every write has the same time.
 fn coarse(stat: &Stat) -> Identity {
     let epoch = SystemTime::UNIX_EPOCH;
     Identity { modified: epoch, changed: epoch, ..Identity::of(stat) }
 }
 
-/// As [`coarse`], and now is within its tick.
+/// Identifies files as [`coarse`] does, by a clock that ticks later than now.
 fn coarse_and_young(stat: &Stat) -> Identity {
     let later = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33);
     Identity { modified: later, changed: later, ..Identity::of(stat) }
@@ -225,7 +225,7 @@ fn a_forced_renewal_loads_what_has_not_changed_and_tries_what_was_refused() {
 }
 
 #[test]
-fn a_digest_beside_the_file_is_verified_and_heals_it_when_put_right() {
+fn a_digest_is_verified_and_its_correction_heals_the_checkpoint() {
     let mut owner = Owner::new();
     owner.write("model_a.onnx", "a", 10);
     owner.write("model_a.onnx.sha256", &format!("{}  model_a.onnx\n", "0".repeat(64)), 10);
@@ -236,7 +236,7 @@ fn a_digest_beside_the_file_is_verified_and_heals_it_when_put_right() {
 }
 
 #[test]
-fn what_is_no_readable_file_of_a_fair_size_is_refused_at_once() {
+fn a_large_file_a_folder_and_a_fifo_are_refused_unread() {
     let mut owner = Owner::new();
     owner.source.limits.max_bytes = 4;
     owner.write("model_0.onnx", "good", 0);
@@ -279,7 +279,7 @@ fn a_torn_rewrite_that_a_digest_reveals_is_looked_at_again_once_it_has_aged() {
 }
 
 #[test]
-fn a_known_refusal_is_told_while_a_newer_candidate_waits_to_be_tried() {
+fn a_known_refusal_is_reported_while_a_newer_candidate_waits_to_be_tried() {
     let mut owner = Owner::new();
     owner.write("model_a.onnx", "a", 10);
     owner.request();
@@ -291,7 +291,7 @@ fn a_known_refusal_is_told_while_a_newer_candidate_waits_to_be_tried() {
 }
 
 #[test]
-fn what_is_refused_again_for_the_same_reason_says_so() {
+fn a_second_refusal_for_the_same_reason_is_marked_as_repeated() {
     let owner = Owner::new();
     owner.write("model_a.onnx", "bad", 10);
     let refuse = |_| Err::<(), _>("it is bad".to_owned());
@@ -301,7 +301,7 @@ fn what_is_refused_again_for_the_same_reason_says_so() {
 }
 
 #[test]
-fn the_statistics_beside_a_model_are_read_with_it_and_their_change_is_one() {
+fn statistics_are_read_with_their_model_and_a_change_of_them_is_a_change() {
     let mut owner = Owner::new();
     owner.write("model_a.zip", "a", 0);
     assert_eq!(owner.request(), (Some("a"), false));

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::identity::Identity;
 use super::refused::Refused;
-use super::renewal::{Renewal, RenewalError};
+use super::renewal_error::RenewalError;
 use super::seen::Seen;
 use super::watched::Watch;
 
@@ -26,6 +26,19 @@ pub struct Judgement<'a> {
     pub changed: bool,
     /// The newest candidate that is known to be refused, if it is newer than what serves.
     pub refusal: Option<&'a Arc<Refused>>,
+}
+
+/// The result of [`Freshness::renew`].
+#[derive(Debug)]
+pub struct Renewal<T> {
+    /// The value that takes the place of the one that was renewed.
+    pub freshness: Freshness,
+    /// What was loaded from the first candidate that could be.
+    pub loaded: Option<T>,
+    /// The candidates that were refused this time, newest first.
+    pub refused: Vec<Arc<Refused>>,
+    /// The error for a client who forced the renewal.
+    pub outcome: Result<(), RenewalError>,
 }
 
 impl Freshness {

@@ -1,24 +1,26 @@
 //! Notices that a file changed, and reads it whole. This module works for any file, and knows nothing of checkpoints.
 
+mod file_state;
 mod freshness;
 mod identity;
 mod read;
 mod refused;
-mod renewal;
+mod renewal_error;
 mod seen;
 mod single_file;
 mod watched;
 
-pub use freshness::{Freshness, Judgement};
+pub use file_state::FileState;
+pub use freshness::{Freshness, Judgement, Renewal};
 pub use identity::{Identify, Identity, since_epoch};
 pub(crate) use read::{FileReader, is_regular, may_pass, open, sha256};
 pub use read::{ReadError, Unread};
 pub use refused::Refused;
-pub use renewal::{Renewal, RenewalError};
+pub use renewal_error::RenewalError;
 pub(crate) use seen::Moment;
 pub use seen::Seen;
 pub use single_file::SingleFile;
-pub use watched::{FileState, Watch};
+pub use watched::Watch;
 
 /// The age at which a file's next write has another time. It is longer than the tick of any file system's clock, which is
 /// one second on NFS.

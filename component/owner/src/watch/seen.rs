@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::watched::FileState;
+use super::file_state::FileState;
 
 /// A file as it was when it was read.
 #[derive(Debug, Clone)]

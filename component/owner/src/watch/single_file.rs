@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::SETTLE;
+use super::file_state::FileState;
 use super::identity::Identity;
 use super::read::{FileReader, Unread, sha256};
 use super::seen::{Moment, Seen};
-use super::watched::{FileState, Watch};
+use super::watched::Watch;
 
 /// A file that is watched by itself. No other file matters to it.
 #[derive(Debug, Clone)]

@@ -2,9 +2,10 @@
 
 use std::fmt::Display;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use super::file_state::FileState;
 use super::identity::Identity;
 use super::read::Unread;
 use super::seen::Seen;
@@ -62,22 +63,5 @@ pub trait Watch: Display {
     /// Returns what [`Watch::remedy`] does, without a file call if the listing has no such file.
     fn listed_remedy(&self, _candidate: &Self::Candidate) -> Option<Identity> {
         None
-    }
-}
-
-/// A file as a listing found it.
-#[derive(Debug, Clone)]
-pub struct FileState {
-    /// The path as it was found. Symlinks are not resolved.
-    pub path: PathBuf,
-    /// The identity of the file that the path leads to.
-    pub identity: Identity,
-    /// The identity of a file that is read together with this one, if there is one.
-    pub companion: Option<Identity>,
-}
-
-impl AsRef<FileState> for FileState {
-    fn as_ref(&self) -> &FileState {
-        self
     }
 }

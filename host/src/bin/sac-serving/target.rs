@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use http::Uri;
+use sac_owner::settings::variables;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
@@ -35,7 +36,7 @@ pub struct Address {
 #[derive(Debug, Args)]
 pub struct ClientArgs {
     /// The server's bearer token
-    #[arg(long, env = "SAC_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    #[arg(long, env = variables::API_TOKEN, hide_env_values = true, value_name = "TOKEN")]
     pub api_token: Option<String>,
 
     /// For https, trust the certificates of this PEM file instead of the system's

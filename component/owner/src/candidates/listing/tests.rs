@@ -16,14 +16,14 @@ use super::*;
 use crate::watch::{Freshness, Watch};
 
 const MANY: usize = 10_000;
-/// More than are watched.
+/// More candidates than are watched.
 const SOME: usize = 2 * WATCHED;
 
 thread_local! {
     static CALLS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A file's mtime stands for its ctime, which cannot be set, so that a folder can be made old.
+/// Counts a call. The mtime takes the place of the ctime, which cannot be set, so that a folder can be made old.
 fn counted(stat: &Stat) -> Identity {
     CALLS.set(CALLS.get() + 1);
     let identity = Identity::of(stat);
@@ -37,7 +37,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A folder, not swept, of so many checkpoints: of each the mtime is its number.
+    /// Makes a folder of `count` checkpoints, each with its number as its mtime. Nothing sweeps it.
     fn of(count: usize) -> Self {
         let root = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(root.path().join("folder")).expect("made");
@@ -59,7 +59,7 @@ impl Scene {
         date(&self.path(name), seconds);
     }
 
-    /// The folder changed last long ago, and later than the time before.
+    /// Dates the folder long ago, and later than the last time.
     fn age(&self) {
         self.aged.set(self.aged.get() + 1);
         date(&self.path(""), self.aged.get());
@@ -69,7 +69,7 @@ impl Scene {
         self.source.look(Some(&self.path(&name(0)))).expect("looked at").0
     }
 
-    /// What a request sees: the newest candidate, and how many calls it takes.
+    /// Makes a request. Returns the newest candidate and the number of calls.
     fn request(&self) -> (String, usize) {
         CALLS.set(0);
         let newest = self.look().candidates[0].state.path.file_name().expect("a name").to_string_lossy().into_owned();
@@ -196,7 +196,7 @@ fn a_deleted_file_is_gone_wherever_it_ranks() {
     }
 }
 
-/// A folder's clock that shows no change.
+/// Identifies a folder by a clock that stands still.
 fn stuck(stat: &Stat) -> Identity {
     let identity = counted(stat);
     let is_folder = rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory;
@@ -205,7 +205,7 @@ fn stuck(stat: &Stat) -> Identity {
 }
 
 #[test]
-fn what_comes_within_a_tick_of_the_listing_is_seen_and_an_aged_folder_is_listed_once() {
+fn a_file_that_comes_within_a_tick_of_the_listing_is_seen_and_an_aged_folder_is_listed_once() {
     let mut scene = Scene::of(1);
     scene.source.identify = stuck;
     scene.source.limits.settle = Duration::from_secs(1 << 33);
@@ -219,7 +219,7 @@ fn what_comes_within_a_tick_of_the_listing_is_seen_and_an_aged_folder_is_listed_
 }
 
 #[test]
-fn where_a_folder_is_not_dated_a_new_file_is_seen_after_the_sweep() {
+fn a_new_file_in_a_folder_without_times_is_seen_after_the_sweep() {
     let mut scene = Scene::of(1);
     scene.source.identify = stuck;
     scene.request();
@@ -282,7 +282,7 @@ fn a_chosen_file_takes_one_call_and_its_end_and_return_are_seen() {
 }
 
 #[test]
-fn however_many_look_at_once_each_sees_what_was_there_before_it_looked() {
+fn concurrent_requests_see_each_file_that_was_there_before_them() {
     let scene = Scene::of(1);
     let source = &scene.source;
     let folder = scene.path("");

@@ -1,8 +1,8 @@
 //! Compares the flags with the documentation, and with the variables of the gateway.
 
 use clap::{Arg, CommandFactory};
-use sac_owner::Environment;
 use sac_owner::settings::{Activation, defaults, variables};
+use sac_owner::{Environment, Source};
 
 use super::*;
 
@@ -31,6 +31,7 @@ fn settings() -> Vec<Arg> {
     serve.get_arguments().filter(|argument| argument.get_env().is_some()).cloned().collect()
 }
 
+/// Returns the text of clap's default.
 fn default(argument: &Arg) -> Option<String> {
     argument.get_default_values().first().map(|value| value.to_string_lossy().into_owned())
 }
@@ -54,7 +55,17 @@ fn the_readme_lists_each_setting_with_its_variable_and_default() {
     assert_eq!(folder.default.trim_matches('`'), defaults::FOLDER);
 }
 
-/// Two texts of one time are the same default.
+#[test]
+fn the_help_of_the_folder_names_its_candidates_and_its_default() {
+    let settings = settings();
+    let folder = settings.iter().find(|argument| argument.get_long() == Some("dir")).expect("a setting");
+    let help = folder.get_help().expect("a help text").to_string();
+    let candidates = Source::new(None, Some("folder".as_ref()), None).to_string();
+    assert!(help.contains(candidates.trim_start_matches("folder/")), "{help}");
+    assert!(help.ends_with(&format!("[default: {}]", defaults::FOLDER)), "{help}");
+}
+
+/// Returns `true` if two texts state the same default. A time may be written in two ways.
 fn is_same(stated: &str, default: &str) -> bool {
     let time = |text| humantime::parse_duration(text).ok();
     stated == default || (time(stated).is_some() && time(stated) == time(default))

@@ -1,25 +1,11 @@
-//! The result of [`Freshness::renew`].
+//! The reason why a renewal failed.
 
 use std::io;
 use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::freshness::Freshness;
 use super::refused::Refused;
-
-/// The result of [`Freshness::renew`].
-#[derive(Debug)]
-pub struct Renewal<T> {
-    /// The value that takes the place of the one that was renewed.
-    pub freshness: Freshness,
-    /// What was loaded from the first candidate that could be.
-    pub loaded: Option<T>,
-    /// The candidates that were refused this time, newest first.
-    pub refused: Vec<Arc<Refused>>,
-    /// The error for a client who forced the renewal.
-    pub outcome: Result<(), RenewalError>,
-}
 
 /// The reason why a renewal did not load the newest candidate.
 #[derive(Debug, Error)]
