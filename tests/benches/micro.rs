@@ -1,7 +1,6 @@
 //! Measures the parts of a request, most of them without sockets: `cargo bench -p sac-tests --bench micro`.
 
 use std::fs;
-use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -88,7 +87,7 @@ fn answer(bencher: Bencher, method: &str, path: &str, body: String) {
 }
 
 fn checkpoint() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/stat_pair_03000.onnx")
+    sac_tests::path("stat_pair_03000.onnx")
 }
 
 /// A folder with so many names of one file. Ten thousand copies would fill three gigabytes.

@@ -1,11 +1,10 @@
 //! The component reaches nothing outside its sandbox, and its panics end no server.
 
-use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use sac_serving::Config;
-use sac_tests::{Server, Settings, checkpoint, odd, publish};
+use sac_tests::{Server, Settings, checkpoint, odd, publish, workspace};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tokio::net::TcpListener;
@@ -14,7 +13,7 @@ use tokio::net::TcpListener;
 pub fn probe() -> &'static [u8] {
     static PROBE: OnceLock<Vec<u8>> = OnceLock::new();
     PROBE.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let root = workspace();
         let built = Command::new(env!("CARGO"))
             .args(["build", "--profile", "component", "--target", "wasm32-wasip2", "--target-dir", "target/component"])
             .args(["-p", "sac-probe"])

@@ -1,5 +1,6 @@
 //! The checkpoints of `tests/data` and of the demo, what PyTorch computes for them, and how a trainer publishes one.
 
+use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -60,8 +61,12 @@ pub fn path(name: &str) -> PathBuf {
     if of_the_demo.exists() { of_the_demo } else { workspace().join("tests/data").join(name) }
 }
 
+/// The top folder of the repository. Cargo names the package that it runs, which is asked first: worktrees may share a
+/// target folder, and a checkout may have been moved since it was built.
 pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let top = Path::new(&package).ancestors().find(|folder| folder.join("spin.toml").exists());
+    top.unwrap_or_else(|| panic!("no spin.toml above {}", Path::new(&package).display())).to_owned()
 }
 
 /// One of the files that `tests/data/make_odd.py` writes.
