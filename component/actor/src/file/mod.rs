@@ -5,8 +5,13 @@ mod archive;
 mod contents;
 mod dtype;
 mod flatten;
+mod foreign;
+mod mushroom;
+mod names;
 mod numpy;
 mod pickle;
+mod plain;
+mod rebuild;
 mod safetensors;
 mod sb3;
 mod storage;
@@ -45,8 +50,10 @@ pub fn decode(bytes: &Bytes, vecnormalize: Option<&[u8]>) -> Result<Decoded> {
         (Format::TorchLegacy, torch::read_legacy(bytes)?)
     } else if safetensors::is_safetensors(bytes) {
         (Format::Safetensors, safetensors::read(bytes)?)
-    } else if bytes.starts_with(b"\x80") {
-        bail!("the file is a pickle that torch.save did not write: save the state_dict by torch.save");
+    } else if let Some(refusal) = foreign::refusal(bytes) {
+        bail!(refusal);
+    } else if plain::is_pickle(bytes) {
+        (Format::Pickle, plain::read_pickle(bytes)?)
     } else {
         ensure!(vecnormalize.is_none(), "an ONNX model takes no VecNormalize file: give it obs_mean and obs_var");
         return Ok(Decoded::Onnx);
@@ -62,7 +69,13 @@ fn decode_zip(bytes: &Bytes) -> Result<(Format, Contents)> {
     if sb3::is_model(&archive) {
         return Ok((Format::StableBaselines3, sb3::read_model(&archive)?));
     }
+    if mushroom::is_agent(&archive) {
+        return Ok((Format::MushroomRl, mushroom::read_agent(&archive)?));
+    }
     let Some(folder) = torch::folder(&archive) else {
+        if let Some(refusal) = foreign::archive_refusal(&archive) {
+            bail!(refusal);
+        }
         let names = archive.names().take(8).collect::<Vec<_>>().join(", ");
         bail!("the zip archive is of neither torch.save nor Stable-Baselines3: it holds {names}");
     };
