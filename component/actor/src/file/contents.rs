@@ -12,6 +12,10 @@ use super::tensor::Tensor;
 #[derive(Default)]
 pub struct Contents {
     leaves: BTreeMap<String, Leaf>,
+    /// The number of wrappers around a setting, if there are any.
+    wrappers: BTreeMap<String, usize>,
+    /// The value that the whole file is.
+    root: Option<Leaf>,
     root_class: Option<String>,
 }
 
@@ -37,14 +41,31 @@ const WRAPPER_CLASSES: &[&str] =
     &["AveragedModel", "DataParallel", "DistributedDataParallel", "FullyShardedDataParallel", "OptimizedModule"];
 
 impl Contents {
-    /// Inserts a value, which must not be there yet.
+    /// Inserts a value, which must not be there yet. A wrapper and what it wraps may have settings of one name; then those
+    /// of the latter count.
     pub fn insert(&mut self, path: &str, leaf: Leaf) -> Result<()> {
         ensure!(self.leaves.len() < MAX_LEAVES, "the file holds more than {MAX_LEAVES} values");
         ensure!(path.len() <= MAX_NAME, "the file holds a name of more than {MAX_NAME} bytes");
         let name = unwrapped(path);
-        ensure!(!self.leaves.contains_key(&name), "the file holds `{name}` twice");
+        let wrappers = path.split('.').filter(|part| WRAPPERS.contains(part)).count();
+        if let Some(known) = self.leaves.get(&name) {
+            let is_setting = !matches!(known, Leaf::Tensor(_)) && !matches!(leaf, Leaf::Tensor(_));
+            let before = self.wrappers.get(&name).copied().unwrap_or(0);
+            ensure!(is_setting && wrappers != before, "the file holds `{name}` twice");
+            if wrappers < before {
+                return Ok(());
+            }
+        }
+        if wrappers > 0 && !matches!(leaf, Leaf::Tensor(_)) {
+            self.wrappers.insert(name.clone(), wrappers);
+        }
         self.leaves.insert(name, leaf);
         Ok(())
+    }
+
+    /// Sets the value that the whole file is, which has no name of its own.
+    pub fn set_root(&mut self, leaf: Leaf) {
+        self.root = Some(leaf);
     }
 
     /// Inserts the class of an object, whose parts may be there already. A wrapper's class counts only if it wraps nothing.
@@ -84,10 +105,13 @@ impl Contents {
         }
     }
 
-    /// Inserts everything of other contents below a path, and its root's class as the class of that path.
+    /// Inserts everything of other contents below a path, and what those are as a whole at that path.
     pub fn insert_all(&mut self, path: &str, other: Contents) -> Result<()> {
         for (name, leaf) in other.leaves {
             self.insert(&if path.is_empty() { name } else { format!("{path}.{name}") }, leaf)?;
+        }
+        if let Some(leaf) = other.root {
+            self.insert(path, leaf)?;
         }
         other.root_class.map_or(Ok(()), |class| self.insert_class(path, class))
     }
@@ -97,7 +121,7 @@ impl Contents {
         let names = self.leaves.keys().filter(|name| name.starts_with(prefix)).cloned().collect::<Vec<_>>();
         let taken = names.into_iter().filter_map(|name| self.leaves.remove_entry(&name));
         let leaves = taken.map(|(name, leaf)| (name[prefix.len()..].to_owned(), leaf)).collect();
-        Contents { leaves, root_class: None }
+        Contents { leaves, ..Contents::default() }
     }
 
     /// Returns the class of the object that the file is, if it is one. A dict or a list has none.
@@ -174,6 +198,10 @@ mod tests {
         assert!(contents.get("net.0.weight").is_some() && contents.get("policy.mean.weight").is_some());
         let twice = contents.insert("net.0.weight", Leaf::Text(String::new()));
         assert!(twice.unwrap_err().to_string().contains("`net.0.weight` twice"));
+        for (path, value) in [("0.module.a", 1.0), ("0.a", 0.0), ("module.0.module.a", 2.0), ("module.0.a", 3.0)] {
+            contents.insert(path, Leaf::Numbers(vec![value])).unwrap();
+        }
+        assert_eq!(contents.get("0.a").unwrap().numbers().unwrap(), Some(vec![2.0]));
     }
 
     #[test]

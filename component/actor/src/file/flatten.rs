@@ -40,6 +40,7 @@ pub fn flatten(pickle: &Pickle, read_tensor: ReadTensor) -> Result<Contents> {
         above: vec![],
         modules: HashSet::new(),
         is_part: false,
+        beside: 0,
     };
     flattener.visit("", pickle.root, 0)?;
     Ok(flattener.contents)
@@ -61,6 +62,8 @@ struct Flattener<'f> {
     modules: HashSet<Id>,
     /// The object that is visited next is a registered part of a module.
     is_part: bool,
+    /// The number of modules around the current object of which it is an attribute, and no part.
+    beside: usize,
 }
 
 impl Flattener<'_> {
@@ -104,9 +107,10 @@ impl Flattener<'_> {
             Node::Dict(items) => self.items(path, items, depth),
             Node::Sequence(elements) => self.elements(path, elements, depth),
             Node::Instance(instance) => {
-                // A module that is kept under a second name, such as in a list of layers, is reported once.
+                // A module that is kept under a second name, such as in a list of layers, is reported once. A part of two
+                // modules is reported for each, as in their state_dict.
                 let is_module = is_module(pickle, instance);
-                if is_module && !self.modules.insert(id) && !is_part {
+                if is_module && !self.modules.insert(id) && (!is_part || self.beside > 0) {
                     return Ok(());
                 }
                 self.instance(path, id, instance, depth)
@@ -115,7 +119,11 @@ impl Flattener<'_> {
     }
 
     fn leaf(&mut self, path: &str, leaf: Leaf) -> Result<()> {
-        if path.is_empty() { Ok(()) } else { self.contents.insert(path, leaf) }
+        if path.is_empty() {
+            self.contents.set_root(leaf);
+            return Ok(());
+        }
+        self.contents.insert(path, leaf)
     }
 
     fn items(&mut self, path: &str, items: &[(Id, Id)], depth: usize) -> Result<()> {
@@ -237,9 +245,17 @@ impl Flattener<'_> {
     }
 
     /// Visits the attributes of an object; those first in which a module registers its parts.
-    fn attributes(&mut self, path: &str, of: &Instance, mut state: Vec<(Id, Id)>, depth: usize) -> Result<()> {
+    fn attributes(&mut self, path: &str, of: &Instance, state: Vec<(Id, Id)>, depth: usize) -> Result<()> {
         let pickle = self.pickle;
-        state.sort_by_key(|(key, _)| !pickle.text(*key).is_some_and(|key| PARTS.contains(&key)));
+        let is_part = |(key, _): &(Id, Id)| pickle.text(*key).is_some_and(|key| PARTS.contains(&key));
+        if state.iter().any(is_part) {
+            let (parts, others) = state.into_iter().partition::<Vec<_>, _>(is_part);
+            self.items(path, &parts, depth)?;
+            self.beside += 1;
+            self.items(path, &others, depth)?;
+            self.beside -= 1;
+            return Ok(());
+        }
         if !of.class.name.ends_with("Box") {
             return self.items(path, &state, depth);
         }

@@ -5,10 +5,11 @@ use anyhow::{Context, Result};
 
 use super::archive::{Archive, Entry};
 use super::contents::{Contents, Leaf};
+use super::flatten::flatten_values;
 use super::names::name;
 use super::numpy;
 use super::pickle::{Pickle, read};
-use super::{flatten, torch};
+use super::torch;
 
 const CONFIG: &str = "config";
 
@@ -40,15 +41,7 @@ fn add(entry: &Entry, contents: &mut Contents) -> Result<()> {
             Some(array) => contents.insert(&path, Leaf::Tensor(array)),
             None => Ok(()),
         },
-        "pickle" => {
-            let bytes = entry.read()?;
-            let pickle = read(&bytes)?;
-            // A class or a function has no name of its own at the root.
-            match pickle.global(pickle.root) {
-                Some(_) => contents.insert(&path, Leaf::Class(name(&pickle, pickle.root))),
-                None => contents.insert_all(&path, flatten::flatten_values(&pickle)?),
-            }
-        }
+        "pickle" => contents.insert_all(&path, flatten_values(&read(&entry.read()?)?)?),
         _ => Ok(()),
     }
 }
@@ -58,7 +51,7 @@ fn add_config(folder: &str, pickle: &Pickle, contents: &mut Contents) -> Result<
     if let Some(class) = pickle.item(pickle.root, "type") {
         contents.insert_class(folder, name(pickle, class))?;
     }
-    let mut found = flatten::flatten_values(pickle)?;
+    let mut found = flatten_values(pickle)?;
     let simple = found.take_below("primitive_dictionary.");
     contents.insert_all(folder, simple)
 }

@@ -76,9 +76,7 @@ pub fn read_model(archive: &Archive) -> Result<Contents> {
     let data = entry(DATA)?.read()?;
     let data = serde_json::from_slice::<Data>(&data)
         .context("`data` is not the JSON that Stable-Baselines3 writes")?;
-    let policy = Archive::nested(entry(POLICY)?).context("`policy.pth`")?;
-    let folder = torch::folder(&policy).context("`policy.pth` is not an archive of torch.save")?;
-    let mut contents = torch::read_archive(&policy, &folder).context("`policy.pth`")?;
+    let mut contents = torch::read_entry(entry(POLICY)?).context("`policy.pth`")?;
     add_policy(&data, &mut contents)?;
     add_space(data.action_space.as_ref(), "action", &mut contents)?;
     add_space(data.observation_space.as_ref(), "observation", &mut contents)?;
