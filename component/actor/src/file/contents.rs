@@ -196,7 +196,7 @@ mod tests {
         contents.insert("module.net.0.weight", Leaf::Text(String::new())).unwrap();
         contents.insert("policy._orig_mod.mean.weight", Leaf::Text(String::new())).unwrap();
         assert!(contents.get("net.0.weight").is_some() && contents.get("policy.mean.weight").is_some());
-        let twice = contents.insert("net.0.weight", Leaf::Text(String::new()));
+        let twice = contents.insert("module.net.0.weight", Leaf::Text(String::new()));
         assert!(twice.unwrap_err().to_string().contains("`net.0.weight` twice"));
         for (path, value) in [("0.module.a", 1.0), ("0.a", 0.0), ("module.0.module.a", 2.0), ("module.0.a", 3.0)] {
             contents.insert(path, Leaf::Numbers(vec![value])).unwrap();

@@ -43,7 +43,9 @@ const FLAX: &str = "the file is MessagePack, as Flax saves parameters, which is 
 /// Returns `true` for a map of MessagePack whose first key is text. No other format that is read starts so.
 fn is_msgpack(bytes: &[u8]) -> bool {
     let (key, rest) = match bytes {
-        [0x81..=0x8f, key, rest @ ..] | [0xde, _, _, key, rest @ ..] | [0xdf, _, _, _, _, key, rest @ ..] => (*key, rest),
+        [0x81..=0x8f, key, rest @ ..] | [0xde, _, _, key, rest @ ..] | [0xdf, _, _, _, _, key, rest @ ..] => {
+            (*key, rest)
+        }
         _ => return false,
     };
     let text = match key {
@@ -62,7 +64,9 @@ fn of_text(bytes: &[u8]) -> Option<String> {
     let text = match std::str::from_utf8(sample) {
         Ok(text) => text,
         // The sample may end within a character.
-        Err(error) if error.valid_up_to() + 4 > sample.len() => std::str::from_utf8(&sample[..error.valid_up_to()]).ok()?,
+        Err(error) if error.valid_up_to() + 4 > sample.len() => {
+            std::str::from_utf8(&sample[..error.valid_up_to()]).ok()?
+        }
         Err(_) => return None,
     };
     let text = text.trim_start_matches('\u{feff}').trim_start();

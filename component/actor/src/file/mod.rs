@@ -16,6 +16,8 @@ mod safetensors;
 mod sb3;
 mod storage;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod torch;
 mod vecnormalize;
 
@@ -50,10 +52,10 @@ pub fn decode(bytes: &Bytes, vecnormalize: Option<&[u8]>) -> Result<Decoded> {
         (Format::TorchLegacy, torch::read_legacy(bytes)?)
     } else if safetensors::is_safetensors(bytes) {
         (Format::Safetensors, safetensors::read(bytes)?)
-    } else if let Some(refusal) = foreign::refusal(bytes) {
-        bail!(refusal);
     } else if plain::is_pickle(bytes) {
         (Format::Pickle, plain::read_pickle(bytes)?)
+    } else if let Some(refusal) = foreign::refusal(bytes) {
+        bail!(refusal);
     } else {
         ensure!(vecnormalize.is_none(), "an ONNX model takes no VecNormalize file: give it obs_mean and obs_var");
         return Ok(Decoded::Onnx);

@@ -29,7 +29,8 @@ pub fn read_agent(archive: &Archive) -> Result<Contents> {
 
 fn add(entry: &Entry, contents: &mut Contents) -> Result<()> {
     let (folder, file) = entry.name().rsplit_once('/').unwrap_or(("", entry.name()));
-    let folder = folder.split('/').map(|part| part.strip_suffix(".mushroom").unwrap_or(part)).collect::<Vec<_>>().join(".");
+    let folder =
+        folder.split('/').map(|part| part.strip_suffix(".mushroom").unwrap_or(part)).collect::<Vec<_>>().join(".");
     if file == CONFIG {
         return add_config(&folder, &read(&entry.read()?)?, contents);
     }

@@ -81,9 +81,21 @@ fn short(part: &str) -> &str {
 
 /// Returns `true` for the classes and functions of mere values and containers, which say nothing about a network.
 pub fn is_value(class: Global) -> bool {
-    const MODULES: &[&str] = &["collections", "datetime", "decimal", "numpy", "omegaconf", "pathlib", "uuid", "_codecs"];
+    const MODULES: &[&str] =
+        &["collections", "datetime", "decimal", "numpy", "omegaconf", "pathlib", "uuid", "_codecs"];
     const BUILTINS: &[&str] = &[
-        "bytearray", "bytes", "complex", "dict", "frozenset", "iter", "list", "object", "range", "set", "slice", "tuple",
+        "bytearray",
+        "bytes",
+        "complex",
+        "dict",
+        "frozenset",
+        "iter",
+        "list",
+        "object",
+        "range",
+        "set",
+        "slice",
+        "tuple",
         "xrange",
     ];
     let top = class.module.split('.').next().unwrap_or_default();

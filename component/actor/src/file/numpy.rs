@@ -80,7 +80,8 @@ impl Parts {
 
 fn build(bytes: Bytes, dtype: Dtype, shape: Vec<usize>, is_fortran: bool) -> Result<Tensor> {
     let count = bytes.len();
-    let array = if is_fortran { Tensor::fortran(bytes, dtype, shape) } else { Tensor::contiguous(bytes, dtype, shape) }?;
+    let array =
+        if is_fortran { Tensor::fortran(bytes, dtype, shape) } else { Tensor::contiguous(bytes, dtype, shape) }?;
     ensure!(
         array.numel().checked_mul(dtype.size()) == Some(count),
         "it has the shape {:?} and {count} bytes, which do not fit",
@@ -138,7 +139,7 @@ fn number_type(code: &str) -> Option<Dtype> {
 /// Reads bytes. In protocol 2 they are `_codecs.encode(text, 'latin1')`, and in Python 2 a string.
 pub fn raw(pickle: &Pickle, id: Id) -> Result<Bytes> {
     match pickle.node(id) {
-        Node::Bytes(bytes) => Ok(pickle.bytes(bytes)),
+        Node::Bytes(_) => pickle.bytes(id).context("it has no data"),
         Node::Text(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
         Node::Instance(instance) if instance.class.module == "_codecs" => {
             let text = pickle.arguments(instance.arguments).and_then(|[text]| pickle.text(text));
@@ -148,10 +149,7 @@ pub fn raw(pickle: &Pickle, id: Id) -> Result<Bytes> {
         Node::Instance(instance) if ["bytes", "bytearray"].contains(&instance.class.name) => {
             // `bytes()` is empty.
             let Some([inner]) = pickle.arguments(instance.arguments) else { return Ok(Bytes::new()) };
-            match pickle.node(inner) {
-                Node::Bytes(bytes) => Ok(pickle.bytes(bytes)),
-                _ => bail!("it has no data"),
-            }
+            pickle.bytes(inner).context("it has no data")
         }
         _ => bail!("it has no data"),
     }

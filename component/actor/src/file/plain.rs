@@ -13,12 +13,12 @@ use super::{ZIP_MAGIC, torch};
 /// The largest config of a d3rlpy file, in bytes.
 const MAX_CONFIG: usize = 1 << 20;
 
-/// Returns `true` if a file may be a pickle. Protocols 0 and 1 have no mark of their own.
-pub fn is_pickle(bytes: &[u8]) -> bool {
-    let starts_with_any = |starts: &[u8]| bytes.first().is_some_and(|first| starts.contains(first));
-    match bytes {
-        [0x80, version, ..] => (2..=5).contains(version),
-        _ => starts_with_any(b"(c}]") && bytes.trim_ascii_end().ends_with(b"."),
+/// Returns `true` if a file is a pickle. Protocols 0 and 1 have no mark of their own, so that the whole file decides.
+pub fn is_pickle(bytes: &Bytes) -> bool {
+    match bytes[..] {
+        [0x80, version, ..] => (2..=5).contains(&version),
+        [b'(' | b'c' | b'}' | b']', ..] => read(bytes).is_ok(),
+        _ => false,
     }
 }
 
@@ -66,20 +66,27 @@ fn refuse_others(class: &str) -> Result<()> {
     Ok(())
 }
 
-/// Reads d3rlpy's `save`: a dict of `torch`, the bytes of a `torch.save`, and of `config`, text that is JSON. Returns
-/// `None` if the pickle is something else.
+/// Reads d3rlpy's `save`: a dict of `torch`, the bytes of a `torch.save`, and of `config`, text that is JSON. Its parameters
+/// become settings such as `config.actor_encoder_factory.params.activation`. Returns `None` if the pickle is something else.
 fn d3rlpy(pickle: &Pickle) -> Result<Option<Contents>> {
-    let item = |key: &str| pickle.item(pickle.root, key).map(|id| pickle.node(id));
-    let (Some(Node::Bytes(tensors)), Some(Node::Text(config))) = (item("torch"), item("config")) else {
+    let item = |key: &str| pickle.item(pickle.root, key);
+    let tensors = item("torch").and_then(|tensors| pickle.bytes(tensors));
+    let (Some(tensors), Some(config)) = (tensors, item("config").and_then(|config| pickle.text(config))) else {
         return Ok(None);
     };
-    let tensors = pickle.bytes(tensors);
     ensure!(tensors.starts_with(ZIP_MAGIC), "the `torch` of the file is not an archive of torch.save");
     let archive = Archive::open(&tensors).context("the `torch` of the file")?;
     let folder = torch::folder(&archive).context("the `torch` of the file is not an archive of torch.save")?;
     let mut contents = torch::read_archive(&archive, &folder).context("the `torch` of the file")?;
     ensure!(config.len() <= MAX_CONFIG, "the config of the file has more than {MAX_CONFIG} bytes");
     let config = serde_json::from_str::<Value>(config).context("the config of the file is not JSON")?;
-    contents.insert_json("config", &config)?;
+    add_config(config, &mut contents)?;
     Ok(Some(contents))
+}
+
+/// Adds `{"observation_shape": …, "action_size": …, "config": {"type": …, "params": {…}}}` without the outer names.
+fn add_config(mut config: Value, contents: &mut Contents) -> Result<()> {
+    let mut algorithm = config.get_mut("config").map(Value::take).unwrap_or_default();
+    let parameters = algorithm.get_mut("params").map(Value::take).unwrap_or_default();
+    [config, algorithm, parameters].iter().try_for_each(|part| contents.insert_json("config", part))
 }

@@ -36,7 +36,13 @@ pub fn tensor(pickle: &Pickle, id: Id, find: FindStorage) -> Result<Option<Tenso
     rebuild(pickle, instance.class, instance.arguments, find, 0)
 }
 
-fn rebuild(pickle: &Pickle, function: Global, arguments: Id, find: FindStorage, depth: usize) -> Result<Option<Tensor>> {
+fn rebuild(
+    pickle: &Pickle,
+    function: Global,
+    arguments: Id,
+    find: FindStorage,
+    depth: usize,
+) -> Result<Option<Tensor>> {
     let unread = |shape: Option<Id>, reason: String| {
         Ok(Some(Tensor::unread(shape.and_then(|shape| pickle.sizes(shape)), reason)))
     };
@@ -108,7 +114,9 @@ fn strided(pickle: &Pickle, arguments: Id, find: FindStorage) -> Result<Tensor> 
         return unread("a tensor has an offset that is not a number from zero".to_owned());
     };
     if is_conjugate(pickle, arguments) {
-        return unread("a tensor is a conjugate or negative view, which is not read: save its `resolve_neg()`".to_owned());
+        return unread(
+            "a tensor is a conjugate or negative view, which is not read: save its `resolve_neg()`".to_owned(),
+        );
     }
     match &shape {
         Ok(shape) => Tensor::view(backing.storage, backing.dtype, backing.numel, offset, shape.clone(), strides),

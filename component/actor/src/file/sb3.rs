@@ -74,8 +74,7 @@ pub fn read_model(archive: &Archive) -> Result<Contents> {
         "the model is one of sbx, whose parameters only JAX reads: export the actor to ONNX"
     );
     let data = entry(DATA)?.read()?;
-    let data = serde_json::from_slice::<Data>(&data)
-        .context("`data` is not the JSON that Stable-Baselines3 writes")?;
+    let data = serde_json::from_slice::<Data>(&data).context("`data` is not the JSON that Stable-Baselines3 writes")?;
     let mut contents = torch::read_entry(entry(POLICY)?).context("`policy.pth`")?;
     add_policy(&data, &mut contents)?;
     add_space(data.action_space.as_ref(), "action", &mut contents)?;
@@ -149,7 +148,9 @@ fn add_space(space: Option<&Space>, which: &str, contents: &mut Contents) -> Res
 
 /// Adds the bounds, the type and the shape of a space.
 fn add_facts(leaves: &mut Contents, from: &str, to: &str, contents: &mut Contents) -> Result<()> {
-    for (fact, names) in [("low", &["low"][..]), ("high", &["high"]), ("dtype", &["dtype"]), ("shape", &["shape", "_shape"])] {
+    for (fact, names) in
+        [("low", &["low"][..]), ("high", &["high"]), ("dtype", &["dtype"]), ("shape", &["shape", "_shape"])]
+    {
         let found = names.iter().find_map(|name| leaves.remove(&format!("{from}{name}")));
         let leaf = match found {
             // Old versions of gym keep numpy's class.

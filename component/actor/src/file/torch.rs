@@ -87,9 +87,9 @@ pub fn read_plain(pickle: &Pickle) -> Result<Contents> {
 
 /// Reads `torch.storage._load_from_bytes(file)`, where the root of the file is the storage.
 fn embedded(pickle: &Pickle, id: Id) -> Result<Backing> {
-    let loaded = pickle.instance(id).filter(|instance| {
-        (instance.class.module, instance.class.name) == ("torch.storage", "_load_from_bytes")
-    });
+    let loaded = pickle
+        .instance(id)
+        .filter(|instance| (instance.class.module, instance.class.name) == ("torch.storage", "_load_from_bytes"));
     let loaded = loaded.with_context(|| unread(pickle, id))?;
     let [file] = pickle.arguments(loaded.arguments).context("a storage has no content")?;
     let bytes = numpy::raw(pickle, file).context("a storage")?;

@@ -1,10 +1,26 @@
-//! The values that a pickle spells out as text, which only protocols 0 and 1 do.
+//! The values that a pickle spells out.
 
 use std::borrow::Cow;
 
 use anyhow::{Context, Result, bail};
 
 use super::Node;
+
+/// Reads text. Python writes half a surrogate pair too, which is no UTF-8.
+pub fn text(bytes: &[u8]) -> Node<'_> {
+    Node::Text(String::from_utf8_lossy(bytes))
+}
+
+/// Reads a whole number: little-endian two's complement of any length.
+pub fn long<'a>(bytes: &[u8]) -> Node<'a> {
+    let Some(last) = bytes.last() else { return Node::Int(0) };
+    if bytes.len() > 8 {
+        return Node::Sequence(vec![]);
+    }
+    let mut all = if last & 0x80 == 0 { [0; 8] } else { [0xff; 8] };
+    all[..bytes.len()].copy_from_slice(bytes);
+    Node::Int(i64::from_le_bytes(all))
+}
 
 /// Reads `True`, `False` (written `01` and `00`), or a whole number, with an `L` at its end in Python 2. A number beyond
 /// 64 bits becomes an empty sequence.

@@ -115,13 +115,13 @@ impl<'a> Machine<'a> {
             op::BININT => Node::Int(i32::from_le_bytes(self.reader.array()?).into()),
             op::BININT1 => Node::Int(self.reader.byte()?.into()),
             op::BININT2 => Node::Int(u16::from_le_bytes(self.reader.array()?).into()),
-            op::LONG1 | op::LONG4 => long(self.reader.counted(if opcode == op::LONG1 { 1 } else { 4 })?),
+            op::LONG1 | op::LONG4 => literal::long(self.reader.counted(if opcode == op::LONG1 { 1 } else { 4 })?),
             op::INT | op::LONG => literal::int(self.reader.line()?)?,
             op::BINFLOAT => Node::Float(f64::from_be_bytes(self.reader.array()?)),
             op::FLOAT => literal::float(self.reader.line()?)?,
-            op::BINUNICODE => text(self.reader.counted(4)?),
-            op::SHORT_BINUNICODE => text(self.reader.counted(1)?),
-            op::BINUNICODE8 => text(self.reader.counted(8)?),
+            op::BINUNICODE => literal::text(self.reader.counted(4)?),
+            op::SHORT_BINUNICODE => literal::text(self.reader.counted(1)?),
+            op::BINUNICODE8 => literal::text(self.reader.counted(8)?),
             op::UNICODE => literal::unicode(self.reader.line()?)?,
             op::BINSTRING => literal::string_of(Cow::Borrowed(self.reader.counted(4)?)),
             op::SHORT_BINSTRING => literal::string_of(Cow::Borrowed(self.reader.counted(1)?)),
@@ -235,7 +235,7 @@ impl<'a> Machine<'a> {
     fn persistent(&mut self, opcode: u8) -> Result<()> {
         let id = if opcode == op::PERSID {
             let line = self.reader.line()?;
-            self.keep(text(line))?
+            self.keep(literal::text(line))?
         } else {
             self.pop()?
         };
@@ -326,26 +326,7 @@ fn pairs(elements: &[Id]) -> Result<impl Iterator<Item = (Id, Id)>> {
     Ok(elements.chunks_exact(2).map(|pair| (pair[0], pair[1])))
 }
 
-/// Reads text. Python writes half a surrogate pair too, which is no UTF-8.
-fn text(bytes: &[u8]) -> Node<'_> {
-    Node::Text(String::from_utf8_lossy(bytes))
-}
-
 fn short<'a>(module: &'a str, name: &'a str) -> Result<Global<'a>> {
-    ensure!(
-        module.len() + name.len() <= MAX_GLOBAL,
-        "a class or function has a name of more than {MAX_GLOBAL} bytes"
-    );
+    ensure!(module.len() + name.len() <= MAX_GLOBAL, "a class or function has a name of more than {MAX_GLOBAL} bytes");
     Ok(Global { module, name })
-}
-
-/// Reads a whole number: little-endian two's complement of any length.
-fn long<'a>(bytes: &[u8]) -> Node<'a> {
-    let Some(last) = bytes.last() else { return Node::Int(0) };
-    if bytes.len() > 8 {
-        return Node::Sequence(vec![]);
-    }
-    let mut all = if last & 0x80 == 0 { [0; 8] } else { [0xff; 8] };
-    all[..bytes.len()].copy_from_slice(bytes);
-    Node::Int(i64::from_le_bytes(all))
 }

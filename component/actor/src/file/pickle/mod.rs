@@ -91,11 +91,12 @@ impl<'a> Pickle<'a> {
         &self.nodes
     }
 
-    /// Returns bytes of this pickle without a copy, if they are not decoded from text.
-    pub fn bytes(&self, bytes: &Cow<'a, [u8]>) -> Bytes {
-        match bytes {
-            Cow::Borrowed(bytes) => self.source.slice_ref(bytes),
-            Cow::Owned(bytes) => Bytes::copy_from_slice(bytes),
+    /// Returns bytes, without a copy unless they are decoded from text.
+    pub fn bytes(&self, id: Id) -> Option<Bytes> {
+        match self.node(id) {
+            Node::Bytes(Cow::Borrowed(bytes)) => Some(self.source.slice_ref(bytes)),
+            Node::Bytes(Cow::Owned(bytes)) => Some(Bytes::copy_from_slice(bytes)),
+            _ => None,
         }
     }
 

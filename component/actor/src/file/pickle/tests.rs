@@ -30,7 +30,8 @@ fn the_text_of_protocols_0_and_1_is_read() {
     with(bytes, assert_is_plain_data);
     with(b"V\\u00e9\xe8 \\U0001f600\n.", |pickle| assert_eq!(pickle.text(pickle.root), Some("\u{e9}\u{e8} \u{1f600}")));
     with(b"S'a\\n\\x62\\'c'\n.", |pickle| assert_eq!(pickle.text(pickle.root), Some("a\nb'c")));
-    let is_bytes = |pickle: &Pickle| assert!(matches!(pickle.node(pickle.root), Node::Bytes(found) if **found == [0xff]));
+    let is_bytes =
+        |pickle: &Pickle| assert!(matches!(pickle.node(pickle.root), Node::Bytes(found) if **found == [0xff]));
     with(b"S'\\xff'\n.", is_bytes);
     with(b"\x80\x02U\x01\xff.", is_bytes);
 }
