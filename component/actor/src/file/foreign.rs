@@ -28,6 +28,10 @@ const STARTS: &[(&[u8], &str)] = &[
         b"\x89HDF\r\n\x1a\n",
         "the file is HDF5, as Keras saves weights, which is not read: export the actor to ONNX, with tf2onnx for one",
     ),
+    (
+        b"\x0c\xdb\x3a\x2a",
+        "the file is a part of an Orbax checkpoint (JAX), which is not read: export the actor to ONNX",
+    ),
     (b"\x93NUMPY", "the file is one array of numpy: save the state_dict by torch.save"),
     (b"GGUF", "the file is GGUF, a format of language models: a checkpoint of an actor is expected"),
     (b"\x7fELF", "the file is a program: a checkpoint of an actor is expected"),
