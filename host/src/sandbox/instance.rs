@@ -94,11 +94,7 @@ impl Instance {
     }
 
     /// Describes what a checkpoint says and lacks, as a card in JSON. The inner error is as in [`Instance::load`].
-    pub(crate) fn card(
-        &mut self,
-        file: File,
-        facts: OperatorFacts,
-    ) -> Result<Result<String, String>, InstanceError> {
+    pub(crate) fn card(&mut self, file: File, facts: OperatorFacts) -> Result<Result<String, String>, InstanceError> {
         let limit = self.sandbox.limits.load_time;
         begin_call(&mut self.store, limit);
         let service = self.actor.sac_serving_serving().service();

@@ -1,8 +1,8 @@
 //! The generation in service, and the reload that replaces it. Only [`Holder::renew_blocking`] publishes.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;

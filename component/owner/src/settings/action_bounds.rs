@@ -1,5 +1,6 @@
 //! The action bounds that the operator supplies for checkpoints that do not contain them.
 
+use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -34,6 +35,14 @@ impl ActionBounds {
     /// The bounds -1 and 1 in every dimension.
     pub fn unit() -> Self {
         ActionBounds { low: vec![-1.0], high: vec![1.0] }
+    }
+}
+
+/// Shows the bounds as LOW:HIGH.
+impl fmt::Display for ActionBounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = |numbers: &[f64]| numbers.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+        f.pad(&format!("{}:{}", side(&self.low), side(&self.high)))
     }
 }
 
@@ -93,6 +102,7 @@ mod tests {
         assert_eq!(parsed(" -1, 0 : 1,2.5e0 "), Ok((vec![-1.0, 0.0], vec![1.0, 2.5])));
         assert_eq!(parsed("0:1,2"), Ok((vec![0.0], vec![1.0, 2.0])));
         assert_eq!(parsed("-1,-2:0"), Ok((vec![-1.0, -2.0], vec![0.0])));
+        assert_eq!("-1, -2:0.5".parse().map(|bounds: ActionBounds| bounds.to_string()), Ok("-1,-2:0.5".to_owned()));
     }
 
     #[test]

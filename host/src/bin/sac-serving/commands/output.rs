@@ -15,6 +15,10 @@ pub fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
     file.write_all(bytes)?;
     // A temporary file is private to its user, and this one is not meant to be.
     fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644))?;
-    if replace { file.persist(path)? } else { file.persist_noclobber(path)? };
+    if replace {
+        file.persist(path)?
+    } else {
+        file.persist_noclobber(path)?
+    };
     Ok(())
 }
