@@ -223,7 +223,7 @@ fn mutate_space(rng: &mut Rng, data: &[u8], other: &[u8]) -> Option<Vec<u8>> {
 fn load(file: &File) -> bool {
     let loaded = acts(file, facts());
     if loaded {
-        let converted = Service::convert(file.clone(), facts()).unwrap();
+        let converted = Service::convert(file.clone(), &facts()).unwrap();
         let none = OperatorFacts { activation: None, action_bounds: None };
         assert!(acts(&alone(converted), none), "what it converts to");
     }
