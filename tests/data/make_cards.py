@@ -17,7 +17,8 @@ bare = ["legacy.pt", "data_parallel.pt", "compiled.pt", "bf16.pt", "f16.pt", "f6
         "deep.pt", "layer_order.pt", "no_bias.pt", "normalised.pt", "normalised_rms.pt", "normalised_numpy.pt"]
 cards |= {f"torch/{name}": RELU | UNIT for name in bare}
 # A last layer of twice as many outputs, and a log_std without a layer, are those of other algorithms too.
-cards |= {f"torch/{name}": SAC | RELU | UNIT for name in ["heads_2x.pt", "log_std_parameter.pt", "log_std_row.pt"]}
+cards |= {f"torch/{name}": SAC | RELU | UNIT for name in ["log_std_parameter.pt", "log_std_row.pt"]}
+cards["torch/heads_2x.pt"] = SAC | RELU | UNIT | {"log_std_min": -20, "log_std_max": 2}
 cards |= {f"torch/{name}": RELU for name in ["legacy_agent.pt", "elsewhere.pt"]}
 unbounded = ["elu_class.pt", "silu_config.pt", "gelu_config.pt", "no_trunk.pt", "module_sequential.pt", "torchscript.pt",
              "torchscript_tanh.pt"]

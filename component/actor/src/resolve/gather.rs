@@ -110,7 +110,12 @@ impl<'a> Gathered<'a> {
         let log_std = self.log_std.as_ref().ok().filter(|_| mlp.log_std.is_some()).map(|rule| rule.value);
         let mlp = Mlp { log_std: mlp.log_std.filter(|_| log_std.is_some()), ..mlp };
         let facts = self.facts(choice, log_std);
-        Ok(Resolved { mlp, normalisation: choice.normalisation.value.clone(), squashing: Squashing { squash, log_std, bounds }, facts })
+        Ok(Resolved {
+            mlp,
+            normalisation: choice.normalisation.value.clone(),
+            squashing: Squashing { squash, log_std, bounds },
+            facts,
+        })
     }
 
     /// Makes the network of a choice.
@@ -309,9 +314,7 @@ fn tianshou_squash(settings: &PolicySettings, others: Vec<Squash>) -> Options<Sq
 fn mean_step(actor: &ActorLayers, settings: &PolicySettings) -> Result<Options<Option<MeanStep>>> {
     match actor.layout.name {
         // With a `clip_mean` of 0 the head is a plain layer.
-        STABLE_BASELINES3_SDE if actor.head.last().name == "mu" => {
-            Ok(Options::fixed(None, Source::File(FILE.into())))
-        }
+        STABLE_BASELINES3_SDE if actor.head.last().name == "mu" => Ok(Options::fixed(None, Source::File(FILE.into()))),
         STABLE_BASELINES3_SDE => {
             const DEFAULT: f64 = 2.0;
             let names = ["clip_mean", "policy_kwargs.clip_mean", "mu.1.max_val"];
@@ -388,9 +391,7 @@ fn bounds(
 /// Returns `true` if two bounds are the same, as far as f32 tells.
 fn is_same(a: &BoundsOption, b: &BoundsOption, action_dim: usize) -> bool {
     let numbers = |option: &BoundsOption| match option {
-        BoundsOption::Scaled(bounds) => {
-            [bounds.bounds().low.clone(), bounds.bounds().high.clone()].concat()
-        }
+        BoundsOption::Scaled(bounds) => [bounds.bounds().low.clone(), bounds.bounds().high.clone()].concat(),
         _ => [vec![-1.0; action_dim], vec![1.0; action_dim]].concat(),
     };
     let (a, b) = (numbers(a), numbers(b));
@@ -422,9 +423,7 @@ fn normalisation(
     }
     Ok(match (card, unexplained) {
         (Some(card), _) => Options::fixed(Some(card), Source::Card),
-        (None, Some(unexplained)) => {
-            Options::missing(unexplained.candidates.iter().cloned().map(Some).collect())
-        }
+        (None, Some(unexplained)) => Options::missing(unexplained.candidates.iter().cloned().map(Some).collect()),
         (None, None) => Options::fixed(None, Source::File("no statistics".into())),
     })
 }
