@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use crate::Service;
 use crate::wit::{
-    Backend, Checkpoint, File, Guest, GuestService, OperatorFacts, Outcome, Policy, Request, RequestContext, RouterConfig,
-    export,
+    Backend, Checkpoint, File, Guest, GuestService, OperatorFacts, Outcome, Policy, Request, RequestContext,
+    RouterConfig, export,
 };
 
 struct Component;

@@ -104,7 +104,8 @@ impl Model {
         let contents = onnx::metadata(&proto)?;
         let settings = PolicySettings::new(&contents, "");
         let network = Network::new(&proto)?;
-        let resolved = resolve::resolve_graph(&settings, given, network.outputs, network.state_dim, network.action_dim)?;
+        let resolved =
+            resolve::resolve_graph(&settings, given, network.outputs, network.state_dim, network.action_dim)?;
         let ResolvedGraph { normalisation, squashing, facts } = resolved;
         let facts = Facts {
             format,

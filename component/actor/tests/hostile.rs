@@ -26,8 +26,11 @@ const LITTLE: usize = 128 << 20;
 #[track_caller]
 fn load(bytes: impl Into<Vec<u8>>) -> Result<Service, String> {
     let (on_refusal, max_batch, max_body_bytes) = (OnRefusal::Keep, 16, 1 << 16);
-    let action_bounds = Some(Bounds { low: vec![-1.0], high: vec![1.0] });
-    let operator_facts = OperatorFacts { activation: Some(Activation::Relu), action_bounds };
+    // Facts that most of the good files lack.
+    let operator_facts = OperatorFacts {
+        activation: Some(Activation::Relu),
+        action_bounds: Some(Bounds { low: vec![-1.0], high: vec![1.0] }),
+    };
     let mut service =
         Service::new(RouterConfig { optimised: true, operator_facts, on_refusal, max_batch, max_body_bytes });
     let epoch = Instant { seconds: 0, nanoseconds: 0 };
@@ -364,7 +367,7 @@ fn a_graph_whose_weights_do_not_fit_their_shape_is_refused() {
 fn ask(service: &mut Service, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = Body::Complete(body.to_string().into_bytes());
     let request = Request { method: method.into(), path: path.into(), authorization: None, body };
-    let context = RequestContext { tokens: vec![], refusal: None, reloaded: None, may_block: true };
+    let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
     let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
     (response.status, serde_json::from_slice(&response.body).unwrap())
 }

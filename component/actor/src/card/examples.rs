@@ -21,8 +21,7 @@ const TOLERANCE: f64 = 1e-4;
 impl Example {
     /// Returns `true` if an action is the example's.
     pub fn fits(&self, action: impl ExactSizeIterator<Item = f64>) -> bool {
-        action.len() == self.action.len()
-            && action.zip(&self.action).all(|(found, expected)| is_near(found, *expected))
+        action.len() == self.action.len() && action.zip(&self.action).all(|(found, expected)| is_near(found, *expected))
     }
 }
 

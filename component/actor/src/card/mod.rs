@@ -143,8 +143,7 @@ impl Card {
         let bounds = if has_bounds { &self } else { &other };
         let (low, high, unit) = (bounds.action_low.clone(), bounds.action_high.clone(), bounds.action_bounds);
         let normalisation = if self.obs_mean.is_some() { &self } else { &other };
-        let (mean, std, clip) =
-            (normalisation.obs_mean.clone(), normalisation.obs_std.clone(), normalisation.clip_obs);
+        let (mean, std, clip) = (normalisation.obs_mean.clone(), normalisation.obs_std.clone(), normalisation.clip_obs);
         Card {
             activation: self.activation.or(other.activation),
             action_low: low,
@@ -237,7 +236,9 @@ mod tests {
         assert!(refused(r#"{"activatoin": "relu"}"#).contains("unknown field `activatoin`"));
         assert!(refused(r#"{"activation": "snake"}"#).contains("`snake` is none of relu"));
         assert!(refused(r#"{"action_low": -1}"#).contains("both are expected"));
-        assert!(refused(r#"{"action_low": -1, "action_high": 1, "action_bounds": "unit"}"#).contains("one is expected"));
+        assert!(
+            refused(r#"{"action_low": -1, "action_high": 1, "action_bounds": "unit"}"#).contains("one is expected")
+        );
         assert!(refused("[1").contains("the card `policy.json`"));
         let examples = r#"{"examples": [{"state": [1], "action": 2}]}"#;
         let folder = Card::read(&[sidecar(SidecarKind::FolderCard, examples)]).unwrap_err().to_string();

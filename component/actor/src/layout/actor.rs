@@ -103,10 +103,7 @@ fn norms(scope: &Scope, layer: &str, layers: &[String]) -> Result<(Option<LayerN
     let mut names = after(layer).into_iter().take_while(|name| !is_layer(name));
     let mut next = || names.next().map(|name| scope.norm(&name)).transpose().map(Option::flatten);
     let (first, second) = (next()?, next()?);
-    ensure!(
-        first.is_none() || second.is_none(),
-        "`{layer}` is followed by two normalisations: at most one is served"
-    );
+    ensure!(first.is_none() || second.is_none(), "`{layer}` is followed by two normalisations: at most one is served");
     Ok((first, second))
 }
 

@@ -6,8 +6,8 @@ mod scope;
 mod settings;
 mod table;
 
-use anyhow::{Result, bail, ensure};
 pub use actor::{ActorHead, ActorLayers, describe, split};
+use anyhow::{Result, bail, ensure};
 pub use settings::{Named, PolicySettings, Unexplained, refuse};
 pub use table::{Layout, STABLE_BASELINES3, STABLE_BASELINES3_SDE, STABLE_BASELINES3_TD3, TIANSHOU};
 
@@ -69,8 +69,7 @@ fn check_outside(contents: &Contents, scope: &Scope) -> Result<()> {
 /// Returns the error for a file that no layout fits. The tensors of critics and optimizers are left out.
 fn unknown(contents: &Contents) -> String {
     const MAX_LISTED: usize = 12;
-    let (others, tensors): (Vec<_>, Vec<_>) =
-        contents.tensors().partition(|(name, _)| name.split('.').any(is_foreign));
+    let (others, tensors): (Vec<_>, Vec<_>) = contents.tensors().partition(|(name, _)| name.split('.').any(is_foreign));
     let describe = |(name, tensor): &(&str, &crate::file::Tensor)| format!("{name} {:?}", tensor.shape);
     let listed = tensors.iter().take(MAX_LISTED).map(describe).collect::<Vec<_>>().join(", ");
     let more = tensors.len().saturating_sub(MAX_LISTED);
@@ -81,7 +80,9 @@ fn unknown(contents: &Contents) -> String {
     };
     let layouts = LAYOUTS.iter().map(Layout::describe).collect::<Vec<_>>().join("; ");
     match (tensors.len(), others.len()) {
-        (0, 0) => "the file holds no tensors: a state_dict, a module or a model of a known library is expected".to_owned(),
+        (0, 0) => {
+            "the file holds no tensors: a state_dict, a module or a model of a known library is expected".to_owned()
+        }
         (0, count) => {
             format!("the file holds no actor, only {count} tensors of critics and optimizers: save the actor as well")
         }

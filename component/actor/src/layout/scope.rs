@@ -24,8 +24,19 @@ const ACTORS: &[&str] = &[
     "action_model",
 ];
 /// Names that do not say whether an actor is below.
-const CONTAINERS: &[&str] =
-    &["state_dict", "model_state_dict", "model", "agent", "net", "params", "0", "network", "mlp", "layers", "_det_part"];
+const CONTAINERS: &[&str] = &[
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "agent",
+    "net",
+    "params",
+    "0",
+    "network",
+    "mlp",
+    "layers",
+    "_det_part",
+];
 
 /// Tensors of an actor that are settings and not layers.
 const SETTINGS: &[&str] = &[

@@ -117,8 +117,15 @@ pub const LAYOUTS: &[Layout] = &[
         activation: RELU,
         ..TD3
     },
-    // cleanrl/ppo_continuous_action.py.
-    Layout { name: "cleanrl (PPO)", trunk: &["actor_mean.{n}"], evidence: &["actor_logstd"], ignored: &["actor_logstd"], ..GAUSSIAN },
+    // cleanrl/ppo_continuous_action.py: nn.Tanh.
+    Layout {
+        name: "cleanrl (PPO)",
+        trunk: &["actor_mean.{n}"],
+        evidence: &["actor_logstd"],
+        ignored: &["actor_logstd"],
+        activation: Some(Activation::Tanh),
+        ..GAUSSIAN
+    },
     // spinup/algos/pytorch/sac/core.py: `activation` is an argument, act_limit a plain attribute.
     Layout {
         name: "spinningup",
@@ -314,18 +321,9 @@ pub const LAYOUTS: &[Layout] = &[
         ..GAUSSIAN
     },
     // Any other network whose heads have usual names.
-    Layout {
-        name: "trunk and two heads",
-        heads: Heads::Pair { mean: MEANS, log_std: LOG_STDS },
-        ..SAC
-    },
+    Layout { name: "trunk and two heads", heads: Heads::Pair { mean: MEANS, log_std: LOG_STDS }, ..SAC },
     // Sampling takes a rule for these that no name tells.
-    Layout {
-        name: "trunk and two heads",
-        heads: Heads::Pair { mean: MEANS, log_std: STDS },
-        log_std: None,
-        ..SAC
-    },
+    Layout { name: "trunk and two heads", heads: Heads::Pair { mean: MEANS, log_std: STDS }, log_std: None, ..SAC },
     Layout { name: "trunk and a mean", heads: Heads::Mean(MEANS), ..BARE },
     Layout { name: "layers in a row", ..BARE },
 ];
@@ -396,4 +394,5 @@ const LOG_STDS: &[&str] = &[
 ];
 
 /// Names of heads for a standard deviation.
-const STDS: &[&str] = &["std", "sigma", "scale", "std_layer", "sigma_layer", "fc_std", "fc_sigma", "std_head", "sigma_head"];
+const STDS: &[&str] =
+    &["std", "sigma", "scale", "std_layer", "sigma_layer", "fc_std", "fc_sigma", "std_head", "sigma_head"];

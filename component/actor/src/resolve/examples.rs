@@ -6,7 +6,8 @@ use anyhow::{Result, bail, ensure};
 
 use super::Resolved;
 use super::bounds::{BoundsOption, fitted};
-use super::gather::{Choice, Gathered};
+use super::choice::Choice;
+use super::gather::Gathered;
 use super::missing::missing_of;
 use crate::card::{Example, is_near};
 use crate::model::{ActionBounds, Source, Sourced, Squash};
@@ -102,7 +103,9 @@ impl<'a> Search<'a> {
             let squashed = squashed.collect::<Vec<_>>();
             for bounds in self.gathered.bounds.to_try(self.free) {
                 let is_fitted = bounds.value == BoundsOption::Fitted;
-                if squash.value == Squash::None && (is_fitted || fits.iter().any(|fit| same_but_bounds(fit, &choice, squash.value))) {
+                if squash.value == Squash::None
+                    && (is_fitted || fits.iter().any(|fit| same_but_bounds(fit, &choice, squash.value)))
+                {
                     continue;
                 }
                 let Some(value) = self.fitting(&squashed, squash.value, bounds.value) else { continue };
@@ -130,7 +133,10 @@ impl<'a> Search<'a> {
         }
         let cost = mlp.linears().map(|linear| linear.weight.len()).sum::<usize>() * self.examples.len();
         self.work = self.work.saturating_sub(cost);
-        ensure!(self.work > 0, "the network is too large to fit what is missing to examples: add the facts to the card");
+        ensure!(
+            self.work > 0,
+            "the network is too large to fit what is missing to examples: add the facts to the card"
+        );
         let normalise = |state: &[f64]| match &choice.normalisation.value {
             Some(normalisation) => normalisation.of(state),
             None => state.to_vec(),
@@ -233,7 +239,11 @@ fn no_fit(gathered: &Gathered, examples: &[Example]) -> String {
         Err(_) => format!(
             "none of the possible values of {} fits the {count} examples of the card: the policy does something that the \
              file does not contain, or the card is another checkpoint's",
-            if missing.is_empty() { "what the file lacks".to_owned() } else { missing.into_iter().collect::<Vec<_>>().join(" and ") }
+            if missing.is_empty() {
+                "what the file lacks".to_owned()
+            } else {
+                missing.into_iter().collect::<Vec<_>>().join(" and ")
+            }
         ),
     }
 }

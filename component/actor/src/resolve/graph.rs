@@ -43,12 +43,7 @@ pub fn resolve_graph(
     Ok(ResolvedGraph { normalisation, squashing, facts })
 }
 
-fn squashing(
-    settings: &PolicySettings,
-    given: &Given,
-    action_dim: usize,
-    facts: &mut Vec<Fact>,
-) -> Result<Squashing> {
+fn squashing(settings: &PolicySettings, given: &Given, action_dim: usize, facts: &mut Vec<Fact>) -> Result<Squashing> {
     let metadata = |name: &str| Source::File(format!("metadata `{name}`").into());
     let convention = Source::Convention("mean and log_std");
     let (squash, source) = match (settings.text(&["squash"]), given.card.squash(), given.card.kind) {
@@ -62,7 +57,8 @@ fn squashing(
     let kind = if squash == Squash::Tanh { Kind::Sac } else { Kind::Gaussian };
     facts.insert(0, Fact::new("kind", kind.name(), &Source::File("its outputs".into())));
     facts.push(Fact::new("squash", squash.name(), &source));
-    let bounds = if squash == Squash::None { BoundsOption::Unscaled } else { bounds(settings, given, action_dim, facts)? };
+    let bounds =
+        if squash == Squash::None { BoundsOption::Unscaled } else { bounds(settings, given, action_dim, facts)? };
     let (rule, source) = match given.card.log_std(Some(LogStd::DEFAULT))? {
         Some(rule) => (rule, Source::Card),
         None => (settings.log_std(LogStd::DEFAULT)?, convention),
@@ -72,12 +68,7 @@ fn squashing(
     Ok(Squashing { squash, log_std: Some(rule), bounds })
 }
 
-fn bounds(
-    settings: &PolicySettings,
-    given: &Given,
-    action_dim: usize,
-    facts: &mut Vec<Fact>,
-) -> Result<BoundsOption> {
+fn bounds(settings: &PolicySettings, given: &Given, action_dim: usize, facts: &mut Vec<Fact>) -> Result<BoundsOption> {
     let file = settings.action_bounds(action_dim, true)?;
     let flag = given.operator.action_bounds.as_ref();
     let of_flag = flag.map(|bounds| crate::card::GivenBounds::Between(bounds.low.clone(), bounds.high.clone()));

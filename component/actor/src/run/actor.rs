@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::engine::{Engine, Selected};
-use crate::load::Model;
 use crate::card::Example;
+use crate::load::Model;
 use crate::model::{Facts, Forward, Normalisation, Squashing};
 use crate::wit::Backend;
 

@@ -119,7 +119,8 @@ impl PolicySettings<'_> {
         for (name, leaf) in self.contents.iter() {
             let Leaf::Class(class) = leaf else { continue };
             let Some(own) = name.strip_prefix(self.scope).filter(|own| !own.contains('.')) else { continue };
-            let is_function = class.starts_with("torch.nn.functional.") || class.matches('.').count() == 1 && class.starts_with("torch.");
+            let is_function = class.starts_with("torch.nn.functional.")
+                || class.matches('.').count() == 1 && class.starts_with("torch.");
             let is_output = ["output", "final", "last"].iter().any(|word| own.contains(word));
             if !is_function || is_output {
                 continue;
@@ -142,7 +143,8 @@ impl PolicySettings<'_> {
 
     /// Checks that the parameters of an activation are PyTorch's defaults, which are the only ones served.
     fn check_parameters(&self, name: &str, class: &str) -> Result<()> {
-        let defaults = [("negative_slope", Activation::LEAKY_SLOPE), ("alpha", 1.0), ("beta", 1.0), ("threshold", 20.0)];
+        let defaults =
+            [("negative_slope", Activation::LEAKY_SLOPE), ("alpha", 1.0), ("beta", 1.0), ("threshold", 20.0)];
         for (parameter, default) in defaults {
             let set = self.contents.get(&format!("{name}.{parameter}")).map(Leaf::numbers).transpose()?.flatten();
             let set = set.unwrap_or_else(|| vec![default.into()]);

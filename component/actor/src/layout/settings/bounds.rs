@@ -14,7 +14,11 @@ impl PolicySettings<'_> {
     pub fn action_bounds(&self, action_dim: usize, with_limit: bool) -> Result<Option<(ActionBounds, String)>> {
         for prefix in &self.prefixes {
             let values = |name: &str| self.values_at(prefix, &[name], action_dim);
-            for (low, high) in [("action_low", "action_high"), ("action_space.low", "action_space.high"), ("1.action_low", "1.action_high")] {
+            for (low, high) in [
+                ("action_low", "action_high"),
+                ("action_space.low", "action_space.high"),
+                ("1.action_low", "1.action_high"),
+            ] {
                 let name = format!("`{prefix}{low}` and `{prefix}{high}`");
                 match (values(low)?, values(high)?) {
                     (Some(low), Some(high)) => return Ok(Some((ActionBounds::between(&low, &high)?, name))),

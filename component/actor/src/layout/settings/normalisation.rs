@@ -42,10 +42,7 @@ const KNOWN: [Known; 8] = [
     known("observation_preprocessor.", "running_mean", Spread::RootPlus("running_variance", 1e-8), Some(5.0)),
     known("state_preprocessor.", "running_mean", Spread::RootPlus("running_variance", 1e-8), Some(5.0)),
     // omnisafe/common/normalizer.py: `_clip` is a buffer.
-    Known {
-        evidence: Some("_sumsq"),
-        ..known("obs_normalizer.", "_mean", Spread::Deviation("_std", 0.0), None)
-    },
+    Known { evidence: Some("_sumsq"), ..known("obs_normalizer.", "_mean", Spread::Deviation("_std", 0.0), None) },
     // rsl_rl/networks/normalization.py.
     known("obs_normalizer.", "_mean", Spread::Deviation("_std", 1e-2), None),
     // elegantrl/agents/net.py.
@@ -208,8 +205,20 @@ pub struct Unexplained {
 /// Returns `true` for names of something else than statistics of states.
 fn is_known(name: &str) -> bool {
     const OTHERS: [&str; 14] = [
-        "action", "act_", "obs_space", "space", "low", "high", "bounded", "log_std", "std_param", "dist", "shape", "rew",
-        "ret", "exp_avg",
+        "action",
+        "act_",
+        "obs_space",
+        "space",
+        "low",
+        "high",
+        "bounded",
+        "log_std",
+        "std_param",
+        "dist",
+        "shape",
+        "rew",
+        "ret",
+        "exp_avg",
     ];
     let lower = name.to_lowercase();
     name.split('.').any(is_foreign)

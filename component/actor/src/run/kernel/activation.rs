@@ -133,7 +133,8 @@ fn softplus(x: F32x4) -> F32x4 {
     let splat = F32x4::splat;
     let t = exp(splat(0.0).minus(x.abs()));
     let z = t.over(t.plus(splat(2.0)));
-    let series = polynomial(z.times(z), [1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 0.2, 1.0 / 3.0, 1.0]);
+    let series =
+        polynomial(z.times(z), [1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 0.2, 1.0 / 3.0, 1.0]);
     x.or_above(splat(0.0)).plus_product(z.plus(z), series)
 }
 

@@ -2,8 +2,7 @@
 
 use super::simd::F32x4;
 use super::{Kernel, activation};
-use crate::model::{Hidden, Activation, Linear, Mlp};
-
+use crate::model::{Activation, Hidden, Linear, Mlp};
 
 /// A source of numbers in [-1, 1), the same in every run.
 struct Draw(u64);
