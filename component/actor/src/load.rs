@@ -7,7 +7,7 @@ use tract_onnx::pb::ModelProto;
 use crate::file::{self, Contents, Decoded};
 use crate::layout::{self, PolicySettings};
 use crate::model::{Activation, Facts, Format, LogStd, Mlp, Normalisation, Outputs, Squashing};
-use crate::onnx::{self, Network, Recognised};
+use crate::onnx::{self, Names, Network, Recognised};
 use crate::wit::File;
 
 /// The policy that a file describes, from which an actor is made.
@@ -31,7 +31,7 @@ impl Model {
         let bytes = Bytes::from(file.bytes);
         match file::decode(&bytes, file.vecnormalize.as_deref())? {
             Decoded::Tensors { format, contents } => Model::of_tensors(format, &contents, assumed),
-            Decoded::Onnx => Model::of_graph(onnx::read(&bytes)?),
+            Decoded::Onnx => Model::of_graph(onnx::read(&bytes, &[])?),
         }
     }
 
@@ -65,12 +65,14 @@ impl Model {
             activation_assumed: named.is_none() && assumed.is_none(),
             observation_bounds: settings.observation_bounds()?,
         };
-        let proto = onnx::model(&mlp);
+        let (proto, interface) = onnx::select(onnx::model(&mlp), &Names::default())?;
+        let network = Network::new(&proto, interface)?;
         let recognised = Recognised { mlp, normalisation: None, log_std: None };
-        Model::with_settings(proto, Some(recognised), &settings, actor.log_std_rule, facts)
+        Model::with_settings(proto, network, Some(recognised), &settings, actor.log_std_rule, facts)
     }
 
     fn of_graph(proto: ModelProto) -> Result<Self> {
+        let (proto, interface) = onnx::select(proto, &Names::default())?;
         let contents = onnx::metadata(&proto).context("the metadata of the ONNX model")?;
         let settings = PolicySettings::new(&contents, "");
         let facts = Facts {
@@ -82,17 +84,18 @@ impl Model {
             observation_bounds: settings.observation_bounds()?,
         };
         let recognised = onnx::recognise(&proto);
-        Model::with_settings(proto, recognised, &settings, LogStd::DEFAULT, facts)
+        let network = Network::new(&proto, interface)?;
+        Model::with_settings(proto, network, recognised, &settings, LogStd::DEFAULT, facts)
     }
 
     fn with_settings(
         proto: ModelProto,
+        network: Network,
         recognised: Option<Recognised>,
         settings: &PolicySettings,
         log_std: LogStd,
         facts: Facts,
     ) -> Result<Self> {
-        let network = Network::new(&proto)?;
         let (state_dim, action_dim, outputs) = (network.state_dim, network.action_dim, network.outputs);
         settings.check_dimension(&["state_dim", "obs_dim", "observation_dim", "state_size"], state_dim)?;
         settings.check_dimension(&["action_dim", "act_dim", "action_size"], action_dim)?;
