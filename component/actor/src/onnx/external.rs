@@ -60,7 +60,8 @@ struct Locations {
 
 impl Locations {
     fn add(&mut self, location: &str) -> Result<()> {
-        let plain = !location.is_empty() && ![".", ".."].contains(&location) && !location.contains(['/', '\\', ':', '\0']);
+        let plain =
+            !location.is_empty() && ![".", ".."].contains(&location) && !location.contains(['/', '\\', ':', '\0']);
         ensure!(plain, "the external data is at `{}`: a file's name without a folder is expected", shown(location));
         match &self.first {
             None => self.first = Some(location.to_owned()),
@@ -93,7 +94,9 @@ fn part<'a>(tensor: &TensorProto, locations: &Locations, sidecars: &[(&str, &'a 
     let part = start.and_then(|start| file.get(start..start.checked_add(expected)?));
     part.with_context(|| {
         let (location, found) = (shown(location), file.len());
-        format!("{length} bytes from {offset} on are expected in the external data `{location}`, which has {found} bytes")
+        format!(
+            "{length} bytes from {offset} on are expected in the external data `{location}`, which has {found} bytes"
+        )
     })
 }
 
@@ -108,7 +111,8 @@ fn entry<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
 fn number(tensor: &TensorProto, key: &str) -> Result<Option<u64>> {
     let parse = |text: &str| {
         let number = text.parse::<u64>();
-        number.with_context(|| format!("the {key} of the external data is `{}`: a whole number is expected", shown(text)))
+        number
+            .with_context(|| format!("the {key} of the external data is `{}`: a whole number is expected", shown(text)))
     };
     entry(tensor, key).map(parse).transpose()
 }
@@ -123,7 +127,8 @@ fn size(tensor: &TensorProto) -> Result<usize> {
         DataType::Int8 | DataType::Uint8 | DataType::Bool => 1,
         _ => bail!("`{}`: external data of the type {kind:?} is not served", tensor.name),
     };
-    let dims = tensor.dims.iter().try_fold(item, |product: usize, dim| product.checked_mul(usize::try_from(*dim).ok()?));
+    let dims =
+        tensor.dims.iter().try_fold(item, |product: usize, dim| product.checked_mul(usize::try_from(*dim).ok()?));
     dims.with_context(|| format!("`{}` has the shape {:?}, which no file can hold", tensor.name, tensor.dims))
 }
 

@@ -19,12 +19,14 @@ pub struct Flow<'a> {
 impl<'a> Flow<'a> {
     /// # Errors
     ///
-    /// Fails if two nodes compute one value, or if a graph within a node has an output that nothing computes.
+    /// Fails if one value is defined twice, or if a graph within a node has an output that nothing computes.
     pub fn new(graph: &'a GraphProto) -> Result<Self> {
         let mut producers = HashMap::new();
+        let given = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect::<HashSet<_>>();
         for node in &graph.node {
             for output in node.output.iter().filter(|output| !output.is_empty()) {
-                ensure!(producers.insert(output.as_str(), node).is_none(), "the graph computes `{output}` twice");
+                let is_new = producers.insert(output.as_str(), node).is_none() && !given.contains(output.as_str());
+                ensure!(is_new, "the graph defines `{output}` twice");
             }
             inner_graphs(node).try_for_each(check_outputs)?;
         }
@@ -92,8 +94,7 @@ impl<'a> Flow<'a> {
 }
 
 /// Operators that return the numbers of their first input, in another shape or type.
-const SAME_NUMBERS: &[&str] =
-    &["Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Dropout"];
+const SAME_NUMBERS: &[&str] = &["Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Dropout"];
 
 /// Operators that draw at random.
 const RANDOM: &[&str] =
@@ -127,12 +128,12 @@ fn random_operator<'a>(node: &'a NodeProto, constants: &HashMap<&str, &TensorPro
     let is_random = match op {
         "Dropout" => node.input.get(2).filter(|mode| !mode.is_empty()).is_some_and(|mode| !is_zero(constants, mode)),
         // The result depends on the other rows of a batch. It is a fault of the export just as a random operator is.
-        "BatchNormalization" => node.attribute.iter().any(|attribute| attribute.name == "training_mode" && attribute.i != 0),
+        "BatchNormalization" => {
+            node.attribute.iter().any(|attribute| attribute.name == "training_mode" && attribute.i != 0)
+        }
         _ => RANDOM.contains(&op),
     };
-    let inner = || {
-        inner_graphs(node).flat_map(|graph| &graph.node).find_map(|node| random_operator(node, constants))
-    };
+    let inner = || inner_graphs(node).flat_map(|graph| &graph.node).find_map(|node| random_operator(node, constants));
     if is_random { Some(op) } else { inner() }
 }
 
@@ -160,6 +161,10 @@ fn check_outputs(graph: &GraphProto) -> Result<()> {
     known.extend(graph.input.iter().map(|input| input.name.as_str()));
     known.extend(graph.node.iter().flat_map(|node| node.input.iter().chain(&node.output)).map(String::as_str));
     let unknown = graph.output.iter().find(|output| !known.contains(output.name.as_str()));
-    ensure!(unknown.is_none(), "output `{}` is computed by no node of its graph", unknown.map_or("", |output| &output.name));
+    ensure!(
+        unknown.is_none(),
+        "output `{}` is computed by no node of its graph",
+        unknown.map_or("", |output| &output.name)
+    );
     graph.node.iter().flat_map(inner_graphs).try_for_each(check_outputs)
 }

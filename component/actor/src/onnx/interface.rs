@@ -150,7 +150,9 @@ fn input<'a>(
         [] => bail!("one input of floats is expected, and the outputs depend on none"),
         [only] if card.is_some() => Ok((only, NamedBy::Card)),
         [only] => Ok((only, NamedBy::OnlyOne)),
-        _ => bail!("one input is expected, the state, and the outputs depend on {}{}", list(&names()), advice(&names())),
+        _ => {
+            bail!("one input is expected, the state, and the outputs depend on {}{}", list(&names()), advice(&names()))
+        }
     }
 }
 
@@ -176,9 +178,10 @@ fn advice(inputs: &[&str]) -> String {
         let position = lower.iter().position(|input| input.contains(part))?;
         Some(format!(": `{}`: {advice}", inputs.get(position)?))
     };
-    OTHER_INPUTS.iter().find_map(known).unwrap_or_else(|| {
-        ": export a module that takes one flat state, splits it, and calls the policy".to_owned()
-    })
+    OTHER_INPUTS
+        .iter()
+        .find_map(known)
+        .unwrap_or_else(|| ": export a module that takes one flat state, splits it, and calls the policy".to_owned())
 }
 
 /// Returns the length of a state and the number of states that the input takes.

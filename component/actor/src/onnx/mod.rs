@@ -8,6 +8,8 @@ mod build;
 mod canonical;
 mod export;
 mod external;
+#[cfg(test)]
+pub mod fixtures;
 mod flow;
 mod interface;
 mod names;
@@ -15,6 +17,8 @@ mod network;
 mod read;
 mod recognise;
 mod rename;
+#[cfg(test)]
+mod tests;
 
 pub use build::model;
 pub use export::export;

@@ -27,22 +27,54 @@ pub struct Chosen<'a> {
 const MEANS: &[&str] =
     &["mean", "mu", "loc", "means", "mus", "mean_action", "mean_actions", "action_mean", "actions_mean"];
 const LOG_STDS: &[&str] = &[
-    "log_std", "logstd", "log_stds", "logstds", "log_sigma", "logsigma", "log_scale", "action_log_std",
-    "action_logstd", "actions_log_std",
+    "log_std",
+    "logstd",
+    "log_stds",
+    "logstds",
+    "log_sigma",
+    "logsigma",
+    "log_scale",
+    "action_log_std",
+    "action_logstd",
+    "actions_log_std",
 ];
 /// Names of the action that is not sampled, which outrank those in [`ACTIONS`]. The first is that of ML-Agents.
-const DETERMINISTIC_ACTIONS: &[&str] = &[
-    "deterministic_continuous_actions", "deterministic_action", "deterministic_actions", "action_deterministic",
-];
+const DETERMINISTIC_ACTIONS: &[&str] =
+    &["deterministic_continuous_actions", "deterministic_action", "deterministic_actions", "action_deterministic"];
 const ACTIONS: &[&str] = &["action", "actions", "continuous_action", "continuous_actions"];
 /// Outputs of an actor-critic, whose mean is not squashed.
 const VALUES: &[&str] = &["value", "values", "state_value", "state_values", "critic", "v"];
 /// Outputs that are no actions, from ML-Agents, recurrent policies, critics and samplers.
 const SIDE_OUTPUTS: &[&str] = &[
-    "version_number", "memory_size", "is_continuous_control", "action_output_shape", "recurrent_out",
-    "continuous_action_output_shape", "discrete_action_output_shape", "discrete_actions", "deterministic_discrete_actions",
-    "log_prob", "log_probs", "logp", "logp_pi", "logp_a", "entropy", "q", "q_value", "q_values", "qvalue", "qvalues",
-    "logits", "probs", "action_probs", "hidden", "h_out", "c_out", "h_n", "c_n", "state_out",
+    "version_number",
+    "memory_size",
+    "is_continuous_control",
+    "action_output_shape",
+    "recurrent_out",
+    "continuous_action_output_shape",
+    "discrete_action_output_shape",
+    "discrete_actions",
+    "deterministic_discrete_actions",
+    "log_prob",
+    "log_probs",
+    "logp",
+    "logp_pi",
+    "logp_a",
+    "entropy",
+    "q",
+    "q_value",
+    "q_values",
+    "qvalue",
+    "qvalues",
+    "logits",
+    "probs",
+    "action_probs",
+    "hidden",
+    "h_out",
+    "c_out",
+    "h_n",
+    "c_n",
+    "state_out",
 ];
 
 /// Chooses the outputs: those of the card, in its order, or else those that are known by their names, or else the only
@@ -112,12 +144,13 @@ fn by_name<'a>(all: &[Candidate<'a>]) -> Result<Chosen<'a>> {
 /// mean before squashing, or a critic.
 fn the_only<'a>(all: &[Candidate<'a>]) -> Result<Chosen<'a>> {
     let side = [SIDE_OUTPUTS, VALUES, LOG_STDS];
-    let eligible = |candidate: &&Candidate| {
-        candidate.is_action_like && !side.iter().any(|table| is_in(table, candidate.name))
-    };
+    let eligible =
+        |candidate: &&Candidate| candidate.is_action_like && !side.iter().any(|table| is_in(table, candidate.name));
     let open = all.iter().filter(eligible).collect::<Vec<_>>();
     let [only] = open.iter().filter(|candidate| candidate.random.is_none()).collect::<Vec<_>>()[..] else {
-        open.iter().filter(|_| open.iter().all(|open| open.random.is_some())).try_for_each(|open| check_random(open))?;
+        open.iter()
+            .filter(|_| open.iter().all(|open| open.random.is_some()))
+            .try_for_each(|open| check_random(open))?;
         bail!(
             "outputs `mean` and `log_std`, or `action`, are expected, found {}: name the right ones in the card, \
              \"outputs\": [\"ACTION\"] or \"outputs\": [\"MEAN\", \"LOG_STD\"]",
@@ -154,10 +187,9 @@ fn check_random(candidate: &Candidate) -> Result<()> {
             "output `{}`: the graph has `{operator}` in training mode: call eval() on the module before the export",
             candidate.name
         ),
-        Some(operator) => bail!(
-            "output `{}`: the graph samples with `{operator}`: export the deterministic action",
-            candidate.name
-        ),
+        Some(operator) => {
+            bail!("output `{}`: the graph samples with `{operator}`: export the deterministic action", candidate.name)
+        }
     }
 }
 

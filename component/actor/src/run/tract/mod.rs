@@ -76,7 +76,10 @@ impl Tract {
         let rows = model.and_then(|model| Runnable::new(model, &self.network, self.optimised));
         rows.and_then(|mut rows| {
             let (probes, alone) = self.probe()?;
-            ensure!(is_near(&collect([rows.run(&probes)?], usize::MAX)?, &alone), "the graph mixes the states of a batch");
+            ensure!(
+                is_near(&collect([rows.run(&probes)?], usize::MAX)?, &alone),
+                "the graph mixes the states of a batch"
+            );
             rows.run(states)?;
             Ok(ManyRows::Together(Box::new(rows)))
         })

@@ -33,7 +33,8 @@ impl Runnable {
         for output in &outputs {
             let shape = output.shape();
             // An output without its batch axis is one row, and one without the other axis has one number a row.
-            let fits = shape == [rows, columns] || (rows == 1 && shape == [columns]) || (columns == 1 && shape == [rows]);
+            let fits =
+                shape == [rows, columns] || (rows == 1 && shape == [columns]) || (columns == 1 && shape == [rows]);
             ensure!(fits, "{rows} states gave an output of the shape {shape:?}");
         }
         Ok(outputs)
