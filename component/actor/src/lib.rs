@@ -4,6 +4,7 @@
 //! it bytes. All of it but the component's export compiles and is tested on any target.
 #![deny(missing_docs)]
 
+mod card;
 #[cfg(target_family = "wasm")]
 mod component;
 mod file;
@@ -11,6 +12,7 @@ mod layout;
 mod load;
 mod model;
 mod onnx;
+mod resolve;
 mod routes;
 mod run;
 mod service;
@@ -18,6 +20,6 @@ mod wit;
 
 pub use service::Service;
 pub use wit::{
-    Activation, Backend, Body, Bounds, Checkpoint, File, Instant, Layer, Normalisation, OnRefusal, Outcome, Policy,
-    Refusal, Request, RequestContext, Response, RouterConfig,
+    Activation, Backend, Body, Bounds, Checkpoint, Fact, File, Instant, Layer, Normalisation, OnRefusal, OperatorFacts,
+    Outcome, Policy, Refusal, Request, RequestContext, Response, RouterConfig, Sidecar, SidecarKind,
 };

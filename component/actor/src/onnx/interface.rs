@@ -10,7 +10,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, type_proto};
 use super::canonical::{self, Interfaces};
 use super::flow::Flow;
 use super::names::{Candidate, Chosen, choose};
-use crate::model::{MAX_WEIGHTS, Outputs};
+use crate::model::{MAX_WEIGHTS, Mlp, Outputs};
 
 /// The input and the outputs that a card names.
 #[derive(Debug, Default, Clone)]
@@ -18,6 +18,8 @@ pub struct Names {
     pub input: Option<String>,
     /// The action, or the mean and the log_std in this order.
     pub outputs: Option<Vec<String>>,
+    /// True if the card has examples, which prove that the only output is the action.
+    pub has_examples: bool,
 }
 
 /// The input and the outputs of a policy's graph, as its file names them.
@@ -31,9 +33,23 @@ pub struct Interface {
     pub kind: Outputs,
     pub state_dim: usize,
     pub rows: Rows,
-    /// The operator that keeps the first output within bounds, with nothing after it but constant scales and shifts:
-    /// "Tanh", "Clip" and the like.
-    pub bound: Option<String>,
+}
+
+impl Interface {
+    /// The interface of the graph that [`super::model`] builds.
+    pub fn built(mlp: &Mlp) -> Self {
+        let kind = if mlp.log_std.is_some() { Outputs::MeanAndLogStd } else { Outputs::Action };
+        let outputs = ["mean"].into_iter().chain(mlp.log_std.as_ref().map(|_| "log_std"));
+        Interface {
+            input: "state".to_owned(),
+            input_by: NamedBy::UsualName,
+            outputs: outputs.map(str::to_owned).collect(),
+            outputs_by: NamedBy::UsualName,
+            kind,
+            state_dim: mlp.state_dim(),
+            rows: Rows::Any,
+        }
+    }
 }
 
 /// The way in which an input or an output was chosen.
@@ -44,17 +60,6 @@ pub enum NamedBy {
     UsualName,
     /// The graph has no other that would do.
     OnlyOne,
-}
-
-impl NamedBy {
-    /// Returns the source as a fact reports it.
-    pub fn source(self) -> &'static str {
-        match self {
-            NamedBy::Card => "the card",
-            NamedBy::UsualName => "the graph's names",
-            NamedBy::OnlyOne => "the graph's only one",
-        }
-    }
 }
 
 /// The number of states that a graph takes at once.
@@ -90,7 +95,7 @@ pub fn select(mut model: ModelProto, names: &Names) -> Result<(ModelProto, Inter
 fn find(graph: &GraphProto, names: &Names) -> Result<(Interface, Interfaces)> {
     let flow = Flow::new(graph)?;
     let candidates = graph.output.iter().map(|output| candidate(&flow, output)).collect::<Vec<_>>();
-    let Chosen { names: outputs, outputs: kind, by } = choose(&candidates, names.outputs.as_deref())?;
+    let Chosen { names: outputs, outputs: kind, by } = choose(&candidates, names)?;
     for output in &outputs {
         ensure!(flow.defines(output), "output `{output}` is computed by no node of the graph");
     }
@@ -107,7 +112,6 @@ fn find(graph: &GraphProto, names: &Names) -> Result<(Interface, Interfaces)> {
     let interface = Interface {
         input: input.name.clone(),
         input_by,
-        bound: outputs.first().and_then(|first| flow.bound(first)).map(str::to_owned),
         outputs: outputs.into_iter().map(str::to_owned).collect(),
         outputs_by: by,
         kind,

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::interface::NamedBy;
+use super::interface::{NamedBy, Names};
 use crate::model::Outputs;
 
 /// An output of a graph, as far as the choice depends on it.
@@ -83,10 +83,10 @@ const SIDE_OUTPUTS: &[&str] = &[
 /// # Errors
 ///
 /// Fails if nothing can be chosen, or more than one set. The error names the outputs and the card's line that decides.
-pub fn choose<'a>(all: &[Candidate<'a>], card: Option<&[String]>) -> Result<Chosen<'a>> {
-    match card {
+pub fn choose<'a>(all: &[Candidate<'a>], names: &Names) -> Result<Chosen<'a>> {
+    match &names.outputs {
         Some(card) => by_card(all, card),
-        None => by_name(all),
+        None => by_name(all, names.has_examples),
     }
 }
 
@@ -107,7 +107,7 @@ fn by_card<'a>(all: &[Candidate<'a>], card: &[String]) -> Result<Chosen<'a>> {
     Ok(Chosen { names, outputs, by: NamedBy::Card })
 }
 
-fn by_name<'a>(all: &[Candidate<'a>]) -> Result<Chosen<'a>> {
+fn by_name<'a>(all: &[Candidate<'a>], has_examples: bool) -> Result<Chosen<'a>> {
     let chosen = |names, outputs| Ok(Chosen { names, outputs, by: NamedBy::UsualName });
     let usual = |table| one_of(all, table);
     if let (Some(mean), Some(log_std)) = (usual(MEANS)?, usual(LOG_STDS)?) {
@@ -137,12 +137,12 @@ fn by_name<'a>(all: &[Candidate<'a>]) -> Result<Chosen<'a>> {
             return chosen(vec![action.name], Outputs::Action);
         }
     }
-    the_only(all)
+    the_only(all, has_examples)
 }
 
-/// Chooses the only output that can be an action, if the graph keeps it within bounds. Without them it may as well be a
-/// mean before squashing, or a critic.
-fn the_only<'a>(all: &[Candidate<'a>]) -> Result<Chosen<'a>> {
+/// Chooses the only output that can be an action, if the graph keeps it within bounds or examples prove it. Otherwise it
+/// may as well be a mean before squashing, or a critic.
+fn the_only<'a>(all: &[Candidate<'a>], has_examples: bool) -> Result<Chosen<'a>> {
     let side = [SIDE_OUTPUTS, VALUES, LOG_STDS];
     let eligible =
         |candidate: &&Candidate| candidate.is_action_like && !side.iter().any(|table| is_in(table, candidate.name));
@@ -158,7 +158,7 @@ fn the_only<'a>(all: &[Candidate<'a>]) -> Result<Chosen<'a>> {
         )
     };
     ensure!(
-        only.bound.is_some(),
+        only.bound.is_some() || has_examples,
         "outputs `mean` and `log_std`, or `action`, are expected, found {}: `{1}` ends in no tanh or clip, so that it may be \
          the action or a mean before squashing. If it is the action, the card's line is \"outputs\": [\"{1}\"]",
         list(all),

@@ -23,7 +23,7 @@ fn by_file(proto: ModelProto) -> Result<Interface, String> {
 
 fn by_card(proto: ModelProto, outputs: &[&str]) -> Result<Interface, String> {
     let outputs = outputs.iter().map(|name| (*name).to_owned()).collect();
-    chosen(proto, &Names { input: None, outputs: Some(outputs) })
+    chosen(proto, &Names { outputs: Some(outputs), ..Names::default() })
 }
 
 /// The model with more outputs, each `sum` under another name.
@@ -70,9 +70,11 @@ impl MapOwned for &[&str] {
 #[test]
 fn the_only_output_is_the_action_if_the_graph_bounds_it() {
     let found = by_file(model(&FREE, vec![node("Mul", &["b", "squashed"], "31")], &["31"])).unwrap();
-    assert_eq!((found.outputs_by, found.bound.as_deref()), (NamedBy::OnlyOne, Some("Tanh")));
+    assert_eq!(found.outputs_by, NamedBy::OnlyOne);
     let reason = by_file(with_outputs(&["31"])).unwrap_err();
     assert!(reason.ends_with("If it is the action, the card's line is \"outputs\": [\"31\"]"), "{reason}");
+    let proven = Names { has_examples: true, ..Names::default() };
+    assert_eq!(chosen(with_outputs(&["31"]), &proven).unwrap().outputs_by, NamedBy::OnlyOne);
     assert_eq!(by_card(with_outputs(&["31"]), &["31"]).unwrap().outputs_by, NamedBy::Card);
 }
 
@@ -112,7 +114,8 @@ fn a_card_names_what_the_graph_has() {
         let reason = by_card(proto.clone(), outputs).unwrap_err();
         assert!(reason.contains(expected), "{reason}");
     }
-    let names = |input: &str| Names { input: Some(input.to_owned()), outputs: Some(vec!["y".to_owned()]) };
+    let names =
+        |input: &str| Names { input: Some(input.to_owned()), outputs: Some(vec!["y".to_owned()]), has_examples: false };
     assert_eq!(chosen(proto.clone(), &names("obs")).unwrap().input_by, NamedBy::Card);
     let reason = chosen(proto, &names("state")).unwrap_err();
     assert_eq!(reason, "the card names the input `state`: the outputs depend on [\"obs\"]");
@@ -217,7 +220,7 @@ fn names_that_this_crate_uses_may_stand_for_other_values() {
     ];
     let proto = model(&FREE, nodes, &["log_std", "mean"]);
     let (proto, interface) =
-        select(proto, &Names { input: None, outputs: Some(vec!["log_std".into(), "mean".into()]) }).unwrap();
+        select(proto, &Names { outputs: Some(vec!["log_std".into(), "mean".into()]), ..Names::default() }).unwrap();
     assert_eq!(interface.outputs, ["log_std", "mean"]);
     let graph = proto.graph.as_ref().unwrap();
     let op = |output: &str| graph.node.iter().find(|node| node.output == [output]).unwrap().op_type.clone();

@@ -9,9 +9,10 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto, attribute_proto};
 
 use super::{Tract, run_once};
-use crate::model::{Forward, Outputs};
+use crate::model::{Activation, Forward, Outputs};
 use crate::onnx::fixtures::{FREE, constant, model, node, with};
-use crate::onnx::{self, Names, Network};
+use crate::onnx::{self, Names, Network, Recognised};
+use crate::run::kernel::Kernel;
 
 fn network(proto: ModelProto, names: &Names) -> anyhow::Result<Network> {
     let (proto, interface) = onnx::select(proto, names)?;
@@ -54,7 +55,9 @@ fn real_exports_give_the_actions_of_their_library() {
         let rows =
             |key: &str| serde_json::from_value::<Vec<Vec<f32>>>(case[key].clone()).ok().map(|rows| rows.concat());
         let states = rows("states").unwrap();
-        let network = network(proto, &Names::default()).unwrap();
+        let (proto, interface) = onnx::select(proto, &Names::default()).unwrap();
+        let recognised = onnx::recognise(&proto);
+        let network = Network::new(&proto, interface).unwrap();
         let (kind, state_dim) = (network.outputs, network.state_dim);
         let first = run_once(&network, &states[..state_dim]).unwrap();
         let mut tract = Tract::new(network, true).unwrap();
@@ -70,9 +73,73 @@ fn real_exports_give_the_actions_of_their_library() {
             assert_near(&batch.mean, &rows("mean").unwrap(), &what);
             assert_near(&batch.log_std, &rows("log_std").unwrap(), &what);
         }
+        // gSDE clips the mean and then squashes it, which is two steps.
+        assert_eq!(recognised.is_none(), what.ends_with("onnx_sb3_sde_legacy"), "{what}");
+        if let Some(recognised) = recognised {
+            assert_near(&on_kernel(&recognised, &states), &batch.mean, &what);
+        }
         seen += 1;
     }
     assert!(seen >= 16, "{seen} exports were found");
+}
+
+fn on_kernel(recognised: &Recognised, states: &[f32]) -> Vec<f32> {
+    let states = recognised.normalisation.as_ref().map_or(states.to_vec(), |normalisation| normalisation.apply(states));
+    let mut mean = vec![];
+    Kernel::pack(&recognised.mlp).unwrap().run(&states, &mut mean, None);
+    mean
+}
+
+#[test]
+fn activations_are_recognised_in_the_forms_that_exporters_write() {
+    let float = |node: NodeProto, name: &str, f: f32| {
+        let r#type = attribute_proto::AttributeType::Float.into();
+        let attribute = AttributeProto { name: name.to_owned(), r#type, f, ..AttributeProto::default() };
+        NodeProto { attribute: [node.attribute.clone(), vec![attribute]].concat(), ..node }
+    };
+    let one = |op: &str| vec![node(op, &["sum"], "act")];
+    let product = |gate: Vec<NodeProto>| [gate, vec![node("Mul", &["sum", "gate"], "act")]].concat();
+    let old_clip = float(float(node("Clip", &["sum"], "act"), "min", 0.0), "max", 6.0);
+    let forms = [
+        (one("Relu"), Activation::Relu),
+        (one("Elu"), Activation::Elu),
+        (one("Celu"), Activation::Celu),
+        (one("Selu"), Activation::Selu),
+        (one("Softplus"), Activation::Softplus),
+        (one("HardSwish"), Activation::Hardswish),
+        (vec![float(node("LeakyRelu", &["sum"], "act"), "alpha", 0.01)], Activation::LeakyRelu),
+        (product(vec![node("Sigmoid", &["sum"], "gate")]), Activation::Silu),
+        (product(vec![float(node("HardSigmoid", &["sum"], "gate"), "alpha", 1.0 / 6.0)]), Activation::Hardswish),
+        (product(vec![node("Softplus", &["sum"], "plus"), node("Tanh", &["plus"], "gate")]), Activation::Mish),
+        (vec![node("Clip", &["sum", "zero", "six"], "act")], Activation::Relu6),
+        (vec![node("Relu", &["sum"], "relu"), node("Clip", &["relu", "zero", "six"], "act")], Activation::Relu6),
+        (vec![old_clip], Activation::Relu6),
+    ];
+    for (nodes, activation) in forms {
+        let nodes =
+            [nodes, vec![node("Identity", &["act"], "same"), node("MatMul", &["same", "w"], "action")]].concat();
+        let is_old = nodes.iter().any(|node| node.op_type == "Clip" && node.input.len() == 1);
+        let mut proto = model(&FREE, nodes, &["action"]);
+        let graph = proto.graph.as_mut().unwrap();
+        graph.initializer.extend([constant("zero", &[], &[0.0]), constant("six", &[], &[6.0])]);
+        if is_old {
+            proto.opset_import[0].version = 9;
+        }
+        let (proto, interface) = onnx::select(proto, &Names::default()).unwrap();
+        let recognised = onnx::recognise(&proto).unwrap();
+        assert_eq!(recognised.mlp.trunk[0].activation, Some(activation));
+        let mut tract = Tract::new(Network::new(&proto, interface).unwrap(), true).unwrap();
+        let states = STATES.map(|x| 4.0 * x);
+        assert_near(&on_kernel(&recognised, &states), &tract.run(&states).unwrap().mean, &format!("{activation:?}"));
+    }
+    // Another slope than PyTorch's default.
+    for leaky in [0.2, 0.0] {
+        let nodes =
+            vec![float(node("LeakyRelu", &["sum"], "act"), "alpha", leaky), node("MatMul", &["act", "w"], "action")];
+        assert!(
+            onnx::recognise(&onnx::select(model(&FREE, nodes, &["action"]), &Names::default()).unwrap().0).is_none()
+        );
+    }
 }
 
 const STATES: [f32; 6] = [0.1, -0.2, 0.3, 0.4, -0.5, -0.6];
