@@ -26,7 +26,7 @@ impl<'a> Flow<'a> {
         for node in &graph.node {
             for output in node.output.iter().filter(|output| !output.is_empty()) {
                 let is_new = producers.insert(output.as_str(), node).is_none() && !given.contains(output.as_str());
-                ensure!(is_new, "the graph defines `{output}` twice");
+                ensure!(is_new, "the graph defines `{output:.256}` twice");
             }
             inner_graphs(node).try_for_each(check_outputs)?;
         }
@@ -163,7 +163,7 @@ fn check_outputs(graph: &GraphProto) -> Result<()> {
     let unknown = graph.output.iter().find(|output| !known.contains(output.name.as_str()));
     ensure!(
         unknown.is_none(),
-        "output `{}` is computed by no node of its graph",
+        "output `{:.256}` is computed by no node of its graph",
         unknown.map_or("", |output| &output.name)
     );
     graph.node.iter().flat_map(inner_graphs).try_for_each(check_outputs)

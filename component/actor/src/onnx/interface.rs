@@ -1,5 +1,6 @@
 //! Finds the input and the outputs of a policy in a graph, and brings the graph into the form that this crate serves.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -92,7 +93,12 @@ pub fn select(mut model: ModelProto, names: &Names) -> Result<(ModelProto, Inter
     Ok((model, interface))
 }
 
+/// The longest name of an input or an output, which errors and facts repeat.
+const MAX_NAME: usize = 256;
+
 fn find(graph: &GraphProto, names: &Names) -> Result<(Interface, Interfaces)> {
+    let long = graph.input.iter().chain(&graph.output).find(|value| value.name.len() > MAX_NAME);
+    ensure!(long.is_none(), "an input or an output has a name of more than {MAX_NAME} bytes");
     let flow = Flow::new(graph)?;
     let candidates = graph.output.iter().map(|output| candidate(&flow, output)).collect::<Vec<_>>();
     let Chosen { names: outputs, outputs: kind, by } = choose(&candidates, names)?;
@@ -122,24 +128,23 @@ fn find(graph: &GraphProto, names: &Names) -> Result<(Interface, Interfaces)> {
 }
 
 fn candidate<'a>(flow: &Flow<'a>, output: &'a ValueInfoProto) -> Candidate<'a> {
-    let is_float = data_type(output).is_none_or(is_float);
-    let is_row = dims(output).is_none_or(|dims| matches!(dims.len(), 1 | 2));
     Candidate {
         name: &output.name,
         random: flow.random(&output.name),
         bound: flow.bound(&output.name),
-        is_action_like: is_float && is_row,
+        is_row: dims(output).is_none_or(|dims| matches!(dims.len(), 1 | 2)),
+        is_float: data_type(output).is_none_or(is_float),
     }
 }
 
 /// Returns the input that is the state: the only one that the outputs depend on and that has no default.
 fn input<'a>(
     graph: &'a GraphProto,
-    needed: &std::collections::HashSet<&str>,
+    needed: &HashSet<&str>,
     card: Option<&str>,
 ) -> Result<(&'a ValueInfoProto, NamedBy)> {
     let defaults = graph.initializer.iter().map(|tensor| tensor.name.as_str());
-    let defaults = defaults.collect::<std::collections::HashSet<_>>();
+    let defaults = defaults.collect::<HashSet<_>>();
     let given = graph.input.iter().filter(|input| !defaults.contains(input.name.as_str()));
     let open = given.filter(|input| needed.contains(input.name.as_str())).collect::<Vec<_>>();
     let names = || open.iter().map(|input| input.name.as_str()).collect::<Vec<_>>();

@@ -12,8 +12,10 @@ pub struct Candidate<'a> {
     pub random: Option<&'a str>,
     /// The operator that keeps it within bounds.
     pub bound: Option<&'a str>,
-    /// False if the graph declares other numbers than floats, or another shape than [batch, action_dim].
-    pub is_action_like: bool,
+    /// False if the graph declares another shape than [batch, action_dim].
+    pub is_row: bool,
+    /// False if the graph declares other numbers than floats.
+    pub is_float: bool,
 }
 
 /// The outputs that were chosen: the action, or the mean and log_std in this order.
@@ -144,9 +146,15 @@ fn by_name<'a>(all: &[Candidate<'a>], has_examples: bool) -> Result<Chosen<'a>> 
 /// may as well be a mean before squashing, or a critic.
 fn the_only<'a>(all: &[Candidate<'a>], has_examples: bool) -> Result<Chosen<'a>> {
     let side = [SIDE_OUTPUTS, VALUES, LOG_STDS];
-    let eligible =
-        |candidate: &&Candidate| candidate.is_action_like && !side.iter().any(|table| is_in(table, candidate.name));
+    let eligible = |candidate: &&Candidate| {
+        candidate.is_row && candidate.is_float && !side.iter().any(|table| is_in(table, candidate.name))
+    };
     let open = all.iter().filter(eligible).collect::<Vec<_>>();
+    ensure!(
+        !open.is_empty() || all.iter().all(|candidate| candidate.is_float),
+        "outputs of floats are expected, found {}, which give whole numbers: discrete actions are not served",
+        list(all)
+    );
     let [only] = open.iter().filter(|candidate| candidate.random.is_none()).collect::<Vec<_>>()[..] else {
         open.iter()
             .filter(|_| open.iter().all(|open| open.random.is_some()))

@@ -4,6 +4,7 @@
 
 use prost::Message;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, attribute_proto,
 };
@@ -100,6 +101,16 @@ fn outputs_that_could_be_two_things_are_refused_with_the_line_that_decides() {
     assert!(reason.contains("`mean` is the result of a tanh"), "{reason}");
     assert_eq!(by_card(squashed.clone(), &["mean"]).unwrap().kind, Outputs::Action);
     assert_eq!(by_card(squashed, &["mean", "log_std"]).unwrap().kind, Outputs::MeanAndLogStd);
+}
+
+#[test]
+fn an_only_output_of_whole_numbers_is_a_discrete_action() {
+    let mut proto = model(&FREE, vec![node("ArgMax", &["squashed"], "out")], &["out"]);
+    let kind = proto.graph.as_mut().unwrap().output[0].r#type.as_mut().unwrap();
+    let Some(Value::TensorType(tensor)) = &mut kind.value else { panic!("a tensor") };
+    tensor.elem_type = DataType::Int64.into();
+    let reason = by_file(proto).unwrap_err();
+    assert!(reason.ends_with("found [\"out\"], which give whole numbers: discrete actions are not served"), "{reason}");
 }
 
 #[test]

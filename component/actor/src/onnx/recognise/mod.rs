@@ -51,7 +51,7 @@ fn mean_step<'a>(graph: &Graph<'a>, value: &'a str) -> (&'a str, Option<MeanStep
 /// Returns the head of log_std, which must take the same value as that of the mean, and the rule after it.
 fn log_std(graph: &Graph, from_mean: &str) -> Option<(Linear, Option<LogStd>)> {
     let (mut value, mut rule) = ("log_std", None::<LogStd>);
-    while let Some((inner, found)) = log_std_rule(graph, value) {
+    while let Some((inner, found)) = log_std_rule(graph, graph.same_numbers(value)) {
         rule = Some(rule.map_or(Some(found), |outer| outer.after(found))?);
         value = inner;
     }
@@ -112,11 +112,15 @@ fn normalisation(graph: &Graph, value: &str, state_dim: usize) -> Option<Option<
     Normalisation::new(&mean, &std, clip).ok().map(Some)
 }
 
+/// The most steps of a normalisation. Exporters write four, and a longer chain on one large constant costs time.
+const MAX_STEPS: usize = 8;
+
 /// Follows sums, differences, products and quotients with constants back to the value v from which they compute
 /// scale · v + shift. Returns v, scale and shift.
 fn affine<'a>(graph: &Graph<'a>, value: &'a str, dim: usize) -> Option<(&'a str, Vec<f64>, Vec<f64>)> {
     let (mut value, mut scale, mut shift) = (graph.same_numbers(value), vec![1.0; dim], vec![0.0; dim]);
-    while let Some((op, input, numbers)) = graph.arithmetic(value) {
+    for _ in 0..MAX_STEPS {
+        let Some((op, input, numbers)) = graph.arithmetic(value) else { break };
         ([1, dim].contains(&numbers.len())).then_some(())?;
         let numbers = numbers.iter().map(|number| f64::from(*number)).cycle();
         for ((scale, shift), number) in scale.iter_mut().zip(&mut shift).zip(numbers) {

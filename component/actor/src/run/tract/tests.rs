@@ -9,7 +9,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto, attribute_proto};
 
 use super::{Tract, run_once};
-use crate::model::{Activation, Forward, Outputs};
+use crate::model::{Activation, Forward, Outputs, Squashing};
 use crate::onnx::fixtures::{FREE, constant, model, node, with};
 use crate::onnx::{self, Names, Network, Recognised};
 use crate::run::kernel::Kernel;
@@ -58,6 +58,7 @@ fn real_exports_give_the_actions_of_their_library() {
         let (proto, interface) = onnx::select(proto, &Names::default()).unwrap();
         let recognised = onnx::recognise(&proto);
         let network = Network::new(&proto, interface).unwrap();
+        let written = onnx::export(proto, None, &Squashing::AS_IT_IS, network.action_dim);
         let (kind, state_dim) = (network.outputs, network.state_dim);
         let first = run_once(&network, &states[..state_dim]).unwrap();
         let mut tract = Tract::new(network, true).unwrap();
@@ -73,6 +74,9 @@ fn real_exports_give_the_actions_of_their_library() {
             assert_near(&batch.mean, &rows("mean").unwrap(), &what);
             assert_near(&batch.log_std, &rows("log_std").unwrap(), &what);
         }
+        let (written, interface) = onnx::select(onnx::read(&written, &[]).unwrap(), &Names::default()).unwrap();
+        let mut written = Tract::new(Network::new(&written, interface).unwrap(), true).unwrap();
+        assert_near(&written.run(&states).unwrap().mean, &batch.mean, &what);
         // gSDE clips the mean and then squashes it, which is two steps.
         assert_eq!(recognised.is_none(), what.ends_with("onnx_sb3_sde_legacy"), "{what}");
         if let Some(recognised) = recognised {
