@@ -117,12 +117,13 @@ pub const LAYOUTS: &[Layout] = &[
         activation: RELU,
         ..TD3
     },
-    // cleanrl/ppo_continuous_action.py.
+    // cleanrl/ppo_continuous_action.py: nn.Tanh.
     Layout {
         name: "cleanrl (PPO)",
         trunk: &["actor_mean.{n}"],
         evidence: &["actor_logstd"],
         ignored: &["actor_logstd"],
+        activation: Some(Activation::Tanh),
         ..GAUSSIAN
     },
     // spinup/algos/pytorch/sac/core.py: `activation` is an argument, act_limit a plain attribute.

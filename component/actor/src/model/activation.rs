@@ -119,16 +119,16 @@ mod tests {
         // PyTorch's values at 0.7 and at -1.3.
         for (activation, expected) in [
             (Activation::Relu, [0.7, 0.0]),
-            (Activation::LeakyRelu, [0.7, -0.013]),
-            (Activation::Elu, [0.7, -0.727_468]),
-            (Activation::Silu, [0.467_731, -0.278_350]),
-            (Activation::Gelu, [0.530_625, -0.125_840]),
+            (Activation::LeakyRelu, [0.700_000, -0.013_000]),
+            (Activation::Elu, [0.700_000, -0.727_468]),
+            (Activation::Silu, [0.467_731, -0.278_415]),
+            (Activation::Gelu, [0.530_625, -0.125_841]),
             (Activation::Tanh, [0.604_368, -0.861_723]),
             (Activation::Sigmoid, [0.668_188, 0.214_165]),
             (Activation::Relu6, [0.7, 0.0]),
-            (Activation::Selu, [0.735_491, -1.278_968]),
+            (Activation::Selu, [0.735_491, -1.278_961]),
             (Activation::Celu, [0.7, -0.727_468]),
-            (Activation::Mish, [0.560_847, -0.307_922]),
+            (Activation::Mish, [0.561_148, -0.307_382]),
             (Activation::Softplus, [1.103_186, 0.241_008]),
             (Activation::Hardswish, [0.431_667, -0.368_333]),
         ] {

@@ -27,8 +27,8 @@ pub enum Squash {
 }
 
 impl Squash {
-    /// Every squash, the usual one first.
-    pub const ALL: [Squash; 3] = [Squash::Tanh, Squash::None, Squash::Clamp];
+    /// The squashes that trainers write themselves, the usual one first.
+    pub const USUAL: [Squash; 2] = [Squash::Tanh, Squash::None];
 
     /// Returns the name in cards and reports.
     pub fn name(self) -> &'static str {

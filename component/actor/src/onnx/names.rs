@@ -1,6 +1,6 @@
 //! Chooses the outputs of a graph that make the policy, by the names that trainers give them.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 
 use super::interface::{NamedBy, Names};
 use crate::model::Outputs;
@@ -103,7 +103,9 @@ fn by_card<'a>(all: &[Candidate<'a>], card: &[String]) -> Result<Chosen<'a>> {
         let Some(candidate) = all.iter().find(|candidate| candidate.name == name) else {
             bail!("the card names the output `{name}`: the graph has {}", list(all))
         };
-        check_random(candidate)?;
+        if candidate.random.is_some() {
+            return Err(random_error(candidate));
+        }
         names.push(candidate.name);
     }
     Ok(Chosen { names, outputs, by: NamedBy::Card })
@@ -155,15 +157,17 @@ fn the_only<'a>(all: &[Candidate<'a>], has_examples: bool) -> Result<Chosen<'a>>
         "outputs of floats are expected, found {}, which give whole numbers: discrete actions are not served",
         list(all)
     );
-    let [only] = open.iter().filter(|candidate| candidate.random.is_none()).collect::<Vec<_>>()[..] else {
-        open.iter()
-            .filter(|_| open.iter().all(|open| open.random.is_some()))
-            .try_for_each(|open| check_random(open))?;
-        bail!(
+    let (sampled, fixed) = open.into_iter().partition::<Vec<_>, _>(|candidate| candidate.random.is_some());
+    let only = match (&fixed[..], &sampled[..]) {
+        ([only], []) => only,
+        // Beside a sampled action, a mean is the action without noise. Anything else may be no action at all.
+        ([only], [_, ..]) if is_in(MEANS, only.name) => only,
+        (_, [first, ..]) => return Err(random_error(first)),
+        _ => bail!(
             "outputs `mean` and `log_std`, or `action`, are expected, found {}: name the right ones in the card, \
              \"outputs\": [\"ACTION\"] or \"outputs\": [\"MEAN\", \"LOG_STD\"]",
             list(all)
-        )
+        ),
     };
     ensure!(
         only.bound.is_some() || has_examples,
@@ -175,7 +179,7 @@ fn the_only<'a>(all: &[Candidate<'a>], has_examples: bool) -> Result<Chosen<'a>>
     Ok(Chosen { names: vec![only.name], outputs: Outputs::Action, by: NamedBy::OnlyOne })
 }
 
-/// Returns the output that goes by a name of the table. One that is sampled counts only if the graph has no other.
+/// Returns the output that goes by a name of the table. One that is sampled does not count.
 fn one_of<'b, 'a>(all: &'b [Candidate<'a>], table: &[&str]) -> Result<Option<&'b Candidate<'a>>> {
     let named = all.iter().filter(|candidate| candidate.random.is_none() && is_in(table, candidate.name));
     let named = named.collect::<Vec<_>>();
@@ -188,16 +192,14 @@ fn one_of<'b, 'a>(all: &'b [Candidate<'a>], table: &[&str]) -> Result<Option<&'b
     Ok(named.first().copied())
 }
 
-fn check_random(candidate: &Candidate) -> Result<()> {
-    match candidate.random {
-        None => Ok(()),
-        Some(operator @ ("Dropout" | "BatchNormalization")) => bail!(
-            "output `{}`: the graph has `{operator}` in training mode: call eval() on the module before the export",
-            candidate.name
-        ),
-        Some(operator) => {
-            bail!("output `{}`: the graph samples with `{operator}`: export the deterministic action", candidate.name)
-        }
+fn random_error(candidate: &Candidate) -> anyhow::Error {
+    let (name, operator) = (candidate.name, candidate.random.unwrap_or_default());
+    if ["Dropout", "BatchNormalization"].contains(&operator) {
+        anyhow!(
+            "output `{name}`: the graph has `{operator}` in training mode: call eval() on the module before the export"
+        )
+    } else {
+        anyhow!("output `{name}`: the graph samples with `{operator}`: export the deterministic action")
     }
 }
 

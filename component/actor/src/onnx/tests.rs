@@ -185,6 +185,13 @@ fn a_graph_that_samples_is_refused_unless_it_has_other_outputs() {
         let others = by_file(with_yes(&["action", "mean", "log_std"])).unwrap();
         assert_eq!(others.kind, Outputs::MeanAndLogStd);
     }
+    // An output that is bounded but goes by no name of an action is not served in its place; a bounded mean is.
+    let noise = node("RandomNormalLike", &["sum"], "noise");
+    assert!(by_file(sampling(noise.clone(), &["action", "squashed"])).unwrap_err().contains("samples with"));
+    let mut proto = sampling(noise, &["action", "mean"]);
+    let mean = proto.graph.as_mut().unwrap().node.iter_mut().find(|node| node.output == ["mean"]).unwrap();
+    mean.input[0] = "squashed".to_owned();
+    assert_eq!(by_file(proto).unwrap().outputs, ["mean"]);
     let evaluating = node("Dropout", &["sum"], "noise");
     assert!(by_file(sampling(evaluating, &["action"])).is_ok());
 }

@@ -274,7 +274,7 @@ fn squash(
     kind: Option<Kind>,
 ) -> Result<Options<Squash>> {
     let card = given.card.squash();
-    let others = || Squash::ALL.to_vec();
+    let others = || Squash::USUAL.to_vec();
     let module = match actor.head {
         ActorHead::Mean(_) | ActorHead::Open(_) => settings.squash_module(actor)?,
         ActorHead::Pair(..) | ActorHead::Joint(_) => None,

@@ -60,7 +60,8 @@ pub fn describe(gathered: &Gathered, missing: &[Missing]) -> String {
     let layout = gathered.actor.layout.name;
     let shape = describe_layers(gathered.actor);
     let names = list(&missing.iter().map(|missing| missing.name).collect::<Vec<_>>());
-    let (is, it) = if missing.len() == 1 { ("is", "it") } else { ("are", "them") };
+    let plural = missing.len() > 1 || missing[0].name.ends_with('s');
+    let (is, it) = if plural { ("are", "them") } else { ("is", "it") };
     let card = missing.iter().map(|missing| missing.card.as_str()).collect::<Vec<_>>().join(", ");
     let flags = missing.iter().map(|missing| missing.flag).collect::<Option<Vec<_>>>();
     let flags = flags.map(|flags| format!(", or start with {}", flags.join(" "))).unwrap_or_default();
