@@ -6,7 +6,8 @@ use anyhow::{Result, bail, ensure};
 
 use super::Resolved;
 use super::bounds::{BoundsOption, fitted};
-use super::gather::{Choice, Gathered};
+use super::choice::Choice;
+use super::gather::Gathered;
 use super::missing::missing_of;
 use crate::card::{Example, is_near};
 use crate::model::{ActionBounds, Source, Sourced, Squash};

@@ -1,6 +1,7 @@
 //! Resolves the facts of a policy: each from the file, a card, a flag, a convention or the examples, and none by a guess.
 
 mod bounds;
+mod choice;
 mod examples;
 mod gather;
 mod graph;
