@@ -66,7 +66,7 @@ fn load(file: File) -> Result<(Service, Policy), String> {
 fn predict(service: &mut Service, state: &[f64]) -> Vec<f64> {
     let body = Body::Complete(json!({"state": state}).to_string().into_bytes());
     let request = Request { method: "POST".into(), path: "/sac/predict".into(), authorization: None, body };
-    let context = RequestContext { tokens: vec![], refusal: None, reloaded: None, may_block: true };
+    let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
     let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
     let body: Value = serde_json::from_slice(&response.body).unwrap();
     assert_eq!(response.status, 200, "{body}");
