@@ -251,7 +251,7 @@ fn a_graph_whose_weights_do_not_fit_their_shape_is_refused() {
 fn ask(service: &mut Service, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = Body::Complete(body.to_string().into_bytes());
     let request = Request { method: method.into(), path: path.into(), authorization: None, body };
-    let context = RequestContext { tokens: vec![], refusal: None, reloaded: None, may_block: true };
+    let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
     let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
     (response.status, serde_json::from_slice(&response.body).unwrap())
 }

@@ -10,10 +10,13 @@ use crate::model::ActionBounds;
 use crate::wit::{Backend, Bounds, Fact, Instant, Outcome, Refusal};
 
 #[derive(Serialize, JsonSchema)]
-struct Health {
+struct Health<'a> {
     #[schemars(extend("enum" = ["ok", "stale", "no_model"]))]
     status: &'static str,
     model_loaded: bool,
+    /// Why there is no model, if there are files where it is looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
 }
 
 pub(super) const HEALTH: Operation = Operation {
@@ -29,7 +32,8 @@ pub(super) fn health(call: &mut Call) -> Result<Outcome, Error> {
         (Some(_), Some(_)) => (200, "stale"),
         (Some(_), None) => (200, "ok"),
     };
-    respond(code, &Health { status, model_loaded: call.loaded.is_some() })
+    let detail = call.context.absence.as_deref().filter(|_| call.loaded.is_none());
+    respond(code, &Health { status, model_loaded: call.loaded.is_some(), detail })
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -44,7 +44,7 @@ impl Actor {
     pub fn try_ask(&mut self, method: &str, path: &str, body: &Value) -> Result<Value, u16> {
         let body = Body::Complete(body.to_string().into_bytes());
         let request = Request { method: method.into(), path: path.into(), authorization: None, body };
-        let context = RequestContext { tokens: vec![], refusal: None, reloaded: None, may_block: true };
+        let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
         match self.0.answer(&request, &context) {
             Outcome::Respond(Response { status: 200, body, .. }) => {
                 Ok(serde_json::from_slice(&body).expect("an answer is JSON"))
