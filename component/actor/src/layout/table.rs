@@ -16,6 +16,8 @@ pub struct Layout {
     pub ignored: &'static [&'static str],
     /// True if the layout is only that of a file's outermost names.
     pub at_root: bool,
+    /// The end of the prefix under which the layers must be.
+    pub under: &'static str,
     /// The activation that the library's code fixes. None if its users configure it.
     pub activation: Option<Activation>,
     /// The squash that the library's code fixes.
@@ -69,6 +71,7 @@ const BARE: Layout = Layout {
     evidence: &[],
     ignored: &[],
     at_root: false,
+    under: "",
     activation: None,
     squash: None,
     is_unit: false,
@@ -294,7 +297,16 @@ pub const LAYOUTS: &[Layout] = &[
         name: "rllib (old API stack)",
         trunk: &["_hidden_layers.{n}._model.0", "_logits._model.{n}"],
         heads: Heads::Joint,
-        ignored: &["_value_branch."],
+        ignored: &["_value_branch.", "_features", "_last_output", "_last_flat_in", "obs_space.", "view_requirements."],
+        ..SAC
+    },
+    // mushroom_rl/algorithms/actor_critic/deep_actor_critic/sac.py: a network for the mean and one for log_std, each
+    // with what its user writes between the layers.
+    Layout {
+        name: "mushroom-rl",
+        under: "_mu_approximator._impl.model.network.",
+        heads: Heads::Last,
+        log_std: None,
         ..SAC
     },
     // denisyarats/pytorch_sac, agent/actor.py: nn.ReLU in utils.mlp; the environments are those of the DeepMind Control

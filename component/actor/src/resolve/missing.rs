@@ -79,6 +79,10 @@ fn why(gathered: &Gathered, missing: &[Missing]) -> String {
             ": its policy class is `{class}`, whose code is not in the file, so that examples in the card should prove it"
         );
     }
+    let is_activation = missing.iter().any(|missing| missing.name == "the activation");
+    if let (Some(class), true) = (&gathered.class, is_activation) {
+        return format!(": the code of its class `{class}` is not in the file");
+    }
     if let Some(unexplained) = &gathered.unexplained {
         return format!(": {} look like statistics of observations, but their names are not known", unexplained.names);
     }
