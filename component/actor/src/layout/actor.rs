@@ -19,6 +19,8 @@ pub struct ActorLayers {
     pub head: ActorHead,
     /// The name of a parameter for the standard deviation beside a head of the mean alone.
     pub std_parameter: Option<String>,
+    /// True if the hidden layers are of several series, whose order only their dimensions suggest.
+    pub is_chain: bool,
 }
 
 /// The head of an actor.
@@ -58,7 +60,9 @@ impl ActorLayers {
         let mut linears = trunk.iter_mut().map(|hidden: &mut Hidden| &mut hidden.linear).collect::<Vec<_>>();
         fold(scope, &mut linears, &mut head.layers())?;
         let std_parameter = roles.std_parameter.clone();
-        Ok(ActorLayers { layout, scope: scope.prefix().to_owned(), trunk, head, std_parameter })
+        let is_chain =
+            layout.trunk.is_empty() && roles.hidden.windows(2).any(|pair| series(&pair[0]) != series(&pair[1]));
+        Ok(ActorLayers { layout, scope: scope.prefix().to_owned(), trunk, head, std_parameter, is_chain })
     }
 
     /// Returns the number of inputs.

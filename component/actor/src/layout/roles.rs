@@ -1,6 +1,6 @@
 //! Assigns roles to the layers of a scope by their names: which are hidden, and which the heads.
 
-use super::scope::{Scope, number, series};
+use super::scope::{Scope, is_foreign, number, series};
 use super::table::{Heads, Layout};
 
 /// The names of an actor's layers by their roles.
@@ -111,7 +111,9 @@ fn order(layout: &Layout, layers: Vec<String>, scope: &Scope) -> Option<Vec<Stri
         }
     }
     groups.iter_mut().for_each(|(_, group)| group.sort_by_key(|name| number(name)));
-    let fits = groups.iter().all(|(series, _)| !UNFIT.iter().any(|part| series.contains(part)));
+    // A layer by the name of a critic or a target is no part of what the actor computes, and may not be left out either.
+    let is_unfit = |series: &str| UNFIT.iter().any(|part| series.contains(part)) || series.split('.').any(is_foreign);
+    let fits = !groups.iter().any(|(series, _)| is_unfit(series));
     (fits && groups.len() <= MAX_SERIES).then_some(())?;
     chain(groups.into_iter().map(|(_, group)| group).collect(), scope)
 }

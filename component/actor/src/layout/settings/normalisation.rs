@@ -258,8 +258,8 @@ fn is_known(name: &str) -> bool {
 /// Fails for statistics that nothing explains.
 pub fn refuse(unexplained: &Unexplained) -> anyhow::Error {
     anyhow::anyhow!(
-        "{} look like a normalisation of observations, but their names are not known: save them as obs_mean and \
-         obs_var, or write \"obs_mean\" and \"obs_std\" into the card",
+        "statistics of observations stand under names that are not known, {}: save them as obs_mean and obs_var, or write \
+         \"obs_mean\" and \"obs_std\" into the card",
         unexplained.names
     )
 }
