@@ -11,6 +11,7 @@ mod layout;
 mod load;
 mod model;
 mod onnx;
+mod program;
 mod routes;
 mod run;
 mod service;

@@ -1,6 +1,6 @@
 //! Loads a checkpoint: from a file through its layout, or its graph, to a model. The only place that names them all.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use tract_onnx::pb::ModelProto;
 
@@ -8,6 +8,7 @@ use crate::file::{self, Contents, Decoded};
 use crate::layout::{self, PolicySettings};
 use crate::model::{Activation, Facts, Format, LogStd, Mlp, Normalisation, Outputs, Squashing};
 use crate::onnx::{self, Network, Recognised};
+use crate::program;
 use crate::wit::File;
 
 /// The policy that a file describes, from which an actor is made.
@@ -31,6 +32,11 @@ impl Model {
         let bytes = Bytes::from(file.bytes);
         match file::decode(&bytes, file.vecnormalize.as_deref())? {
             Decoded::Tensors { format, contents } => Model::of_tensors(format, &contents, assumed),
+            Decoded::Program(program) => {
+                let mut model = Model::of_graph(program::translate(&program)?)?;
+                model.facts.format = Format::TorchScript;
+                Ok(model)
+            }
             Decoded::Onnx => Model::of_graph(onnx::read(&bytes)?),
         }
     }
@@ -49,11 +55,6 @@ impl Model {
         );
         let settings = PolicySettings::new(contents, &actor.scope);
         let named = settings.activation()?;
-        if let (Format::TorchScript, Some(activation @ (Activation::LeakyRelu | Activation::Elu | Activation::Gelu))) =
-            (format, named)
-        {
-            bail!("a TorchScript archive keeps the parameters of its {} in code: export it to ONNX", activation.name());
-        }
         let activation = named.or(assumed).unwrap_or(Activation::Relu);
         let mlp = Mlp { trunk: actor.trunk, activation, mean: actor.mean, log_std: actor.log_std };
         mlp.check()?;

@@ -27,11 +27,6 @@ pub fn folder(archive: &Archive) -> Option<String> {
     folders.find(|folder| folder.is_empty() || folder.ends_with('/')).map(str::to_owned)
 }
 
-/// Returns `true` for a TorchScript archive, which contains a program beside its parameters.
-pub fn is_script(archive: &Archive, folder: &str) -> bool {
-    archive.names().any(|name| name.strip_prefix(folder).is_some_and(|name| name.starts_with("code/")))
-}
-
 /// Reads a zip archive of `torch.save`.
 pub fn read_archive(archive: &Archive, folder: &str) -> Result<Contents> {
     let entry = |name: &str| archive.entry(&format!("{folder}{name}"));
@@ -40,11 +35,16 @@ pub fn read_archive(archive: &Archive, folder: &str) -> Result<Contents> {
     }
     let bytes = entry(PICKLE).context("the zip archive has no data.pkl")?.read()?;
     let pickle = read(&bytes, CALLS)?;
+    flatten(&pickle, &tensors_in(archive, &format!("{folder}data/")))
+}
+
+/// Returns the function that reads a node of a pickle as a tensor, whose storage is an entry of `folder`.
+pub fn tensors_in(archive: &Archive, folder: &str) -> impl Fn(&Pickle, Id) -> Result<Option<Tensor>> {
     let storages = Storages::default();
-    flatten(&pickle, &|pickle, id| {
+    move |pickle, id| {
         tensor(pickle, id, |named| {
             storages.of(named, |named| {
-                let entry = entry(&format!("data/{}", named.key)).cloned();
+                let entry = archive.entry(&format!("{folder}{}", named.key)).cloned();
                 let entry = entry.with_context(|| format!("the storage {} is missing", named.key))?;
                 let needed = named.numel.checked_mul(named.dtype.size());
                 ensure!(
@@ -56,7 +56,7 @@ pub fn read_archive(archive: &Archive, folder: &str) -> Result<Contents> {
                 Ok(Storage::new(move || entry.read()))
             })
         })
-    })
+    }
 }
 
 /// Reads a file of `torch.save` before PyTorch 1.6.

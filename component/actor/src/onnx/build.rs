@@ -26,6 +26,11 @@ pub fn model(mlp: &Mlp) -> ModelProto {
     linear(&mut graph, &mlp.log_std, &last, "log_std");
     graph.input.push(value("state", mlp.state_dim()));
     graph.output.extend(["mean", "log_std"].map(|name| value(name, mlp.action_dim())));
+    model_of(graph)
+}
+
+/// Makes a model of a graph that uses this crate's operator set.
+pub fn model_of(graph: GraphProto) -> ModelProto {
     ModelProto {
         ir_version: IR_VERSION,
         producer_name: "sac-serving".to_owned(),

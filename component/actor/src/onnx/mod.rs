@@ -3,7 +3,7 @@
 //! The graph of a policy has the input `state`, [batch, state_dim] of f32, and the outputs `mean` and `log_std`, or
 //! `action` alone, [batch, action_dim] of f32.
 
-mod build;
+pub mod build;
 mod export;
 mod network;
 mod read;
