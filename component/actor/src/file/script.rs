@@ -45,8 +45,8 @@ pub enum Object {
     Module(Box<Module>),
     /// The same object as another one.
     Same(ObjectId),
-    /// An object that no program can use here, by its type.
-    Other(&'static str),
+    /// An object that no program can use here, in words.
+    Other(String),
 }
 
 /// A module, or an object of another class of the program.
@@ -108,10 +108,7 @@ pub fn read(archive: &Archive, folder: &str) -> Result<Script> {
     }
     let module = objects(archive, folder, "data")?.context("the archive has no data.pkl")?;
     let constants = objects(archive, folder, "constants")?;
-    // These pickles only help to understand the program, so one that cannot be read changes nothing.
-    let traced = objects(archive, folder, "traced_inputs").ok().flatten();
-    let traced_shape = traced.and_then(|traced| traced_shape(&traced));
-    Ok(Script { sources: sources(archive, folder)?, module, constants, traced_shape })
+    Ok(Script { sources: sources(archive, folder)?, module, constants, traced_shape: traced_shape(archive, folder) })
 }
 
 fn sources(archive: &Archive, folder: &str) -> Result<BTreeMap<String, String>> {
@@ -149,12 +146,14 @@ fn object(pickle: &Pickle, id: Id, tensor: &impl Fn(&Pickle, Id) -> Result<Optio
         Node::Float(float) => Object::Float(*float),
         Node::Text(text) => Object::Text((*text).to_owned()),
         Node::Sequence(elements) => Object::List(elements.clone()),
-        Node::Dict(_) => Object::Other("a dict"),
-        Node::Instance(instance) => match tensor(pickle, id)? {
-            Some(tensor) => Object::Tensor(Rc::new(tensor)),
-            None => instance_object(pickle, instance, id)?,
+        Node::Dict(_) => Object::Other("a dict".to_owned()),
+        Node::Instance(instance) => match tensor(pickle, id) {
+            Ok(Some(tensor)) => Object::Tensor(Rc::new(tensor)),
+            Ok(None) => instance_object(pickle, instance, id)?,
+            // The program may not need it.
+            Err(error) => Object::Other(format!("a tensor that cannot be read: {error:#}")),
         },
-        _ => Object::Other("an object of another kind"),
+        _ => Object::Other("an object of another kind".to_owned()),
     })
 }
 
@@ -180,16 +179,21 @@ fn instance_object(pickle: &Pickle, instance: &Instance, id: Id) -> Result<Objec
             };
             Ok(Object::Module(Box::new(Module { class: instance.class.to_string(), attributes })))
         }
-        _ => Ok(Object::Other("an object of another class")),
+        _ => Ok(Object::Other(format!("an object of `{}`", instance.class))),
     }
 }
 
-/// Returns the shape of the first input of `forward`: the pickle is a dict from a method's name to a list of inputs.
-fn traced_shape(traced: &Objects) -> Option<Vec<usize>> {
-    // The dict itself is not kept. Its only lists of a tensor are the inputs of the methods, `forward` for all tracers.
-    traced.objects.iter().find_map(|object| {
-        let Object::List(inputs) = object else { return None };
-        let Object::Tensor(tensor) = traced.get(*inputs.first()?) else { return None };
-        Some(tensor.shape.clone())
+/// Returns the shape of the first input that the program was traced with. Without it the program is understood as well, but
+/// for a few operators.
+fn traced_shape(archive: &Archive, folder: &str) -> Option<Vec<usize>> {
+    let bytes = archive.entry(&format!("{folder}traced_inputs.pkl"))?.read().ok()?;
+    let pickle = read_pickle(&bytes, CALLS).ok()?;
+    // The inputs of `forward` are the only list that starts with a tensor. Their storages are empty.
+    pickle.nodes().iter().find_map(|node| {
+        let Node::Sequence(inputs) = node else { return None };
+        let instance = pickle.instance(*inputs.first()?)?;
+        let is_tensor = instance.class.name == "_rebuild_tensor_v2";
+        let [_, _, sizes] = is_tensor.then(|| pickle.arguments(instance.arguments))??;
+        pickle.sizes(sizes)
     })
 }

@@ -33,7 +33,7 @@ impl<'a> Runner<'a> {
     fn inputs(&mut self) -> Result<()> {
         let mut inputs = vec![];
         for spec in &self.exported.graph_module.signature.input_specs {
-            let (kind, spec) = only(spec).context("an input of its signature")?;
+            let (kind, spec) = only(spec).context("an input of the program's signature")?;
             let key = match kind {
                 "parameter" => "parameter_name",
                 "buffer" => "buffer_name",
@@ -42,7 +42,7 @@ impl<'a> Runner<'a> {
                     inputs.push(spec.get("arg").context("an input has no name")?);
                     continue;
                 }
-                _ => bail!("it takes a `{kind}`, which is not served"),
+                _ => bail!("the program takes a `{kind}`, which is not served"),
             };
             let text = |json: Option<&'a Json>| json.and_then(Json::as_str);
             let value = text(spec.get("arg").and_then(|arg| arg.get("name"))).context("a parameter has no name")?;
@@ -50,7 +50,7 @@ impl<'a> Runner<'a> {
         }
         let tensors = inputs.iter().filter_map(|input| input.get("as_tensor")?.get("name")?.as_str());
         let [name] = tensors.collect::<Vec<_>>()[..] else {
-            bail!("it takes {} inputs: one tensor, [batch, state_dim], is expected", inputs.len());
+            bail!("the program takes {} inputs: one tensor, [batch, state_dim], is expected", inputs.len());
         };
         let state = self.state(name)?;
         self.values.insert(name.to_owned(), state.value());
@@ -60,10 +60,10 @@ impl<'a> Runner<'a> {
     fn state(&mut self, name: &str) -> Result<Tensor> {
         let state = self.graph.state();
         let meta = self.exported.graph_module.graph.tensor_values.get(name);
-        let sizes = &meta.context("its input has no shape")?.sizes;
+        let sizes = &meta.context("the program's input has no shape")?.sizes;
         let last = |size: &Json| {
             let size = exported_size(size);
-            size.context("its input has a state_dim that is not a number: export it with a fixed one")
+            size.context("the program's input has a state_dim that is not a number: export it with a fixed one")
         };
         match &sizes[..] {
             [dim] => {
@@ -75,7 +75,7 @@ impl<'a> Runner<'a> {
                 self.graph.takes_batches = true;
                 Ok(state)
             }
-            _ => bail!("it takes a tensor of {} dimensions: [batch, state_dim] is expected", sizes.len()),
+            _ => bail!("the program takes a tensor of {} dimensions: [batch, state_dim] is expected", sizes.len()),
         }
     }
 
@@ -165,7 +165,9 @@ impl<'a> Runner<'a> {
                 Ok((inner, value)) if inner != "as_name" => self.single(inner, value)?,
                 _ => self.named(value.get("as_name"))?,
             },
-            _ => Value::Refused(format!("the program takes an argument of the kind `{kind}`, which is not served").into()),
+            _ => Value::Refused(
+                format!("the program takes an argument of the kind `{kind}`, which is not served").into(),
+            ),
         })
     }
 
@@ -187,12 +189,15 @@ impl<'a> Runner<'a> {
         let mut outputs = vec![];
         let exported = self.exported;
         for spec in &exported.graph_module.signature.output_specs {
-            let (kind, spec) = only(spec).context("an output of its signature")?;
-            ensure!(kind == "user_output", "it has a `{kind}`: its answers depend on earlier ones, which is not served");
+            let (kind, spec) = only(spec).context("an output of the program's signature")?;
+            ensure!(
+                kind == "user_output",
+                "the program has a `{kind}`: its answers depend on earlier ones, which is not served"
+            );
             outputs.push(self.argument(spec.get("arg").context("an output has no name")?)?);
         }
         match outputs.len() {
-            1 => outputs.pop().context("it has no output"),
+            1 => outputs.pop().context("the program has no output"),
             _ => Value::list(outputs),
         }
     }

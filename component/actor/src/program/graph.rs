@@ -47,16 +47,15 @@ pub struct Graph {
 impl Graph {
     /// Returns the input.
     pub fn state(&mut self) -> Tensor {
-        self.names.insert(STATE.to_owned());
-        Tensor {
-            shape: vec![Dim::Batch, Dim::State(0)],
-            kind: Kind::Float,
-            content: Content::Computed(STATE.into()),
-        }
+        // The names of one fixed row of states are kept free.
+        self.names.extend([STATE, "state#row", "state#shape"].map(str::to_owned));
+        Tensor { shape: vec![Dim::Batch, Dim::State(0)], kind: Kind::Float, content: Content::Computed(STATE.into()) }
     }
 
     pub fn state_dim(&self) -> Result<usize> {
-        let dim = self.state_dim.context("the program does not say how many numbers a state has")?;
+        let dim = self.state_dim.context(
+            "the program does not say how many numbers a state has: export it by torch.jit.trace, which records it",
+        )?;
         ensure!(
             dim >= self.least_state_dim,
             "the program reads {} numbers of a state that has {dim}",
@@ -80,7 +79,10 @@ impl Graph {
     ///
     /// Fails if the program may take a state alone, of which this would be a number.
     pub fn take_one_state(&mut self) -> Result<()> {
-        ensure!(self.takes_batches, "it takes one of a batch of states, or a number of one state: export it by a trace");
+        ensure!(
+            self.takes_batches,
+            "it takes one of a batch of states, or one number of a state: export it by torch.jit.trace, which tells"
+        );
         self.one_state = true;
         Ok(())
     }
@@ -191,7 +193,10 @@ impl Graph {
     pub fn charge(&mut self, work: usize) -> Result<()> {
         self.work = self.work.saturating_add(work);
         self.exhausted |= self.work > MAX_WEIGHTS;
-        ensure!(self.work <= MAX_WEIGHTS, "the program takes more than {MAX_WEIGHTS} multiplications for a state");
+        ensure!(
+            self.work <= MAX_WEIGHTS,
+            "the program does more than {MAX_WEIGHTS} multiplications or additions for a state"
+        );
         Ok(())
     }
 
@@ -233,15 +238,9 @@ impl Graph {
         Ok(name)
     }
 
-    fn list(&mut self, list: &[i64]) -> String {
+    fn list(&mut self, numbers: &[i64]) -> String {
         let name = self.new_name("list");
-        self.constants.push(TensorProto {
-            name: name.clone(),
-            dims: vec![list.len() as i64],
-            data_type: DataType::Int64.into(),
-            raw_data: list.iter().map(|number| number.to_le_bytes()).collect::<Vec<_>>().into_flattened(),
-            ..TensorProto::default()
-        });
+        self.constants.push(list(&name, numbers));
         name
     }
 
@@ -263,6 +262,17 @@ impl Graph {
 
 /// The names of outputs.
 pub const OUTPUTS: [&str; 3] = ["action", "mean", "log_std"];
+
+/// Returns a constant of whole numbers.
+pub fn list(name: &str, numbers: &[i64]) -> TensorProto {
+    TensorProto {
+        name: name.to_owned(),
+        dims: vec![numbers.len() as i64],
+        data_type: DataType::Int64.into(),
+        raw_data: numbers.iter().map(|number| number.to_le_bytes()).collect::<Vec<_>>().into_flattened(),
+        ..TensorProto::default()
+    }
+}
 
 pub fn integer(name: &str, value: i64) -> AttributeProto {
     let r#type = attribute_proto::AttributeType::Int.into();

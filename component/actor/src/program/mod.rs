@@ -16,7 +16,7 @@ mod tests;
 mod token;
 mod value;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tract_onnx::pb::ModelProto;
 
 use crate::file::Program;
@@ -32,8 +32,8 @@ use value::Tensor;
 pub fn translate(program: &Program) -> Result<ModelProto> {
     let mut graph = Graph::default();
     let result = match program {
-        Program::Script(script) => script::run(script, &mut graph).context("the TorchScript program"),
-        Program::Exported(exported) => exported::run(exported, &mut graph).context("the torch.export program"),
+        Program::Script(script) => script::run(script, &mut graph),
+        Program::Exported(exported) => exported::run(exported, &mut graph),
     };
     output::finish(graph, &result?)
 }

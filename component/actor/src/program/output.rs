@@ -7,7 +7,7 @@ use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::type_proto::Value as Type;
 use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
 
-use super::graph::{Graph, OUTPUTS, STATE, size_text};
+use super::graph::{Graph, OUTPUTS, STATE, list, size_text};
 use super::operator::{expanded, squeezed, unsqueezed};
 use super::value::{Dim, Kind, Tensor, Value};
 use crate::onnx::build;
@@ -22,11 +22,12 @@ pub fn finish(mut graph: Graph, result: &Value) -> Result<ModelProto> {
     let [action, mean, log_std] = OUTPUTS;
     let names = if results.len() == 1 { vec![action] } else { vec![mean, log_std] };
     ensure!(!results.is_empty(), "the program returns no tensor");
+    let results = names.iter().zip(&results).map(|(name, result)| tensor(name, result)).collect::<Result<Vec<_>>>()?;
+    let state_dim = graph.state_dim()?;
     let mut outputs = vec![];
-    for (name, result) in names.iter().zip(&results) {
+    for (name, result) in names.iter().zip(results) {
         outputs.push(rows(&mut graph, name, result)?);
     }
-    let state_dim = graph.state_dim()?;
     let dims = outputs.iter().map(|output| dimension_of(&graph, output)).collect::<Result<Vec<_>>>()?;
     ensure!(
         dims.iter().all(|dim| *dim == dims[0]),
@@ -39,6 +40,12 @@ pub fn finish(mut graph: Graph, result: &Value) -> Result<ModelProto> {
         define(&mut graph, name, output, &mut defined)?;
     }
     prune(&mut graph, &names);
+    if names.len() == 2 {
+        ensure_unsquashed(&graph)?;
+    }
+    if graph.is_for_one_state() {
+        refuse_batches(&mut graph, state_dim);
+    }
     let value = |name: &str, columns| {
         let value = build::value(name, columns);
         if graph.is_for_one_state() { one_row(value) } else { value }
@@ -54,16 +61,19 @@ pub fn finish(mut graph: Graph, result: &Value) -> Result<ModelProto> {
     Ok(build::model_of(proto))
 }
 
-/// Brings a result into the shape [batch, n].
-fn rows(graph: &mut Graph, name: &str, result: &Value) -> Result<Tensor> {
+fn tensor(name: &str, result: &Value) -> Result<Tensor> {
     let tensor = match result {
         Value::Tensor(handle) => handle.read()?,
         Value::Refused(reason) => bail!("{reason}"),
         other => bail!("the program returns {} as its {name}: a tensor is expected", other.kind()),
     };
     ensure!(tensor.kind == Kind::Float, "the program returns {name} as whole numbers or bools: floats are expected");
+    Ok(tensor)
+}
+
+/// Brings a result into the shape [batch, n].
+fn rows(graph: &mut Graph, name: &str, mut tensor: Tensor) -> Result<Tensor> {
     let rows = graph.resolve(Dim::Batch);
-    let mut tensor = tensor;
     while tensor.rank() > 2 && graph.resolve(tensor.shape[0]) == Dim::Known(1) {
         tensor = squeezed(graph, &tensor, &[0])?;
     }
@@ -110,6 +120,50 @@ fn define(graph: &mut Graph, name: &str, output: &Tensor, defined: &mut HashMap<
         graph.nodes.push(build::node("Identity", &[&from], name));
     }
     Ok(())
+}
+
+/// Refuses a pair whose parts are not a mean before tanh and a log_std, as far as the graph tells.
+fn ensure_unsquashed(graph: &Graph) -> Result<()> {
+    let [_, mean, log_std] = OUTPUTS;
+    let makers = graph.nodes.iter().map(|node| (node.output[0].as_str(), node)).collect::<HashMap<_, _>>();
+    // Follows a value back over steps with a constant, which scale it. Each step leads to an earlier node.
+    let origin = |name: &str| {
+        let mut node = *makers.get(name)?;
+        while ["Mul", "Add", "Sub", "Div", "Clip", "Identity", "Max", "Min"].contains(&node.op_type.as_str()) {
+            let mut computed = node.input.iter().filter_map(|input| makers.get(input.as_str()));
+            match (computed.next(), computed.next()) {
+                (Some(inner), None) => node = inner,
+                _ => break,
+            }
+        }
+        let inputs = node.input.iter().filter_map(|input| makers.get(input.as_str()));
+        let is_softplus = node.op_type == "Add" && inputs.map(|node| node.op_type.as_str()).eq(["Relu", "Log"]);
+        Some(if is_softplus { "softplus" } else { node.op_type.as_str() })
+    };
+    ensure!(
+        origin(mean) != Some("Tanh"),
+        "the program returns a pair whose first part is the result of tanh already: return the action alone, or the mean and log_std"
+    );
+    if let Some(op @ ("Exp" | "softplus" | "Sqrt")) = origin(log_std) {
+        let op = op.to_lowercase();
+        bail!(
+            "the program returns a pair whose second part is the result of {op}, as a standard deviation is: return log_std"
+        );
+    }
+    Ok(())
+}
+
+/// Fixes the shape of the state within the graph, so that a batch of more states fails and never mixes them.
+fn refuse_batches(graph: &mut Graph, state_dim: usize) {
+    const ROW: &str = "state#row";
+    const SHAPE: &str = "state#shape";
+    for input in graph.nodes.iter_mut().flat_map(|node| &mut node.input) {
+        if input == STATE {
+            ROW.clone_into(input);
+        }
+    }
+    graph.nodes.insert(0, build::node("Reshape", &[STATE, SHAPE], ROW));
+    graph.constants.push(list(SHAPE, &[1, state_dim as i64]));
 }
 
 /// Removes the nodes and constants that no output needs.

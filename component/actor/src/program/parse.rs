@@ -203,11 +203,8 @@ impl Parser {
             return Ok(Statement::For { target, iterable, body: self.block()? });
         }
         if self.take("with") {
-            while !self.is(":") && !matches!(self.peek(), Token::End) {
-                self.at += 1;
-            }
-            self.block()?;
-            return Ok(Statement::Other("with".to_owned()));
+            let context = self.expression()?;
+            return Ok(Statement::With { context, body: self.block()? });
         }
         let statement = self.simple_statement()?;
         self.end_of_line()?;
@@ -448,9 +445,7 @@ impl Parser {
 const LEVELS: &[&[(&str, &str)]] = &[
     &[("or", "or")],
     &[("and", "and")],
-    &[
-        ("is", "__is__"), ("==", "eq"), ("!=", "ne"), ("<=", "le"), (">=", "ge"), ("<", "lt"), (">", "gt"),
-    ],
+    &[("is", "__is__"), ("==", "eq"), ("!=", "ne"), ("<=", "le"), (">=", "ge"), ("<", "lt"), (">", "gt")],
     &[("|", "__or__")],
     &[("&", "__and__")],
     &[("+", "add"), ("-", "sub")],

@@ -58,46 +58,51 @@ type Locals = HashMap<String, Value>;
 impl Interpreter<'_> {
     fn forward(&mut self) -> Result<Value> {
         let root = self.script.module.root;
-        ensure!(matches!(self.script.module.get(root), Object::Module(_)), "its data.pkl holds no module");
+        ensure!(matches!(self.script.module.get(root), Object::Module(_)), "the program has no module in data.pkl");
         let forward = self.method(root, "forward")?;
-        let [_, input, others @ ..] = &forward.parameters[..] else { bail!("its forward takes no state") };
+        let [_, input, others @ ..] = &forward.parameters[..] else { bail!("the program's forward takes no state") };
         ensure!(
             input.annotation == "Tensor",
-            "its forward takes a `{}`: one tensor, [batch, state_dim], is expected",
+            "the program's forward takes a `{}`: one tensor, [batch, state_dim], is expected",
             input.annotation
         );
         let needed = others.iter().filter(|other| other.default.is_none()).map(|other| other.name.as_str());
         let needed = needed.collect::<Vec<_>>();
         ensure!(
             needed.is_empty(),
-            "its forward takes {} beside `{}`: the state alone is expected",
+            "the program's forward takes {} beside `{}`: the state alone is expected",
             needed.join(", "),
             input.name
         );
-        let state = self.state(&input.name)?;
+        let state = self.state()?;
         self.call_function(&forward, vec![Value::Module(root), state], vec![])
     }
 
-    /// Returns the value of the input. A program that was traced with a state alone takes one without a batch.
-    fn state(&mut self, _name: &str) -> Result<Value> {
+    /// Returns the value of the input. A trace tells its shape; a program that was traced with a state alone takes one
+    /// without a batch.
+    fn state(&mut self) -> Result<Value> {
         let state = self.graph.state();
         match self.script.traced_shape.as_deref() {
-            Some([_]) => super::without_batch(self.graph, &state).map(Tensor::value),
-            Some([_, _]) => {
+            None => Ok(state.value()),
+            Some([dim]) => {
+                self.graph.unify(Dim::State(0), Dim::Known(*dim))?;
+                super::without_batch(self.graph, &state).map(Tensor::value)
+            }
+            Some([_, dim]) => {
+                self.graph.unify(Dim::State(0), Dim::Known(*dim))?;
                 self.graph.takes_batches = true;
                 Ok(state.value())
             }
-            None => Ok(state.value()),
-            Some(shape) => bail!("it takes a tensor of shape {shape:?}: [batch, state_dim] is expected"),
+            Some(shape) => bail!("the program takes a tensor of shape {shape:?}: [batch, state_dim] is expected"),
         }
     }
 
     /// Counts a step, and one level of depth for as long as it runs.
     fn deeper<T>(&mut self, part: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.steps += 1;
-        ensure!(self.steps <= MAX_STEPS, "it takes more than {MAX_STEPS} steps");
+        ensure!(self.steps <= MAX_STEPS, "the program takes more than {MAX_STEPS} steps");
         self.depth += 1;
-        ensure!(self.depth <= MAX_DEPTH, "its calls are nested deeper than {MAX_DEPTH} levels");
+        ensure!(self.depth <= MAX_DEPTH, "the program's calls are nested deeper than {MAX_DEPTH} levels");
         let result = part(self);
         self.depth -= 1;
         result
@@ -110,7 +115,11 @@ impl Interpreter<'_> {
         named: Vec<(String, Value)>,
     ) -> Result<Value> {
         let mut locals = Locals::new();
-        ensure!(positional.len() <= function.parameters.len(), "`{}` is called with too many arguments", function.name);
+        ensure!(
+            positional.len() <= function.parameters.len(),
+            "the program's `{}` is called with too many arguments",
+            function.name
+        );
         for (parameter, value) in function.parameters.iter().zip(positional) {
             locals.insert(parameter.name.clone(), value);
         }
@@ -118,7 +127,8 @@ impl Interpreter<'_> {
         for parameter in &function.parameters {
             if !locals.contains_key(&parameter.name) {
                 let default = parameter.default.as_ref();
-                let default = default.with_context(|| format!("`{}` lacks `{}`", function.name, parameter.name))?;
+                let default = default
+                    .with_context(|| format!("the program calls `{}` without `{}`", function.name, parameter.name))?;
                 let value = self.evaluate(default, &Locals::new())?;
                 locals.insert(parameter.name.clone(), value);
             }
@@ -156,7 +166,11 @@ impl Interpreter<'_> {
             }
             Statement::While { condition, body } => return self.while_loop(condition, body, locals),
             Statement::For { target, iterable, body } => return self.for_loop(target, iterable, body, locals),
-            Statement::Other(keyword) => bail!("it uses `{keyword}`, which is not served: export the policy to ONNX"),
+            Statement::With { context, body } => {
+                let is_no_grad = matches!(self.evaluate(context, locals)?, Value::Function(name) if is_no_grad(&name));
+                ensure!(is_no_grad, "the program has a `with` block, which is not served: export the policy to ONNX");
+                return self.block(body, locals);
+            }
         }
         Ok(Flow::Next)
     }
@@ -168,9 +182,14 @@ impl Interpreter<'_> {
         let elements = match value {
             Value::List(list) => list.elements(),
             Value::Refused(_) => vec![value; targets.len()],
-            other => bail!("it unpacks {}, which is not served", other.kind()),
+            other => bail!("the program unpacks {}, which is not served", other.kind()),
         };
-        ensure!(elements.len() == targets.len(), "it unpacks {} values into {}", elements.len(), targets.len());
+        ensure!(
+            elements.len() == targets.len(),
+            "the program unpacks {} values into {}",
+            elements.len(),
+            targets.len()
+        );
         targets.iter().zip(elements).try_for_each(|(target, value)| assign_one(target, value, locals))
     }
 
@@ -193,11 +212,14 @@ impl Interpreter<'_> {
         locals: &mut Locals,
     ) -> Result<Flow> {
         let mut elements: Box<dyn Iterator<Item = Value>> = match self.evaluate(iterable, locals)? {
-            Value::List(list) => Box::new(list.elements().into_iter()),
+            Value::List(list) => {
+                operator::charge_list(self.graph, &Value::List(list.clone()))?;
+                Box::new(list.elements().into_iter())
+            }
             // `range(n)` is the number itself here.
             Value::Int(count) => Box::new((0..count).map(Value::Int)),
             Value::Refused(reason) => bail!("{reason}"),
-            other => bail!("its loop runs over {}, which is not served", other.kind()),
+            other => bail!("the program's loop runs over {}, which is not served", other.kind()),
         };
         for element in &mut elements {
             assign_one(target, element, locals)?;
@@ -215,11 +237,11 @@ impl Interpreter<'_> {
             Value::Refused(reason) => bail!("{reason}"),
             Value::None => Ok(false),
             Value::Size(dim) if self.graph.resolve(dim) == Dim::Batch => {
-                bail!("{what} of its source depends on the number of states, which is not served")
+                bail!("{what} of the program depends on the number of states, which is not served")
             }
             value => {
                 let known = number(&value).map(|number| number != 0.0);
-                known.with_context(|| format!("{what} of its source depends on the state, which is not served"))
+                known.with_context(|| format!("{what} of the program depends on the state, which is not served"))
             }
         }
     }
@@ -235,7 +257,7 @@ impl Interpreter<'_> {
             Expression::Int(int) => Value::Int(*int),
             Expression::Float(float) => Value::Float(*float),
             Expression::Text(text) => Value::Text(text.as_str().into()),
-            Expression::Dict => bail!("it makes a dict, which is not served: export the policy to ONNX"),
+            Expression::Dict => bail!("the program makes a dict, which is not served: export the policy to ONNX"),
             Expression::Path(path) => self.path(path, locals)?,
             Expression::Attribute(of, name) => {
                 let of = self.evaluate(of, locals)?;
@@ -252,12 +274,12 @@ impl Interpreter<'_> {
                 let operands = self.evaluate_all(operands, locals)?;
                 self.operator(name, operands, vec![])?
             }
-            Expression::And(a, b) => Value::Bool(
-                self.condition(a, "a condition", locals)? && self.condition(b, "a condition", locals)?,
-            ),
-            Expression::Or(a, b) => Value::Bool(
-                self.condition(a, "a condition", locals)? || self.condition(b, "a condition", locals)?,
-            ),
+            Expression::And(a, b) => {
+                Value::Bool(self.condition(a, "a condition", locals)? && self.condition(b, "a condition", locals)?)
+            }
+            Expression::Or(a, b) => {
+                Value::Bool(self.condition(a, "a condition", locals)? || self.condition(b, "a condition", locals)?)
+            }
             Expression::Conditional { condition, then, otherwise } => {
                 let then = if self.condition(condition, "a condition", locals)? { then } else { otherwise };
                 self.evaluate(then, locals)?
@@ -278,11 +300,13 @@ impl Interpreter<'_> {
         locals: &Locals,
     ) -> Result<Value> {
         let Value::List(list) = self.evaluate(of, locals)? else {
-            bail!("it slices something else than a list, which is not served")
+            bail!("the program slices something else than a list, which is not served")
         };
+        operator::charge_list(self.graph, &Value::List(list.clone()))?;
         let mut bound = |bound: Option<&Expression>, default: usize| -> Result<usize> {
             let Some(bound) = bound else { return Ok(default) };
-            let index = operator::integer(&self.evaluate(bound, locals)?).context("it slices a list by a value")?;
+            let index =
+                operator::integer(&self.evaluate(bound, locals)?).context("the program slices a list by a value")?;
             let index = if index < 0 { index.saturating_add(list.len() as i64) } else { index };
             Ok(usize::try_from(index.max(0))?.min(list.len()))
         };
@@ -305,7 +329,7 @@ impl Interpreter<'_> {
             ("inf", []) => Ok(Value::Float(f64::INFINITY)),
             ("nan", []) => Ok(Value::Float(f64::NAN)),
             ("torch" | "__torch__" | "ops", [_, ..]) => Ok(Value::Function(path.join(".").into())),
-            _ => bail!("it uses `{}`, which is not defined", path.join(".")),
+            _ => bail!("the program uses `{}`, which is not defined", path.join(".")),
         }
     }
 
@@ -318,11 +342,12 @@ impl Interpreter<'_> {
                 }
                 let class = self.class(&module.class)?;
                 let constant = class.constants.get(name);
-                let constant = constant.with_context(|| format!("`{}` has no attribute `{name}`", module.class))?;
+                let constant =
+                    constant.with_context(|| format!("the program's `{}` has no attribute `{name}`", module.class))?;
                 self.evaluate(constant, &Locals::new())
             }
             Value::Refused(_) => Ok(of.clone()),
-            _ => bail!("it reads the attribute `{name}` of {}, which is not served", of.kind()),
+            _ => bail!("the program reads the attribute `{name}` of {}, which is not served", of.kind()),
         }
     }
 
@@ -332,7 +357,7 @@ impl Interpreter<'_> {
             let Object::List(elements) = constants.get(constants.root) else { return None };
             elements.get(name.strip_prefix('c')?.parse::<usize>().ok()?).copied()
         };
-        let id = found().with_context(|| format!("the constant `{name}` is missing"))?;
+        let id = found().with_context(|| format!("the program's constant `{name}` is missing"))?;
         self.object(true, id)
     }
 
@@ -407,21 +432,25 @@ impl Interpreter<'_> {
                 return self.call_function(&function, arguments, keywords);
             }
             Some((Value::Refused(reason), _)) => return Ok(Value::Refused(reason)),
-            Some((of, name)) => bail!("it calls `{name}` of {}, which is not served", of.kind()),
+            Some((Value::Function(name), _)) if is_no_grad(&name) => return Ok(Value::None),
+            Some((of, name)) => bail!("the program calls `{name}` of {}, which is not served", of.kind()),
             None => self.evaluate(callee, locals)?,
         };
         match function {
             Value::Function(name) => self.call_named(&name, arguments, keywords),
-            other => bail!("it calls {}, which is not served", other.kind()),
+            other => bail!("the program calls {}, which is not served", other.kind()),
         }
     }
 
     /// Calls a function by its name: an operator, or a function of the program.
     fn call_named(&mut self, name: &str, positional: Vec<Value>, named: Vec<(String, Value)>) -> Result<Value> {
+        if is_no_grad(name) {
+            return Ok(Value::Function(name.trim_end_matches(".__new__").into()));
+        }
         match name.split_once('.') {
             Some(("torch", name)) => return self.operator(name, positional, named),
             Some(("ops", name)) => {
-                ensure!(name != "prim.RaiseException", "it raises an exception for every state");
+                ensure!(name != "prim.RaiseException", "the program raises an exception for every state");
                 return self.operator(name.strip_prefix("aten.").unwrap_or(name), positional, named);
             }
             _ => {}
@@ -432,8 +461,11 @@ impl Interpreter<'_> {
             return self.call_function(function, positional, named);
         }
         let class = source.classes.get(function);
-        let class = class.with_context(|| format!("its source has no `{name}`"))?;
-        ensure!(class.base == "NamedTuple", "it makes a `{name}`, which is not served: export the policy to ONNX");
+        let class = class.with_context(|| format!("the program's source has no `{name}`"))?;
+        ensure!(
+            class.base == "NamedTuple",
+            "the program makes a `{name}`, which is not served: export the policy to ONNX"
+        );
         Value::list(positional.into_iter().chain(named.into_iter().map(|(_, value)| value)).collect())
     }
 
@@ -466,11 +498,12 @@ impl Interpreter<'_> {
             ("bool", _) => self.operator("Bool", values, vec![]),
             ("len", _) => self.operator("len", values, vec![]),
             ("range", [count]) => {
-                let count = operator::integer(count).context("its loop depends on the state, which is not served")?;
+                let count =
+                    operator::integer(count).context("the program's loop depends on the state, which is not served")?;
                 Ok(Value::Int(count))
             }
             ("tuple" | "list", [Value::List(list)]) => Value::list(list.elements()),
-            _ => bail!("it calls `{name}`, which is not served: export the policy to ONNX"),
+            _ => bail!("the program calls `{name}`, which is not served: export the policy to ONNX"),
         }
     }
 
@@ -478,13 +511,13 @@ impl Interpreter<'_> {
         let Object::Module(module) = self.script.module.get(id) else { bail!("an object is missing") };
         let class = self.class(&module.class)?;
         let method = class.methods.get(name).cloned();
-        method.with_context(|| format!("`{}` has no method `{name}`", module.class))
+        method.with_context(|| format!("the program's `{}` has no method `{name}`", module.class))
     }
 
     fn class(&mut self, name: &str) -> Result<Rc<Class>> {
         let (module, class) = name.rsplit_once('.').context("a class has no module")?;
         let class = self.source(module)?.classes.get(class).cloned();
-        class.with_context(|| format!("its source has no class `{name}`"))
+        class.with_context(|| format!("the program's source has no class `{name}`"))
     }
 
     fn source(&mut self, module: &str) -> Result<Rc<Source>> {
@@ -492,11 +525,16 @@ impl Interpreter<'_> {
             return Ok(source.clone());
         }
         let text = self.script.sources.get(module);
-        let text = text.with_context(|| format!("the source of `{module}` is missing"))?;
-        let source = Rc::new(parse(text).with_context(|| format!("the source of `{module}`"))?);
+        let text = text.with_context(|| format!("the program's source of `{module}` is missing"))?;
+        let source = Rc::new(parse(text).with_context(|| format!("the program's source of `{module}`"))?);
         self.sources.insert(module.to_owned(), source.clone());
         Ok(source)
     }
+}
+
+/// Returns `true` for the contexts that switch gradients off, which change no number.
+fn is_no_grad(name: &str) -> bool {
+    name.starts_with("__torch__.torch.autograd.grad_mode.no_grad")
 }
 
 fn assign_one(target: &Expression, value: Value, locals: &mut Locals) -> Result<()> {
@@ -506,17 +544,23 @@ fn assign_one(target: &Expression, value: Value, locals: &mut Locals) -> Result<
             Ok(())
         }
         Expression::List(targets) => {
-            let Value::List(list) = value else { bail!("it unpacks {}, which is not served", value.kind()) };
-            ensure!(list.len() == targets.len(), "it unpacks {} values into {}", list.len(), targets.len());
+            let Value::List(list) = value else { bail!("the program unpacks {}, which is not served", value.kind()) };
+            ensure!(list.len() == targets.len(), "the program unpacks {} values into {}", list.len(), targets.len());
             targets.iter().zip(list.elements()).try_for_each(|(target, value)| match target {
                 Expression::Path(path) if path.len() == 1 => {
                     locals.insert(path.concat(), value);
                     Ok(())
                 }
-                _ => bail!("it assigns to a nested list, which is not served"),
+                _ => bail!("the program assigns to a nested list, which is not served"),
             })
         }
-        _ => bail!("its forward changes an attribute or a list, so its answers depend on earlier ones: not served"),
+        // `no_grad` keeps what was before it.
+        Expression::Path(path) if matches!(locals.get(&path[0]), Some(Value::Function(name)) if is_no_grad(name)) => {
+            Ok(())
+        }
+        _ => bail!(
+            "the program's forward changes an attribute or a list, so its answers depend on earlier ones: not served"
+        ),
     }
 }
 

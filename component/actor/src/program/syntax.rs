@@ -36,17 +36,34 @@ pub struct Parameter {
 
 pub enum Statement {
     /// `a, b, = value`, or `a = value`.
-    Assign { targets: Vec<Expression>, unpack: bool, value: Expression },
+    Assign {
+        targets: Vec<Expression>,
+        unpack: bool,
+        value: Expression,
+    },
     Expression(Expression),
-    If { condition: Expression, then: Vec<Statement>, otherwise: Vec<Statement> },
-    While { condition: Expression, body: Vec<Statement> },
-    For { target: Expression, iterable: Expression, body: Vec<Statement> },
+    If {
+        condition: Expression,
+        then: Vec<Statement>,
+        otherwise: Vec<Statement>,
+    },
+    While {
+        condition: Expression,
+        body: Vec<Statement>,
+    },
+    For {
+        target: Expression,
+        iterable: Expression,
+        body: Vec<Statement>,
+    },
     Return(Expression),
     Pass,
     Break,
     Continue,
-    /// A statement that is not served, by its keyword.
-    Other(String),
+    With {
+        context: Expression,
+        body: Vec<Statement>,
+    },
 }
 
 pub enum Expression {
@@ -60,13 +77,21 @@ pub enum Expression {
     Attribute(Box<Expression>, String),
     Subscript(Box<Expression>, Vec<Expression>),
     Slice(Box<Expression>, Option<Box<Expression>>, Option<Box<Expression>>),
-    Call { callee: Box<Expression>, positional: Vec<Expression>, named: Vec<(String, Expression)> },
+    Call {
+        callee: Box<Expression>,
+        positional: Vec<Expression>,
+        named: Vec<(String, Expression)>,
+    },
     List(Vec<Expression>),
     /// An operator of Python by the name of PyTorch's operator, such as `add` for `+`.
     Operator(&'static str, Vec<Expression>),
     And(Box<Expression>, Box<Expression>),
     Or(Box<Expression>, Box<Expression>),
-    Conditional { condition: Box<Expression>, then: Box<Expression>, otherwise: Box<Expression> },
+    Conditional {
+        condition: Box<Expression>,
+        then: Box<Expression>,
+        otherwise: Box<Expression>,
+    },
     /// A dict, which is not served.
     Dict,
 }

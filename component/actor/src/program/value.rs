@@ -182,7 +182,11 @@ impl List {
         let depth = elements.iter().map(|value| if let Value::List(list) = value { list.1 } else { 0 });
         let depth = 1 + depth.max().unwrap_or(0);
         ensure!(depth <= List::MAX_DEPTH, "the program nests lists deeper than {} levels", List::MAX_DEPTH);
-        ensure!(elements.len() <= List::MAX_LENGTH, "the program has a list of more than {} elements", List::MAX_LENGTH);
+        ensure!(
+            elements.len() <= List::MAX_LENGTH,
+            "the program has a list of more than {} elements",
+            List::MAX_LENGTH
+        );
         Ok(List(Rc::new(RefCell::new(elements)), depth))
     }
 

@@ -58,7 +58,9 @@ impl Arguments {
 
     pub fn number(&self, index: usize, name: &str) -> Result<Option<f64>> {
         let Some(value) = self.get(index, name) else { return Ok(None) };
-        number(value).map(Some).with_context(|| format!("its argument `{name}` is {}: a known number is expected", value.kind()))
+        number(value)
+            .map(Some)
+            .with_context(|| format!("its argument `{name}` is {}: a known number is expected", value.kind()))
     }
 
     pub fn flag(&self, index: usize, name: &str) -> Result<bool> {
@@ -81,7 +83,11 @@ impl Arguments {
     /// Returns the whole numbers of a list.
     pub fn integers(&self, index: usize, name: &str) -> Result<Vec<i64>> {
         let elements = self.list(index, name)?;
-        elements.iter().map(integer).collect::<Option<_>>().with_context(|| format!("`{name}` is not a list of known numbers"))
+        elements
+            .iter()
+            .map(integer)
+            .collect::<Option<_>>()
+            .with_context(|| format!("`{name}` is not a list of known numbers"))
     }
 
     /// Returns the sizes of a list, of which −1 stands for the rest.
@@ -117,7 +123,9 @@ pub fn integer(value: &Value) -> Option<i64> {
     match value {
         Value::Int(int) => Some(*int),
         Value::Bool(bool) => Some(i64::from(*bool)),
-        Value::Tensor(_) => number(value).filter(|number| number.fract() == 0.0 && number.abs() < 1e7).map(|n| n as i64),
+        Value::Tensor(_) => {
+            number(value).filter(|number| number.fract() == 0.0 && number.abs() < 1e7).map(|n| n as i64)
+        }
         _ => None,
     }
 }

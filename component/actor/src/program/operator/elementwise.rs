@@ -196,6 +196,13 @@ fn activation(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Op
         "erf" => unary(graph, "Erf", &x()?)?,
         "sin" => unary(graph, "Sin", &x()?)?,
         "cos" => unary(graph, "Cos", &x()?)?,
+        "expm1" => steps(graph, &x()?, &[("Exp", None), ("Sub", Some(1.0))])?,
+        "log1p" => steps(graph, &x()?, &[("Add", Some(1.0)), ("Log", None)])?,
+        "log_sigmoid" | "log_sigmoid_forward" => {
+            let soft = steps(graph, &x()?, &[("Neg", None)])?;
+            let soft = softplus(graph, &soft)?;
+            steps(graph, &soft, &[("Neg", None)])?
+        }
         "square" => binary(graph, "Mul", &x()?, &x()?)?,
         "rsqrt" => steps(graph, &x()?, &[("Sqrt", None), ("Reciprocal", None)])?,
         "relu6" => bounded(graph, &x()?, Some(0.0), Some(6.0))?,
@@ -223,15 +230,11 @@ fn activation(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Op
         }
         "leaky_relu" => with_alpha(graph, "LeakyRelu", &x()?, number(1, "negative_slope", 0.01)?)?,
         "elu" => {
-            let plain = number(2, "scale", 1.0)? == 1.0 && number(3, "input_scale", 1.0)? == 1.0;
-            ensure!(plain, "it scales its input or output, which is not served");
-            with_alpha(graph, "Elu", &x()?, number(1, "alpha", 1.0)?)?
+            let scales = (number(2, "scale", 1.0)?, number(3, "input_scale", 1.0)?);
+            elu(graph, &x()?, number(1, "alpha", 1.0)?, scales)?
         }
         "celu" => celu(graph, &x()?, number(1, "alpha", 1.0)?)?,
-        "selu" => {
-            let elu = with_alpha(graph, "Elu", &x()?, SELU.1)?;
-            steps(graph, &elu, &[("Mul", Some(SELU.0))])?
-        }
+        "selu" => elu(graph, &x()?, SELU.1, (SELU.0, 1.0))?,
         "gelu" => match arguments.get(1, "approximate") {
             Some(Value::Text(how)) if &**how == "tanh" => gelu_tanh(graph, &x()?)?,
             _ => gelu(graph, &x()?)?,
@@ -264,15 +267,22 @@ fn hard_sigmoid(graph: &mut Graph, x: &Tensor) -> Result<Tensor> {
     steps(graph, &clamped, &[("Div", Some(6.0))])
 }
 
-/// max(x, 0) + min(0, α(e^(x/α) − 1)), which is α · ELU(x/α) for α > 0.
-fn celu(graph: &mut Graph, x: &Tensor, alpha: f32) -> Result<Tensor> {
-    ensure!(alpha > 0.0, "its alpha is not above zero");
-    if alpha == 1.0 {
-        return with_alpha(graph, "Elu", x, 1.0);
+/// s · x for x > 0, and s · α · (e^(x · t) − 1) below, with the scales s and t of the output and the input.
+fn elu(graph: &mut Graph, x: &Tensor, alpha: f32, (scale, input_scale): (f32, f32)) -> Result<Tensor> {
+    if input_scale == 1.0 {
+        let elu = with_alpha(graph, "Elu", x, alpha)?;
+        return if scale == 1.0 { Ok(elu) } else { steps(graph, &elu, &[("Mul", Some(scale))]) };
     }
-    let scaled = steps(graph, x, &[("Div", Some(alpha))])?;
-    let elu = with_alpha(graph, "Elu", &scaled, 1.0)?;
-    steps(graph, &elu, &[("Mul", Some(alpha))])
+    let above = steps(graph, x, &[("Relu", None), ("Mul", Some(scale))])?;
+    let below = steps(graph, x, &[("Min", Some(0.0)), ("Mul", Some(input_scale))])?;
+    let below = steps(graph, &below, &[("Exp", None), ("Sub", Some(1.0)), ("Mul", Some(alpha * scale))])?;
+    binary(graph, "Add", &above, &below)
+}
+
+/// max(x, 0) + min(0, α(e^(x/α) − 1)).
+fn celu(graph: &mut Graph, x: &Tensor, alpha: f32) -> Result<Tensor> {
+    ensure!(alpha != 0.0, "its alpha is zero");
+    elu(graph, x, alpha, (1.0, 1.0 / alpha))
 }
 
 /// x / 2 · (1 + erf(x / √2)).

@@ -26,7 +26,8 @@ pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Opti
             binary(graph, "Add", &product, &bias)?
         }
         "matmul" | "mm" => {
-            let (a, b) = (arguments.tensor(0, "self")?, arguments.tensor(1, "other")?);
+            let name = if name == "mm" { "mat2" } else { "other" };
+            let (a, b) = (arguments.tensor(0, "self")?, arguments.tensor(1, name)?);
             product(graph, &a, &b)?
         }
         "layer_norm" | "native_layer_norm" => {
@@ -57,7 +58,8 @@ fn linear(graph: &mut Graph, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>)
     graph.unify(*last, Dim::Known(inputs))?;
     let shape = [rows, &[Dim::Known(outputs)]].concat();
     if let (2, Some(_), Some(bias)) = (x.rank(), weight.as_constant(), bias)
-        && bias.as_constant().is_some() && bias.known_shape().is_some_and(|shape| shape == [outputs])
+        && bias.as_constant().is_some()
+        && bias.known_shape().is_some_and(|shape| shape == [outputs])
     {
         graph.charge(inputs.saturating_mul(outputs))?;
         return graph.add_with("Gemm", &[x, weight, bias], &[], vec![integer("transB", 1)], shape);
@@ -75,10 +77,7 @@ fn product(graph: &mut Graph, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let [Dim::Known(inputs), Dim::Known(outputs)] = graph.shape(b)[..] else {
         anyhow::bail!("it multiplies by a tensor that is not a matrix of known size, which is not served");
     };
-    ensure!(
-        !b.shape.contains(&Dim::Batch),
-        "it multiplies states with one another, which is not served"
-    );
+    ensure!(!b.shape.contains(&Dim::Batch), "it multiplies states with one another, which is not served");
     let Some((last, rows)) = a.shape.split_last() else { anyhow::bail!("its input is a single number") };
     graph.unify(*last, Dim::Known(inputs))?;
     let outer = rows.iter().filter_map(|dim| if let Dim::Known(size) = dim { Some(*size) } else { None });

@@ -117,11 +117,8 @@ fn zeros(graph: &mut Graph, shape: &[Dim]) -> Result<Tensor> {
     graph.charge_constant(count)?;
     let constant = Tensor::constant(&sizes, vec![0.0; count]);
     let Some(at) = shape.iter().position(|dim| graph.resolve(*dim) == Dim::Batch) else { return Ok(constant) };
-    let state = Tensor {
-        shape: vec![Dim::Batch, Dim::State(0)],
-        kind: Kind::Float,
-        content: Content::Computed(STATE.into()),
-    };
+    let state =
+        Tensor { shape: vec![Dim::Batch, Dim::State(0)], kind: Kind::Float, content: Content::Computed(STATE.into()) };
     let column = graph.add_with("Slice", &[&state], &[&[0], &[1], &[1]], vec![], vec![Dim::Batch, Dim::Known(1)])?;
     let nothing = binary(graph, "Mul", &column, &Tensor::scalar(0.0))?;
     let mut list = vec![1; shape.len()];

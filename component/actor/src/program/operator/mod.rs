@@ -19,17 +19,63 @@ use super::value::{Handle, Value};
 
 /// Operators whose result shares its memory with their first argument.
 const VIEWS: &[&str] = &[
-    "flatten", "view", "reshape", "_unsafe_view", "view_as", "reshape_as", "unsqueeze", "squeeze", "permute",
-    "transpose", "t", "numpy_T", "expand", "expand_as", "broadcast_to", "broadcast_tensors", "chunk", "split",
-    "split_with_sizes", "unbind", "narrow", "select", "slice", "contiguous", "unflatten", "alias",
+    "flatten",
+    "view",
+    "reshape",
+    "_unsafe_view",
+    "view_as",
+    "reshape_as",
+    "unsqueeze",
+    "squeeze",
+    "permute",
+    "transpose",
+    "t",
+    "numpy_T",
+    "expand",
+    "expand_as",
+    "broadcast_to",
+    "broadcast_tensors",
+    "chunk",
+    "split",
+    "split_with_sizes",
+    "unbind",
+    "narrow",
+    "select",
+    "slice",
+    "contiguous",
+    "unflatten",
+    "alias",
 ];
 
 /// Operators that draw random numbers.
 const RANDOM: &[&str] = &[
-    "normal", "rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "randperm", "bernoulli",
-    "multinomial", "uniform", "exponential", "poisson", "rrelu", "cauchy", "geometric", "log_normal", "random",
-    "binomial", "_standard_gamma", "_sample_dirichlet", "native_dropout", "dropout", "alpha_dropout",
-    "feature_dropout", "feature_alpha_dropout", "rrelu_with_noise",
+    "normal",
+    "rand",
+    "randn",
+    "rand_like",
+    "randn_like",
+    "randint",
+    "randint_like",
+    "randperm",
+    "bernoulli",
+    "multinomial",
+    "uniform",
+    "exponential",
+    "poisson",
+    "rrelu",
+    "cauchy",
+    "geometric",
+    "log_normal",
+    "random",
+    "binomial",
+    "_standard_gamma",
+    "_sample_dirichlet",
+    "native_dropout",
+    "dropout",
+    "alpha_dropout",
+    "feature_dropout",
+    "feature_alpha_dropout",
+    "rrelu_with_noise",
 ];
 
 /// Calls an operator, such as `linear`, by the name that PyTorch gives it.
@@ -40,6 +86,7 @@ const RANDOM: &[&str] = &[
 ///
 /// Fails if a limit is exceeded, or if the call may have changed a value.
 pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Value> {
+    arguments.all().try_for_each(|value| charge_list(graph, value))?;
     let refused = arguments.all().find_map(refused);
     let in_place = name.strip_suffix('_').filter(|base| !base.ends_with('_'));
     match (refused, in_place) {
@@ -47,7 +94,10 @@ pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Valu
         (Some(refused), None) => Ok(refused),
         (_, Some(base)) => call_in_place(graph, base, arguments).map_err(|error| explained(name, &error)),
         _ => match evaluate(graph, name, arguments) {
-            Ok(value) => view(name, arguments, value),
+            Ok(value) => {
+                charge_list(graph, &value)?;
+                view(name, arguments, value)
+            }
             Err(error) => {
                 // A call that is not known may have changed a list.
                 let is_known = !error.is::<NotServed>() && name != "append";
@@ -58,6 +108,11 @@ pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Valu
             }
         },
     }
+}
+
+/// Counts the elements of a list, each of which takes as much memory as several numbers.
+pub fn charge_list(graph: &mut Graph, value: &Value) -> Result<()> {
+    if let Value::List(list) = value { graph.charge(16 * list.len()) } else { Ok(()) }
 }
 
 /// Returns a value that is not served, if an argument is or contains one.
@@ -89,8 +144,7 @@ pub struct NotServed;
 
 /// The functions that know some operators each; they return `None` for all others.
 type Family = fn(&mut Graph, &str, &Arguments) -> Result<Option<Value>>;
-const FAMILIES: &[Family] =
-    &[scalar::call, elementwise::call, linear::call, shape::call, make::call, reduce::call];
+const FAMILIES: &[Family] = &[scalar::call, elementwise::call, linear::call, shape::call, make::call, reduce::call];
 
 fn evaluate(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Value> {
     for family in FAMILIES {

@@ -6,7 +6,7 @@ use super::arguments::{integer, number};
 use super::make::kind_of;
 use super::{Arguments, NotServed};
 use crate::program::graph::Graph;
-use crate::program::value::{Content, Constant, Dim, Kind, Tensor, Value};
+use crate::program::value::{Constant, Content, Dim, Kind, Tensor, Value};
 
 pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Option<Value>> {
     if let Some(value) = unchanged(graph, name, arguments)? {
@@ -21,7 +21,13 @@ pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Opti
     }
     Ok(Some(match name {
         "prim.NumToTensor" | "prim.unchecked_cast" | "prim.data" | "lift_fresh" => first(arguments)?.clone(),
-        "Int" | "IntImplicit" | "ScalarImplicit" | "item" | "_local_scalar_dense" | "Float" | "FloatImplicit"
+        "Int"
+        | "IntImplicit"
+        | "ScalarImplicit"
+        | "item"
+        | "_local_scalar_dense"
+        | "Float"
+        | "FloatImplicit"
         | "Bool" => to_number(graph, name, first(arguments)?)?,
         "__is__" | "__isnot__" => {
             let [a, b] = &arguments.positional[..] else { bail!("it takes two arguments") };
@@ -39,7 +45,11 @@ pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Opti
         "prim.layout" => Value::Int(0),
         "prim.is_cuda" | "prim.requires_grad" => Value::Bool(false),
         "is_floating_point" => Value::Bool(arguments.tensor(0, "a")?.kind == Kind::Float),
-        "warn" | "_assert_tensor_metadata" | "_assert_async" | "_assert_scalar" | "sym_constrain_range"
+        "warn"
+        | "_assert_tensor_metadata"
+        | "_assert_async"
+        | "_assert_scalar"
+        | "sym_constrain_range"
         | "sym_constrain_range_for_size" => Value::None,
         _ => return Ok(None),
     }))
@@ -179,8 +189,24 @@ fn arithmetic(graph: &Graph, name: &str, arguments: &Arguments) -> Result<Option
 
 /// The operators of [`whole`].
 const WHOLE: &[&str] = &[
-    "add", "sub", "mul", "div", "floordiv", "floor_divide", "remainder", "eq", "ne", "lt", "le", "gt", "ge", "pow",
-    "prim.max", "prim.min", "__and__", "__or__",
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "floordiv",
+    "floor_divide",
+    "remainder",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "pow",
+    "prim.max",
+    "prim.min",
+    "__and__",
+    "__or__",
 ];
 
 fn whole(name: &str, a: i64, b: i64) -> Result<Option<Value>> {

@@ -137,12 +137,11 @@ pub fn reshape(graph: &mut Graph, x: &Tensor, shape: Vec<Dim>) -> Result<Tensor>
     if x.as_constant().is_some() {
         return Ok(Tensor { shape, ..x.clone() });
     }
-    let size = |dim: &Dim| match graph.resolve(*dim) {
-        Dim::Known(size) => Ok(size as i64),
-        Dim::Batch => Ok(-1),
-        Dim::State(_) => bail!("it reshapes a state before state_dim is known"),
-    };
-    let list = shape.iter().map(size).collect::<Result<Vec<_>>>()?;
+    // One size may be open.
+    let size = |dim: &Dim| if let Dim::Known(size) = graph.resolve(*dim) { size as i64 } else { -1 };
+    let list = shape.iter().map(size).collect::<Vec<_>>();
+    let open = list.iter().filter(|size| **size == -1).count();
+    ensure!(open <= 1, "it reshapes a state before state_dim is known");
     let kind = x.kind;
     Ok(Tensor { kind, ..graph.add_with("Reshape", &[x], &[&list], vec![], shape)? })
 }
@@ -159,7 +158,8 @@ fn target_shape(graph: &mut Graph, x: &Tensor, sizes: &[Option<Dim>]) -> Result<
             target.is_none() && sizes.len() > open + 1 && rest_fits(&source[batch + 1..], &sizes[open + 1..])
         });
         let leading = |at: usize| sizes[..at].iter().all(is_one);
-        if let Some(at) = target.or(open).filter(|at| leading(*at) && source[..batch].iter().all(|d| *d == Dim::Known(1)))
+        if let Some(at) =
+            target.or(open).filter(|at| leading(*at) && source[..batch].iter().all(|d| *d == Dim::Known(1)))
         {
             let rest = fitted(graph, &source[batch + 1..], &sizes[at + 1..])?;
             return Ok([vec![Dim::Known(1); at], vec![Dim::Batch], rest].concat());
@@ -336,6 +336,9 @@ fn broadcast(graph: &mut Graph, tensors: &[Tensor]) -> Result<Value> {
 fn joined(graph: &mut Graph, tensors: &[Tensor], dim: i64) -> Result<Tensor> {
     let [first, rest @ ..] = tensors else { bail!("it joins no tensors") };
     let at = axis(dim, first.rank())?;
+    if first.shape[at] == Dim::Batch && !rest.is_empty() {
+        graph.take_one_state()?;
+    }
     let mut shape = first.shape.clone();
     for tensor in rest {
         ensure!(tensor.rank() == shape.len(), "it joins tensors of different numbers of dimensions");
@@ -350,7 +353,6 @@ fn joined(graph: &mut Graph, tensors: &[Tensor], dim: i64) -> Result<Tensor> {
             _ => bail!("it joins states with one another, or before state_dim is known"),
         };
     }
-    ensure!(graph.resolve(shape[at]) != Dim::Batch || rest.is_empty(), "it joins states with one another");
     let kind = first.kind;
     let inputs = tensors.iter().collect::<Vec<_>>();
     Ok(Tensor { kind, ..graph.add_with("Concat", &inputs, &[], vec![integer("axis", at as i64)], shape)? })
@@ -402,7 +404,9 @@ fn state_slice(graph: &mut Graph, plus: isize, start: i64, end: Option<i64>) -> 
     let (from, to) = (isize::try_from(start)?, isize::try_from(end.unwrap_or(i64::MAX)).unwrap_or(isize::MAX));
     let (least, size) = match (start < 0, end) {
         (false, Some(end)) if end >= start => (to, Dim::Known(usize::try_from(end - start)?)),
-        (false, Some(end)) if end < 0 => (from.saturating_sub(to), Dim::State(plus.saturating_sub(from).saturating_add(to))),
+        (false, Some(end)) if end < 0 => {
+            (from.saturating_sub(to), Dim::State(plus.saturating_sub(from).saturating_add(to)))
+        }
         (false, None) => (from, Dim::State(plus.saturating_sub(from))),
         (true, None) => (from.saturating_neg(), Dim::Known(usize::try_from(start.saturating_neg())?)),
         (true, Some(end)) if end < 0 && end >= start => {
@@ -418,10 +422,9 @@ fn select(graph: &mut Graph, x: &Tensor, dim: i64, index: i64) -> Result<Tensor>
     let at = axis(dim, x.rank())?;
     match graph.resolve(x.shape[at]) {
         Dim::Batch => graph.take_one_state()?,
-        Dim::Known(size) => ensure!(
-            index < size as i64 && index >= -(size as i64),
-            "it reads element {index} of a dimension of {size}"
-        ),
+        Dim::Known(size) => {
+            ensure!(index < size as i64 && index >= -(size as i64), "it reads element {index} of a dimension of {size}")
+        }
         Dim::State(_) => {}
     }
     let end = if index == -1 { None } else { Some(index.saturating_add(1)) };
@@ -478,7 +481,10 @@ fn gather(graph: &mut Graph, x: &Tensor, dim: i64, index: &Tensor) -> Result<Ten
         let index = *number as i64;
         let end = if index == -1 { None } else { Some(index.saturating_add(1)) };
         if let Dim::Known(size) = graph.resolve(x.shape[at]) {
-            ensure!(index < size as i64 && index >= -(size as i64), "it reads element {index} of a dimension of {size}");
+            ensure!(
+                index < size as i64 && index >= -(size as i64),
+                "it reads element {index} of a dimension of {size}"
+            );
         }
         parts.push(sliced(graph, x, at, index, end)?);
     }
