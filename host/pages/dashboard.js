@@ -100,6 +100,8 @@ function showModel({ model, detail, source, version, component_sha256, started_a
     ["in service", `for ${ago(model.loaded_at_utc)}, generation ${model.generation}`],
     ["format", `${model.format}, ${model.layout}`],
     ["dimensions", `${model.state_dim} → ${model.action_dim}${model.stochastic ? ", stochastic" : ", deterministic only"}`],
+    ...(model.facts ?? []).map(({ name, value, source }) => [name.replaceAll("_", " "), `${value} (${source})`]),
+    ["verified", model.verified_examples ? `${model.verified_examples} examples` : "no examples"],
     ["runs on", model.jit_compiled ? model.plan : `${model.plan}, not optimised`],
     ["size", bytes(model.size_bytes)],
     ["sha256", model.sha256],

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sac_owner::Source;
-use sac_owner::settings::{Activation, OnBadCheckpoint, defaults};
+use sac_owner::settings::{ActionBounds, Activation, OnBadCheckpoint, defaults};
 
 use crate::watch::tokens::Tokens;
 
@@ -16,8 +16,11 @@ pub struct Config {
     /// Selects the optimised backend: the kernel, or tract's optimised graph. If `false`, tract runs the graph as
     /// written. Responses report it as `jit_compiled`.
     pub jit: bool,
-    /// The activation of a network whose file does not name it. `None` assumes ReLU, and reports it as assumed.
+    /// The activation of checkpoints that do not contain it, in the file or in a card beside it. Without one, such a
+    /// checkpoint is refused.
     pub activation: Option<Activation>,
+    /// The action bounds of checkpoints that do not contain them, as `activation`.
+    pub action_bounds: Option<ActionBounds>,
     /// The number of requests that run at once, and so the number of instances of a generation. The default is one
     /// for each core.
     pub workers: usize,
@@ -73,6 +76,7 @@ impl Default for Config {
             source: Source::new(None, None, None),
             jit: defaults::JIT,
             activation: None,
+            action_bounds: None,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             max_in_flight: 512,
             on_bad_checkpoint: OnBadCheckpoint::default(),

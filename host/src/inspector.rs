@@ -15,7 +15,8 @@ use crate::sandbox::instance::Instance;
 /// Loads checkpoint files in a sandbox as a server would, without serving them.
 pub struct Inspector {
     factory: InstanceFactory,
-    config: Config,
+    /// Its limits and statistics apply, and its files do not matter.
+    source: Source,
 }
 
 /// A description of a checkpoint file and its policy. Vectors have one number for each dimension.
@@ -33,7 +34,11 @@ pub struct Inspection {
     pub layout: String,
     /// The linear layers, in the order of computation.
     pub layers: Vec<Layer>,
-    /// The activation between the layers. `None` for a graph, which contains its own.
+    /// The facts that the policy is computed from, each with its source.
+    pub facts: Vec<Fact>,
+    /// The number of examples in cards that the policy was compared with, all of which it reproduces.
+    pub verified_examples: u32,
+    /// The fact `activation`. `None` if there is none, as for a graph, which contains its own.
     pub activation: Option<String>,
     /// The length of a state.
     pub state_dim: u32,
@@ -57,6 +62,17 @@ pub struct Inspection {
     pub observation_clip: Option<f32>,
     /// The deterministic action for a state of zeros: a number, or a list of numbers.
     pub action_on_zeros: serde_json::Value,
+}
+
+/// A fact that a policy is computed from.
+#[derive(Debug, Serialize)]
+pub struct Fact {
+    /// The name, such as `activation`.
+    pub name: String,
+    /// The value, in one line.
+    pub value: String,
+    /// Where the value comes from, in one line.
+    pub source: String,
 }
 
 /// A linear layer.
@@ -101,7 +117,7 @@ impl Inspector {
     ///
     /// Fails if the component does not compile or link.
     pub fn new(config: Config) -> Result<Self, SetupError> {
-        Ok(Inspector { factory: InstanceFactory::new(&config)?, config })
+        Ok(Inspector { factory: InstanceFactory::new(&config)?, source: config.source })
     }
 
     /// Describes a file.
@@ -121,10 +137,20 @@ impl Inspector {
     ///
     /// Fails if the server would refuse the file, for the same reason.
     pub fn convert(&self, path: &Path) -> Result<Vec<u8>, InspectError> {
-        let content = self.read(path)?;
-        let activation = self.config.activation.map(Into::into);
-        let converted = self.factory.instance()?.convert((&content).into(), activation).map_err(anyhow::Error::from)?;
-        converted.map_err(InspectError::Refused)
+        let (content, mut instance) = (self.read(path)?, self.factory.instance()?);
+        let converted = bindings::with_file(&content, |file| instance.convert(file, self.factory.facts()));
+        converted.map_err(anyhow::Error::from)?.map_err(InspectError::Refused)
+    }
+
+    /// Describes what a file says and lacks, as a card in JSON for its owner to complete. Cards beside the file count too.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file contains no actor that can be recognised.
+    pub fn card(&self, path: &Path) -> Result<String, InspectError> {
+        let (content, mut instance) = (self.read(path)?, self.factory.instance()?);
+        let card = bindings::with_file(&content, |file| instance.card(file, self.factory.facts()));
+        card.map_err(anyhow::Error::from)?.map_err(InspectError::Refused)
     }
 
     /// Returns status and body of the response to `POST /sac/predict` with this body, from a server of this file.
@@ -144,8 +170,7 @@ impl Inspector {
     }
 
     fn read(&self, path: &Path) -> Result<Content, InspectError> {
-        let mut source = Source::new(Some(path), None, None);
-        source.limits = self.config.source.limits;
+        let source = self.source.of_file(path);
         let candidate = source.candidates()?.pop().ok_or(InspectError::Missing)?;
         Ok(source.read(&candidate)?)
     }
@@ -164,10 +189,16 @@ fn act_on_zeros(instance: &mut Instance, state_dim: u32) -> Result<serde_json::V
 fn predict(instance: &mut Instance, body: &str) -> anyhow::Result<(u16, Vec<u8>)> {
     let request =
         Request { method: "POST", path: "/sac/predict", authorization: None, body: Body::Complete(body.as_bytes()) };
-    let context = RequestContext { tokens: &[], refusal: None, reloaded: None, may_block: true };
+    let context = RequestContext { tokens: &[], refusal: None, absence: None, reloaded: None, may_block: true };
     match instance.answer(request, context)? {
         Outcome::Respond(Response { status, body, .. }) => Ok((status, body)),
         _ => anyhow::bail!("the component does not answer"),
+    }
+}
+
+impl From<bindings::Fact> for Fact {
+    fn from(fact: bindings::Fact) -> Self {
+        Fact { name: fact.name, value: fact.value, source: fact.source }
     }
 }
 
@@ -179,6 +210,7 @@ impl From<bindings::Layer> for Layer {
 
 impl Inspection {
     fn new(content: &Content, policy: Policy, action_on_zeros: serde_json::Value) -> Self {
+        let activation = policy.fact("activation").map(str::to_owned);
         let (action_low, action_high) = policy.action_bounds.map(|bounds| (bounds.low, bounds.high)).unzip();
         let (observation_low, observation_high) =
             policy.observation_bounds.map(|bounds| (bounds.low, bounds.high)).unzip();
@@ -194,7 +226,9 @@ impl Inspection {
             format: policy.format,
             layout: policy.layout,
             layers: policy.layers.into_iter().map(Into::into).collect(),
-            activation: policy.activation,
+            facts: policy.facts.into_iter().map(Into::into).collect(),
+            verified_examples: policy.verified_examples,
+            activation,
             state_dim: policy.state_dim,
             action_dim: policy.action_dim,
             stochastic: policy.stochastic,

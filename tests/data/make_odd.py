@@ -21,6 +21,8 @@ def write(name, nodes, constants, outputs, state=(F32, ["batch", 3]), check=True
         [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if "mean" in outputs or "log_std" in outputs:
+        helper.set_model_props(model, {"action_low": "-1", "action_high": "1"})
     if check:
         checker.check_model(model)
     save(model, HERE / f"{name}.onnx")

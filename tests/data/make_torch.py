@@ -21,6 +21,7 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
+import onnx
 import safetensors.torch
 import torch
 from stable_baselines3 import PPO, SAC, TD3
@@ -195,6 +196,9 @@ def export(model, path, **options):
     names, batch = ["state", "mean", "log_std"], {0: "batch"}
     torch.onnx.export(model, STATES, path, input_names=names[:1], output_names=names[1:],
                       dynamic_axes={name: batch for name in names}, dynamo=False, **options)
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"action_low": "-1", "action_high": "1"})
+    onnx.save(model, path)
 
 
 gelu = actor(tiny, nn.GELU)

@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::io::{Cursor, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use fastrand::Rng;
-use sac_actor::{Body, Checkpoint, File, Instant, OnRefusal, Outcome, Request, RequestContext, RouterConfig, Service};
+use sac_actor::{
+    Activation, Body, Bounds, Checkpoint, File, Instant, OnRefusal, OperatorFacts, Outcome, Request, RequestContext,
+    RouterConfig, Service, Sidecar, SidecarKind,
+};
 use sac_serving::{Inspector, SandboxLimits};
 use sac_tests::{cache_dir, patient_sandbox, workspace};
 use serde_json::Value;
@@ -28,8 +31,8 @@ const MOST_MEMORY: usize = 256 << 20;
 struct Seed {
     extension: String,
     bytes: Vec<u8>,
-    /// The VecNormalize file that stands beside it.
-    vecnormalize: Option<Vec<u8>>,
+    /// The files that stand beside it.
+    sidecars: Vec<Sidecar>,
 }
 
 fn seeds(wanted: impl Fn(&str) -> bool) -> Vec<Seed> {
@@ -44,10 +47,33 @@ fn seeds(wanted: impl Fn(&str) -> bool) -> Vec<Seed> {
     let files = folders.iter().flat_map(read);
     let seeds = files.filter(|file| file.metadata().unwrap().len() <= LARGEST_SEED).filter_map(|file| {
         let extension = file.path().extension()?.to_str()?.to_owned();
-        let vecnormalize = fs::read(format!("{}.vecnormalize.pkl", file.path().to_str()?)).ok();
-        wanted(&extension).then(|| Seed { extension, bytes: fs::read(file.path()).unwrap(), vecnormalize })
+        wanted(&extension).then(|| Seed {
+            extension,
+            bytes: fs::read(file.path()).unwrap(),
+            sidecars: sidecars(&file.path()),
+        })
     });
     seeds.collect()
+}
+
+/// Returns the sidecars that only this checkpoint has.
+fn sidecars(checkpoint: &Path) -> Vec<Sidecar> {
+    let suffixes = [
+        (SidecarKind::Card, ".policy.json"),
+        (SidecarKind::Vecnormalize, ".vecnormalize.pkl"),
+        (SidecarKind::ExternalData, ".data"),
+    ];
+    let name = checkpoint.file_name().and_then(|name| name.to_str()).unwrap();
+    let sidecar = |(kind, suffix)| {
+        let name = format!("{name}{suffix}");
+        let bytes = fs::read(checkpoint.with_file_name(&name)).ok()?;
+        Some(Sidecar { kind, name, bytes })
+    };
+    suffixes.into_iter().filter_map(sidecar).collect()
+}
+
+fn alone(bytes: Vec<u8>) -> File {
+    File { bytes, sidecars: vec![] }
 }
 
 /// These run natively, where a panic fails the test: this project's own code reads these formats.
@@ -57,16 +83,16 @@ fn a_mutant_of_any_other_format_loads_or_is_refused() {
     let mut tally = Tally::default();
     cases::run("a_mutant_of_any_other_format", 20_000, |rng| {
         let (seed, other) = (&seeds[rng.usize(..seeds.len())], &seeds[rng.usize(..seeds.len())]);
-        let mut vecnormalize = seed.vecnormalize.clone();
-        let bytes = match &mut vecnormalize {
-            Some(statistics) if rng.bool() => {
-                mutation::mutate(rng, statistics, &other.bytes);
+        let mut sidecars = seed.sidecars.clone();
+        let bytes = match sidecars.first_mut() {
+            Some(sidecar) if rng.bool() => {
+                mutation::mutate(rng, &mut sidecar.bytes, &other.bytes);
                 seed.bytes.clone()
             }
             _ => mutant(rng, seed, other),
         };
         let length = bytes.len();
-        let file = File { bytes, vecnormalize };
+        let file = File { bytes, sidecars };
         let (loaded, peak) = peak_of(|| load(&file));
         assert!(peak < MOST_MEMORY, "{peak} bytes for a file of {length}");
         tally.count(outcome(seed, loaded));
@@ -109,9 +135,9 @@ fn no_file_that_was_cut_short_loads() {
     let seeds = ["pendulum_00500.state_dict.pt", "torch/legacy.pt", "torch/torchscript.pt", "torch/actor.safetensors"];
     for name in seeds.iter().chain(&["torch/sb3_tanh.zip"]) {
         let whole = sac_tests::file(name);
-        assert!(load(&File { bytes: whole.clone(), vecnormalize: None }), "{name}");
+        assert!(load(&alone(whole.clone())), "{name}");
         for length in shorter(whole.len()) {
-            let cut = File { bytes: whole[..length].to_vec(), vecnormalize: None };
+            let cut = alone(whole[..length].to_vec());
             assert!(!load(&cut), "{length} bytes of {name}");
         }
     }
@@ -195,18 +221,25 @@ fn mutate_space(rng: &mut Rng, data: &[u8], other: &[u8]) -> Option<Vec<u8>> {
 
 /// Returns `true` if a file loads. Then it also acts, and so does the ONNX file that it converts to.
 fn load(file: &File) -> bool {
-    let loaded = acts(file);
+    let loaded = acts(file, facts());
     if loaded {
-        let converted = Service::convert(file.clone(), None).unwrap();
-        assert!(acts(&File { bytes: converted, vecnormalize: None }), "what it converts to");
+        let converted = Service::convert(file.clone(), &facts()).unwrap();
+        let none = OperatorFacts { activation: None, action_bounds: None };
+        assert!(acts(&alone(converted), none), "what it converts to");
     }
     loaded
 }
 
-fn acts(file: &File) -> bool {
+/// Lets those seeds load that lack facts.
+fn facts() -> OperatorFacts {
+    let unit = Bounds { low: vec![-1.0], high: vec![1.0] };
+    OperatorFacts { activation: Some(Activation::Relu), action_bounds: Some(unit) }
+}
+
+fn acts(file: &File, operator_facts: OperatorFacts) -> bool {
     let config = RouterConfig {
         optimised: true,
-        activation: None,
+        operator_facts,
         on_refusal: OnRefusal::Keep,
         max_batch: 16,
         max_body_bytes: 1 << 16,
@@ -225,7 +258,7 @@ fn acts(file: &File) -> bool {
     let zeros = vec!["0"; policy.state_dim as usize].join(",");
     let body = Body::Complete(format!("{{\"state\":[{zeros}]}}").into_bytes());
     let request = Request { method: "POST".into(), path: "/sac/predict".into(), authorization: None, body };
-    let context = RequestContext { tokens: vec![], refusal: None, reloaded: None, may_block: true };
+    let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
     let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
     assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
     contract::check("/sac/predict", 200, &response.body, true);

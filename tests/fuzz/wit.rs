@@ -2,8 +2,8 @@
 
 use fastrand::Rng;
 use sac_actor::{
-    Activation, Backend, Body, Checkpoint, File, Instant, OnRefusal, Outcome, Refusal, Request, RequestContext,
-    RouterConfig, Service,
+    Activation, Backend, Body, Bounds, Checkpoint, File, Instant, OnRefusal, OperatorFacts, Outcome, Refusal, Request,
+    RequestContext, RouterConfig, Service, Sidecar, SidecarKind,
 };
 use sac_tests::{checkpoint, file};
 
@@ -45,7 +45,7 @@ fn whatever_an_owner_hands_over_has_an_outcome_of_the_contract() {
         0 => service = (Service::new(config(rng)), false),
         1..4 => {
             let bytes = files[rng.usize(..files.len())].clone();
-            let file = File { bytes, vecnormalize: (rng.u8(..8) == 0).then(|| vec![0; 9]) };
+            let file = File { bytes, sidecars: sidecars(rng) };
             let backend = *[None, Some(Backend::Kernel), Some(Backend::Tract)].get(rng.usize(..3)).unwrap();
             service.1 |= service.0.load(description(rng), file, backend).is_ok();
         }
@@ -91,11 +91,37 @@ fn ask(rng: &mut Rng, service: &mut Service, is_loaded: bool) -> String {
 fn config(rng: &mut Rng) -> RouterConfig {
     RouterConfig {
         optimised: rng.bool(),
-        activation: rng.bool().then_some(Activation::Tanh),
+        operator_facts: facts(rng),
         on_refusal: if rng.bool() { OnRefusal::Keep } else { OnRefusal::Fail },
         max_batch: [0, 1, 64, u32::MAX][rng.usize(..4)],
         max_body_bytes: [0, 64, u64::MAX][rng.usize(..3)],
     }
+}
+
+fn facts(rng: &mut Rng) -> OperatorFacts {
+    const NUMBERS: [f64; 8] = [0.0, -0.0, -1.0, 1.0, f64::MAX, f64::MIN_POSITIVE, f64::NAN, f64::INFINITY];
+    let side = |rng: &mut Rng| (0..rng.usize(..3)).map(|_| NUMBERS[rng.usize(..NUMBERS.len())]).collect::<Vec<_>>();
+    let bounds = match rng.u8(..4) {
+        0 => None,
+        1 => Some(Bounds { low: side(rng), high: side(rng) }),
+        _ => Some(Bounds { low: vec![-1.0], high: vec![1.0] }),
+    };
+    let activation = [None, Some(Activation::Tanh), Some(Activation::Relu)][rng.usize(..3)];
+    OperatorFacts { activation, action_bounds: bounds }
+}
+
+fn sidecars(rng: &mut Rng) -> Vec<Sidecar> {
+    const KINDS: [SidecarKind; 4] =
+        [SidecarKind::Card, SidecarKind::FolderCard, SidecarKind::Vecnormalize, SidecarKind::ExternalData];
+    const CONTENTS: &[&str] =
+        &["", "{}", r#"{"activation":"relu","action_bounds":"unit"}"#, "\0\0\0\0\0\0\0\0\0", r#"{"examples":[{}]}"#];
+    let count = if rng.bool() { 0 } else { rng.usize(..4) };
+    let sidecar = |_| Sidecar {
+        kind: KINDS[rng.usize(..KINDS.len())],
+        name: pick(rng, &["policy.json", "", "../policy.json", "a.data"]).to_owned(),
+        bytes: pick(rng, CONTENTS).as_bytes().to_vec(),
+    };
+    (0..count).map(sidecar).collect()
 }
 
 fn text(rng: &mut Rng) -> String {
@@ -140,5 +166,6 @@ fn context(rng: &mut Rng) -> RequestContext {
         1 => Some(Err(text(rng))),
         _ => None,
     };
-    RequestContext { tokens, refusal, reloaded, may_block: rng.bool() }
+    let absence = (rng.u8(..4) == 0).then(|| text(rng));
+    RequestContext { tokens, refusal, absence, reloaded, may_block: rng.bool() }
 }

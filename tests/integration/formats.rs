@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use sac_serving::Activation;
-use sac_tests::{Golden, Owner, Server, Settings, at, both_owners, file, path, publish, set_modified};
+use sac_serving::{ActionBounds, Activation};
+use sac_tests::{Golden, Owner, Server, Settings, at, both_owners, file, path, publish, publish_named, set_modified};
 use serde_json::json;
 use tempfile::tempdir;
 
@@ -30,7 +30,7 @@ async fn the_next_request_is_answered_by_a_file_of_another_format_and_state_dime
     {
         let (_, extension) = name.rsplit_once('.').unwrap();
         let path = folder.path().join(format!("model_{index}.{extension}"));
-        publish(&path, &file(name));
+        publish_named(&path, name);
         let policy = golden.policy(policy);
         for (state, action) in policy.states().iter().zip(policy.rows(action)) {
             let answer = client.predict(state).await;
@@ -53,7 +53,7 @@ async fn a_hostile_file_leaves_the_good_policy_answering(owner: Owner) {
     assert_eq!(names.len(), 39);
     let folder = tempdir().unwrap();
     let good = folder.path().join("model_good.pt");
-    publish(&good, &file("pendulum_00500.agent.pt"));
+    publish_named(&good, "pendulum_00500.agent.pt");
     set_modified(&good, at(0));
     let server = Server::start(owner, &Settings::folder(folder.path())).await;
     let mut client = server.client().await;
@@ -94,12 +94,46 @@ async fn the_info_shows_the_settings_that_a_checkpoint_carries(owner: Owner) {
     assert!(detail.contains("the VecNormalize file beside it"), "{detail}");
 }
 
-both_owners!(a_bare_network_takes_the_activation_that_the_operator_names);
-async fn a_bare_network_takes_the_activation_that_the_operator_names(owner: Owner) {
+both_owners!(a_bare_network_takes_the_facts_that_the_operator_supplies);
+async fn a_bare_network_takes_the_facts_that_the_operator_supplies(owner: Owner) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.pt"), &file("pendulum_00500.state_dict.pt"));
-    for (activation, shown) in [(None, "relu (assumed)"), (Some(Activation::Tanh), "tanh")] {
-        let server = Server::start(owner, &Settings { activation, ..Settings::folder(folder.path()) }).await;
-        assert_eq!(server.client().await.info().await["activation"], shown);
-    }
+    let server = Server::start(owner, &Settings::folder(folder.path())).await;
+    let refused = server.client().await.get("/sac/model/info").await;
+    assert!(refused.detail(500).contains("activation"), "{}", refused.text());
+    let bounds = "-3:3".parse::<ActionBounds>().unwrap();
+    let settings =
+        Settings { activation: Some(Activation::Tanh), action_bounds: Some(bounds), ..Settings::folder(folder.path()) };
+    let server = Server::start(owner, &settings).await;
+    let info = server.client().await.info().await;
+    assert_eq!((&info["activation"], &info["action_low"]), (&json!("tanh"), &json!([-3.0])));
+}
+
+both_owners!(the_next_request_sees_a_card_that_appears_and_one_that_goes);
+async fn the_next_request_sees_a_card_that_appears_and_one_that_goes(owner: Owner) {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.pt"), &file("pendulum_00500.state_dict.pt"));
+    let server = Server::start(owner, &Settings::folder(folder.path())).await;
+    let mut client = server.client().await;
+    assert_eq!(client.get("/sac/health").await.status, 503);
+    publish(&folder.path().join("policy.json"), br#"{"activation": "relu", "action_bounds": "unit"}"#);
+    assert_eq!(client.get("/sac/health").await.status, 200);
+    assert_eq!(client.info().await["activation"], "relu");
+    let own = folder.path().join("model_a.pt.policy.json");
+    publish(&own, br#"{"activation": "tanh"}"#);
+    assert_eq!(client.info().await["activation"], "tanh");
+    fs::remove_file(own).unwrap();
+    assert_eq!(client.info().await["activation"], "relu");
+}
+
+both_owners!(a_folder_whose_files_are_no_candidates_says_so);
+async fn a_folder_whose_files_are_no_candidates_says_so(owner: Owner) {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("best.onnx"), &file("pendulum_00500.onnx"));
+    let server = Server::start(owner, &Settings::folder(folder.path())).await;
+    let health = server.client().await.get("/sac/health").await;
+    assert!(health.detail(503).contains("named model_*.{onnx,pt,"), "{}", health.text());
+    let settings = Settings { pattern: "best*", ..Settings::folder(folder.path()) };
+    let server = Server::start(owner, &settings).await;
+    assert_eq!(server.client().await.get("/sac/health").await.status, 200);
 }

@@ -6,7 +6,9 @@ use std::sync::Once;
 use std::time::Duration;
 
 use sac_owner::settings::defaults;
-use sac_serving::{Activation, Config, HttpConfig, OnBadCheckpoint, SacService, SandboxLimits, Source, Tokens};
+use sac_serving::{
+    ActionBounds, Activation, Config, HttpConfig, OnBadCheckpoint, SacService, SandboxLimits, Source, Tokens,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -36,6 +38,8 @@ pub struct Settings {
     pub token: Option<String>,
     pub jit: bool,
     pub activation: Option<Activation>,
+    pub action_bounds: Option<ActionBounds>,
+    pub pattern: &'static str,
     pub on_bad_checkpoint: OnBadCheckpoint,
     pub max_batch: u32,
     pub max_body_bytes: usize,
@@ -59,6 +63,8 @@ impl Settings {
             token: None,
             jit: true,
             activation: None,
+            action_bounds: None,
+            pattern: defaults::PATTERN,
             on_bad_checkpoint: OnBadCheckpoint::default(),
             max_batch: defaults::MAX_BATCH,
             max_body_bytes: defaults::MAX_BODY_BYTES,
@@ -71,10 +77,12 @@ impl Settings {
     pub fn config(&self) -> Config {
         let mut source = Source::new(self.model.as_deref(), Some(&self.dir), None);
         source.limits.max_bytes = self.max_checkpoint_bytes;
+        source.patterns = self.pattern.parse().expect("patterns");
         Config {
             source,
             jit: self.jit,
             activation: self.activation,
+            action_bounds: self.action_bounds.clone(),
             workers: 2,
             on_bad_checkpoint: self.on_bad_checkpoint,
             max_body_bytes: self.max_body_bytes,

@@ -75,6 +75,26 @@ pub fn odd(name: &str) -> Vec<u8> {
     checkpoint(&format!("odd/{name}"))
 }
 
+/// The card that stands beside a file of `tests/data`, if the file does not contain all facts.
+pub fn card(name: &str) -> Option<Vec<u8>> {
+    fs::read(path(&format!("{name}.policy.json"))).ok()
+}
+
+/// Publishes a file of `tests/data` at a path, after its card.
+pub fn publish_named(path: &Path, name: &str) {
+    if let Some(card) = card(name) {
+        publish(&card_of(path), &card);
+    }
+    publish(path, &file(name));
+}
+
+/// The path of a checkpoint's own card.
+pub fn card_of(checkpoint: &Path) -> PathBuf {
+    let mut path = checkpoint.as_os_str().to_owned();
+    path.push(".policy.json");
+    path.into()
+}
+
 /// Writes a file as a trainer should: under a temporary name, which is then renamed.
 pub fn publish(path: &Path, bytes: &[u8]) {
     let temporary = path.with_extension("tmp");

@@ -5,6 +5,8 @@ mod data;
 mod http;
 mod process;
 
-pub use data::{Golden, Policy, at, checkpoint, file, odd, path, publish, set_modified, workspace};
+pub use data::{
+    Golden, Policy, at, card, card_of, checkpoint, file, odd, path, publish, publish_named, set_modified, workspace,
+};
 pub use http::{Answer, Connection, request};
 pub use process::{Process, Signal, free_port, memory};

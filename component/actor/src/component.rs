@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use crate::Service;
 use crate::wit::{
-    Activation, Backend, Checkpoint, File, Guest, GuestService, Outcome, Policy, Request, RequestContext, RouterConfig,
-    export,
+    Backend, Checkpoint, File, Guest, GuestService, OperatorFacts, Outcome, Policy, Request, RequestContext,
+    RouterConfig, export,
 };
 
 struct Component;
@@ -26,8 +26,12 @@ impl GuestService for RefCell<Service> {
         self.borrow_mut().load(checkpoint, file, backend).map_err(|error| one_line(&error))
     }
 
-    fn convert(file: File, activation: Option<Activation>) -> Result<Vec<u8>, String> {
-        Service::convert(file, activation).map_err(|error| one_line(&error))
+    fn convert(file: File, facts: OperatorFacts) -> Result<Vec<u8>, String> {
+        Service::convert(file, &facts).map_err(|error| one_line(&error))
+    }
+
+    fn card(file: File, facts: OperatorFacts) -> Result<String, String> {
+        Service::card(file, &facts).map_err(|error| one_line(&error))
     }
 
     fn answer(&self, request: Request, context: RequestContext) -> Outcome {

@@ -4,6 +4,7 @@
 //! it bytes. All of it but the component's export compiles and is tested on any target.
 #![deny(missing_docs)]
 
+mod card;
 #[cfg(target_family = "wasm")]
 mod component;
 mod file;
@@ -12,6 +13,7 @@ mod load;
 mod model;
 mod onnx;
 mod program;
+mod resolve;
 mod routes;
 mod run;
 mod service;
@@ -19,6 +21,6 @@ mod wit;
 
 pub use service::Service;
 pub use wit::{
-    Activation, Backend, Body, Bounds, Checkpoint, File, Instant, Layer, Normalisation, OnRefusal, Outcome, Policy,
-    Refusal, Request, RequestContext, Response, RouterConfig,
+    Activation, Backend, Body, Bounds, Checkpoint, Fact, File, Instant, Layer, Normalisation, OnRefusal, OperatorFacts,
+    Outcome, Policy, Refusal, Request, RequestContext, Response, RouterConfig, Sidecar, SidecarKind,
 };

@@ -1,15 +1,17 @@
 //! Loads a checkpoint: from a file through its layout, or its graph, to a model. The only place that names them all.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 use tract_onnx::pb::ModelProto;
 
+use crate::card::{self, Card, Example};
 use crate::file::{self, Contents, Decoded};
 use crate::layout::{self, PolicySettings};
-use crate::model::{Activation, Facts, Format, LogStd, Mlp, Normalisation, Outputs, Squashing};
+use crate::model::{Facts, Format, Normalisation, Squashing};
 use crate::onnx::{self, Network, Recognised};
 use crate::program;
-use crate::wit::File;
+use crate::resolve::{self, Given, Resolved, ResolvedGraph};
+use crate::wit::{File, OperatorFacts, SidecarKind};
 
 /// The policy that a file describes, from which an actor is made.
 pub struct Model {
@@ -19,25 +21,60 @@ pub struct Model {
     pub normalisation: Option<Normalisation>,
     pub squashing: Squashing,
     pub facts: Facts,
+    /// What the trainer computes, as the card says.
+    pub examples: Vec<Example>,
     proto: ModelProto,
 }
 
+/// A file that was decoded, with the facts from outside of it.
+struct Checkpoint<'a> {
+    bytes: Bytes,
+    decoded: Decoded,
+    card: Card,
+    operator: &'a OperatorFacts,
+}
+
 impl Model {
-    /// Reads a file. If the file does not name its activation, it is `assumed`, or else ReLU.
+    /// Reads a file and what stands beside it.
     ///
     /// # Errors
     ///
-    /// Fails if the file is of no known format or layout, is damaged, or asks for what is not served.
-    pub fn read(file: File, assumed: Option<Activation>) -> Result<Self> {
-        let bytes = Bytes::from(file.bytes);
-        match file::decode(&bytes, file.vecnormalize.as_deref())? {
-            Decoded::Tensors { format, contents } => Model::of_tensors(format, &contents, assumed),
-            Decoded::Program(program) => {
-                let mut model = Model::of_graph(program::translate(&program)?)?;
-                model.facts.format = Format::TorchScript;
-                Ok(model)
+    /// Fails if the file is of no known format or layout, is damaged, lacks a fact that nothing else gives, or asks for
+    /// what is not served.
+    pub fn read(file: File, operator: &OperatorFacts) -> Result<Self> {
+        let checkpoint = Checkpoint::decode(file, operator)?;
+        let given = checkpoint.given();
+        let model = match &checkpoint.decoded {
+            Decoded::Tensors { format, contents } => Model::of_tensors(*format, contents, &given)?,
+            Decoded::Program(program) => Model::of_graph(Format::TorchScript, program::translate(program)?, &given)?,
+            Decoded::Onnx => Model::of_graph(Format::Onnx, onnx::read(&checkpoint.bytes)?, &given)?,
+        };
+        Ok(Model { examples: checkpoint.card.examples, ..model })
+    }
+
+    /// Writes a card in JSON with null for each fact that a file lacks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file contains no actor that can be recognised.
+    pub fn card(file: File, operator: &OperatorFacts) -> Result<String> {
+        let checkpoint = Checkpoint::decode(file, operator)?;
+        let given = checkpoint.given();
+        match &checkpoint.decoded {
+            Decoded::Tensors { contents, .. } => {
+                let actor = layout::find(contents)?;
+                let settings = PolicySettings::new(contents, &actor.scope);
+                let (missing, state_dim, action_dim) = resolve::lacking(&actor, &settings, &given)?;
+                Ok(card::template(&missing, state_dim, action_dim))
             }
-            Decoded::Onnx => Model::of_graph(onnx::read(&bytes)?),
+            Decoded::Program(program) => {
+                let network = Network::new(&program::translate(program)?)?;
+                Ok(card::template(&[], network.state_dim, network.action_dim))
+            }
+            Decoded::Onnx => {
+                let network = Network::new(&onnx::read(&checkpoint.bytes)?)?;
+                Ok(card::template(&[], network.state_dim, network.action_dim))
+            }
         }
     }
 
@@ -46,65 +83,75 @@ impl Model {
         onnx::export(self.proto, self.normalisation.as_ref(), &self.squashing, self.network.action_dim)
     }
 
-    fn of_tensors(format: Format, contents: &Contents, assumed: Option<Activation>) -> Result<Self> {
+    fn of_tensors(format: Format, contents: &Contents, given: &Given) -> Result<Self> {
         let actor = layout::find(contents)?;
+        let name = actor.layout.name;
+        let of_sb3 = [layout::STABLE_BASELINES3, layout::STABLE_BASELINES3_SDE, layout::STABLE_BASELINES3_TD3];
         ensure!(
-            format != Format::StableBaselines3 || actor.layout == layout::STABLE_BASELINES3,
-            "the model has an actor of the layout `{}`: the actor of Stable-Baselines3 is expected",
-            actor.layout
+            format != Format::StableBaselines3 || of_sb3.contains(&name),
+            "the model has an actor of the layout `{name}`: an actor of SAC, TQC, TD3 or DDPG is expected"
         );
         let settings = PolicySettings::new(contents, &actor.scope);
-        let named = settings.activation()?;
-        let activation = named.or(assumed).unwrap_or(Activation::Relu);
-        let mlp = Mlp { trunk: actor.trunk, activation, mean: actor.mean, log_std: actor.log_std };
-        mlp.check()?;
+        let Resolved { mlp, normalisation, squashing, facts } = resolve::resolve(&actor, &settings, given)?;
         let facts = Facts {
             format,
-            layout: actor.layout,
+            layout: name,
             layers: vec![],
-            activation: Some(activation),
-            activation_assumed: named.is_none() && assumed.is_none(),
+            list: facts,
+            verified_examples: 0,
             observation_bounds: settings.observation_bounds()?,
         };
         let proto = onnx::model(&mlp);
         let recognised = Recognised { mlp, normalisation: None, log_std: None };
-        Model::with_settings(proto, Some(recognised), &settings, actor.log_std_rule, facts)
+        Model::new(proto, Some(recognised), &settings, normalisation, squashing, facts)
     }
 
-    fn of_graph(proto: ModelProto) -> Result<Self> {
-        let contents = onnx::metadata(&proto).context("the metadata of the ONNX model")?;
+    fn of_graph(format: Format, proto: ModelProto, given: &Given) -> Result<Self> {
+        let contents = onnx::metadata(&proto)?;
         let settings = PolicySettings::new(&contents, "");
+        let network = Network::new(&proto)?;
+        let resolved =
+            resolve::resolve_graph(&settings, given, network.outputs, network.state_dim, network.action_dim)?;
+        let ResolvedGraph { normalisation, squashing, facts } = resolved;
         let facts = Facts {
-            format: Format::Onnx,
+            format,
             layout: "graph",
             layers: vec![],
-            activation: None,
-            activation_assumed: false,
+            list: facts,
+            verified_examples: 0,
             observation_bounds: settings.observation_bounds()?,
         };
         let recognised = onnx::recognise(&proto);
-        Model::with_settings(proto, recognised, &settings, LogStd::DEFAULT, facts)
+        Model::new(proto, recognised, &settings, normalisation, squashing, facts)
     }
 
-    fn with_settings(
+    fn new(
         proto: ModelProto,
         recognised: Option<Recognised>,
         settings: &PolicySettings,
-        log_std: LogStd,
+        normalisation: Option<Normalisation>,
+        squashing: Squashing,
         facts: Facts,
     ) -> Result<Self> {
         let network = Network::new(&proto)?;
-        let (state_dim, action_dim, outputs) = (network.state_dim, network.action_dim, network.outputs);
+        let (state_dim, action_dim) = (network.state_dim, network.action_dim);
         settings.check_dimension(&["state_dim", "obs_dim", "observation_dim", "state_size"], state_dim)?;
         settings.check_dimension(&["action_dim", "act_dim", "action_size"], action_dim)?;
-        let bounds = if outputs == Outputs::MeanAndLogStd { settings.action_bounds(action_dim)? } else { None };
-        Ok(Model {
-            normalisation: settings.normalisation(state_dim)?,
-            squashing: Squashing { outputs, log_std: settings.log_std(log_std)?, bounds },
-            recognised,
-            network,
-            facts: Facts { layers: onnx::layers(&proto), ..facts },
-            proto,
-        })
+        let facts = Facts { layers: onnx::layers(&proto), ..facts };
+        Ok(Model { network, recognised, normalisation, squashing, facts, examples: vec![], proto })
+    }
+}
+
+impl<'a> Checkpoint<'a> {
+    fn decode(file: File, operator: &'a OperatorFacts) -> Result<Self> {
+        let card = Card::read(&file.sidecars)?;
+        let statistics = file.sidecars.iter().find(|sidecar| sidecar.kind == SidecarKind::Vecnormalize);
+        let bytes = Bytes::from(file.bytes);
+        let decoded = file::decode(&bytes, statistics.map(|sidecar| &sidecar.bytes[..]))?;
+        Ok(Checkpoint { bytes, decoded, card, operator })
+    }
+
+    fn given(&self) -> Given<'_> {
+        Given { card: &self.card, operator: self.operator }
     }
 }

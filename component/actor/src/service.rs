@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::load::Model;
 use crate::routes::{self, Loaded};
 use crate::run::Actor;
-use crate::wit::{Activation, Backend, Checkpoint, File, Outcome, Policy, Request, RequestContext, RouterConfig};
+use crate::wit::{Backend, Checkpoint, File, OperatorFacts, Outcome, Policy, Request, RequestContext, RouterConfig};
 
 /// A policy and the /sac/* routes that it answers: the resource `service` of `wit/serving.wit`.
 ///
@@ -29,11 +29,11 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Fails if the file is no checkpoint of a known format and layout, or if a forward pass on a state of zeros is not
-    /// finite. The policy in service then stays.
+    /// Fails if the file is no checkpoint of a known format and layout, lacks a fact, or does not compute the examples of
+    /// its card; or if a forward pass on a state of zeros is not finite. The policy in service then stays.
     pub fn load(&mut self, checkpoint: Checkpoint, file: File, backend: Option<Backend>) -> Result<Policy> {
         let size_bytes = file.bytes.len();
-        let model = Model::read(file, self.config.activation)?;
+        let model = Model::read(file, &self.config.operator_facts)?;
         let actor = Actor::new(model, self.config.optimised, backend)?;
         let policy = Policy::of(&actor)?;
         self.loaded = Some(Loaded::new(actor, checkpoint, size_bytes));
@@ -41,13 +41,22 @@ impl Service {
     }
 
     /// Converts a checkpoint to an ONNX model that computes `mean`, `log_std` and `action` from `state`, without help
-    /// from this crate. `activation` is the activation of a network whose file does not name it.
+    /// from this crate. `facts` are those that the operator supplies for files that do not contain them.
     ///
     /// # Errors
     ///
-    /// Fails if the file is no checkpoint of a known format and layout.
-    pub fn convert(file: File, activation: Option<Activation>) -> Result<Vec<u8>> {
-        Model::read(file, activation).map(Model::export)
+    /// Fails as [`Service::load`] does.
+    pub fn convert(file: File, facts: &OperatorFacts) -> Result<Vec<u8>> {
+        Model::read(file, facts).map(Model::export)
+    }
+
+    /// Writes a card in JSON for a checkpoint, with null for each fact that it lacks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file contains no actor that can be recognised.
+    pub fn card(file: File, facts: &OperatorFacts) -> Result<String> {
+        Model::card(file, facts)
     }
 
     /// Answers one request. Faults of the client and of the checkpoint are responses with a status of 4xx or 5xx.
@@ -65,7 +74,8 @@ impl Policy {
             layout: facts.layout.to_owned(),
             backend: actor.backend(),
             layers: facts.layers.clone(),
-            activation: facts.activation(),
+            facts: facts.list.clone(),
+            verified_examples: u32::try_from(facts.verified_examples)?,
             state_dim: u32::try_from(actor.state_dim())?,
             action_dim: u32::try_from(actor.action_dim())?,
             stochastic: actor.stochastic(),

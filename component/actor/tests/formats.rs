@@ -2,13 +2,12 @@
 //! wrote the files, which are in `tests/data`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs;
+mod harness;
+
 use std::path::Path;
 
-use sac_actor::{
-    Backend, Body, Checkpoint, File, Instant, OnRefusal, Outcome, Request, RequestContext, Response, RouterConfig,
-    Service,
-};
+use harness::{Actor, NOTHING, bare, list, relu_and_unit};
+use sac_actor::{Activation, Backend, File, OperatorFacts, Service};
 use sac_test_support::path;
 use serde_json::{Value, json};
 
@@ -21,50 +20,24 @@ fn json_of(name: &str) -> Value {
 }
 
 fn file(name: &str) -> File {
-    let vecnormalize = fs::read(path(&format!("{name}.vecnormalize.pkl"))).ok();
-    File { bytes: sac_test_support::file(name), vecnormalize }
+    harness::read(&path(name))
 }
 
-struct Actor(Service);
+/// Loads a file, with the facts that most of these files lack.
+fn load(file: File) -> Result<Actor, String> {
+    Actor::load(file, relu_and_unit())
+}
 
-impl Actor {
-    fn load(file: File) -> Result<Actor, String> {
-        Actor::load_with(file, None)
-    }
+fn convert(name: &str) -> File {
+    bare(Service::convert(file(name), &relu_and_unit()).unwrap_or_else(|error| panic!("{name}: {error:#}")))
+}
 
-    fn load_with(file: File, activation: Option<sac_actor::Activation>) -> Result<Actor, String> {
-        Actor::load_on(file, activation, None)
-    }
+trait Actions {
+    fn actions(&mut self, states: &Value, deterministic: bool) -> Vec<Vec<f64>>;
+    fn log_stds(&mut self, states: &Value) -> Vec<Vec<f64>>;
+}
 
-    fn load_on(
-        file: File,
-        activation: Option<sac_actor::Activation>,
-        backend: Option<Backend>,
-    ) -> Result<Actor, String> {
-        let (on_refusal, max_batch) = (OnRefusal::Keep, 4096);
-        let mut service =
-            Service::new(RouterConfig { optimised: true, activation, on_refusal, max_batch, max_body_bytes: 1 << 20 });
-        let epoch = Instant { seconds: 0, nanoseconds: 0 };
-        let checkpoint =
-            Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
-        service.load(checkpoint, file, backend).map_err(|error| format!("{error:#}"))?;
-        Ok(Actor(service))
-    }
-
-    fn ask(&mut self, method: &str, path: &str, body: &Value) -> Value {
-        let body = Body::Complete(body.to_string().into_bytes());
-        let request = Request { method: method.into(), path: path.into(), authorization: None, body };
-        let context = RequestContext { tokens: vec![], refusal: None, reloaded: None, may_block: true };
-        let Outcome::Respond(Response { status: 200, body, .. }) = self.0.answer(&request, &context) else {
-            panic!("{path} is not answered with 200")
-        };
-        serde_json::from_slice(&body).unwrap()
-    }
-
-    fn info(&mut self) -> Value {
-        self.ask("GET", "/sac/model/info", &json!({}))
-    }
-
+impl Actions for Actor {
     /// The action for each state.
     fn actions(&mut self, states: &Value, deterministic: bool) -> Vec<Vec<f64>> {
         let rows = states.as_array().unwrap().iter();
@@ -98,19 +71,12 @@ impl Actor {
 
 /// The first two draws of [`SEED`], computed with a policy whose log_std is known.
 fn noise() -> Vec<f64> {
-    let mut actor = Actor::load(file("pendulum_00500.onnx")).unwrap();
+    let mut actor = load(file("pendulum_00500.onnx")).unwrap();
     let golden = &json_of("golden.json")["pendulum_00500"];
     let (state, mean, std) = (&golden["states"][0], number(&golden["mean"][0]), number(&golden["log_std"][0]).exp());
     let body = json!({"states": [state, state], "deterministic": false, "seed": SEED});
     let draws = list(&actor.ask("POST", "/sac/predict/batch", &body)["actions"]);
     draws.iter().map(|action| (action.atanh() - mean) / std).collect()
-}
-
-fn list(value: &Value) -> Vec<f64> {
-    match value.as_f64() {
-        Some(number) => vec![number],
-        None => serde_json::from_value(value.clone()).unwrap(),
-    }
 }
 
 fn number(value: &Value) -> f64 {
@@ -181,7 +147,7 @@ fn trained() -> Vec<(String, Value, &'static str, &'static str)> {
 #[test]
 fn every_layout_agrees_with_pytorch() {
     for (name, values, action, log_std) in trained() {
-        let mut actor = Actor::load(file(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut actor = load(file(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         let found = actor.actions(&values["states"], true);
         assert_close(&found, &values[action], TOLERANCE, &name);
         assert_log_std(&mut actor, &values["states"], &values[log_std], &name);
@@ -191,9 +157,8 @@ fn every_layout_agrees_with_pytorch() {
 #[test]
 fn a_converted_file_gives_the_same_numbers() {
     for (name, values, action, log_std) in trained() {
-        let converted = Service::convert(file(&name), None).unwrap_or_else(|error| panic!("{name}: {error:#}"));
-        let mut actor = Actor::load(File { bytes: converted, vecnormalize: None })
-            .unwrap_or_else(|error| panic!("{name}, converted: {error}"));
+        let converted = convert(&name);
+        let mut actor = load(converted).unwrap_or_else(|error| panic!("{name}, converted: {error}"));
         assert_close(&actor.actions(&values["states"], true), &values[action], TOLERANCE, &name);
         assert_log_std(&mut actor, &values["states"], &values[log_std], &name);
         assert_eq!(actor.info()["format"], "onnx");
@@ -243,7 +208,7 @@ fn a_file_that_cannot_be_served_is_refused_with_its_reason() {
         ("td3_state_dict.pt", "no known layout"),
         ("sb3_extractor.zip", "the policy_kwargs of `data` cannot be read"),
     ] {
-        let refused = Actor::load(file(&format!("torch/{name}"))).err();
+        let refused = load(file(&format!("torch/{name}"))).err();
         let refused = refused.unwrap_or_else(|| panic!("{name} was taken"));
         assert!(refused.contains(reason), "{name}: {refused}");
     }
@@ -255,7 +220,7 @@ fn a_file_that_cannot_be_served_is_refused_with_its_reason() {
 /// A file that is cut short neither panics nor gives other numbers.
 #[test]
 fn a_file_that_is_cut_anywhere_is_refused() {
-    let converted = Service::convert(file("pendulum_00500.agent.pt"), None).unwrap();
+    let converted = convert("pendulum_00500.agent.pt").bytes;
     for name in [
         "pendulum_00500.onnx",
         "converted",
@@ -268,15 +233,15 @@ fn a_file_that_is_cut_anywhere_is_refused() {
     ] {
         let whole = if name == "converted" { converted.clone() } else { file(name).bytes };
         for end in (0..whole.len()).step_by(97) {
-            let cut = File { bytes: whole[..end].to_vec(), vecnormalize: None };
-            assert!(Actor::load(cut).is_err(), "{name} cut to {end} of {} bytes was taken", whole.len());
+            let cut = bare(whole[..end].to_vec());
+            assert!(load(cut).is_err(), "{name} cut to {end} of {} bytes was taken", whole.len());
         }
     }
 }
 
 #[test]
 fn the_info_shows_what_a_file_says() {
-    let info = |name: &str| Actor::load(file(name)).unwrap().info();
+    let info = |name: &str| load(file(name)).unwrap().info();
     let sb3 = info("pendulum_00500.sb3.zip");
     assert_eq!((&sb3["format"], &sb3["layout"]), (&json!("stable-baselines3"), &json!("stable-baselines3")));
     assert_eq!((&sb3["action_low"], &sb3["action_high"]), (&json!([-2.0]), &json!([2.0])));
@@ -284,7 +249,7 @@ fn the_info_shows_what_a_file_says() {
     assert_eq!(sb3["activation"], "relu");
     let bare = info("pendulum_00500.state_dict.pt");
     assert_eq!((&bare["format"], &bare["layout"]), (&json!("torch"), &json!("trunk and two heads")));
-    assert_eq!((&bare["activation"], &bare["action_low"]), (&json!("relu (assumed)"), &json!(null)));
+    assert_eq!((&bare["activation"], &bare["action_low"]), (&json!("relu"), &json!(null)));
     assert_eq!(bare["observations_normalised"], false);
     assert_eq!(info("torch/normalised.pt")["observations_normalised"], true);
     assert_eq!(info("torch/sb3_vecnormalize.zip")["observations_normalised"], true);
@@ -302,8 +267,8 @@ fn the_info_shows_what_a_file_says() {
 
 #[test]
 fn an_activation_stands_in_only_where_the_file_says_none() {
-    let tanh = Some(sac_actor::Activation::Tanh);
-    let with = |name: &str| Actor::load_with(file(name), tanh).unwrap();
+    let facts = || OperatorFacts { activation: Some(Activation::Tanh), ..relu_and_unit() };
+    let with = |name: &str| Actor::load(file(name), facts()).unwrap();
     let expected = &json_of("torch/expected.json")["tanh_config.pt"];
     let mut bare = with("pendulum_00500.state_dict.pt");
     assert_eq!(bare.info()["activation"], "tanh");
@@ -317,17 +282,16 @@ fn an_activation_stands_in_only_where_the_file_says_none() {
 #[test]
 fn a_network_of_layers_runs_on_the_kernel_and_any_other_on_tract() {
     for (name, ..) in trained() {
-        assert_eq!(Actor::load(file(&name)).unwrap().info()["plan"], "kernel", "{name}");
-        let bytes = Service::convert(file(&name), None).unwrap();
-        let backend = Actor::load(File { bytes, vecnormalize: None }).unwrap().info()["plan"].clone();
+        assert_eq!(load(file(&name)).unwrap().info()["plan"], "kernel", "{name}");
+        let backend = load(convert(&name)).unwrap().info()["plan"].clone();
         assert_eq!(backend, "kernel", "{name}, converted");
     }
-    assert_eq!(Actor::load(file("odd/action_only.onnx")).unwrap().info()["plan"], "tract");
+    assert_eq!(load(file("odd/action_only.onnx")).unwrap().info()["plan"], "tract");
 }
 
 #[test]
 fn a_network_for_which_the_kernel_computes_other_numbers_runs_on_tract() {
-    assert_eq!(Actor::load(file("odd/cancels.onnx")).unwrap().info()["plan"], "tract");
+    assert_eq!(load(file("odd/cancels.onnx")).unwrap().info()["plan"], "tract");
 }
 
 #[test]
@@ -337,7 +301,7 @@ fn a_backend_that_was_chosen_before_is_used_if_it_can_be() {
         ("pendulum_00500.onnx", Backend::Tract, "tract"),
         ("odd/action_only.onnx", Backend::Kernel, "tract"),
     ] {
-        let mut actor = Actor::load_on(file(name), None, Some(backend)).unwrap();
+        let mut actor = Actor::load_on(file(name), relu_and_unit(), Some(backend)).unwrap();
         assert_eq!(actor.info()["plan"], taken, "{name}");
     }
 }

@@ -9,7 +9,10 @@ use std::io::{Cursor, Read, Write};
 
 use memory::peak_of;
 use prost::Message;
-use sac_actor::{Body, Checkpoint, File, Instant, OnRefusal, Outcome, Request, RequestContext, RouterConfig, Service};
+use sac_actor::{
+    Activation, Body, Bounds, Checkpoint, File, Instant, OnRefusal, OperatorFacts, Outcome, Request, RequestContext,
+    RouterConfig, Service,
+};
 use serde_json::{Value, json};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto};
@@ -23,14 +26,19 @@ const LITTLE: usize = 128 << 20;
 #[track_caller]
 fn load(bytes: impl Into<Vec<u8>>) -> Result<Service, String> {
     let (on_refusal, max_batch, max_body_bytes) = (OnRefusal::Keep, 16, 1 << 16);
+    // Facts that most of the good files lack.
+    let operator_facts = OperatorFacts {
+        activation: Some(Activation::Relu),
+        action_bounds: Some(Bounds { low: vec![-1.0], high: vec![1.0] }),
+    };
     let mut service =
-        Service::new(RouterConfig { optimised: true, activation: None, on_refusal, max_batch, max_body_bytes });
+        Service::new(RouterConfig { optimised: true, operator_facts, on_refusal, max_batch, max_body_bytes });
     let epoch = Instant { seconds: 0, nanoseconds: 0 };
     let checkpoint =
         Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
     let bytes = bytes.into();
     let length = bytes.len();
-    let file = File { bytes, vecnormalize: None };
+    let file = File { bytes, sidecars: vec![] };
     let (loaded, peak) = peak_of(|| service.load(checkpoint, file, None).map(drop));
     assert!(peak < LITTLE, "{peak} bytes for a file of {length}");
     loaded.map(|()| service).map_err(|error| format!("{error:#}"))
@@ -243,7 +251,7 @@ fn a_graph_whose_weights_do_not_fit_their_shape_is_refused() {
 fn ask(service: &mut Service, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = Body::Complete(body.to_string().into_bytes());
     let request = Request { method: method.into(), path: path.into(), authorization: None, body };
-    let context = RequestContext { tokens: vec![], refusal: None, reloaded: None, may_block: true };
+    let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
     let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
     (response.status, serde_json::from_slice(&response.body).unwrap())
 }

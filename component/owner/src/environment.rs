@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::candidates::Source;
-use crate::settings::{self, Activation, OnBadCheckpoint, defaults, is_blank, variables};
+use crate::settings::{self, ActionBounds, Activation, OnBadCheckpoint, defaults, is_blank, variables};
 
 /// The settings that environment variables supply. A blank variable counts as unset.
 #[derive(Clone)]
@@ -16,8 +16,10 @@ pub struct Environment {
     pub source: Source,
     /// Selects the optimised backend.
     pub jit: bool,
-    /// The activation of a network whose checkpoint does not name it.
+    /// The activation of checkpoints that do not contain it.
     pub activation: Option<Activation>,
+    /// The action bounds of checkpoints that do not contain them.
+    pub action_bounds: Option<ActionBounds>,
     /// Decides how the routes that need a policy answer after a checkpoint is refused.
     pub on_bad_checkpoint: OnBadCheckpoint,
     /// The largest size of a request body, in bytes.
@@ -50,14 +52,18 @@ impl Environment {
     /// Reads the settings. `variable` returns the value of a variable, as [`std::env::var_os`] does.
     pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, EnvironmentError> {
         let set = Variables(variable);
-        let [model, dir, home] = [variables::MODEL, variables::DIR, "HOME"].map(|name| set.path(name));
-        let mut source = Source::new(model.as_deref(), dir.as_deref(), home.as_deref());
+        let [model, dir, vecnormalize, home] =
+            [variables::MODEL, variables::DIR, variables::VECNORMALIZE, "HOME"].map(|name| set.path(name));
+        let mut source = Source::new(model.as_deref(), dir.as_deref(), home.as_deref())
+            .with_vecnormalize(vecnormalize.as_deref(), home.as_deref());
+        source.patterns = set.parsed(variables::PATTERN, str::parse)?.unwrap_or_default();
         source.limits.max_bytes =
             set.parsed(variables::MAX_CHECKPOINT_BYTES, str::parse)?.unwrap_or(defaults::MAX_CHECKPOINT_BYTES);
         Ok(Environment {
             source,
             jit: set.parsed(variables::JIT, settings::boolean)?.unwrap_or(defaults::JIT),
             activation: set.parsed(variables::ACTIVATION, str::parse)?,
+            action_bounds: set.parsed(variables::ACTION_BOUNDS, str::parse)?,
             on_bad_checkpoint: set.parsed(variables::ON_BAD_CHECKPOINT, str::parse)?.unwrap_or_default(),
             max_body_bytes: set
                 .parsed(variables::MAX_BODY_BYTES, str::parse)?
@@ -104,6 +110,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::settings::Patterns;
 
     fn read(set: &[(&str, &str)]) -> Result<Environment, String> {
         let value = |name: &str| set.iter().find(|(set, _)| *set == name).map(|(_, value)| value.into());
@@ -113,10 +120,15 @@ mod tests {
     #[test]
     fn unset_and_blank_variables_give_the_defaults() {
         for blank in ["", " \n"] {
-            let names = [variables::MODEL, variables::DIR, variables::JIT, variables::API_TOKEN, variables::MAX_BATCH];
-            let read = read(&names.map(|name| (name, blank))).expect("read");
+            let names = [variables::MODEL, variables::DIR, variables::JIT, variables::API_TOKEN, variables::MAX_BATCH]
+                .into_iter()
+                .chain([variables::ACTION_BOUNDS, variables::PATTERN, variables::VECNORMALIZE])
+                .collect::<Vec<_>>();
+            let read = read(&names.iter().map(|name| (*name, blank)).collect::<Vec<_>>()).expect("read");
             assert_eq!(read.source.path(), Path::new(defaults::FOLDER));
             assert!(read.jit && read.token.is_none() && read.activation.is_none());
+            assert!(read.action_bounds.is_none() && read.source.vecnormalize.is_none());
+            assert_eq!(read.source.patterns, Patterns::default());
             assert_eq!(read.source.limits.max_bytes, defaults::MAX_CHECKPOINT_BYTES);
             assert_eq!((read.max_batch, read.max_body_bytes), (defaults::MAX_BATCH, defaults::MAX_BODY_BYTES as u64));
             assert_eq!(read.on_bad_checkpoint, OnBadCheckpoint::Keep);
@@ -131,6 +143,9 @@ mod tests {
             (variables::JIT, "Off"),
             (variables::API_TOKEN, "token\n"),
             (variables::ACTIVATION, "leaky_relu"),
+            (variables::ACTION_BOUNDS, "-2:2"),
+            (variables::PATTERN, "best_*,*.pkl"),
+            (variables::VECNORMALIZE, "~/v.pkl"),
             (variables::ON_BAD_CHECKPOINT, "fail"),
             (variables::MAX_CHECKPOINT_BYTES, "1"),
             (variables::MAX_BODY_BYTES, "4294967296"),
@@ -140,6 +155,9 @@ mod tests {
         assert_eq!(read.source.path(), Path::new("/home/model.onnx"));
         assert!(!read.jit && read.token.as_deref() == Some("token"));
         assert_eq!(read.activation, Some(Activation::LeakyRelu));
+        assert_eq!(read.action_bounds, Some(ActionBounds { low: vec![-2.0], high: vec![2.0] }));
+        assert_eq!(Ok(read.source.patterns), "best_*,*.pkl".parse());
+        assert_eq!(read.source.vecnormalize.as_deref(), Some(Path::new("/home/v.pkl")));
         assert_eq!(read.on_bad_checkpoint, OnBadCheckpoint::Fail);
         assert_eq!((read.source.limits.max_bytes, read.max_body_bytes, read.max_batch), (1, 1 << 32, 3));
     }
@@ -152,6 +170,8 @@ mod tests {
             "invalid value \"Keep\" for SAC_ON_BAD_CHECKPOINT: expected one of keep, fail"
         );
         assert!(error(variables::JIT, "maybe").ends_with("for STAT_PAIR_RL_JIT: value was not a boolean"));
+        assert!(error(variables::ACTION_BOUNDS, "1").contains("for SAC_ACTION_BOUNDS: expected `unit`"));
+        assert!(error(variables::PATTERN, "a/b").contains("for SAC_PATTERN: `a/b` contains a `/`"));
         assert!(error(variables::MAX_BATCH, "many").starts_with("invalid value \"many\" for SAC_MAX_BATCH: "));
     }
 

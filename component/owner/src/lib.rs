@@ -10,8 +10,9 @@ mod candidates;
 mod environment;
 pub mod settings;
 mod watch;
+mod wit;
 
-pub use candidates::{Candidate, CheckpointError, Content, Limits, Source, Statistics};
+pub use candidates::{Absence, Candidate, CheckpointError, Content, Limits, Sidecar, SidecarKind, Source};
 pub use environment::{Environment, EnvironmentError};
 pub use watch::{
     FileState, Freshness, Identify, Identity, Judgement, ReadError, Refused, Renewal, RenewalError, Seen, SingleFile,

@@ -18,9 +18,12 @@ pub struct Owner {
 impl Owner {
     /// Serves nothing until the first request loads a checkpoint.
     pub fn new(environment: Environment) -> Self {
-        let service = wit::Service::new(wit::RouterConfig {
+        let service = wit::Service::new(&wit::RouterConfig {
             optimised: environment.jit,
-            activation: environment.activation.map(Into::into),
+            operator_facts: wit::OperatorFacts {
+                activation: environment.activation.map(Into::into),
+                action_bounds: environment.action_bounds.map(Into::into),
+            },
             on_refusal: environment.on_bad_checkpoint.into(),
             max_batch: environment.max_batch,
             max_body_bytes: environment.max_body_bytes,
@@ -62,7 +65,9 @@ impl Owner {
         refusal: Option<wit::Refusal>,
         reloaded: Option<Result<(), String>>,
     ) -> wit::Outcome {
-        let context = wit::RequestContext { tokens: self.tokens.clone(), refusal, reloaded, may_block: true };
+        let absence =
+            if self.generation == 0 { self.source.absence().map(|absence| absence.to_string()) } else { None };
+        let context = wit::RequestContext { tokens: self.tokens.clone(), refusal, absence, reloaded, may_block: true };
         self.service.answer(request, &context)
     }
 
@@ -83,7 +88,7 @@ impl Owner {
             sha256: content.sha256,
             generation,
         };
-        let vecnormalize = content.statistics.map(|statistics| statistics.bytes);
-        self.service.load(&checkpoint, &wit::File { bytes: content.bytes, vecnormalize }, None).map(|_| ())
+        let sidecars = content.sidecars.into_iter().map(Into::into).collect();
+        self.service.load(&checkpoint, &wit::File { bytes: content.bytes, sidecars }, None).map(|_| ())
     }
 }

@@ -24,7 +24,7 @@ use crate::observe::trace;
 use crate::sandbox::bindings::{self, Outcome};
 use crate::sandbox::factory::SetupError;
 use crate::swap::call::{Call, RequestContext};
-use crate::swap::holder::Holder;
+use crate::swap::holder::{Holder, Snapshot};
 use crate::watch::tokens::Tokens;
 
 /// The route that is answered however many requests are in flight.
@@ -141,9 +141,12 @@ impl SacService {
     async fn answer(&self, call: Call) -> Result<bindings::Response, Error> {
         let call = Arc::new(call);
         let tokens = self.tokens.current();
-        let context = |refusal, reloaded| Arc::new(RequestContext { tokens: tokens.clone(), refusal, reloaded });
+        let context = |snapshot: &Snapshot, reloaded| {
+            let Snapshot { refusal, absence, .. } = snapshot.clone();
+            Arc::new(RequestContext { tokens: tokens.clone(), refusal, absence, reloaded })
+        };
         let current = self.holder.current().await;
-        match current.generation.answer(&call, &context(current.refusal, None)).await? {
+        match current.generation.answer(&call, &context(&current, None)).await? {
             Outcome::Respond(response) => return Ok(response),
             Outcome::Long | Outcome::Benchmark => {
                 return Err(Error::Internal(anyhow!("the component answered `long` to a call that may block")));
@@ -152,7 +155,7 @@ impl SacService {
         }
         let reloaded = self.holder.force_reload().await;
         let current = self.holder.snapshot();
-        match current.generation.answer(&call, &context(current.refusal, Some(reloaded))).await? {
+        match current.generation.answer(&call, &context(&current, Some(reloaded))).await? {
             Outcome::Respond(response) => Ok(response),
             _ => Err(Error::Internal(anyhow!("the component did not answer after a reload"))),
         }

@@ -1,8 +1,7 @@
 //! The types and calls generated from `wit/`, and the conversions into them. No other file names the generated modules.
 
-use std::time::SystemTime;
-
-use sac_owner::{Content, settings, since_epoch};
+use sac_owner::Content;
+use sac_owner::settings::ActionBounds;
 
 use crate::config::Config;
 
@@ -15,28 +14,7 @@ wasmtime::component::bindgen!({
 
 pub(crate) use exports::sac::serving::serving::*;
 
-impl From<settings::Activation> for Activation {
-    fn from(activation: settings::Activation) -> Self {
-        match activation {
-            settings::Activation::Relu => Activation::Relu,
-            settings::Activation::LeakyRelu => Activation::LeakyRelu,
-            settings::Activation::Elu => Activation::Elu,
-            settings::Activation::Silu => Activation::Silu,
-            settings::Activation::Gelu => Activation::Gelu,
-            settings::Activation::Tanh => Activation::Tanh,
-            settings::Activation::Sigmoid => Activation::Sigmoid,
-        }
-    }
-}
-
-impl From<settings::OnBadCheckpoint> for OnRefusal {
-    fn from(on_bad_checkpoint: settings::OnBadCheckpoint) -> Self {
-        match on_bad_checkpoint {
-            settings::OnBadCheckpoint::Keep => OnRefusal::Keep,
-            settings::OnBadCheckpoint::Fail => OnRefusal::Fail,
-        }
-    }
-}
+sac_owner::wit_conversions!();
 
 impl Backend {
     /// Returns the name that the component reports in `/sac/model/info`.
@@ -48,11 +26,30 @@ impl Backend {
     }
 }
 
-impl From<&Config> for RouterConfig {
+impl Policy {
+    /// Returns the value of a fact, such as `activation`.
+    pub(crate) fn fact(&self, name: &str) -> Option<&str> {
+        self.facts.iter().find(|fact| fact.name == name).map(|fact| fact.value.as_str())
+    }
+}
+
+/// The owned form of a [`RouterConfig`].
+#[derive(Clone)]
+pub(crate) struct RouterSettings {
+    optimised: bool,
+    activation: Option<Activation>,
+    action_bounds: Option<ActionBounds>,
+    on_refusal: OnRefusal,
+    max_batch: u32,
+    max_body_bytes: u64,
+}
+
+impl From<&Config> for RouterSettings {
     fn from(config: &Config) -> Self {
-        RouterConfig {
+        RouterSettings {
             optimised: config.jit,
             activation: config.activation.map(Into::into),
+            action_bounds: config.action_bounds.clone(),
             on_refusal: config.on_bad_checkpoint.into(),
             max_batch: config.max_batch,
             max_body_bytes: config.max_body_bytes as u64,
@@ -60,16 +57,32 @@ impl From<&Config> for RouterConfig {
     }
 }
 
-impl<'a> From<&'a Content> for File<'a> {
-    fn from(content: &'a Content) -> Self {
-        let vecnormalize = content.statistics.as_ref().map(|statistics| &statistics.bytes[..]);
-        File { bytes: &content.bytes, vecnormalize }
+impl RouterSettings {
+    pub(crate) fn config(&self) -> RouterConfig<'_> {
+        RouterConfig {
+            optimised: self.optimised,
+            operator_facts: self.facts(),
+            on_refusal: self.on_refusal,
+            max_batch: self.max_batch,
+            max_body_bytes: self.max_body_bytes,
+        }
+    }
+
+    pub(crate) fn facts(&self) -> OperatorFacts<'_> {
+        let bounds = self.action_bounds.as_ref();
+        let action_bounds = bounds.map(|bounds| BoundsParam { low: &bounds.low, high: &bounds.high });
+        OperatorFacts { activation: self.activation, action_bounds }
     }
 }
 
-impl From<SystemTime> for Instant {
-    fn from(time: SystemTime) -> Self {
-        let (seconds, nanoseconds) = since_epoch(time);
-        Instant { seconds, nanoseconds }
+impl<'a> From<&'a sac_owner::Sidecar> for Sidecar<'a> {
+    fn from(sidecar: &'a sac_owner::Sidecar) -> Self {
+        Sidecar { kind: sidecar.kind.into(), name: &sidecar.name, bytes: &sidecar.bytes }
     }
+}
+
+/// Calls `with` with a checkpoint's file and its sidecars, which borrow from `content`.
+pub(crate) fn with_file<T>(content: &Content, with: impl FnOnce(File) -> T) -> T {
+    let sidecars = content.sidecars.iter().map(Into::into).collect::<Vec<_>>();
+    with(File { bytes: &content.bytes, sidecars: &sidecars })
 }

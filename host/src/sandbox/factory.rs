@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::config::Config;
 use crate::observe::metrics::Metrics;
-use crate::sandbox::bindings::{Backend, Checkpoint, Policy, RouterConfig};
+use crate::sandbox::bindings::{self, Backend, Checkpoint, OperatorFacts, Policy, RouterSettings};
 use crate::sandbox::instance::Instance;
 use crate::sandbox::{Sandbox, artefact, engine};
 
@@ -15,7 +15,7 @@ use crate::sandbox::{Sandbox, artefact, engine};
 #[derive(Clone)]
 pub(crate) struct InstanceFactory {
     sandbox: Arc<Sandbox>,
-    config: RouterConfig,
+    settings: Arc<RouterSettings>,
 }
 
 /// The error of setting up a service or an inspector.
@@ -47,16 +47,21 @@ impl InstanceFactory {
         let component = artefact::load_or_compile(&engine, config.component.as_deref(), config.cache_dir.as_deref());
         let component = component.map_err(SetupError::Compile)?;
         let sandbox = Sandbox::new(engine, &component, config.sandbox.clone(), metrics).map_err(SetupError::Link)?;
-        Ok(InstanceFactory { sandbox: Arc::new(sandbox), config: config.into() })
+        Ok(InstanceFactory { sandbox: Arc::new(sandbox), settings: Arc::new(config.into()) })
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         self.sandbox.metrics()
     }
 
+    /// Returns the facts that the operator supplies.
+    pub(crate) fn facts(&self) -> OperatorFacts<'_> {
+        self.settings.facts()
+    }
+
     /// Makes an instance without a checkpoint. Blocks.
     pub(crate) fn instance(&self) -> anyhow::Result<Instance> {
-        Instance::new(self.sandbox.clone(), self.config)
+        Instance::new(self.sandbox.clone(), self.settings.config())
     }
 
     /// Makes an instance and loads a checkpoint into it. Blocks. `backend` is the one that another instance chose for the
@@ -76,7 +81,8 @@ impl InstanceFactory {
             sha256: &content.sha256,
             generation,
         };
-        let policy = instance.load(checkpoint, content.into(), backend).map_err(|error| error.to_string())??;
+        let loaded = bindings::with_file(content, |file| instance.load(checkpoint, file, backend));
+        let policy = loaded.map_err(|error| error.to_string())??;
         Ok((instance, policy))
     }
 }

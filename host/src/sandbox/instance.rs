@@ -9,7 +9,7 @@ use wasmtime::component::ResourceAny;
 use wasmtime::{Store, Trap};
 
 use crate::sandbox::bindings::{
-    Activation, Actor, Backend, Checkpoint, File, Outcome, Policy, Request, RequestContext, Response, RouterConfig,
+    Actor, Backend, Checkpoint, File, OperatorFacts, Outcome, Policy, Request, RequestContext, Response, RouterConfig,
 };
 use crate::sandbox::guest::Guest;
 use crate::sandbox::{Sandbox, begin_call};
@@ -84,13 +84,22 @@ impl Instance {
     pub(crate) fn convert(
         &mut self,
         file: File,
-        activation: Option<Activation>,
+        facts: OperatorFacts,
     ) -> Result<Result<Vec<u8>, String>, InstanceError> {
         let limit = self.sandbox.limits.load_time;
         begin_call(&mut self.store, limit);
         let service = self.actor.sac_serving_serving().service();
-        let converted = service.call_convert(&mut self.store, file, activation);
+        let converted = service.call_convert(&mut self.store, file, facts);
         converted.map_err(|error| self.error(error, limit))
+    }
+
+    /// Describes what a checkpoint says and lacks, as a card in JSON. The inner error is as in [`Instance::load`].
+    pub(crate) fn card(&mut self, file: File, facts: OperatorFacts) -> Result<Result<String, String>, InstanceError> {
+        let limit = self.sandbox.limits.load_time;
+        begin_call(&mut self.store, limit);
+        let service = self.actor.sac_serving_serving().service();
+        let card = service.call_card(&mut self.store, file, facts);
+        card.map_err(|error| self.error(error, limit))
     }
 
     /// Answers one request.

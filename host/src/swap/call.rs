@@ -22,6 +22,7 @@ pub(crate) struct Call {
 pub(crate) struct RequestContext {
     pub(crate) tokens: Arc<[String]>,
     pub(crate) refusal: Option<Arc<Refused>>,
+    pub(crate) absence: Option<Arc<str>>,
     pub(crate) reloaded: Option<Result<(), String>>,
 }
 
@@ -33,7 +34,7 @@ impl Call {
         context: &RequestContext,
         may_block: bool,
     ) -> Result<Outcome, InstanceError> {
-        let RequestContext { tokens, refusal, reloaded } = context;
+        let RequestContext { tokens, refusal, absence, reloaded } = context;
         let path = refusal.as_ref().map(|refused| refused.path().to_string_lossy());
         let refusal = refusal.as_ref().zip(path.as_deref()).map(|(refused, path)| Refusal {
             path,
@@ -49,7 +50,8 @@ impl Call {
             authorization: self.authorization.as_deref(),
             body: self.body.as_ref().map_or(Body::OverLimit, |body| Body::Complete(body)),
         };
-        let context = bindings::RequestContext { tokens: &tokens, refusal, reloaded, may_block };
+        let absence = absence.as_deref();
+        let context = bindings::RequestContext { tokens: &tokens, refusal, absence, reloaded, may_block };
         trace::call(may_block).in_scope(|| instance.answer(request, context))
     }
 }

@@ -127,6 +127,7 @@ impl Generation {
             layout: &loaded.policy.layout,
             backend: loaded.policy.backend.name(),
             sha256: &loaded.sha256,
+            verified_examples: loaded.policy.verified_examples,
             modified: loaded.modified,
             read_at: loaded.read_at,
         });

@@ -1,12 +1,12 @@
 //! The generation in service, and the reload that replaces it. Only [`Holder::renew_blocking`] publishes.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use sac_owner::{Content, Freshness, Refused, Source};
+use sac_owner::{Absence, Content, Freshness, Refused, Source};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -30,6 +30,8 @@ pub(crate) struct Holder {
     published: ArcSwap<Published>,
     /// Held by the reload under way, on its own thread, so that the request that began it may be dropped.
     reloading: Arc<Mutex<()>>,
+    /// The reason for the absence of candidates that was logged last.
+    absence: StdMutex<Option<Absence>>,
     /// The number of checkpoints that were read and handed to the component.
     loads: AtomicU64,
     pub(crate) history: History,
@@ -42,10 +44,13 @@ struct Published {
 }
 
 /// The part of the published state that a request needs.
+#[derive(Clone)]
 pub(crate) struct Snapshot {
     pub(crate) generation: Arc<Generation>,
     /// The newest checkpoint, if it was refused.
     pub(crate) refusal: Option<Arc<Refused>>,
+    /// The reason why there is no candidate, if the folder has other files and no policy is in service.
+    pub(crate) absence: Option<Arc<str>>,
 }
 
 impl Holder {
@@ -56,9 +61,9 @@ impl Holder {
         let size = config.workers.max(1);
         let generation = Arc::new(Generation::empty(&factory, size).map_err(SetupError::Start)?);
         let published = ArcSwap::from_pointee(Published { generation, freshness: Freshness::default() });
-        let (reloading, loads, history) = Default::default();
+        let (reloading, absence, loads, history) = Default::default();
         let (source, reload_wait) = (config.source.clone(), config.reload_wait);
-        Ok(Arc::new(Holder { source, factory, size, reload_wait, published, reloading, loads, history }))
+        Ok(Arc::new(Holder { source, factory, size, reload_wait, published, reloading, absence, loads, history }))
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -104,8 +109,21 @@ impl Holder {
     fn judge(&self) -> (Snapshot, bool) {
         let published = self.published.load_full();
         let judgement = published.freshness.judge(&self.source);
-        let snapshot = Snapshot { generation: published.generation.clone(), refusal: judgement.refusal.cloned() };
-        (snapshot, judgement.changed)
+        let generation = published.generation.clone();
+        let absence = if generation.loaded.is_none() { self.absence() } else { None };
+        (Snapshot { generation, refusal: judgement.refusal.cloned(), absence }, judgement.changed)
+    }
+
+    /// Returns the reason why there is no candidate. Logs it once.
+    fn absence(&self) -> Option<Arc<str>> {
+        let now = self.source.absence();
+        let mut logged = self.absence.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(absence) = now.as_ref().filter(|_| logged.is_none()) {
+            let (folder, example) = (self.source.path().display(), &absence.example);
+            warn!("no candidate in {folder}: {absence}. One of its files is {example}");
+        }
+        logged.clone_from(&now);
+        now.map(|absence| absence.to_string().into())
     }
 
     async fn reload(self: &Arc<Self>, forced: bool) -> Result<(), String> {
@@ -154,10 +172,11 @@ impl Holder {
             path = %path.display(),
             format = policy.format,
             layout = policy.layout,
-            activation = policy.activation,
+            activation = policy.fact("activation"),
             state_dim = policy.state_dim,
             action_dim = policy.action_dim,
             stochastic = policy.stochastic,
+            verified_examples = policy.verified_examples,
             generation = generation.number,
             duration_ms = duration.as_micros() as f64 / 1e3,
             "checkpoint in service"

@@ -1,7 +1,10 @@
 //! `inspect`, `convert`, `completions`, `man` and the version.
 
+use std::fs;
 use std::process::Stdio;
 
+use sac_test_support::{card_of, file, publish};
+use serde_json::json;
 use tempfile::tempdir;
 
 use crate::program::{self, PROGRAM, path};
@@ -18,16 +21,27 @@ fn inspect_shows_what_is_in_a_file_or_why_it_is_refused() {
         "format                stable-baselines3",
         "layers                latent_pi.0 (3 to 64)",
         "actions within        [-2.0] to [2.0]",
-        "activation            relu",
+        "facts                 ",
+        "activation: relu (",
+        "verified examples     none",
         "action on zeros       0.158507",
     ] {
         assert!(well && shown.contains(line), "{line}:\n{shown}");
     }
     let (well, shown, _) = run(&["inspect", "--json", &path("pendulum_00500.state_dict.pt")]);
     let shown = serde_json::from_str::<serde_json::Value>(&shown).unwrap();
-    assert!(well && shown["activation"] == "relu (assumed)" && shown["layers"][1]["outputs"] == 64, "{shown}");
-    let (_, shown, _) = run(&["inspect", "--activation", "tanh", &path("pendulum_00500.state_dict.pt")]);
-    assert!(shown.contains("activation            tanh\n"), "{shown}");
+    assert!(well && shown["activation"] == "relu" && shown["layers"][1]["outputs"] == 64, "{shown}");
+    let fact = |name: &str| shown["facts"].as_array().unwrap().iter().find(|fact| fact["name"] == name).unwrap();
+    assert_eq!((&fact("activation")["value"], &shown["verified_examples"]), (&json!("relu"), &json!(0)));
+    assert!(fact("action_bounds")["source"].as_str().unwrap().contains("card"), "{shown}");
+    let folder = tempdir().unwrap();
+    let bare = folder.path().join("model_a.pt");
+    publish(&bare, &file("pendulum_00500.state_dict.pt"));
+    let bare = bare.to_str().unwrap();
+    let (well, _, log) = run(&["inspect", bare]);
+    assert!(!well && log.contains("activation"), "{log}");
+    let (well, shown, log) = run(&["inspect", "--activation", "tanh", "--action-bounds", "-2:2", bare]);
+    assert!(well && shown.contains("activation: tanh (") && shown.contains("[-2.0] to [2.0]"), "{shown}{log}");
 
     let (well, shown, log) = run(&["inspect", &path("torch/executes.pt")]);
     assert!(!well && shown.is_empty() && log.contains("it would call `posix.system`"), "{shown}{log}");
@@ -35,6 +49,28 @@ fn inspect_shows_what_is_in_a_file_or_why_it_is_refused() {
     assert!(!well && shown.contains("\"refused\": \"the pickle, at byte 59: it would call `posix.system`"), "{shown}");
     let (well, _, log) = run(&["inspect", "no-such-file"]);
     assert!(!well && log.contains("no-such-file is refused: there is no such file"), "{log}");
+}
+
+#[test]
+fn card_writes_what_a_file_says_and_lacks_and_replaces_nothing_unasked() {
+    let folder = tempdir().unwrap();
+    let bare = folder.path().join("model_a.pt");
+    publish(&bare, &file("pendulum_00500.state_dict.pt"));
+    let (bare, card) = (bare.to_str().unwrap(), card_of(&bare));
+    let (well, shown, log) = run(&["card", bare]);
+    let described = serde_json::from_str::<serde_json::Value>(&shown).unwrap();
+    assert!(well && described["activation"].is_null(), "{shown}{log}");
+    let target = card.to_str().unwrap();
+    assert!(run(&["card", bare, "-o", target]).0);
+    assert_eq!(fs::read_to_string(&card).unwrap(), shown);
+    fs::write(&card, "{}").unwrap();
+    let (well, _, log) = run(&["card", bare, "-o", target]);
+    assert!(!well && log.contains("exists; --force replaces it"), "{log}");
+    assert_eq!(fs::read_to_string(&card).unwrap(), "{}");
+    assert!(run(&["card", bare, "-o", target, "--force"]).0);
+    assert_eq!(fs::read_to_string(&card).unwrap(), shown);
+    let (well, _, log) = run(&["card", &path("torch/unknown.pt")]);
+    assert!(!well && log.contains("there is no card of "), "{log}");
 }
 
 #[test]
@@ -62,7 +98,7 @@ fn convert_writes_an_onnx_file_of_the_same_policy() {
 fn every_command_is_in_the_completions_and_has_a_manual() {
     let (well, completions, _) = run(&["completions", "bash"]);
     let (_, manual, _) = run(&["man"]);
-    for command in ["serve", "inspect", "convert", "predict", "bench", "demo", "config", "completions", "man"] {
+    for command in ["serve", "inspect", "card", "convert", "predict", "bench", "demo", "config", "completions", "man"] {
         assert!(well && completions.contains(&format!("sac__serving,{command})")), "{command}");
         assert!(manual.contains(&format!("sac\\-serving\\-{command}(1)")), "{command}: {manual}");
     }

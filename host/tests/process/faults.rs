@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
-use sac_test_support::{Connection, publish, request};
+use sac_test_support::{Connection, card, card_of, publish, request};
 use tempfile::tempdir;
 
 use crate::program::*;
@@ -143,6 +143,9 @@ fn a_checkpoint_that_grows_slowly_is_not_served_before_it_is_whole() {
         let address = program.address();
         let extension = name.rsplit('.').next().unwrap();
         let next = format!("model_b.{extension}");
+        if let Some(card) = card(name) {
+            publish(&card_of(&place.path().join(&next)), &card);
+        }
         let mut growing = File::create(place.path().join(&next)).unwrap();
         let bytes = file(name);
         for part in bytes.chunks(bytes.len().div_ceil(20)) {

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use sac_test_support::{Connection, memory, publish, request};
+use sac_test_support::{Connection, memory, publish, publish_named, request};
 use tempfile::{TempDir, tempdir};
 
 use crate::program::*;
@@ -207,7 +207,7 @@ fn copy_of_the_cache(owner: Option<u32>) -> TempDir {
 fn a_small_file_that_unpacks_to_a_large_one_takes_little_memory() {
     let folder = tempdir().unwrap();
     let good = folder.path().join("model_good.pt");
-    fs::copy(path("pendulum_00500.agent.pt"), &good).unwrap();
+    publish_named(&good, "pendulum_00500.agent.pt");
     let mut program = serve(folder.path(), &["--dir", "."], &[]);
     let address = program.address();
     assert!(predict(address).1.contains("model_good.pt"));

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use sac_tests::{Connection, file};
+use sac_tests::{Connection, card, card_of, file};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -100,7 +100,10 @@ impl Folder {
             let number = self.published() + 1;
             self.publish(number)?;
             if number > KEPT {
-                fs::remove_file(self.good(number - KEPT - 1))?;
+                let old = self.good(number - KEPT - 1);
+                // Its card goes last, so that the file is never without it.
+                fs::remove_file(&old)?;
+                let _ = fs::remove_file(card_of(&old));
             }
             thread::sleep(Duration::from_millis(700));
             if number.is_multiple_of(HOSTILE_EACH) {
@@ -139,7 +142,11 @@ impl Folder {
     }
 
     fn publish(&self, number: u64) -> Result<()> {
-        self.rename(&file(GOOD[number as usize % GOOD.len()]), &self.good(number))?;
+        let (name, path) = (GOOD[number as usize % GOOD.len()], self.good(number));
+        if let Some(card) = card(name) {
+            self.rename(&card, &card_of(&path))?;
+        }
+        self.rename(&file(name), &path)?;
         self.published.store(number, Ordering::SeqCst);
         Ok(())
     }

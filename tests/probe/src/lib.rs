@@ -32,8 +32,12 @@ impl GuestService for Probe {
         Err("a probe loads nothing".to_owned())
     }
 
-    fn convert(_: File, _: Option<Activation>) -> Result<Vec<u8>, String> {
+    fn convert(_: File, _: OperatorFacts) -> Result<Vec<u8>, String> {
         Err("a probe converts nothing".to_owned())
+    }
+
+    fn card(_: File, _: OperatorFacts) -> Result<String, String> {
+        Err("a probe describes nothing".to_owned())
     }
 
     fn answer(&self, request: Request, context: RequestContext) -> Outcome {

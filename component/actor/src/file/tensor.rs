@@ -75,6 +75,11 @@ impl Tensor {
         if self.shape.contains(&0) { 0 } else { self.shape.iter().product() }
     }
 
+    /// Returns `true` if more than one dimension is larger than one.
+    pub fn is_matrix(&self) -> bool {
+        self.shape.iter().filter(|size| **size > 1).count() > 1
+    }
+
     /// Reads the elements in row-major order.
     pub fn numbers(&self) -> Result<Vec<f64>> {
         self.collect(|bytes| self.dtype.number(bytes))

@@ -1,13 +1,29 @@
-//! Assigns roles to the layers of a scope by their names: which are the trunk, and which the heads.
+//! Assigns roles to the layers of a scope by their names: which are hidden, and which the heads.
 
 use super::scope::{Scope, number, series};
 use super::table::{Heads, Layout};
 
 /// The names of an actor's layers by their roles.
+#[derive(Debug, Clone)]
 pub struct Roles {
-    pub trunk: Vec<String>,
-    /// The mean's head and log_std's. None if the last layer of the trunk is both.
-    pub heads: Option<(String, String)>,
+    /// The hidden layers in the order of computation.
+    pub hidden: Vec<String>,
+    pub head: Head,
+    /// A parameter of one standard deviation an action, which makes the policy a Gaussian.
+    pub std_parameter: Option<String>,
+}
+
+/// The head of an actor, by the names of its layers.
+#[derive(Debug, Clone)]
+pub enum Head {
+    /// A layer for the mean; a layer or a parameter for log_std.
+    Pair(String, String),
+    /// One layer for both.
+    Joint(String),
+    /// One layer for the mean.
+    Mean(String),
+    /// One layer, for the mean or for both.
+    Open(String),
 }
 
 impl Roles {
@@ -16,47 +32,115 @@ impl Roles {
     /// A layout fits if its heads are there and every other tensor of the scope has a role or is a setting. A layer that
     /// is left out would change the actions.
     pub fn assign(layout: &Layout, scope: &Scope) -> Option<Roles> {
-        let layers = scope.layers();
-        let heads = match &layout.heads {
-            // Any series of layers could be an actor with a joint head. It must lie where actors do, and be all there is.
-            Heads::Joint if !scope.is_usual() || !scope.is_all() => return None,
-            Heads::Joint => None,
-            Heads::Separate { mean, log_std } => {
-                let mean = mean.iter().find(|name| scope.has(&format!("{name}.weight")))?;
-                let log_std = log_std.iter().find(|name| scope.has(name) || scope.has(&format!("{name}.weight")))?;
-                Some(((*mean).to_owned(), (*log_std).to_owned()))
-            }
-        };
-        if layers.len() > MAX_LAYERS {
-            return None;
+        let fits = layout.evidence.iter().all(|name| scope.has(name)) && (!layout.at_root || scope.prefix().is_empty());
+        // Any layers in a row could be an actor. They must lie where actors do, and be all there is.
+        let is_likely = !matches!(layout.heads, Heads::Open) || scope.is_usual() && scope.is_all();
+        (fits && is_likely).then_some(())?;
+        let is_ignored = |name: &str| layout.ignored.iter().any(|prefix| name.starts_with(prefix));
+        let mut layers = scope.layers();
+        layers.retain(|name| !is_ignored(name));
+        (layers.len() <= MAX_LAYERS).then_some(())?;
+        let named = named_head(layout, scope)?;
+        if let Some(head) = &named {
+            layers.retain(|name| !head.names().contains(&name.as_str()));
         }
-        let is_head = |name: &String| heads.as_ref().is_some_and(|(mean, log_std)| name == mean || name == log_std);
-        let mut trunk = layers.into_iter().filter(|name| !is_head(name)).collect::<Vec<_>>();
-        trunk.sort_by_key(|name| number(name));
-        let is_one_series = trunk.windows(2).all(|pair| series(&pair[0]) == series(&pair[1]));
-        let fits = trunk.iter().map(|name| series(name)).all(|series| match layout.trunk {
-            "*" => {
-                let is_deterministic = heads.is_none() && DETERMINISTIC.contains(&series.as_str());
-                !is_deterministic && !UNFIT.iter().any(|part| series.contains(part))
-            }
-            trunk => series == trunk,
-        });
-        let roles = Roles { trunk, heads };
-        let has_head = roles.heads.is_some() || !roles.trunk.is_empty();
-        (has_head && is_one_series && fits && scope.unexplained(&roles.names()).is_empty()).then_some(roles)
+        let mut hidden = order(layout, layers, scope)?;
+        let head = match (named, &layout.heads) {
+            (Some(head), _) => head,
+            (None, Heads::Joint) => Head::Joint(hidden.pop()?),
+            (None, Heads::Last) => Head::Mean(hidden.pop()?),
+            (None, _) => Head::Open(hidden.pop()?),
+        };
+        let std_parameter = scope.std_parameter();
+        let roles = Roles { hidden, head, std_parameter };
+        let unexplained = scope.unexplained(&roles.names());
+        let is_std = |name: &str| roles.std_parameter.as_deref() == Some(name);
+        unexplained.into_iter().all(|name| is_ignored(name) || is_std(name)).then_some(roles)
     }
 
     /// Returns the names of all layers.
     pub fn names(&self) -> Vec<&str> {
-        let heads = self.heads.iter().flat_map(|(mean, log_std)| [mean.as_str(), log_std.as_str()]);
-        self.trunk.iter().map(String::as_str).chain(heads).collect()
+        self.hidden.iter().map(String::as_str).chain(self.head.names()).collect()
+    }
+}
+
+impl Head {
+    fn names(&self) -> Vec<&str> {
+        match self {
+            Head::Pair(mean, log_std) => vec![mean, log_std],
+            Head::Joint(name) | Head::Mean(name) | Head::Open(name) => vec![name],
+        }
     }
 }
 
 /// The most layers that an actor may have.
 const MAX_LAYERS: usize = 1024;
+/// The most series of layers that are put in order by their dimensions.
+const MAX_SERIES: usize = 4;
 /// Layers that have no activation after them, or another one.
 const UNFIT: &[&str] = &["features_extractor"];
-/// The names of a deterministic actor's layers in TD3's own code and in Stable-Baselines3. The last of them gives the
-/// action, so it is no joint head.
-const DETERMINISTIC: &[&str] = &["mu.{n}", "l{n}", "actor.mu.{n}", "actor.l{n}"];
+
+/// Returns the head that the layout names: `None` inside if it names none, and `None` if the scope lacks it.
+#[allow(clippy::option_option, reason = "a layout without a named head fits too")]
+fn named_head(layout: &Layout, scope: &Scope) -> Option<Option<Head>> {
+    let is_layer = |name: &&&str| scope.has(&format!("{name}.weight"));
+    match &layout.heads {
+        Heads::Pair { mean, log_std } => {
+            let mean = mean.iter().find(is_layer)?;
+            let log_std = log_std.iter().find(|name| scope.has_vector(name) || is_layer(name))?;
+            Some(Some(Head::Pair((*mean).to_owned(), (*log_std).to_owned())))
+        }
+        Heads::Mean(mean) => Some(Some(Head::Mean((*mean.iter().find(is_layer)?).to_owned()))),
+        Heads::Joint | Heads::Last | Heads::Open => Some(None),
+    }
+}
+
+/// Puts layers in the order of computation: by series in the layout's order, or else by their dimensions, and by number
+/// within a series.
+fn order(layout: &Layout, layers: Vec<String>, scope: &Scope) -> Option<Vec<String>> {
+    let mut groups = Vec::<(String, Vec<String>)>::new();
+    for name in layers {
+        let series = series(&name);
+        match groups.iter_mut().find(|(found, _)| *found == series) {
+            Some((_, group)) => group.push(name),
+            None => groups.push((series, vec![name])),
+        }
+    }
+    groups.iter_mut().for_each(|(_, group)| group.sort_by_key(|name| number(name)));
+    if layout.trunk.is_empty() {
+        let fits = groups.iter().all(|(series, _)| !UNFIT.iter().any(|part| series.contains(part)));
+        (fits && groups.len() <= MAX_SERIES).then_some(())?;
+        return chain(groups.into_iter().map(|(_, group)| group).collect(), scope);
+    }
+    let mut ordered = vec![];
+    for series in layout.trunk {
+        let at = groups.iter().position(|(found, _)| found == series)?;
+        ordered.extend(groups.swap_remove(at).1);
+    }
+    groups.is_empty().then_some(ordered)
+}
+
+/// Orders series so that each takes what the one before gives. Returns `None` if that is impossible, or possible in more
+/// than one way.
+fn chain(groups: Vec<Vec<String>>, scope: &Scope) -> Option<Vec<String>> {
+    let ends = |group: &[String]| Some((scope.shape(group.first()?)?.1, scope.shape(group.last()?)?.0));
+    let ends = groups.iter().map(|group| ends(group)).collect::<Option<Vec<_>>>()?;
+    let mut found = permutations(groups.len());
+    found.retain(|order| order.windows(2).all(|pair| ends[pair[0]].1 == ends[pair[1]].0));
+    let [order] = &found[..] else { return groups.is_empty().then(Vec::new) };
+    Some(order.iter().flat_map(|index| groups[*index].clone()).collect())
+}
+
+fn permutations(count: usize) -> Vec<Vec<usize>> {
+    let mut all = vec![vec![]];
+    for _ in 0..count {
+        all = all
+            .into_iter()
+            .flat_map(|order: Vec<usize>| {
+                let left = (0..count).filter(|index| !order.contains(index)).collect::<Vec<_>>();
+                left.into_iter().map(move |index| [order.clone(), vec![index]].concat()).collect::<Vec<_>>()
+            })
+            .collect();
+    }
+    all
+}

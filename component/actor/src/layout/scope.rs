@@ -5,12 +5,38 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 
 use crate::file::{Contents, Tensor};
-use crate::model::Linear;
+use crate::model::{LayerNorm, Linear};
 
 /// Names under which trainers keep an actor, the surest first.
-const ACTORS: &[&str] = &["actor", "actor_state_dict", "pi", "policy", "policy_net", "actor_net"];
+const ACTORS: &[&str] = &[
+    "actor",
+    "actor_state_dict",
+    "pi",
+    "policy",
+    "policy_net",
+    "actor_net",
+    "policy_state_dict",
+    "actor_local",
+    "_actor",
+    "actor_network_params",
+    "actor_network",
+    "policy_network",
+    "action_model",
+];
 /// Names that do not say whether an actor is below.
-const CONTAINERS: &[&str] = &["state_dict", "model_state_dict", "model", "agent", "net", "params", "0"];
+const CONTAINERS: &[&str] = &[
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "agent",
+    "net",
+    "params",
+    "0",
+    "network",
+    "mlp",
+    "layers",
+    "_det_part",
+];
 
 /// Tensors of an actor that are settings and not layers.
 const SETTINGS: &[&str] = &[
@@ -26,9 +52,36 @@ const SETTINGS: &[&str] = &[
     "obs_std",
     "log_std_min",
     "log_std_max",
+    "action_range",
+    "n_averaged",
+    "state_avg",
+    "state_std",
+    "state_mean",
+    "state_var",
 ];
-const SETTING_SCOPES: &[&str] =
-    &["obs_rms.", "config.", "args.", "action_space.", "observation_space.", "features_extractor._observation_space."];
+const SETTING_SCOPES: &[&str] = &[
+    "obs_rms.",
+    "obs_normalizer.",
+    "config.",
+    "args.",
+    "action_space.",
+    "observation_space.",
+    "features_extractor._observation_space.",
+    "action_dist.",
+];
+/// Names of a parameter with one standard deviation, or its logarithm, for each number of an action.
+const STD_PARAMETERS: &[&str] = &[
+    "log_std_parameter",
+    "log_std",
+    "logstd",
+    "actor_logstd",
+    "actor_log_std",
+    "std",
+    "sigma",
+    "distribution.std_param",
+    "distribution.log_std_param",
+    "module.1.state_independent_scale",
+];
 
 /// The tensors whose names start with a prefix, by the rest of their names.
 pub struct Scope<'a> {
@@ -50,6 +103,8 @@ const FOREIGN: &[&str] = &[
     "critics",
     "target",
     "targets",
+    "targ",
+    "twin",
     "optim",
     "optimizer",
     "optimizers",
@@ -59,6 +114,10 @@ const FOREIGN: &[&str] = &[
     "q",
     "qf",
     "qs",
+    "qvalue",
+    "qnet",
+    "temp",
+    "temperature",
     "v",
     "vf",
     "ret",
@@ -131,6 +190,11 @@ impl<'a> Scope<'a> {
         self.tensor(name).is_some()
     }
 
+    /// Returns `true` if the scope has a parameter of one dimension.
+    pub fn has_vector(&self, name: &str) -> bool {
+        self.tensor(name).is_some_and(|tensor| !tensor.is_matrix())
+    }
+
     fn tensor(&self, name: &str) -> Option<&'a Tensor> {
         self.tensors.iter().find(|(found, _)| *found == name).map(|(_, tensor)| *tensor)
     }
@@ -144,12 +208,36 @@ impl<'a> Scope<'a> {
             .collect()
     }
 
+    /// Returns the shape of a layer's weight, [outputs, inputs].
+    pub fn shape(&self, layer: &str) -> Option<(usize, usize)> {
+        let [outputs, inputs] = self.tensor(&format!("{layer}.weight"))?.shape[..] else { return None };
+        Some((outputs, inputs))
+    }
+
+    /// Returns the name of a parameter for the standard deviation, if there is one.
+    pub fn std_parameter(&self) -> Option<String> {
+        STD_PARAMETERS.iter().find(|name| self.has_vector(name)).map(|name| (*name).to_owned())
+    }
+
+    /// Reads the normalisation of a layer's outputs at this name, if there is one: a weight and a bias of one dimension.
+    pub fn norm(&self, name: &str) -> Result<Option<LayerNorm>> {
+        let part = |part: &str| self.tensor(&format!("{name}.{part}")).filter(|tensor| tensor.shape.len() == 1);
+        let (Some(weight), Some(bias), None) = (part("weight"), part("bias"), part("running_mean")) else {
+            return Ok(None);
+        };
+        let (weight, bias) = (floats(weight, &format!("{name}.weight"))?, floats(bias, &format!("{name}.bias"))?);
+        Ok(Some(LayerNorm { name: name.to_owned(), weight, bias }))
+    }
+
     /// Returns the tensors that are neither a part of these layers nor a setting.
     pub fn unexplained(&self, layers: &[&str]) -> Vec<&str> {
+        let is_part = |name: &str, layer: &str| {
+            name.strip_prefix(layer).is_some_and(|rest| ["", ".weight", ".bias"].contains(&rest))
+        };
+        // A normalisation stands in the series of a layer, after it.
+        let norms = layers.iter().flat_map(|layer| after(layer)).collect::<Vec<_>>();
         let of_layer = |name: &str| {
-            layers
-                .iter()
-                .any(|layer| name.strip_prefix(layer).is_some_and(|rest| ["", ".weight", ".bias"].contains(&rest)))
+            layers.iter().any(|layer| is_part(name, layer)) || norms.iter().any(|norm| is_part(name, norm))
         };
         self.tensors.iter().map(|(name, _)| *name).filter(|name| !of_layer(name) && !is_setting(name)).collect()
     }
@@ -205,6 +293,14 @@ const MAX_SCOPES: usize = 256;
 fn floats(tensor: &Tensor, name: &str) -> Result<Vec<f32>> {
     ensure!(tensor.dtype.is_float(), "`{name}` is of {:?}, floating-point weights are expected", tensor.dtype);
     tensor.floats().with_context(|| format!("`{name}`"))
+}
+
+/// Returns the names that follow a layer in its series, as far as a normalisation may stand: just after it, or with the
+/// activation between.
+pub fn after(layer: &str) -> Vec<String> {
+    let Some((start, end)) = last_number(layer) else { return vec![] };
+    let number = number(layer);
+    [1, 2].map(|step| format!("{}{}{}", &layer[..start], number + step, &layer[end..])).to_vec()
 }
 
 fn is_setting(name: &str) -> bool {

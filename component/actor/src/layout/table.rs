@@ -1,127 +1,398 @@
-//! The known layouts. A new layout is one more entry of [`LAYOUTS`], and a test file in `tests/data`.
+//! The known layouts. A new layout is one more entry of [`LAYOUTS`], and a real file in `tests/data/corpus`.
 
-use crate::model::LogStd;
+use crate::model::{Activation, LogStd, Squash};
 
-/// The names that a trainer gives to the layers of its actor, relative to the actor.
+/// The names that a trainer gives to the layers of its actor, relative to the actor, and what its code leaves no choice
+/// about.
 pub struct Layout {
     pub name: &'static str,
-    /// The layers of the trunk, in which `{n}` is their running number; `*` is any one series of layers.
-    pub trunk: &'static str,
+    /// The hidden layers as series of names in the order of computation; `{n}` is their running number. Empty for any
+    /// series. The last layer of the last series is the head unless `heads` names one.
+    pub trunk: &'static [&'static str],
     pub heads: Heads,
-    /// The rule for the output of the log_std head.
-    pub log_std: LogStd,
+    /// Names that must be there, for layouts whose layers alone do not tell them from others.
+    pub evidence: &'static [&'static str],
+    /// Prefixes of tensors of the actor that do not change its actions.
+    pub ignored: &'static [&'static str],
+    /// True if the layout is only that of a file's outermost names.
+    pub at_root: bool,
+    /// The activation that the library's code fixes. None if its users configure it.
+    pub activation: Option<Activation>,
+    /// The squash that the library's code fixes.
+    pub squash: Option<Squash>,
+    /// True if the library's own actions stay within -1 and 1. False if they are scaled, so that a file must say how.
+    pub is_unit: bool,
+    /// The rule for the output of the log_std head. None if it is not known, so that actions cannot be sampled.
+    pub log_std: Option<LogStd>,
 }
 
 /// The heads of an actor.
 pub enum Heads {
     /// A layer for the mean, and a layer or a parameter for log_std. The first name of each that the file has counts.
-    Separate { mean: &'static [&'static str], log_std: &'static [&'static str] },
-    /// The last layer of the trunk is both: the mean's outputs, then log_std's.
+    Pair { mean: &'static [&'static str], log_std: &'static [&'static str] },
+    /// A layer for the mean, and none for log_std.
+    Mean(&'static [&'static str]),
+    /// The last layer gives the mean and then the log_std.
     Joint,
+    /// The last layer gives the mean.
+    Last,
+    /// The last layer gives the mean, or the mean and then the log_std: the names do not tell.
+    Open,
 }
 
 impl Layout {
     /// Describes the layout for an error: its name, its trunk, and the first name of each head.
     pub fn describe(&self) -> String {
+        let trunk = if self.trunk.is_empty() { "any{n}".to_owned() } else { self.trunk.join(", ") };
         match &self.heads {
-            Heads::Joint => self.name.to_owned(),
-            Heads::Separate { mean, log_std } => {
-                format!("{} ({}, {}, {})", self.name, self.trunk.replace('*', "any{n}"), mean[0], log_std[0])
-            }
+            Heads::Pair { mean, log_std } => format!("{} ({trunk}, {}, {})", self.name, mean[0], log_std[0]),
+            Heads::Mean(mean) => format!("{} ({trunk}, {})", self.name, mean[0]),
+            Heads::Joint | Heads::Last | Heads::Open => format!("{} ({trunk})", self.name),
         }
     }
 }
 
-/// The only layout of the models of Stable-Baselines3.
+/// The layout of SAC's and TQC's actors in Stable-Baselines3.
 pub const STABLE_BASELINES3: &str = "stable-baselines3";
+/// The same with generalised state-dependent exploration.
+pub const STABLE_BASELINES3_SDE: &str = "stable-baselines3 (gSDE)";
+/// The layout of TD3's and DDPG's actors in Stable-Baselines3.
+pub const STABLE_BASELINES3_TD3: &str = "stable-baselines3 (TD3)";
+/// The layout of tianshou's stochastic actor.
+pub const TIANSHOU: &str = "tianshou";
+
+/// A layout without conventions, which the entries of the table complete.
+const BARE: Layout = Layout {
+    name: "",
+    trunk: &[],
+    heads: Heads::Open,
+    evidence: &[],
+    ignored: &[],
+    at_root: false,
+    activation: None,
+    squash: None,
+    is_unit: false,
+    log_std: None,
+};
+
+/// A layout of SAC: the action is tanh of the mean.
+const SAC: Layout = Layout { squash: Some(Squash::Tanh), log_std: Some(LogStd::DEFAULT), ..BARE };
+
+/// A layout of TD3 or DDPG: the action is tanh of the last layer.
+const TD3: Layout = Layout { heads: Heads::Last, squash: Some(Squash::Tanh), ..BARE };
+
+/// A layout of PPO: the mean is the action.
+const GAUSSIAN: Layout = Layout { heads: Heads::Last, squash: Some(Squash::None), ..BARE };
+
+const RELU: Option<Activation> = Some(Activation::Relu);
+const MINUS_5_TO_2: Option<LogStd> = Some(LogStd::Squashed { low: -5.0, high: 2.0 });
 
 /// The layouts in the order in which they are tried.
 pub const LAYOUTS: &[Layout] = &[
+    // cleanrl/sac_continuous_action.py: F.relu in `forward`; the bounds are buffers.
     Layout {
         name: "cleanrl",
-        trunk: "fc{n}",
-        heads: Heads::Separate { mean: &["fc_mean"], log_std: &["fc_logstd"] },
-        log_std: LogStd::Squashed { low: -5.0, high: 2.0 },
+        trunk: &["fc{n}"],
+        heads: Heads::Pair { mean: &["fc_mean"], log_std: &["fc_logstd"] },
+        evidence: &["action_scale"],
+        activation: RELU,
+        log_std: MINUS_5_TO_2,
+        ..SAC
     },
+    // The same before the bounds became buffers. Its oldest version clamps log_std.
+    Layout {
+        name: "cleanrl (before action_scale)",
+        trunk: &["fc{n}"],
+        heads: Heads::Pair { mean: &["fc_mean"], log_std: &["fc_logstd"] },
+        activation: RELU,
+        log_std: None,
+        ..SAC
+    },
+    // cleanrl/td3_continuous_action.py and ddpg_continuous_action.py.
+    Layout {
+        name: "cleanrl (TD3)",
+        trunk: &["fc{n}"],
+        heads: Heads::Mean(&["fc_mu"]),
+        evidence: &["action_scale"],
+        activation: RELU,
+        ..TD3
+    },
+    // cleanrl/ppo_continuous_action.py: nn.Tanh.
+    Layout {
+        name: "cleanrl (PPO)",
+        trunk: &["actor_mean.{n}"],
+        evidence: &["actor_logstd"],
+        ignored: &["actor_logstd"],
+        activation: Some(Activation::Tanh),
+        ..GAUSSIAN
+    },
+    // spinup/algos/pytorch/sac/core.py: `activation` is an argument, act_limit a plain attribute.
     Layout {
         name: "spinningup",
-        trunk: "net.{n}",
-        heads: Heads::Separate { mean: &["mu_layer"], log_std: &["log_std_layer"] },
-        log_std: LogStd::DEFAULT,
+        trunk: &["net.{n}"],
+        heads: Heads::Pair { mean: &["mu_layer"], log_std: &["log_std_layer"] },
+        ..SAC
     },
+    // spinup/algos/pytorch/td3/core.py.
+    Layout { name: "spinningup (TD3)", trunk: &["pi.{n}"], ..TD3 },
+    // stable_baselines3/sac/policies.py.
     Layout {
         name: STABLE_BASELINES3,
-        trunk: "latent_pi.{n}",
-        heads: Heads::Separate { mean: &["mu"], log_std: &["log_std"] },
-        log_std: LogStd::DEFAULT,
+        trunk: &["latent_pi.{n}"],
+        heads: Heads::Pair { mean: &["mu"], log_std: &["log_std"] },
+        ..SAC
     },
+    // The same with use_sde: `mu` ends in a Hardtanh, and log_std is a matrix of the exploration.
+    Layout {
+        name: STABLE_BASELINES3_SDE,
+        trunk: &["latent_pi.{n}"],
+        heads: Heads::Mean(&["mu.0", "mu"]),
+        evidence: &["log_std"],
+        ignored: &["log_std"],
+        log_std: None,
+        ..SAC
+    },
+    // stable_baselines3/td3/policies.py.
+    Layout { name: STABLE_BASELINES3_TD3, trunk: &["mu.{n}"], ..TD3 },
+    // pranz24/pytorch-soft-actor-critic, model.py: F.relu in `forward`; the bounds are plain attributes.
     Layout {
         name: "pytorch-soft-actor-critic",
-        trunk: "linear{n}",
-        heads: Heads::Separate { mean: &["mean_linear"], log_std: &["log_std_linear"] },
-        log_std: LogStd::DEFAULT,
+        trunk: &["linear{n}"],
+        heads: Heads::Pair { mean: &["mean_linear"], log_std: &["log_std_linear"] },
+        activation: RELU,
+        ..SAC
     },
     Layout {
-        name: "tianshou",
-        trunk: "preprocess.model.model.{n}",
-        heads: Heads::Separate { mean: &["mu.model.0"], log_std: &["sigma.model.0"] },
-        log_std: LogStd::DEFAULT,
+        name: "pytorch-soft-actor-critic (deterministic)",
+        trunk: &["linear{n}"],
+        heads: Heads::Mean(&["mean"]),
+        activation: RELU,
+        ..TD3
     },
+    // tianshou/utils/net/continuous.py.
+    Layout {
+        name: TIANSHOU,
+        trunk: &["preprocess.model.model.{n}"],
+        heads: Heads::Pair { mean: &["mu.model.0"], log_std: &["sigma.model.0"] },
+        squash: None,
+        ..SAC
+    },
+    // rlkit/torch/sac/policies: NormalizedBoxEnv scales outside of the policy.
     Layout {
         name: "rlkit",
-        trunk: "fc{n}",
-        heads: Heads::Separate { mean: &["last_fc"], log_std: &["last_fc_log_std"] },
-        log_std: LogStd::DEFAULT,
+        trunk: &["fc{n}"],
+        heads: Heads::Pair { mean: &["last_fc"], log_std: &["last_fc_log_std"] },
+        is_unit: true,
+        ..SAC
+    },
+    // sheeprl/algos/sac/agent.py: nn.ReLU; the bounds are buffers.
+    Layout {
+        name: "sheeprl",
+        trunk: &["model._model.{n}"],
+        heads: Heads::Pair { mean: &["fc_mean"], log_std: &["fc_logstd"] },
+        activation: RELU,
+        log_std: MINUS_5_TO_2,
+        ..SAC
+    },
+    // elegantrl/agents/net.py: nn.ReLU in build_mlp; environments take actions within -1 and 1.
+    Layout {
+        name: "elegantrl",
+        trunk: &["net_s.{n}", "net_a.{n}"],
+        heads: Heads::Joint,
+        activation: RELU,
+        is_unit: true,
+        log_std: Some(LogStd::Clamped { low: -16.0, high: 2.0 }),
+        ..SAC
     },
     Layout {
-        name: "trunk and two heads",
-        trunk: "*",
-        heads: Heads::Separate {
-            mean: &[
-                "mean",
-                "mu",
-                "mean_layer",
-                "mu_layer",
-                "fc_mean",
-                "fc_mu",
-                "mean_head",
-                "mu_head",
-                "mean_linear",
-                "mu_linear",
-                "mean_fc",
-                "mu_fc",
-                "latent_mean",
-                "latent_mu",
-                "mean.0",
-                "mu.0",
-                "loc",
-            ],
-            log_std: &[
-                "log_std",
-                "logstd",
-                "log_std_layer",
-                "logstd_layer",
-                "fc_log_std",
-                "fc_logstd",
-                "log_std_head",
-                "logstd_head",
-                "log_std_linear",
-                "logstd_linear",
-                "log_std_fc",
-                "logstd_fc",
-                "latent_log_std",
-                "latent_logstd",
-                "log_std.0",
-                "log_scale",
-            ],
-        },
-        log_std: LogStd::DEFAULT,
+        name: "elegantrl (TD3)",
+        trunk: &["net.{n}"],
+        evidence: &["state_avg", "state_std"],
+        activation: RELU,
+        is_unit: true,
+        ..TD3
     },
+    // xuance/torch/policies/gaussian.py: its environments scale actions from -1 to 1.
+    Layout {
+        name: "xuance",
+        trunk: &["actor_representation.model.{n}", "actor.output.{n}"],
+        heads: Heads::Pair { mean: &["actor.out_mu"], log_std: &["actor.out_log_std"] },
+        is_unit: true,
+        ..SAC
+    },
+    Layout {
+        name: "xuance",
+        trunk: &["actor.output.{n}"],
+        heads: Heads::Pair { mean: &["actor.out_mu"], log_std: &["actor.out_log_std"] },
+        is_unit: true,
+        ..SAC
+    },
+    // omnisafe/models/actor/gaussian_sac_actor.py: its ActionScale wrapper scales from -1 to 1.
+    Layout {
+        name: "omnisafe",
+        trunk: &["net.{n}"],
+        heads: Heads::Joint,
+        evidence: &["_log2"],
+        ignored: &["_log2"],
+        is_unit: true,
+        ..SAC
+    },
+    // garage/torch/modules/gaussian_mlp_module.py: log_std is bounded by parameters.
+    Layout {
+        name: "garage",
+        trunk: &["_shared_mean_log_std_network._layers.{n}.linear"],
+        heads: Heads::Pair {
+            mean: &["_shared_mean_log_std_network._output_layers.0.linear"],
+            log_std: &["_shared_mean_log_std_network._output_layers.1.linear"],
+        },
+        ignored: &["_init_std", "min_std_param", "max_std_param"],
+        log_std: None,
+        ..SAC
+    },
+    // d3rlpy/models/torch/policies.py.
+    Layout {
+        name: "d3rlpy",
+        trunk: &["_encoder._layers.{n}"],
+        heads: Heads::Pair { mean: &["_mu"], log_std: &["_logstd"] },
+        ..SAC
+    },
+    Layout { name: "d3rlpy (TD3)", trunk: &["_encoder._layers.{n}"], heads: Heads::Mean(&["_fc"]), ..TD3 },
+    // CORL/algorithms: nn.ReLU; max_action is a plain attribute; log_std is scaled and shifted by parameters.
+    Layout {
+        name: "corl",
+        trunk: &["base_network.{n}"],
+        heads: Heads::Joint,
+        ignored: &["log_std_multiplier.", "log_std_offset."],
+        activation: RELU,
+        log_std: None,
+        ..SAC
+    },
+    // mlagents/trainers/torch_entities: Swish in LinearEncoder; actions stay within -1 and 1.
+    Layout {
+        name: "ml-agents",
+        trunk: &["network_body._body_endoder.seq_layers.{n}"],
+        heads: Heads::Pair {
+            mean: &["action_model._continuous_distribution.mu"],
+            log_std: &["action_model._continuous_distribution.log_sigma"],
+        },
+        ignored: &ML_AGENTS,
+        activation: Some(Activation::Silu),
+        is_unit: true,
+        ..SAC
+    },
+    // ray/rllib/algorithms/sac/torch: a Gaussian without a squash; the runner clips and scales its actions.
+    Layout {
+        name: "rllib",
+        trunk: &["pi_encoder.net.mlp.{n}", "pi.net.mlp.{n}"],
+        heads: Heads::Joint,
+        ignored: &["pi.log_std_clip_param_const"],
+        squash: Some(Squash::Clamp),
+        ..SAC
+    },
+    // ray/rllib/algorithms/sac/sac_torch_model.py, the old API stack: SquashedGaussian.
+    Layout {
+        name: "rllib (old API stack)",
+        trunk: &["_hidden_layers.{n}._model.0", "_logits._model.{n}"],
+        heads: Heads::Joint,
+        ignored: &["_value_branch."],
+        ..SAC
+    },
+    // denisyarats/pytorch_sac, agent/actor.py: nn.ReLU in utils.mlp; the environments are those of the DeepMind Control
+    // Suite, whose actions lie within -1 and 1.
     Layout {
         name: "pytorch_sac",
-        trunk: "trunk.{n}",
+        trunk: &["trunk.{n}"],
         heads: Heads::Joint,
-        log_std: LogStd::Squashed { low: -5.0, high: 2.0 },
+        at_root: true,
+        activation: RELU,
+        is_unit: true,
+        log_std: MINUS_5_TO_2,
+        ..SAC
     },
-    Layout { name: "trunk and one joint head", trunk: "*", heads: Heads::Joint, log_std: LogStd::DEFAULT },
+    // rl_games/algos_torch/network_builder.py: the same names, with an activation from the config.
+    Layout { name: "rl_games", trunk: &["trunk.{n}"], heads: Heads::Joint, log_std: MINUS_5_TO_2, ..SAC },
+    // rsl_rl/modules: ActorCritic until version 3, and MLPModel since.
+    Layout { name: "rsl_rl", trunk: &["actor.{n}"], evidence: &["std"], ignored: &["std"], ..GAUSSIAN },
+    Layout {
+        name: "rsl_rl",
+        trunk: &["mlp.{n}"],
+        evidence: &["distribution.std_param"],
+        ignored: &["distribution."],
+        ..GAUSSIAN
+    },
+    // Any other network whose heads have usual names.
+    Layout { name: "trunk and two heads", heads: Heads::Pair { mean: MEANS, log_std: LOG_STDS }, ..SAC },
+    // Sampling takes a rule for these that no name tells.
+    Layout { name: "trunk and two heads", heads: Heads::Pair { mean: MEANS, log_std: STDS }, log_std: None, ..SAC },
+    Layout { name: "trunk and a mean", heads: Heads::Mean(MEANS), ..BARE },
+    Layout { name: "layers in a row", ..BARE },
 ];
+
+const ML_AGENTS: [&str; 8] = [
+    "version_number",
+    "is_continuous_int_deprecated",
+    "continuous_act_size_vector",
+    "discrete_act_size_vector",
+    "act_size_vector_deprecated",
+    "memory_size_vector",
+    "network_body.observation_encoder.processors.",
+    "network_body.processors.",
+];
+
+/// Usual names of the mean's head.
+const MEANS: &[&str] = &[
+    "mean",
+    "mu",
+    "mean_layer",
+    "mu_layer",
+    "fc_mean",
+    "fc_mu",
+    "mean_head",
+    "mu_head",
+    "mean_linear",
+    "mu_linear",
+    "mean_fc",
+    "mu_fc",
+    "latent_mean",
+    "latent_mu",
+    "mean.0",
+    "mu.0",
+    "loc",
+    "out_mu",
+    "out_mean",
+    "mean_action_layer",
+    "action_mean",
+    "action_mean_layer",
+    "_mu",
+    "_mean",
+];
+
+/// Usual names of log_std's head.
+const LOG_STDS: &[&str] = &[
+    "log_std",
+    "logstd",
+    "log_std_layer",
+    "logstd_layer",
+    "fc_log_std",
+    "fc_logstd",
+    "log_std_head",
+    "logstd_head",
+    "log_std_linear",
+    "logstd_linear",
+    "log_std_fc",
+    "logstd_fc",
+    "latent_log_std",
+    "latent_logstd",
+    "log_std.0",
+    "log_scale",
+    "out_log_std",
+    "out_logstd",
+    "log_sigma",
+    "action_log_std",
+    "_log_std",
+    "_logstd",
+];
+
+/// Names of heads for a standard deviation.
+const STDS: &[&str] =
+    &["std", "sigma", "scale", "std_layer", "sigma_layer", "fc_std", "fc_sigma", "std_head", "sigma_head"];

@@ -1,27 +1,33 @@
 //! The facts of a policy that are reported beside its dimensions.
 
+use super::fact::Source;
 use super::format::Format;
-use crate::wit::{Activation, Bounds, Layer};
+use crate::wit::{Bounds, Fact, Layer};
 
-/// The facts of a policy that do not change what it computes.
+/// The facts of a policy as they are reported.
 pub struct Facts {
     pub format: Format,
     /// The naming scheme of the actor's tensors, or "graph".
     pub layout: &'static str,
     /// The layers in the order of computation.
     pub layers: Vec<Layer>,
-    /// The activation after each layer of the trunk. None if the graph contains its own.
-    pub activation: Option<Activation>,
-    /// True if neither the file nor the service's config names the activation.
-    pub activation_assumed: bool,
+    /// What the policy is computed from, each with its source.
+    pub list: Vec<Fact>,
+    /// The number of examples that the policy reproduces.
+    pub verified_examples: usize,
     /// The bounds of observations in training. They are reported and not applied.
     pub observation_bounds: Option<Bounds>,
 }
 
 impl Facts {
-    /// Returns the activation as it is reported: `relu`, or `relu (assumed)`.
-    pub fn activation(&self) -> Option<String> {
-        let assumed = if self.activation_assumed { " (assumed)" } else { "" };
-        self.activation.map(|activation| format!("{}{assumed}", activation.name()))
+    /// Returns the value of a fact.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.list.iter().find(|fact| fact.name == name).map(|fact| fact.value.as_str())
+    }
+}
+
+impl Fact {
+    pub(crate) fn new(name: &str, value: impl Into<String>, source: &Source) -> Self {
+        Fact { name: name.to_owned(), value: value.into(), source: source.to_string() }
     }
 }

@@ -12,3 +12,12 @@ pub struct Linear {
     /// b, [outputs].
     pub bias: Vec<f32>,
 }
+
+impl Linear {
+    /// Computes y in double precision.
+    pub fn of(&self, x: &[f64]) -> Vec<f64> {
+        let rows = self.weight.chunks_exact(self.inputs.max(1));
+        let product = |row: &[f32]| row.iter().zip(x).map(|(weight, x)| f64::from(*weight) * x).sum::<f64>();
+        rows.zip(&self.bias).map(|(row, bias)| product(row) + f64::from(*bias)).collect()
+    }
+}

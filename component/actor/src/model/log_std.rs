@@ -13,6 +13,14 @@ impl LogStd {
     /// The constants of Spinning Up and Stable-Baselines3.
     pub const DEFAULT: LogStd = LogStd::Clamped { low: -20.0, high: 2.0 };
 
+    /// Returns the same rule with other bounds.
+    pub fn within(self, low: f32, high: f32) -> Self {
+        match self {
+            LogStd::Clamped { .. } => LogStd::Clamped { low, high },
+            LogStd::Squashed { .. } => LogStd::Squashed { low, high },
+        }
+    }
+
     /// Applies the rule. NaN stays NaN.
     pub fn apply(self, output: f32) -> f32 {
         match self {
@@ -30,6 +38,15 @@ impl LogStd {
             }
             LogStd::Squashed { low: least, high: most } if low <= least && most <= high => Some(inner),
             _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for LogStd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LogStd::Clamped { low, high } => write!(f, "clamped to {low} and {high}"),
+            LogStd::Squashed { low, high } => write!(f, "squashed to {low} and {high} by tanh"),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod action_bounds;
 mod activation;
+mod fact;
 mod facts;
 mod format;
 mod forward;
@@ -11,16 +12,19 @@ mod log_std;
 mod mlp;
 mod noise;
 mod normalisation;
+mod outputs;
 mod squashing;
 
 pub use action_bounds::ActionBounds;
+pub use fact::{Source, Sourced};
 pub use facts::Facts;
 pub use format::Format;
 pub use forward::Forward;
 pub use linear::Linear;
 pub use log_std::LogStd;
-pub use mlp::{MAX_WEIGHTS, Mlp};
+pub use mlp::{Hidden, LayerNorm, MAX_WEIGHTS, MeanStep, Mlp};
 pub use noise::Noise;
-pub use squashing::{Outputs, Squashing};
+pub use outputs::Outputs;
+pub use squashing::{Squash, Squashing};
 
-pub use crate::wit::{Activation, Bounds, Layer, Normalisation};
+pub use crate::wit::{Activation, Bounds, Fact, Layer, Normalisation};

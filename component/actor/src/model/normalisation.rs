@@ -26,6 +26,13 @@ impl Normalisation {
         Ok(normalisation)
     }
 
+    /// Normalises one state in double precision.
+    pub(crate) fn of(&self, state: &[f64]) -> Vec<f64> {
+        let clip = self.clip.map_or(f64::INFINITY, f64::from);
+        let parts = state.iter().zip(&self.mean).zip(&self.std);
+        parts.map(|((x, mean), std)| ((x - f64::from(*mean)) / f64::from(*std)).clamp(-clip, clip)).collect()
+    }
+
     /// Normalises row-major states [rows, state_dim].
     pub(crate) fn apply(&self, states: &[f32]) -> Vec<f32> {
         let mut normalised = Vec::with_capacity(states.len());

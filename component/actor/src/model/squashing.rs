@@ -5,38 +5,72 @@ use super::forward::Forward;
 use super::log_std::LogStd;
 use super::noise::Noise;
 
-/// The outputs of a policy's network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outputs {
-    /// A mean and a log_std, before squashing.
-    MeanAndLogStd,
-    /// The action itself, which is taken as it is and cannot be sampled.
-    Action,
-}
-
 /// The map from the network's outputs to actions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Squashing {
-    pub outputs: Outputs,
-    pub log_std: LogStd,
-    /// The bounds that actions are scaled to. None if they stay within -1 and 1.
+    pub squash: Squash,
+    /// The rule for log_std. None if actions cannot be sampled.
+    pub log_std: Option<LogStd>,
+    /// The bounds that squashed actions are scaled to. None if they stay within -1 and 1, or are not squashed.
     pub bounds: Option<ActionBounds>,
 }
 
+/// The function that brings a mean, or a sample around it, into the range of actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Squash {
+    /// tanh, the definition of SAC (Haarnoja et al., 2018, appendix C).
+    Tanh,
+    /// A clamp to -1 and 1, as RLlib applies to the actions of a Gaussian before it scales them.
+    Clamp,
+    /// None: the mean is the action.
+    None,
+}
+
+impl Squash {
+    /// The squashes that trainers write themselves, the usual one first.
+    pub const USUAL: [Squash; 2] = [Squash::Tanh, Squash::None];
+
+    /// Returns the name in cards and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Squash::Tanh => "tanh",
+            Squash::Clamp => "clip",
+            Squash::None => "none",
+        }
+    }
+
+    /// Squashes one number. NaN stays NaN.
+    pub fn of(self, x: f64) -> f64 {
+        match self {
+            Squash::Tanh => x.tanh(),
+            Squash::Clamp => x.clamp(-1.0, 1.0),
+            Squash::None => x,
+        }
+    }
+
+    fn apply(self, values: &mut [f32]) {
+        match self {
+            Squash::Tanh => values.iter_mut().for_each(|value| *value = value.tanh()),
+            Squash::Clamp => values.iter_mut().for_each(|value| *value = value.clamp(-1.0, 1.0)),
+            Squash::None => {}
+        }
+    }
+}
+
 impl Squashing {
-    /// Returns the actions of a forward pass, row-major [rows, action_dim]: tanh(mean), or tanh(mean + exp(log_std)·ε)
-    /// if there is noise, scaled to the bounds (Haarnoja et al., 2018, appendix C). An `action` is returned as it is.
+    /// The map of a graph whose output is the action.
+    pub const AS_IT_IS: Squashing = Squashing { squash: Squash::None, log_std: None, bounds: None };
+
+    /// Returns the actions of a forward pass, row-major [rows, action_dim]: the squashed mean, or the squashed
+    /// mean + exp(log_std)·ε if there is noise, scaled to the bounds (Haarnoja et al., 2018, appendix C).
     pub fn actions(&self, forward: Forward, noise: Option<&mut Noise>) -> Vec<f32> {
         let Forward { mut mean, log_std } = forward;
-        if self.outputs == Outputs::Action {
-            return mean;
-        }
-        if let Some(noise) = noise {
+        if let (Some(noise), Some(rule)) = (noise, self.log_std) {
             for (mean, log_std) in mean.iter_mut().zip(log_std) {
-                *mean += self.log_std.apply(log_std).exp() * noise.draw();
+                *mean += rule.apply(log_std).exp() * noise.draw();
             }
         }
-        mean.iter_mut().for_each(|mean| *mean = mean.tanh());
+        self.squash.apply(&mut mean);
         if let Some(bounds) = &self.bounds {
             bounds.apply(&mut mean);
         }
@@ -48,7 +82,7 @@ impl Squashing {
 mod tests {
     use super::*;
 
-    const DEFAULT: Squashing = Squashing { outputs: Outputs::MeanAndLogStd, log_std: LogStd::DEFAULT, bounds: None };
+    const DEFAULT: Squashing = Squashing { squash: Squash::Tanh, log_std: Some(LogStd::DEFAULT), bounds: None };
 
     fn actions(forward: Forward, noise: Option<&mut Noise>) -> Vec<f32> {
         DEFAULT.actions(forward, noise)
@@ -69,8 +103,14 @@ mod tests {
 
     #[test]
     fn an_action_output_is_the_action() {
-        let unchanged = Squashing { outputs: Outputs::Action, ..DEFAULT };
-        assert_eq!(unchanged.actions(forward(&[1.5], &[]), None), [1.5]);
+        assert_eq!(Squashing::AS_IT_IS.actions(forward(&[1.5], &[]), None), [1.5]);
+    }
+
+    #[test]
+    fn a_clamped_action_is_scaled_to_its_bounds() {
+        let bounds = ActionBounds::between(&[0.0], &[10.0]).unwrap();
+        let squashing = Squashing { squash: Squash::Clamp, log_std: None, bounds: Some(bounds) };
+        assert_eq!(squashing.actions(forward(&[0.5, 3.0], &[]), None), [7.5, 10.0]);
     }
 
     #[test]

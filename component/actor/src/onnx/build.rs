@@ -8,24 +8,32 @@ use tract_onnx::pb::{
     TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto,
 };
 
-use crate::model::{Activation, Linear, Mlp};
+use crate::model::{Activation, LayerNorm, Linear, MeanStep, Mlp};
 
 /// The operator set. It has all operators that are needed, and is older than the one that PyTorch writes by default.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 
-/// Writes a network as an ONNX model from `state` to `mean` and `log_std`, which [`super::Network`] reads.
+/// Writes a network as an ONNX model from `state` to `mean`, and to `log_std` if it has one, which [`super::Network`]
+/// reads.
 pub fn model(mlp: &Mlp) -> ModelProto {
     let mut graph = GraphProto { name: "actor".to_owned(), ..GraphProto::default() };
     let mut last = "state".to_owned();
-    for layer in &mlp.trunk {
-        let name = linear(&mut graph, layer, &last, &format!("{}.output", layer.name));
-        last = activate(&mut graph, mlp.activation, &name);
+    for hidden in &mlp.trunk {
+        last = linear(&mut graph, &hidden.linear, &last, &format!("{}.output", hidden.linear.name));
+        last = normalise(&mut graph, hidden.norm.as_ref(), last);
+        if let Some(activation) = hidden.activation {
+            last = activate(&mut graph, activation, &last);
+        }
+        last = normalise(&mut graph, hidden.norm_after.as_ref(), last);
     }
-    linear(&mut graph, &mlp.mean, &last, "mean");
-    linear(&mut graph, &mlp.log_std, &last, "log_std");
+    mean(&mut graph, mlp, &last);
+    if let Some(log_std) = &mlp.log_std {
+        linear(&mut graph, log_std, &last, "log_std");
+    }
     graph.input.push(value("state", mlp.state_dim()));
-    graph.output.extend(["mean", "log_std"].map(|name| value(name, mlp.action_dim())));
+    let outputs = ["mean"].into_iter().chain(mlp.log_std.is_some().then_some("log_std"));
+    graph.output.extend(outputs.map(|name| value(name, mlp.action_dim())));
     model_of(graph)
 }
 
@@ -54,6 +62,34 @@ fn linear(graph: &mut GraphProto, layer: &Linear, input: &str, output: &str) -> 
     output.to_owned()
 }
 
+/// Adds the head of the mean and the step after it.
+fn mean(graph: &mut GraphProto, mlp: &Mlp, last: &str) {
+    let Some(step) = mlp.mean_step else {
+        linear(graph, &mlp.mean, last, "mean");
+        return;
+    };
+    linear(graph, &mlp.mean, last, "mean.output");
+    match step {
+        MeanStep::Tanh => graph.node.push(node("Tanh", &["mean.output"], "mean")),
+        MeanStep::Clamp(limit) => {
+            graph.initializer.push(tensor("mean.low", &[], &[-limit]));
+            graph.initializer.push(tensor("mean.high", &[], &[limit]));
+            graph.node.push(node("Clip", &["mean.output", "mean.low", "mean.high"], "mean"));
+        }
+    }
+}
+
+fn normalise(graph: &mut GraphProto, norm: Option<&LayerNorm>, input: String) -> String {
+    let Some(norm) = norm else { return input };
+    let (output, weight, bias) =
+        (format!("{input}.normalised"), format!("{}.weight", norm.name), format!("{}.bias", norm.name));
+    graph.initializer.push(tensor(&weight, &[norm.weight.len()], &norm.weight));
+    graph.initializer.push(tensor(&bias, &[norm.bias.len()], &norm.bias));
+    // The axis is the last one, and the epsilon PyTorch's, by default.
+    graph.node.push(node("LayerNormalization", &[&input, &weight, &bias], &output));
+    output
+}
+
 fn activate(graph: &mut GraphProto, activation: Activation, input: &str) -> String {
     let output = format!("{input}.activated");
     let mut push = |op: &str, inputs: &[&str], to: &str| graph.node.push(node(op, inputs, to));
@@ -64,6 +100,22 @@ fn activate(graph: &mut GraphProto, activation: Activation, input: &str) -> Stri
         // The alphas that ONNX takes by default are PyTorch's.
         Activation::LeakyRelu => push("LeakyRelu", &[input], &output),
         Activation::Elu => push("Elu", &[input], &output),
+        // CELU needs no alpha either, and with PyTorch's it is ELU.
+        Activation::Celu => push("Elu", &[input], &output),
+        Activation::Selu => push("Selu", &[input], &output),
+        Activation::Softplus => push("Softplus", &[input], &output),
+        Activation::Hardswish => push("HardSwish", &[input], &output),
+        Activation::Mish => {
+            let (softplus, gate) = (format!("{input}.softplus"), format!("{input}.gate"));
+            push("Softplus", &[input], &softplus);
+            push("Tanh", &[&softplus], &gate);
+            push("Mul", &[input, &gate], &output);
+        }
+        Activation::Relu6 => {
+            let (low, high) = (format!("{input}.low"), format!("{input}.high"));
+            push("Clip", &[input, &low, &high], &output);
+            graph.initializer.extend([tensor(&low, &[], &[0.0]), tensor(&high, &[], &[6.0])]);
+        }
         Activation::Silu => {
             let gate = format!("{input}.gate");
             push("Sigmoid", &[input], &gate);

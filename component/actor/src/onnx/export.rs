@@ -4,7 +4,7 @@ use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
 use super::build::{node, property, tensor, value};
-use crate::model::{LogStd, Normalisation, Outputs, Squashing};
+use crate::model::{Bounds, LogStd, Normalisation, Squash, Squashing};
 
 /// Names that no trainer gives to a value.
 const NORMALISED: &str = "sac-serving/state";
@@ -25,12 +25,17 @@ pub fn export(
     if let Some(normalisation) = normalisation {
         normalise(graph, normalisation);
     }
-    if squashing.outputs == Outputs::MeanAndLogStd {
-        squash_log_std(graph, squashing.log_std);
+    if let Some(rule) = squashing.log_std {
+        squash_log_std(graph, rule);
+    }
+    if squashing != &Squashing::AS_IT_IS {
         add_action(graph, squashing, action_dim);
-        if let Some(bounds) = &squashing.bounds {
-            properties.push(property("action_low", format!("{:?}", bounds.bounds().low)));
-            properties.push(property("action_high", format!("{:?}", bounds.bounds().high)));
+        properties.push(property("squash", squashing.squash.name().to_owned()));
+        if squashing.squash != Squash::None {
+            let unit = || Bounds { low: vec![-1.0; action_dim], high: vec![1.0; action_dim] };
+            let bounds = squashing.bounds.as_ref().map_or_else(unit, |bounds| bounds.bounds().clone());
+            properties.push(property("action_low", format!("{:?}", bounds.low)));
+            properties.push(property("action_high", format!("{:?}", bounds.high)));
         }
     }
     // Protobuf merges messages that follow one another. The operator sets come last, so a file that is cut short lacks
@@ -60,6 +65,7 @@ const APPLIED: &[&str] = &[
     "act_limit",
     "action_limit",
     "max_action",
+    "squash",
 ];
 
 fn normalise(graph: &mut GraphProto, normalisation: &Normalisation) {
@@ -97,7 +103,14 @@ fn add_action(graph: &mut GraphProto, squashing: &Squashing, action_dim: usize) 
     graph.output.retain(|output| output.name != "action");
     rename(graph, "action", "sac-serving/other_action");
     let mut nodes = Chain::new("mean", "sac-serving/action");
-    nodes.step("Tanh");
+    match squashing.squash {
+        Squash::Tanh => nodes.step("Tanh"),
+        Squash::Clamp => {
+            nodes.step_with("Max", &[], &[-1.0]);
+            nodes.step_with("Min", &[], &[1.0]);
+        }
+        Squash::None => nodes.step("Identity"),
+    }
     if let Some(bounds) = &squashing.bounds {
         nodes.step_with("Mul", &[action_dim], bounds.scale());
         nodes.step_with("Add", &[action_dim], bounds.bias());

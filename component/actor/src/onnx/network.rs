@@ -90,7 +90,7 @@ fn select_outputs(graph: InferenceModel) -> Result<(InferenceModel, Outputs)> {
     let named = |wanted: &str| names.iter().position(|name| *name == wanted).map(|index| outlets[index]);
     let (selected, outputs) = match (named("mean"), named("log_std"), named("action")) {
         (Some(mean), Some(log_std), _) => (vec![mean, log_std], Outputs::MeanAndLogStd),
-        (None, None, Some(action)) => (vec![action], Outputs::Action),
+        (None, None, Some(action)) | (Some(action), None, None) => (vec![action], Outputs::Action),
         _ => bail!("outputs `mean` and `log_std`, or `action`, are expected, found {}", list(&names)),
     };
     Ok((graph.with_output_outlets(&selected)?, outputs))

@@ -8,7 +8,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 use super::read::constants;
-use crate::model::{Activation, Linear, LogStd, Mlp, Normalisation};
+use crate::model::{Activation, Hidden, Linear, LogStd, Mlp, Normalisation};
 
 /// A graph as linear layers, with what the graph does before and after them.
 pub struct Recognised {
@@ -31,16 +31,14 @@ pub fn recognise(model: &ModelProto) -> Option<Recognised> {
     let (from_mean, mean) = graph.linear("mean")?;
     let (from_log_std, log_std) = graph.linear(log_std)?;
     (from_mean == from_log_std).then_some(())?;
-    let (mut trunk, mut activation, mut at) = (vec![], None, from_mean);
-    while let Some((inner, found)) = graph.activation(at) {
-        (activation.is_none_or(|activation| activation == found)).then_some(())?;
-        activation = Some(found);
+    let (mut trunk, mut at) = (vec![], from_mean);
+    while let Some((inner, activation)) = graph.activation(at) {
         let (before, linear) = graph.linear(inner)?;
-        trunk.push(linear);
+        trunk.push(Hidden::new(linear, Some(activation)));
         at = before;
     }
     trunk.reverse();
-    let mlp = Mlp { trunk, activation: activation.unwrap_or(Activation::Relu), mean, log_std };
+    let mlp = Mlp { trunk, mean, mean_step: None, log_std: Some(log_std) };
     let normalisation = graph.normalisation(at)?;
     mlp.check().ok()?;
     Some(Recognised { mlp, normalisation, log_std: rule })

@@ -7,13 +7,16 @@ use super::call::{Call, respond};
 use super::error::Error;
 use super::openapi::{Operation, schema_of};
 use crate::model::ActionBounds;
-use crate::wit::{Backend, Bounds, Instant, Outcome, Refusal};
+use crate::wit::{Backend, Bounds, Fact, Instant, Outcome, Refusal};
 
 #[derive(Serialize, JsonSchema)]
-struct Health {
+struct Health<'a> {
     #[schemars(extend("enum" = ["ok", "stale", "no_model"]))]
     status: &'static str,
     model_loaded: bool,
+    /// Why there is no model, if there are files where it is looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
 }
 
 pub(super) const HEALTH: Operation = Operation {
@@ -29,7 +32,8 @@ pub(super) fn health(call: &mut Call) -> Result<Outcome, Error> {
         (Some(_), Some(_)) => (200, "stale"),
         (Some(_), None) => (200, "ok"),
     };
-    respond(code, &Health { status, model_loaded: call.loaded.is_some() })
+    let detail = call.context.absence.as_deref().filter(|_| call.loaded.is_none());
+    respond(code, &Health { status, model_loaded: call.loaded.is_some(), detail })
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -42,7 +46,11 @@ struct Info<'a> {
     format: &'a str,
     layout: &'a str,
     /// Null for a graph, which contains its own.
-    activation: Option<String>,
+    activation: Option<&'a str>,
+    /// The facts that the policy is computed from, each with its source.
+    facts: Vec<FactInfo<'a>>,
+    /// The number of examples in the card that the policy was compared with.
+    verified_examples: usize,
     size_bytes: usize,
     sha256: &'a str,
     state_dim: usize,
@@ -61,6 +69,21 @@ struct Info<'a> {
     generation: u64,
     stale: bool,
     last_error: Option<LastError<'a>>,
+}
+
+/// A fact of the policy and its source.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename = "Fact")]
+struct FactInfo<'a> {
+    name: &'a str,
+    value: &'a str,
+    source: &'a str,
+}
+
+impl<'a> From<&'a Fact> for FactInfo<'a> {
+    fn from(fact: &'a Fact) -> Self {
+        FactInfo { name: &fact.name, value: &fact.value, source: &fact.source }
+    }
 }
 
 /// The backend that runs the network.
@@ -114,7 +137,9 @@ pub(super) fn info(call: &mut Call) -> Result<Outcome, Error> {
             loaded_at_utc: checkpoint.loaded,
             format: facts.format.name(),
             layout: facts.layout,
-            activation: facts.activation(),
+            activation: facts.value("activation"),
+            facts: facts.list.iter().map(FactInfo::from).collect(),
+            verified_examples: facts.verified_examples,
             size_bytes: loaded.size_bytes,
             sha256: &checkpoint.sha256,
             state_dim: actor.state_dim(),

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::engine::{Engine, Selected};
+use crate::card::Example;
 use crate::load::Model;
-use crate::model::{Facts, Forward, Normalisation, Outputs, Squashing};
+use crate::model::{Facts, Forward, Normalisation, Squashing};
 use crate::wit::Backend;
 
 /// The policy of a checkpoint, ready to run.
@@ -30,13 +31,14 @@ impl Actor {
     ///
     /// Fails if neither backend can run the network, or if a forward pass on a state of zeros is not finite.
     pub fn new(model: Model, optimised: bool, backend: Option<Backend>) -> Result<Self> {
-        let Model { network, normalisation, squashing, facts, recognised, .. } = model;
+        let Model { network, normalisation, squashing, facts, recognised, examples, .. } = model;
         let (state_dim, action_dim, row_time) = (network.state_dim, network.action_dim, Duration::MAX);
         let recognised = recognised.filter(|_| optimised && backend != Some(Backend::Tract));
         let Selected { engine, normalisation, squashing } =
             Selected::new(network, recognised, optimised, backend, normalisation, squashing)?;
         let mut actor = Actor { state_dim, action_dim, normalisation, squashing, facts, optimised, engine, row_time };
         actor.check_zeros()?;
+        actor.check_examples(&examples)?;
         Ok(actor)
     }
 
@@ -58,6 +60,31 @@ impl Actor {
                 found.unwrap_or(&0.0)
             );
         }
+        Ok(())
+    }
+
+    /// Checks that the policy computes the examples of its card.
+    fn check_examples(&mut self, examples: &[Example]) -> Result<()> {
+        for (index, example) in examples.iter().enumerate() {
+            ensure!(
+                (example.state.len(), example.action.len()) == (self.state_dim, self.action_dim),
+                "the examples of the card have states of {} and actions of {} numbers: {} and {} are expected",
+                example.state.len(),
+                example.action.len(),
+                self.state_dim,
+                self.action_dim
+            );
+            let state = example.state.iter().map(|x| *x as f32).collect::<Vec<_>>();
+            let forward = self.forward(&state, false)?;
+            let action = self.squashing.actions(forward, None);
+            ensure!(
+                example.fits(action.iter().map(|x| f64::from(*x))),
+                "the policy does not compute example {} of its card: it gives {action:.5?}, and {:.5?} is expected",
+                index + 1,
+                example.action
+            );
+        }
+        self.facts.verified_examples = examples.len();
         Ok(())
     }
 
@@ -84,7 +111,7 @@ impl Actor {
 
     /// Returns `true` if actions can be sampled.
     pub fn stochastic(&self) -> bool {
-        self.squashing.outputs == Outputs::MeanAndLogStd
+        self.squashing.log_std.is_some()
     }
 
     pub fn optimised(&self) -> bool {

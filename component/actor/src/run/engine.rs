@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::kernel::Kernel;
 use super::tract::{self, Tract};
-use crate::model::{Forward, Normalisation, Squashing};
+use crate::model::{Forward, LogStd, Normalisation, Squashing};
 use crate::onnx::{Network, Recognised};
 use crate::wit::Backend;
 
@@ -87,8 +87,11 @@ impl Fused {
     fn new(recognised: Recognised, outer: Option<&Normalisation>, squashing: &Squashing) -> Option<Self> {
         let Recognised { mlp, normalisation: inner, log_std } = recognised;
         (outer.is_none() || inner.is_none()).then_some(())?;
-        let log_std = log_std.map_or(Some(squashing.log_std), |inner| squashing.log_std.after(inner))?;
-        Some(Fused { kernel: Kernel::pack(&mlp), squashing: Squashing { log_std, ..squashing.clone() }, inner })
+        let log_std = match (squashing.log_std, log_std) {
+            (Some(outer), Some(inner)) => Some(outer.after(inner)?),
+            (outer, _) => outer,
+        };
+        Some(Fused { kernel: Kernel::pack(&mlp)?, squashing: Squashing { log_std, ..squashing.clone() }, inner })
     }
 
     /// Compares the kernel with tract on one state of numbers spread over [-1, 1) (a Weyl sequence). One state is enough,
@@ -99,7 +102,8 @@ impl Fused {
         let state = self.inner.as_ref().map_or(state.clone(), |inner| inner.apply(&state));
         let mut ours = Forward::default();
         self.kernel.run(&state, &mut ours.mean, Some(&mut ours.log_std));
-        let rule = |ours: &f32, theirs: &f32| (self.squashing.log_std.apply(*ours), squashing.log_std.apply(*theirs));
+        let apply = |rule: Option<LogStd>, value: f32| rule.map_or(0.0, |rule| rule.apply(value));
+        let rule = |ours: &f32, theirs: &f32| (apply(self.squashing.log_std, *ours), apply(squashing.log_std, *theirs));
         let log_stds = ours.log_std.iter().zip(&theirs.log_std).map(|(ours, theirs)| rule(ours, theirs));
         let mut both = ours.mean.iter().copied().zip(theirs.mean.iter().copied()).chain(log_stds);
         // A NaN differs from everything.

@@ -1,12 +1,14 @@
 //! Asks the file system about candidates.
 
-use std::ffi::OsStr;
+use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
+use super::digest::digest_path;
 use super::limits::Limits;
-use super::sidecars::{Sidecars, digest_path, statistics_path};
+use super::natural::natural;
+use super::sidecars::Sidecars;
+use crate::settings::Patterns;
 use crate::watch::{FileReader, FileState, Identity};
 
 /// A file or a folder of files.
@@ -19,7 +21,7 @@ pub(super) enum Location {
 /// A file that could serve.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// The file, with its statistics as the companion.
+    /// The file, with its sidecars as the companions.
     pub state: FileState,
     pub(super) sidecars: Sidecars,
 }
@@ -29,14 +31,17 @@ pub struct Candidate {
 pub(super) struct Finder<'a> {
     pub(super) location: &'a Location,
     pub(super) limits: &'a Limits,
+    pub(super) patterns: &'a Patterns,
+    /// The VecNormalize statistics that the operator names.
+    pub(super) vecnormalize: Option<&'a Path>,
     pub(super) reader: FileReader,
 }
 
 impl Finder<'_> {
-    /// Returns the identity of the folder, if the location is one and it exists.
+    /// Returns the identity of the folder, or of the file's folder, if it exists.
     pub(super) fn folder(&self) -> io::Result<Option<Identity>> {
         match self.location {
-            Location::File(_) => Ok(None),
+            Location::File(file) => self.identity(parent(file)),
             Location::Folder(folder) => self.identity(folder),
         }
     }
@@ -51,29 +56,31 @@ impl Finder<'_> {
         self.identity(&digest_path(checkpoint)).ok().flatten()
     }
 
-    /// Returns the candidate at `path` as it is now, if there is one.
-    pub(super) fn candidate(&self, path: &Path, sidecars: Sidecars) -> io::Result<Option<Candidate>> {
-        let Some(identity) = self.identity(path)? else { return Ok(None) };
-        let companion = self.statistics(path, sidecars)?;
-        Ok(Some(Candidate { state: FileState { path: path.to_owned(), identity, companion }, sidecars }))
-    }
-
-    /// Returns `true` if a candidate is as it was when it was listed.
+    /// Returns `true` if a candidate is as it was when it was listed, apart from the sidecars that it shares with others.
     pub(super) fn is_unchanged(&self, candidate: &Candidate) -> io::Result<bool> {
-        let FileState { path, identity, companion } = &candidate.state;
-        Ok(self.identity(path)? == Some(*identity) && self.statistics(path, candidate.sidecars)? == *companion)
-    }
-
-    fn statistics(&self, checkpoint: &Path, sidecars: Sidecars) -> io::Result<Option<Identity>> {
-        let path = if sidecars.statistics { statistics_path(checkpoint) } else { None };
-        path.map_or(Ok(None), |path| self.identity(&path))
+        let FileState { path, identity, .. } = &candidate.state;
+        if self.identity(path)? != Some(*identity) {
+            return Ok(false);
+        }
+        for file in candidate.sidecars.files.iter().filter(|file| !file.is_shared) {
+            if self.identity(&file.path)? != file.identity {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
 impl Candidate {
-    /// Returns what candidates are ordered by: the mtime, then the name.
-    pub(super) fn rank(&self) -> (SystemTime, &OsStr) {
-        (self.state.identity.modified, self.state.path.as_os_str())
+    pub(super) fn new(path: PathBuf, identity: Identity, sidecars: Sidecars) -> Self {
+        Candidate { state: FileState { path, identity, companions: sidecars.identities() }, sidecars }
+    }
+
+    /// Compares candidates by their mtimes, then by their names, in which numbers compare as numbers.
+    pub(super) fn rank(&self, other: &Candidate) -> Ordering {
+        let (own, others) = (&self.state, &other.state);
+        let names = || natural(own.path.as_os_str().as_encoded_bytes(), others.path.as_os_str().as_encoded_bytes());
+        own.identity.modified.cmp(&others.identity.modified).then_with(names)
     }
 
     /// Returns `true` if the paths are the same, letter for letter.
@@ -86,4 +93,9 @@ impl AsRef<FileState> for Candidate {
     fn as_ref(&self) -> &FileState {
         &self.state
     }
+}
+
+/// Returns the folder of a file.
+pub(super) fn parent(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -4,10 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::finder::{Candidate, Finder, Location};
+use super::absence::Absence;
+use super::finder::{Candidate, Finder, Location, parent};
 use super::limits::Limits;
 use super::names::Names;
-use super::sidecars::Sidecars;
+use super::sidecar_names::takes_statistics;
+use super::sidecars::{Shared, SidecarFinder};
 use crate::watch::Identity;
 
 /// If a listing takes longer than [`Limits::sweep`], as that of thousands of files does under Spin or on NFS, the next one
@@ -22,14 +24,18 @@ const MAX_REST: u32 = 100;
 /// listing is as old as [`Limits::sweep`], it makes another.
 #[derive(Debug)]
 pub(super) struct Listing {
-    /// Newest first: by mtime, then by name.
+    /// Newest first: by mtime, then by name, in which numbers compare as numbers.
     pub(super) candidates: Vec<Candidate>,
     /// Names that lead to no file, such as a symlink's. A file may appear behind them while the folder stays the same.
     dangling: Vec<PathBuf>,
+    /// The sidecars that all candidates have.
+    shared: Shared,
+    /// The reason why there is no candidate, if the folder has other files.
+    pub(super) absence: Option<Absence>,
     /// The index of the file in service, if it is not among the watched.
     serving: Option<usize>,
-    /// The folder before it was read: a change during the read makes the next request list again. `None` for a single
-    /// file, or a folder that does not exist.
+    /// The folder before it was read: a change during the read makes the next request list again. It is the file's
+    /// folder if the location is a file, and `None` if there is no such folder.
     pub(super) folder: Option<Identity>,
     /// True while the folder may get another entry and keep its identity. Each request then makes another listing.
     pub(super) is_provisional: bool,
@@ -45,16 +51,24 @@ impl Listing {
         let is_provisional = folder.is_some_and(|folder| folder.is_within_a_tick(limits.settle, SystemTime::now()));
         let mut listing = Listing { folder, is_provisional, ..Listing::empty(began) };
         match finder.location {
-            Location::File(path) => listing.add(finder, path.clone(), Sidecars::UNKNOWN)?,
+            Location::File(path) => {
+                let sidecars = SidecarFinder { finder, names: None };
+                listing.shared = sidecars.shared(parent(path), takes_statistics(path))?;
+                listing.add(&sidecars, path.clone())?;
+            }
             Location::Folder(path) => {
-                let names = Names::read(path)?;
+                let names = Names::read(path, finder.patterns)?;
+                listing.absence = names.absence(finder.patterns);
                 listing.candidates.reserve(names.checkpoints.len());
+                let sidecars = SidecarFinder { finder, names: Some(&names) };
+                let statistics = names.checkpoints.iter().any(|name| takes_statistics(Path::new(name)));
+                listing.shared = sidecars.shared(path, statistics)?;
                 for name in &names.checkpoints {
-                    listing.add(finder, path.join(name), names.sidecars(name))?;
+                    listing.add(&sidecars, path.join(name))?;
                 }
             }
         }
-        listing.candidates.sort_unstable_by(|a, b| b.rank().cmp(&a.rank()));
+        listing.candidates.sort_unstable_by(|a, b| b.rank(a));
         let watched = limits.watched();
         let is_serving = |candidate: &Candidate| serving.is_some_and(|serving| candidate.is_at(serving));
         listing.serving = listing.candidates.iter().skip(watched).position(is_serving).map(|index| watched + index);
@@ -67,6 +81,8 @@ impl Listing {
         Listing {
             candidates: Vec::new(),
             dangling: Vec::new(),
+            shared: Vec::new(),
+            absence: None,
             serving: None,
             folder: None,
             is_provisional: true,
@@ -93,6 +109,11 @@ impl Listing {
                 return Ok(false);
             }
         }
+        for file in &self.shared {
+            if finder.identity(&file.path)? != file.identity {
+                return Ok(false);
+            }
+        }
         for path in self.dangling.iter().take(watched.saturating_sub(self.candidates.len())) {
             if finder.identity(path)?.is_some() {
                 return Ok(false);
@@ -112,9 +133,12 @@ impl Listing {
         watched.chain(self.serving).find(|index| self.candidates[*index].is_at(path))
     }
 
-    fn add(&mut self, finder: Finder, path: PathBuf, sidecars: Sidecars) -> io::Result<()> {
-        match finder.candidate(&path, sidecars)? {
-            Some(candidate) => self.candidates.push(candidate),
+    fn add(&mut self, sidecars: &SidecarFinder, path: PathBuf) -> io::Result<()> {
+        match sidecars.finder.identity(&path)? {
+            Some(identity) => {
+                let sidecars = sidecars.of(&path, &self.shared)?;
+                self.candidates.push(Candidate::new(path, identity, sidecars));
+            }
             None => self.dangling.push(path),
         }
         Ok(())

@@ -1,19 +1,25 @@
 //! Decides which checkpoint serves: the listing of candidates, and the files that belong to them.
 
+mod absence;
 mod cache;
 mod content;
+mod digest;
 mod error;
 mod finder;
 mod limits;
 mod listing;
 mod names;
+mod natural;
+mod sidecar_names;
 mod sidecars;
 mod source;
 
-pub use content::{Content, Statistics};
+pub use absence::Absence;
+pub use content::{Content, Sidecar};
 pub use error::CheckpointError;
 pub use finder::Candidate;
 pub use limits::Limits;
+pub use sidecar_names::SidecarKind;
 pub use source::Source;
 
 #[cfg(test)]

@@ -2,21 +2,24 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io;
 use std::path::Path;
 
-use super::sidecars::{DIGEST_SUFFIX, STATISTICS_SUFFIX, Sidecars, statistics_path, with_suffix};
+use super::absence::Absence;
+use super::sidecar_names::is_sidecar;
+use crate::settings::Patterns;
 use crate::watch::may_pass;
 
-pub(super) const PREFIX: &str = "model_";
-pub(super) const EXTENSIONS: &[&str] = &["onnx", "pt", "pth", "safetensors", "zip"];
-
-/// The names in a folder that concern checkpoints.
+/// The names in a folder.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     pub(super) checkpoints: Vec<OsString>,
-    sidecars: HashSet<OsString>,
+    /// All others: sidecars, and folders that may have some.
+    others: HashSet<OsString>,
+    /// The files that are neither candidates nor sidecars. They are counted until there is a candidate.
+    strangers: usize,
+    stranger: Option<OsString>,
 }
 
 impl Names {
@@ -24,7 +27,7 @@ impl Names {
     ///
     /// # Errors
     /// An error may pass, and says nothing about the folder.
-    pub(super) fn read(folder: &Path) -> io::Result<Self> {
+    pub(super) fn read(folder: &Path, patterns: &Patterns) -> io::Result<Self> {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) if may_pass(&error) => return Err(error),
@@ -33,7 +36,7 @@ impl Names {
         let mut names = Names::default();
         for entry in entries {
             match entry {
-                Ok(entry) => names.add(entry.file_name()),
+                Ok(entry) => names.add(&entry, patterns),
                 // Half a listing would be kept, as if the other files were gone.
                 Err(error) if may_pass(&error) => return Err(error),
                 Err(_) => {}
@@ -42,26 +45,38 @@ impl Names {
         Ok(names)
     }
 
-    /// Returns the sidecars of a checkpoint that are in the folder.
-    pub(super) fn sidecars(&self, checkpoint: &OsStr) -> Sidecars {
-        if self.sidecars.is_empty() {
-            return Sidecars::NONE;
-        }
-        let digest = self.sidecars.contains(&with_suffix(checkpoint, DIGEST_SUFFIX));
-        let statistics = statistics_path(Path::new(checkpoint));
-        Sidecars { digest, statistics: statistics.is_some_and(|name| self.sidecars.contains(name.as_os_str())) }
+    /// Returns `true` if the folder has this name, and it is no candidate's.
+    pub(super) fn contains(&self, name: &OsStr) -> bool {
+        self.others.contains(name)
     }
 
-    fn add(&mut self, name: OsString) {
-        let bytes = name.as_encoded_bytes();
-        if !bytes.starts_with(PREFIX.as_bytes()) {
+    /// Returns `true` if the folder has no other names than those of candidates.
+    pub(super) fn are_checkpoints_alone(&self) -> bool {
+        self.others.is_empty()
+    }
+
+    /// Returns the reason why there is no candidate, if the folder has other files.
+    pub(super) fn absence(&self, patterns: &Patterns) -> Option<Absence> {
+        let example = self.stranger.as_ref().filter(|_| self.checkpoints.is_empty())?;
+        let example = example.to_string_lossy().into_owned();
+        Some(Absence { files: self.strangers, example, patterns: patterns.to_string() })
+    }
+
+    fn add(&mut self, entry: &DirEntry, patterns: &Patterns) {
+        let name = entry.file_name();
+        let is_sidecar = is_sidecar(&name);
+        if !is_sidecar && patterns.matches(&name) {
+            self.checkpoints.push(name);
             return;
         }
-        let extension = Path::new(&name).extension().and_then(OsStr::to_str);
-        if extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) {
-            self.checkpoints.push(name);
-        } else if [DIGEST_SUFFIX, STATISTICS_SUFFIX].iter().any(|suffix| bytes.ends_with(suffix.as_bytes())) {
-            self.sidecars.insert(name);
+        let is_hidden = name.as_encoded_bytes().starts_with(b".");
+        if self.checkpoints.is_empty() && !is_sidecar && !is_hidden {
+            let is_file = entry.file_type().is_ok_and(|kind| !kind.is_dir());
+            self.strangers += usize::from(is_file);
+            if is_file && self.stranger.is_none() {
+                self.stranger = Some(name.clone());
+            }
         }
+        self.others.insert(name);
     }
 }

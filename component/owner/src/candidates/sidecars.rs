@@ -1,100 +1,131 @@
-//! The files that stand beside a checkpoint: its sha256, and the statistics of VecNormalize.
+//! The sidecars of a checkpoint as a listing finds them: which exist, and what a request checks of them.
 
-use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::error::CheckpointError;
-use crate::watch::{ReadError, is_regular, open};
+use super::finder::Finder;
+use super::names::Names;
+use super::sidecar_names::{self as naming, SidecarKind};
+use crate::watch::Identity;
 
-/// The name of a file that holds the output of `sha256sum` ends with this, after the checkpoint's whole name.
-pub(super) const DIGEST_SUFFIX: &str = ".sha256";
-/// The name of a file of VecNormalize statistics ends with this, after the checkpoint's whole name.
-pub(super) const STATISTICS_SUFFIX: &str = ".vecnormalize.pkl";
-/// Only a checkpoint with this extension, that of Stable-Baselines3, has statistics.
-const STATISTICS_EXTENSION: &str = "zip";
-
-const MAX_DIGEST_BYTES: u64 = 64 << 10;
-
-/// The sidecars that a checkpoint may have. If a listing did not find one, no request looks for it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sidecars {
-    pub(super) digest: bool,
-    pub(super) statistics: bool,
+/// A file that stands, or may come to stand, beside a checkpoint.
+#[derive(Debug)]
+pub(super) struct SidecarFile {
+    pub(super) kind: SidecarKind,
+    pub(super) path: PathBuf,
+    /// `None` if there is no such file. It is then watched because it may appear while the folder stays the same.
+    pub(super) identity: Option<Identity>,
+    /// True if all checkpoints of the folder have it, so that a request checks it once.
+    pub(super) is_shared: bool,
+    /// True if the operator names it. It may be anywhere, and its absence is an error.
+    pub(super) is_named: bool,
 }
+
+/// The sidecars of one checkpoint.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sidecars {
+    /// True if a file may hold the checkpoint's sha256. Otherwise no request looks for one.
+    pub(super) digest: bool,
+    /// In a fixed order.
+    pub(super) files: Vec<Arc<SidecarFile>>,
+}
+
+/// The sidecars that all checkpoints of a folder have.
+pub(super) type Shared = Vec<Arc<SidecarFile>>;
 
 impl Sidecars {
-    /// Those of a file that no listing found: either may exist.
-    pub(super) const UNKNOWN: Sidecars = Sidecars { digest: true, statistics: true };
-
-    pub(super) const NONE: Sidecars = Sidecars { digest: false, statistics: false };
-}
-
-/// Returns the path of the file that holds a checkpoint's sha256.
-pub(super) fn digest_path(checkpoint: &Path) -> PathBuf {
-    with_suffix(checkpoint.as_os_str(), DIGEST_SUFFIX).into()
-}
-
-/// Returns the path of a checkpoint's statistics. Returns `None` if files of its kind have none.
-pub(super) fn statistics_path(checkpoint: &Path) -> Option<PathBuf> {
-    (checkpoint.extension()? == STATISTICS_EXTENSION)
-        .then(|| with_suffix(checkpoint.as_os_str(), STATISTICS_SUFFIX).into())
-}
-
-/// Returns a name with a suffix after it.
-pub(super) fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
-    let mut longer = OsString::with_capacity(name.len() + suffix.len());
-    longer.push(name);
-    longer.push(suffix);
-    longer
-}
-
-/// Compares a checkpoint's sha256 with the one in the file beside it, if that file exists.
-pub(super) fn verify(checkpoint: &Path, sha256: &str) -> Result<(), CheckpointError> {
-    let path = digest_path(checkpoint);
-    let file = match open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        file => file.map_err(ReadError::Io)?,
-    };
-    let mut sums = String::new();
-    let stat = rustix::fs::fstat(&file).map_err(|error| ReadError::Io(error.into()))?;
-    if is_regular(&stat) {
-        file.take(MAX_DIGEST_BYTES).read_to_string(&mut sums).map_err(ReadError::Io)?;
+    /// Returns the identities of those that exist.
+    pub(super) fn identities(&self) -> Vec<Identity> {
+        self.files.iter().filter_map(|file| file.identity).collect()
     }
-    let name = checkpoint.file_name().unwrap_or_default().to_string_lossy();
-    match find(&sums, &name) {
-        Some(expected) if expected.eq_ignore_ascii_case(sha256) => Ok(()),
-        Some(expected) => {
-            Err(CheckpointError::WrongDigest { found: sha256.to_owned(), expected: expected.to_owned(), sidecar: path })
+}
+
+/// Looks for sidecars in one folder.
+pub(super) struct SidecarFinder<'a> {
+    pub(super) finder: Finder<'a>,
+    /// The names in the folder. `None` if they are not known: each sidecar is then looked for.
+    pub(super) names: Option<&'a Names>,
+}
+
+impl SidecarFinder<'_> {
+    /// Finds those that all checkpoints of `folder` share. `statistics` is true if any of them may have statistics.
+    pub(super) fn shared(&self, folder: &Path, statistics: bool) -> io::Result<Shared> {
+        let mut files = Vec::new();
+        self.add(&mut files, SidecarKind::FolderCard, folder.join(naming::FOLDER_CARD), true)?;
+        match self.finder.vecnormalize {
+            _ if !statistics => {}
+            Some(path) => {
+                let (path, identity) = (path.to_owned(), self.finder.identity(path)?);
+                let kind = SidecarKind::Vecnormalize;
+                files.push(Arc::new(SidecarFile { kind, path, identity, is_shared: true, is_named: true }));
+            }
+            None => {
+                for name in naming::FOLDER_STATISTICS {
+                    self.add(&mut files, SidecarKind::Vecnormalize, folder.join(name), true)?;
+                }
+            }
         }
-        None => Err(CheckpointError::NoDigest(path)),
+        Ok(files)
     }
-}
 
-/// Finds the digest of `name` in the output of sha256sum, which has lines of `DIGEST  NAME` or `DIGEST *NAME`. A digest
-/// without a name is for any file.
-fn find<'a>(sums: &'a str, name: &str) -> Option<&'a str> {
-    sums.lines().map(str::trim).find_map(|line| {
-        let (digest, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
-        let named = rest.trim_start().trim_start_matches('*');
-        let is_digest = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
-        let is_for_name = named.is_empty() || named.rsplit('/').next() == Some(name);
-        (is_digest && is_for_name).then_some(digest)
-    })
-}
+    /// Finds those of one checkpoint.
+    pub(super) fn of(&self, checkpoint: &Path, shared: &Shared) -> io::Result<Sidecars> {
+        if shared.is_empty() && self.names.is_some_and(Names::are_checkpoints_alone) {
+            return Ok(Sidecars::default());
+        }
+        let digest = self.may_exist(&super::digest::digest_path(checkpoint));
+        let mut files = Vec::new();
+        self.add(&mut files, SidecarKind::Card, naming::card(checkpoint), false)?;
+        files.extend(shared.iter().filter(|file| file.kind == SidecarKind::FolderCard).cloned());
+        if naming::takes_statistics(checkpoint) {
+            self.add_statistics(&mut files, checkpoint, shared)?;
+        }
+        for path in naming::external_data(checkpoint) {
+            self.add(&mut files, SidecarKind::ExternalData, path, false)?;
+        }
+        Ok(Sidecars { digest, files })
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn add_statistics(&self, files: &mut Shared, checkpoint: &Path, shared: &Shared) -> io::Result<()> {
+        let kind = SidecarKind::Vecnormalize;
+        if self.finder.vecnormalize.is_none() {
+            self.add(files, kind, naming::own_statistics(checkpoint), false)?;
+            if files.last().is_some_and(|file| file.kind == kind && file.identity.is_some()) {
+                return Ok(());
+            }
+        }
+        files.extend(shared.iter().filter(|file| file.kind == kind).cloned());
+        if self.finder.vecnormalize.is_some() {
+            return Ok(());
+        }
+        if let Some(path) = naming::callback_statistics(checkpoint) {
+            self.add(files, kind, path, false)?;
+        }
+        if let Some(folder) = naming::zoo_folder(checkpoint).filter(|folder| self.may_exist(folder)) {
+            let path = folder.join(naming::FOLDER_STATISTICS[0]);
+            let identity = self.finder.identity(&path)?;
+            // A file that appears in this folder leaves the checkpoint's folder as it is.
+            if identity.is_some() || self.finder.identity(&folder)?.is_some() {
+                files.push(Arc::new(SidecarFile { kind, path, identity, is_shared: false, is_named: false }));
+            }
+        }
+        Ok(())
+    }
 
-    #[test]
-    fn a_digest_is_found_by_the_name_beside_it() {
-        let (a, b) = ("a".repeat(64), "B".repeat(64));
-        let sums = format!("{a}  model_1.onnx\n{b} *out/model_2.onnx\n");
-        assert_eq!(find(&sums, "model_1.onnx"), Some(a.as_str()));
-        assert_eq!(find(&sums, "model_2.onnx"), Some(b.as_str()));
-        assert_eq!(find(&sums, "model_3.onnx"), None);
-        assert_eq!(find(&a, "anything"), Some(a.as_str()));
-        assert_eq!(find("not a digest", "anything"), None);
+    /// Adds a file that exists, or whose name does: it may be a symlink's that leads nowhere yet.
+    fn add(&self, files: &mut Shared, kind: SidecarKind, path: PathBuf, is_shared: bool) -> io::Result<()> {
+        if !self.may_exist(&path) {
+            return Ok(());
+        }
+        let identity = self.finder.identity(&path)?;
+        if identity.is_some() || self.names.is_some() {
+            files.push(Arc::new(SidecarFile { kind, path, identity, is_shared, is_named: false }));
+        }
+        Ok(())
+    }
+
+    fn may_exist(&self, path: &Path) -> bool {
+        self.names.is_none_or(|names| path.file_name().is_some_and(|name| names.contains(name)))
     }
 }

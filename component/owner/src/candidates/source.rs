@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 
+use super::absence::Absence;
 use super::cache::ListingCache;
 use super::content::Content;
 use super::error::CheckpointError;
 use super::finder::{Candidate, Finder, Location};
 use super::limits::Limits;
 use super::listing::Listing;
-use super::names::{EXTENSIONS, PREFIX};
-use crate::settings::{defaults, is_blank};
+use crate::settings::{Patterns, defaults, is_blank};
 use crate::watch::{FileReader, FileState, Identify, Identity, Seen, Unread, Watch};
 
 /// Where checkpoints come from: one file, or a folder of candidates.
@@ -24,6 +24,11 @@ pub struct Source {
     location: Location,
     /// The limits within which a checkpoint is looked for.
     pub limits: Limits,
+    /// The names of the candidates in a folder.
+    pub patterns: Patterns,
+    /// The VecNormalize statistics of all checkpoints that may have some. Any found beside a checkpoint then count for
+    /// nothing.
+    pub vecnormalize: Option<PathBuf>,
     /// Identifies files and folders; [`Identity::of`] by default. Tests use a slower clock.
     pub identify: Identify,
     pub(super) cache: ListingCache,
@@ -41,7 +46,25 @@ impl Source {
             (None, Some(folder)) => Location::Folder(folder),
             (None, None) => Location::Folder(defaults::FOLDER.into()),
         };
-        Source { location, limits: Limits::default(), identify: Identity::of, cache: ListingCache::default() }
+        Source {
+            location,
+            limits: Limits::default(),
+            patterns: Patterns::default(),
+            vecnormalize: None,
+            identify: Identity::of,
+            cache: ListingCache::default(),
+        }
+    }
+
+    /// Sets the file of VecNormalize statistics. The path is treated as those of [`Source::new`].
+    pub fn with_vecnormalize(self, path: Option<&Path>, home: Option<&Path>) -> Self {
+        let given = path.filter(|path| !is_blank(path.as_os_str())).map(|path| expand(path, home));
+        Source { vecnormalize: given, ..self }
+    }
+
+    /// Returns a source of one file, with the limits and the statistics of this one.
+    pub fn of_file(&self, file: &Path) -> Self {
+        Source { location: Location::File(file.to_owned()), ..self.clone() }
     }
 
     /// Returns the path of the file or the folder.
@@ -51,7 +74,7 @@ impl Source {
         }
     }
 
-    /// Lists the files that could serve, newest first: by mtime, then by name. A file that is gone or cannot be reached is
+    /// Lists the files that could serve, newest first: by mtime, then by name, in which numbers compare as numbers. A file that is gone or cannot be reached is
     /// no candidate, and a folder that does not exist has none. This does not use the last listing.
     ///
     /// # Errors
@@ -66,11 +89,22 @@ impl Source {
     /// # Errors
     /// The candidate is refused.
     pub fn read(&self, candidate: &Candidate) -> Result<Content, CheckpointError> {
-        Content::read(&candidate.state.path, self.reader())
+        Content::read(candidate, self.reader())
+    }
+
+    /// Returns the reason why the last listing has no candidate, if the folder has other files. This makes no file call.
+    pub fn absence(&self) -> Option<Absence> {
+        self.cache.last.load().absence.clone()
     }
 
     fn finder(&self) -> Finder<'_> {
-        Finder { location: &self.location, limits: &self.limits, reader: self.reader() }
+        Finder {
+            location: &self.location,
+            limits: &self.limits,
+            patterns: &self.patterns,
+            vecnormalize: self.vecnormalize.as_deref(),
+            reader: self.reader(),
+        }
     }
 
     fn reader(&self) -> FileReader {
@@ -110,13 +144,13 @@ impl Watch for Source {
 
     fn read(&self, candidate: &Candidate) -> Result<(Seen, Content), Unread> {
         let content = Source::read(self, candidate)?;
-        let statistics = content.statistics.as_ref();
         let state = FileState {
             path: candidate.state.path.clone(),
             identity: content.identity,
-            companion: statistics.map(|statistics| statistics.identity),
+            companions: content.sidecars.iter().map(|sidecar| sidecar.identity).collect(),
         };
-        let digests = (content.sha256.clone(), statistics.map(|statistics| statistics.sha256.clone()));
+        let sidecars = content.sidecars.iter().map(|sidecar| &sidecar.sha256);
+        let digests = std::iter::once(&content.sha256).chain(sidecars).cloned().collect();
         Ok((Seen::read(state, digests, content.began, self.limits.settle), content))
     }
 
@@ -138,9 +172,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.location {
             Location::File(path) => write!(f, "{}", path.display()),
-            Location::Folder(folder) => {
-                write!(f, "{}/{PREFIX}*.{{{}}}", folder.display(), EXTENSIONS.join(","))
-            }
+            Location::Folder(folder) => write!(f, "{}/{}", folder.display(), self.patterns),
         }
     }
 }

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::watch::{Freshness, Identity};
 
+mod sidecars;
+
 struct Owner {
     folder: TempDir,
     source: Source,
@@ -82,6 +84,73 @@ fn the_last_name_serves_if_mtimes_are_equal() {
     owner.write("model_2.onnx", "2", 10);
     owner.write("model_1.onnx", "1", 10);
     assert_eq!(owner.request(), (Some("2"), false));
+}
+
+#[test]
+fn numbers_in_names_compare_as_numbers_if_mtimes_are_equal() {
+    let mut owner = Owner::new();
+    for name in ["model_9.onnx", "model_10.onnx", "model_2.pt"] {
+        owner.write(name, name, 10);
+    }
+    assert_eq!(owner.request(), (Some("model_10.onnx"), false));
+    owner.write("model_1.onnx", "newer", 11);
+    assert_eq!(owner.request(), (Some("newer"), false));
+}
+
+#[test]
+fn extensions_count_in_any_case_and_patterns_select_other_names() {
+    let mut owner = Owner::new();
+    owner.write("model_a.ONNX", "a", 10);
+    owner.write("model_b.Ckpt", "b", 20);
+    owner.write("best_model.zip", "best", 30);
+    owner.write("params.pkl", "params", 40);
+    assert_eq!(owner.request(), (Some("b"), false));
+    owner.source.patterns = "model_*,best_*".parse().expect("patterns");
+    owner.renew(true);
+    assert_eq!(owner.request(), (Some("best"), false));
+    owner.source.patterns = "*.pkl".parse().expect("patterns");
+    owner.renew(true);
+    assert_eq!(owner.request(), (Some("params"), false));
+}
+
+#[test]
+fn sidecars_are_no_candidates() {
+    let mut owner = Owner::new();
+    owner.source.patterns = "*.*".parse().expect("patterns");
+    owner.write("rl_model_10_steps.zip", "model", 0);
+    for name in ["policy.json", "rl_model_10_steps.zip.policy.json", "a.onnx.data", "vecnormalize.pkl"] {
+        owner.write(name, "bad", 10);
+    }
+    owner.write("rl_model_10_steps.zip.sha256", &"0".repeat(64), 10);
+    assert_eq!(owner.source.candidates().expect("listed").len(), 1);
+    fs::remove_file(owner.path("rl_model_10_steps.zip.sha256")).expect("removed");
+    assert_eq!(owner.request(), (Some("model"), false));
+}
+
+#[test]
+fn a_folder_with_files_and_no_candidate_says_so() {
+    let mut owner = Owner::new();
+    owner.request();
+    assert_eq!(owner.source.absence(), None, "it is empty");
+    owner.write("policy.json", "{}", 0);
+    fs::create_dir(owner.path("logs")).expect("made");
+    owner.request();
+    assert_eq!(owner.source.absence(), None, "it has a card and a folder");
+    owner.write("best.pt", "best", 0);
+    owner.write(".next", "", 0);
+    owner.request();
+    let absence = owner.source.absence().expect("a reason");
+    assert_eq!((absence.files, absence.example.as_str()), (1, "best.pt"));
+    let text = absence.to_string();
+    assert!(text.starts_with("the file in the folder is not named model_*.{onnx,pt,"), "{text}");
+    assert!(text.ends_with("--pattern (SAC_PATTERN) selects other names"), "{text}");
+    owner.write("last.pt", "last", 0);
+    owner.request();
+    let text = owner.source.absence().expect("a reason").to_string();
+    assert!(text.starts_with("none of the 2 files in the folder is named model_*."), "{text}");
+    owner.write("model_a.pt", "a", 0);
+    assert_eq!(owner.request(), (Some("a"), false));
+    assert_eq!(owner.source.absence(), None);
 }
 
 #[test]
@@ -298,27 +367,4 @@ fn a_second_refusal_for_the_same_reason_is_marked_as_repeated() {
     let first = owner.freshness.renew(&owner.source, true, refuse);
     let second = first.freshness.renew(&owner.source, true, refuse);
     assert_eq!((first.refused[0].repeated, second.refused[0].repeated), (false, true));
-}
-
-#[test]
-fn statistics_are_read_with_their_model_and_a_change_of_them_is_a_change() {
-    let mut owner = Owner::new();
-    owner.write("model_a.zip", "a", 0);
-    assert_eq!(owner.request(), (Some("a"), false));
-    owner.write("model_a.zip.vecnormalize.pkl", "mean", 0);
-    owner.request();
-    assert_eq!(owner.loads, 2, "statistics that appear are a change");
-    owner.write("model_a.zip.vecnormalize.pkl", "another mean", 0);
-    owner.request();
-    assert_eq!(owner.loads, 3, "and so are others in their place");
-    let candidate = owner.source.candidates().expect("listed").remove(0);
-    let content = owner.source.read(&candidate).expect("read");
-    assert_eq!(content.statistics.map(|statistics| statistics.bytes), Some(b"another mean".to_vec()));
-    fs::remove_file(owner.path("model_a.zip.vecnormalize.pkl")).expect("removed");
-    owner.request();
-    assert_eq!(owner.loads, 4, "and their end");
-    owner.write("model_b.onnx", "b", 1);
-    owner.write("model_b.onnx.vecnormalize.pkl", "mean", 1);
-    let candidate = owner.source.candidates().expect("listed").remove(0);
-    assert!(owner.source.read(&candidate).expect("read").statistics.is_none(), "only a zip has them");
 }

@@ -1,4 +1,4 @@
-//! The activation of a network whose checkpoint does not name it.
+//! The activation that the operator supplies for checkpoints that do not contain it.
 
 use super::named::named;
 
@@ -19,6 +19,18 @@ named! {
         Tanh = "tanh",
         /// The logistic function.
         Sigmoid = "sigmoid",
+        /// `min(max(x, 0), 6)`.
+        Relu6 = "relu6",
+        /// SELU with its own constants.
+        Selu = "selu",
+        /// CELU with an alpha of 1.
+        Celu = "celu",
+        /// `x · tanh(softplus(x))`.
+        Mish = "mish",
+        /// `ln(1 + exp(x))`.
+        Softplus = "softplus",
+        /// `x · relu6(x + 3) / 6`.
+        Hardswish = "hardswish",
     }
 }
 
@@ -37,6 +49,9 @@ mod tests {
     #[test]
     fn an_unknown_name_is_refused_with_the_known_ones() {
         let error = "LeakyReLU".parse::<Activation>().expect_err("unknown").to_string();
-        assert_eq!(error, "expected one of relu, leaky_relu, elu, silu, gelu, tanh, sigmoid");
+        assert_eq!(
+            error,
+            "expected one of relu, leaky_relu, elu, silu, gelu, tanh, sigmoid, relu6, selu, celu, mish, softplus, hardswish"
+        );
     }
 }

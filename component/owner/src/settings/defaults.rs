@@ -2,6 +2,8 @@
 
 /// The folder of checkpoints, relative to the working directory.
 pub const FOLDER: &str = "cache/models/rl/stat_pair";
+/// The pattern of the candidates in a folder.
+pub const PATTERN: &str = "model_*";
 /// The optimised backend runs.
 pub const JIT: bool = true;
 /// 64 MiB.

@@ -6,13 +6,19 @@ pub const MODEL: &str = "STAT_PAIR_RL_MODEL";
 pub const DIR: &str = "STAT_PAIR_RL_DIR";
 /// A [boolean](super::boolean) that selects the optimised backend.
 pub const JIT: &str = "STAT_PAIR_RL_JIT";
+/// The [`Patterns`](super::Patterns) of the candidates in a folder.
+pub const PATTERN: &str = "SAC_PATTERN";
+/// The path of the VecNormalize statistics of all checkpoints.
+pub const VECNORMALIZE: &str = "SAC_VECNORMALIZE";
 /// The bearer token.
 pub const API_TOKEN: &str = "SAC_API_TOKEN";
 /// The name of an [`Activation`](super::Activation).
 pub const ACTIVATION: &str = "SAC_ACTIVATION";
+/// The [`ActionBounds`](super::ActionBounds) that actions are scaled to.
+pub const ACTION_BOUNDS: &str = "SAC_ACTION_BOUNDS";
 /// The name of an [`OnBadCheckpoint`](super::OnBadCheckpoint).
 pub const ON_BAD_CHECKPOINT: &str = "SAC_ON_BAD_CHECKPOINT";
-/// The largest size of a checkpoint, in bytes.
+/// The largest size of a checkpoint with its sidecars, in bytes.
 pub const MAX_CHECKPOINT_BYTES: &str = "SAC_MAX_CHECKPOINT_BYTES";
 /// The largest size of a request body, in bytes.
 pub const MAX_BODY_BYTES: &str = "SAC_MAX_BODY_BYTES";

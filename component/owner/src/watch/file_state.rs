@@ -11,8 +11,8 @@ pub struct FileState {
     pub path: PathBuf,
     /// The identity of the file that the path leads to.
     pub identity: Identity,
-    /// The identity of a file that is read together with this one, if there is one.
-    pub companion: Option<Identity>,
+    /// The identities of the files that are read together with this one, in a fixed order.
+    pub companions: Vec<Identity>,
 }
 
 impl AsRef<FileState> for FileState {

@@ -71,15 +71,19 @@ impl FileReader {
 
     /// Reads a file through one descriptor. If the file changes meanwhile, it is read again.
     pub(crate) fn read(&self, path: &Path) -> Result<(Vec<u8>, Identity), ReadError> {
-        let file = open(path)?;
+        self.read_open(&open(path)?)
+    }
+
+    /// Reads an open file as [`FileReader::read`] does.
+    pub(crate) fn read_open(&self, file: &File) -> Result<(Vec<u8>, Identity), ReadError> {
         for _ in 0..MAX_READS {
-            let before = self.check(&file)?;
+            let before = self.check(file)?;
             let mut bytes = Vec::with_capacity(before.size as usize);
-            let mut reader = &file;
+            let mut reader = file;
             reader.rewind()?;
             // One byte more than the size bounds the read of a file that grows.
             reader.take(before.size + 1).read_to_end(&mut bytes)?;
-            if self.check(&file)? == before && bytes.len() as u64 == before.size {
+            if self.check(file)? == before && bytes.len() as u64 == before.size {
                 return Ok((bytes, before));
             }
         }
@@ -106,8 +110,17 @@ impl From<ReadError> for Unread {
 
 /// Opens a file for reading. A FIFO or a device delays nothing.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
-    Ok(File::from(file))
+    open_with(path, OFlags::empty())
+}
+
+/// Opens a file as [`open`] does, unless it is a symlink.
+pub(crate) fn open_unlinked(path: &Path) -> io::Result<File> {
+    open_with(path, OFlags::NOFOLLOW)
+}
+
+fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | flags;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 /// Returns `true` for a regular file.

@@ -8,13 +8,11 @@ use super::file_state::FileState;
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub(crate) state: FileState,
-    /// The sha256 of the file and of its companion. `None` if they could not be read.
-    digests: Option<Digests>,
+    /// The sha256 of the file and of each companion. `None` if they could not be read.
+    digests: Option<Vec<String>>,
     /// When the content is to be compared once more, because the file was young when it was read.
     pub(super) recheck_at: Option<Instant>,
 }
-
-type Digests = (String, Option<String>);
 
 /// The moment before a file was read.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +28,8 @@ impl Moment {
 }
 
 impl Seen {
-    /// Describes a file whose read began at `began`. `digests` are those of the file and of its companion.
-    pub(crate) fn read(state: FileState, digests: Digests, began: Moment, settle: Duration) -> Self {
+    /// Describes a file whose read began at `began`. `digests` are those of the file and of its companions.
+    pub(crate) fn read(state: FileState, digests: Vec<String>, began: Moment, settle: Duration) -> Self {
         let young = is_young(&state, began.time, settle);
         Seen { state, digests: Some(digests), recheck_at: young.then(|| began.instant + settle) }
     }
@@ -45,8 +43,8 @@ impl Seen {
 
     /// Returns `true` if nothing that a request compares has changed.
     pub(super) fn is(&self, now: &FileState) -> bool {
-        let FileState { path, identity, companion } = &self.state;
-        *identity == now.identity && *companion == now.companion && *path == now.path
+        let FileState { path, identity, companions } = &self.state;
+        *identity == now.identity && *companions == now.companions && *path == now.path
     }
 
     /// Returns `true` if both were read from the same path and had the same content.
@@ -56,6 +54,6 @@ impl Seen {
 }
 
 fn is_young(state: &FileState, at: SystemTime, settle: Duration) -> bool {
-    let identities = [Some(state.identity), state.companion];
-    identities.iter().flatten().any(|identity| identity.is_younger_than(settle, at))
+    let mut identities = std::iter::once(&state.identity).chain(&state.companions);
+    identities.any(|identity| identity.is_younger_than(settle, at))
 }

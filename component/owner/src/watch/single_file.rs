@@ -45,7 +45,7 @@ impl Watch for SingleFile {
 
     fn look(&self, _: Option<&Path>) -> io::Result<Self::Listing> {
         let identity = self.reader.identity(&self.path)?;
-        Ok(identity.map(|identity| FileState { path: self.path.clone(), identity, companion: None }))
+        Ok(identity.map(|identity| FileState { path: self.path.clone(), identity, companions: Vec::new() }))
     }
 
     fn lists(&self, listing: &Self::Listing, _: &Path) -> bool {
@@ -64,7 +64,7 @@ impl Watch for SingleFile {
         let began = Moment::now();
         let (bytes, identity) = self.reader.read(&candidate.path)?;
         let state = FileState { identity, ..candidate.clone() };
-        Ok((Seen::read(state, (sha256(&bytes), None), began, self.settle), bytes))
+        Ok((Seen::read(state, vec![sha256(&bytes)], began, self.settle), bytes))
     }
 }
 

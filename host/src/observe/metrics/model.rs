@@ -26,6 +26,7 @@ pub(crate) struct CheckpointState<'a> {
     pub(crate) layout: &'a str,
     pub(crate) backend: &'static str,
     pub(crate) sha256: &'a str,
+    pub(crate) verified_examples: u32,
     pub(crate) modified: SystemTime,
     pub(crate) read_at: SystemTime,
 }
@@ -36,6 +37,7 @@ pub(super) struct ModelMetrics {
     loaded: IntGauge,
     stale: IntGauge,
     generation: IntGauge,
+    verified_examples: IntGauge,
     modified: Gauge,
     age: Gauge,
     read: Gauge,
@@ -50,6 +52,10 @@ impl ModelMetrics {
             loaded: r.gauge("sac_model_loaded", "1 if a checkpoint is in service, else 0")?,
             stale: r.gauge("sac_model_stale", "1 if a newer checkpoint was refused, else 0")?,
             generation: r.gauge("sac_model_generation", "The number of checkpoints that were put into service")?,
+            verified_examples: r.gauge(
+                "sac_verified_examples",
+                "The examples in cards that the checkpoint in service was compared with and reproduces",
+            )?,
             modified: since_1970("sac_model_mtime_timestamp_seconds", "The mtime of the checkpoint in service")?,
             age: r.gauge_f64("sac_model_age_seconds", "The time since the mtime of the checkpoint in service")?,
             read: since_1970("sac_model_loaded_timestamp_seconds", "When the checkpoint in service was read")?,
@@ -61,6 +67,8 @@ impl ModelMetrics {
         self.generation.set(state.generation as i64);
         self.stale.set(state.stale.into());
         self.loaded.set(state.checkpoint.is_some().into());
+        let verified_examples = state.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.verified_examples);
+        self.verified_examples.set(verified_examples.into());
         let Some(checkpoint) = &state.checkpoint else { return };
         let CheckpointState { path, format, layout, backend, sha256, .. } = checkpoint;
         self.info.with_label_values(&[path, *format, layout, backend, sha256]).set(1);

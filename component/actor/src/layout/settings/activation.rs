@@ -1,36 +1,93 @@
-//! The activation that a file names, in a config or by the modules of the network.
+//! The activations that a file names, by the modules of the network, by a function that it keeps, or in a config.
 
-use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail, ensure};
 
 use super::{CONFIGS, PolicySettings};
 use crate::file::Leaf;
-use crate::layout::scope::is_foreign;
-use crate::model::Activation;
+use crate::layout::ActorLayers;
+use crate::layout::actor::modules_after;
+use crate::layout::scope::{is_foreign, number, series};
+use crate::model::{Activation, Squash};
 
 /// Names that trainers give to the setting.
-const NAMES: [&str; 6] =
-    ["activation", "activation_fn", "activation_function", "act_fn", "hidden_activation", "nonlinearity"];
+const NAMES: [&str; 8] = [
+    "activation",
+    "activation_fn",
+    "activation_function",
+    "act_fn",
+    "hidden_activation",
+    "nonlinearity",
+    "hidden_nonlinearity",
+    "config.actor_encoder_factory.params.activation",
+];
+
+/// The activations that a file names.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Named {
+    /// One for every hidden layer, and the name under which the file has it.
+    All(Activation, String),
+    /// One for each hidden layer, by the modules that follow them.
+    Each(Vec<Activation>),
+}
+
+/// A module of a network that was saved whole.
+struct Module {
+    name: String,
+    activation: Activation,
+}
 
 impl PolicySettings<'_> {
-    /// Returns the activation of the network, or `None` if the file does not name it. The modules of the network
-    /// outrank a config.
-    pub fn activation(&self) -> Result<Option<Activation>> {
-        if let Some(activation) = self.activation_of_modules()? {
-            return Ok(Some(activation));
+    /// Returns the activations of the hidden layers, or `None` if the file does not name them. The modules of the network
+    /// outrank a function that it keeps, and that a config.
+    pub fn activation(&self, layers: &ActorLayers) -> Result<Option<Named>> {
+        let modules = self.modules()?;
+        if let Some(each) = each_by_modules(layers, &modules) {
+            return Ok(Some(Named::Each(each)));
+        }
+        let found = modules.iter().filter(|module| !is_after_head(module, layers)).collect::<Vec<_>>();
+        if let Some(first) = found.first() {
+            let names = found.iter().map(|module| module.activation.name()).collect::<BTreeSet<_>>();
+            ensure!(
+                names.len() == 1,
+                "the network has the activations {}: which layer each follows cannot be told from the file",
+                names.into_iter().collect::<Vec<_>>().join(" and ")
+            );
+            return Ok(Some(Named::All(first.activation, format!("the module `{}`", first.name))));
+        }
+        if let Some(named) = self.function()? {
+            return Ok(Some(named));
         }
         match self.find(&NAMES) {
-            Some((name, Leaf::Text(text) | Leaf::Class(text))) => {
-                Activation::parse(text).map(Some).with_context(|| format!("`{name}`"))
-            }
+            Some((name, Leaf::Text(text) | Leaf::Class(text))) => match Activation::parse(text) {
+                Ok(activation) => Ok(Some(Named::All(activation, format!("`{name}`")))),
+                Err(error) => Err(error.context(format!("`{name}`"))),
+            },
             Some((name, _)) => bail!("`{name}` is not the name of an activation"),
             None => Ok(None),
         }
     }
 
-    /// Returns the activation among the modules of a network that was saved whole. A module that would change the
+    /// Returns the squash that a module after the last layer applies.
+    pub fn squash_module(&self, layers: &ActorLayers) -> Result<Option<(Squash, String)>> {
+        let modules = self.modules()?;
+        let after = modules.iter().find(|module| is_after_head(module, layers));
+        match after {
+            Some(Module { name, activation: Activation::Tanh }) => {
+                Ok(Some((Squash::Tanh, format!("the module `{name}`"))))
+            }
+            Some(Module { name, activation }) => {
+                bail!("`{name}` applies {} to the action, which is not served: tanh is", activation.name())
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the activations among the modules of a network that was saved whole. A module that would change the
     /// actions and is not served is an error.
-    fn activation_of_modules(&self) -> Result<Option<Activation>> {
-        let mut found = None::<Activation>;
+    fn modules(&self) -> Result<Vec<Module>> {
+        let mut found = vec![];
         for (name, leaf) in self.contents.iter() {
             let Leaf::Class(class) = leaf else { continue };
             let inside = name.strip_prefix(self.scope).is_some_and(|name| !name.split('.').any(is_foreign));
@@ -40,22 +97,43 @@ impl PolicySettings<'_> {
                 continue;
             }
             match class.split_once('.') {
+                // A Hardtanh bounds the mean of gSDE, whose limit is a setting.
+                Some(("activation", "Hardtanh")) => {}
                 Some(("activation", class)) => {
                     self.check_parameters(name, class)?;
-                    let activation = Activation::parse(class)?;
-                    let first = *found.get_or_insert(activation);
-                    ensure!(
-                        first == activation,
-                        "the network has the activations {} and {}: one is expected",
-                        first.name(),
-                        activation.name()
-                    );
+                    let name = name.strip_prefix(self.scope).unwrap_or(name).to_owned();
+                    found.push(Module { name, activation: Activation::parse(class)? });
                 }
+                Some(("normalization", "LayerNorm")) => self.check_layer_norm(name)?,
                 Some(("linear", _) | ("container", _) | ("dropout", _) | ("flatten", _)) | None => {}
                 Some(_) => bail!("the network has the layer `{name}`, a {class}, which is not served"),
             }
         }
         Ok(found)
+    }
+
+    /// Returns the activation that the actor keeps as a function, such as `torch.nn.functional.elu`, under any name but
+    /// that of its output's.
+    fn function(&self) -> Result<Option<Named>> {
+        let mut found = None::<(Activation, &str)>;
+        for (name, leaf) in self.contents.iter() {
+            let Leaf::Class(class) = leaf else { continue };
+            let Some(own) = name.strip_prefix(self.scope).filter(|own| !own.contains('.')) else { continue };
+            let is_function = class.starts_with("torch.nn.functional.")
+                || class.matches('.').count() == 1 && class.starts_with("torch.");
+            let is_output = ["output", "final", "last"].iter().any(|word| own.contains(word));
+            if !is_function || is_output {
+                continue;
+            }
+            let Ok(activation) = Activation::parse(class) else { continue };
+            ensure!(
+                found.is_none_or(|(first, _)| first == activation),
+                "the network keeps more than one activation: `{}` and `{name}`",
+                found.map_or("", |(_, name)| name)
+            );
+            found = Some((activation, name));
+        }
+        Ok(found.map(|(activation, name)| Named::All(activation, format!("`{name}`"))))
     }
 
     /// Returns `true` if the name is that of an object. An object has attributes; a mere class has none.
@@ -65,7 +143,9 @@ impl PolicySettings<'_> {
 
     /// Checks that the parameters of an activation are PyTorch's defaults, which are the only ones served.
     fn check_parameters(&self, name: &str, class: &str) -> Result<()> {
-        for (parameter, default) in [("negative_slope", Activation::LEAKY_SLOPE), ("alpha", 1.0)] {
+        let defaults =
+            [("negative_slope", Activation::LEAKY_SLOPE), ("alpha", 1.0), ("beta", 1.0), ("threshold", 20.0)];
+        for (parameter, default) in defaults {
             let set = self.contents.get(&format!("{name}.{parameter}")).map(Leaf::numbers).transpose()?.flatten();
             let set = set.unwrap_or_else(|| vec![default.into()]);
             let is_default = matches!(set[..], [set] if set as f32 == default);
@@ -78,4 +158,38 @@ impl PolicySettings<'_> {
             _ => Ok(()),
         }
     }
+
+    /// Checks that a LayerNorm has weights, without which its place in the network is not in the tensors, and PyTorch's
+    /// epsilon.
+    fn check_layer_norm(&self, name: &str) -> Result<()> {
+        ensure!(
+            self.contents.get(&format!("{name}.weight")).is_some(),
+            "`{name}` is a LayerNorm without weights, which is not served: export the policy to ONNX"
+        );
+        let epsilon = self.contents.get(&format!("{name}.eps")).map(Leaf::numbers).transpose()?.flatten();
+        let is_default = epsilon.is_none_or(|epsilon| matches!(epsilon[..], [epsilon] if epsilon == 1e-5));
+        ensure!(is_default, "`{name}.eps` is not 0.00001, which is expected of a LayerNorm");
+        Ok(())
+    }
+}
+
+/// Returns the activation that follows each hidden layer in its series, if exactly one follows every layer.
+fn each_by_modules(layers: &ActorLayers, modules: &[Module]) -> Option<Vec<Activation>> {
+    let names = layers.trunk.iter().map(|hidden| hidden.linear.name.as_str()).collect::<Vec<_>>();
+    let last = layers.head.last().name.as_str();
+    let nexts = names.iter().skip(1).copied().chain([last]);
+    let of = |(layer, next): (&&str, &str)| {
+        let (of_series, range) = modules_after(layer, Some(next))?;
+        let is_between = |module: &&Module| series(&module.name) == of_series && range.contains(&number(&module.name));
+        let mut between = modules.iter().filter(is_between);
+        let activation = between.next()?.activation;
+        between.next().is_none().then_some(activation)
+    };
+    (!names.is_empty()).then(|| names.iter().zip(nexts).map(of).collect())?
+}
+
+/// Returns `true` if a module follows the last layer in its series.
+fn is_after_head(module: &Module, layers: &ActorLayers) -> bool {
+    modules_after(&layers.head.last().name, None)
+        .is_some_and(|(of_series, range)| series(&module.name) == of_series && range.contains(&number(&module.name)))
 }

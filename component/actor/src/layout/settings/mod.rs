@@ -2,12 +2,15 @@
 //! honoured is an error, never a guess.
 
 mod activation;
+mod bounds;
 mod normalisation;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::file::{Contents, Leaf};
-use crate::model::{ActionBounds, Bounds, LogStd};
+use crate::model::{Bounds, LogStd};
+pub use activation::Named;
+pub use normalisation::{Unexplained, refuse};
 
 /// The settings that a file contains for the actor under a prefix such as `actor.`.
 pub struct PolicySettings<'a> {
@@ -36,29 +39,6 @@ impl<'a> PolicySettings<'a> {
         }
     }
 
-    /// Returns the bounds that actions are scaled to. The first prefix with any of their names decides.
-    pub fn action_bounds(&self, action_dim: usize) -> Result<Option<ActionBounds>> {
-        for prefix in &self.prefixes {
-            let values = |name: &str| self.values_at(prefix, &[name], action_dim);
-            for (low, high) in [("action_low", "action_high"), ("action_space.low", "action_space.high")] {
-                match (values(low)?, values(high)?) {
-                    (Some(low), Some(high)) => return ActionBounds::between(&low, &high).map(Some),
-                    (None, None) => {}
-                    _ => bail!("only one of `{prefix}{low}` and `{prefix}{high}` is set: both bounds are expected"),
-                }
-            }
-            if let Some(scale) = values("action_scale")? {
-                let bias = values("action_bias")?.unwrap_or_else(|| vec![0.0; action_dim]);
-                return ActionBounds::scaled(&scale, &bias).map(Some);
-            }
-            if let Some(limit) = self.values_at(prefix, &["act_limit", "action_limit", "max_action"], action_dim)? {
-                let low = limit.iter().map(|limit| -limit).collect::<Vec<_>>();
-                return ActionBounds::between(&low, &limit).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
     /// Returns the bounds of observations in training, which are reported and not applied.
     pub fn observation_bounds(&self) -> Result<Option<Bounds>> {
         let bound = |name| anyhow::Ok(self.numbers(&[name])?.map(|(_, numbers)| numbers));
@@ -66,16 +46,36 @@ impl<'a> PolicySettings<'a> {
         Ok(bounds.map(|(low, high)| Bounds { low, high }))
     }
 
+    /// Returns `true` if the file is a checkpoint of an agent of skrl, which keeps the networks of SAC under these names.
+    pub fn is_of_skrl(&self) -> bool {
+        let has = |name: &str| self.contents.has_below(name);
+        self.scope == "policy." && ["critic_1.", "target_critic_1.", "entropy_optimizer."].into_iter().all(has)
+    }
+
+    /// Returns the first setting with one of these names, as text.
+    pub fn text(&self, names: &[&str]) -> Option<&'a str> {
+        match self.find(names)? {
+            (_, Leaf::Text(text) | Leaf::Class(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the first setting with one of these names, as one number. `true` is 1.
+    pub fn number(&self, names: &[&str]) -> Option<f64> {
+        self.numbers(names).ok().flatten().and_then(|(_, numbers)| numbers.first().copied())
+    }
+
     /// Returns the layout's rule for log_std, with the bounds that the file sets.
     pub fn log_std(&self, rule: LogStd) -> Result<LogStd> {
+        if let Some((name, bounds)) = self.numbers(&["log_std_bounds"])? {
+            let [low, high] = bounds[..] else { bail!("`{name}` is {bounds:?}: two numbers are expected") };
+            return Ok(rule.within(low as f32, high as f32));
+        }
         let bound = |name| anyhow::Ok(self.numbers(&[name])?.map(|(_, numbers)| numbers[0] as f32));
         let (LogStd::Clamped { low, high } | LogStd::Squashed { low, high }) = rule;
         let (low, high) = (bound("log_std_min")?.unwrap_or(low), bound("log_std_max")?.unwrap_or(high));
         ensure!(low < high, "log_std is bounded by {low} and {high}: the first must be below the second");
-        Ok(match rule {
-            LogStd::Clamped { .. } => LogStd::Clamped { low, high },
-            LogStd::Squashed { .. } => LogStd::Squashed { low, high },
-        })
+        Ok(rule.within(low, high))
     }
 
     /// Returns the first setting with one of these names under a prefix, as `dimensions` numbers. A single number stands

@@ -1,55 +1,238 @@
 //! The normalisation of observations that a file contains.
 
-use anyhow::{Result, bail, ensure};
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
 
 use super::PolicySettings;
 use crate::file::Leaf;
 use crate::layout::scope::is_foreign;
 use crate::model::Normalisation;
 
+/// The normalisation of a library: clip((state - mean) / spread, -clip, clip).
+struct Known {
+    /// The beginning of the names.
+    group: &'static str,
+    mean: &'static str,
+    spread: Spread,
+    /// The limit that the library's code fixes.
+    clip: Option<f64>,
+    /// A name of the group that tells the library from others with the same names.
+    evidence: Option<&'static str>,
+}
+
+/// The divisor, by the names of what it is computed from.
+enum Spread {
+    /// sqrt(var + epsilon).
+    Variance(&'static str, f64),
+    /// sqrt(var) + epsilon.
+    RootPlus(&'static str, f64),
+    /// std + epsilon.
+    Deviation(&'static str, f64),
+    /// sqrt(sum / count).
+    MeanSquare(&'static str, &'static str),
+    /// sqrt(sum / (count - 1)) + 1e-8.
+    SampleRoot(&'static str, &'static str),
+}
+
+const KNOWN: [Known; 8] = [
+    // rl_games/algos_torch/running_mean_std.py.
+    known("running_mean_std.", "running_mean", Spread::Variance("running_var", 1e-5), Some(5.0)),
+    // skrl/resources/preprocessors/torch/running_standard_scaler.py. Version 2 calls states observations.
+    known("observation_preprocessor.", "running_mean", Spread::RootPlus("running_variance", 1e-8), Some(5.0)),
+    known("state_preprocessor.", "running_mean", Spread::RootPlus("running_variance", 1e-8), Some(5.0)),
+    // omnisafe/common/normalizer.py: `_clip` is a buffer.
+    Known { evidence: Some("_sumsq"), ..known("obs_normalizer.", "_mean", Spread::Deviation("_std", 0.0), None) },
+    // rsl_rl/networks/normalization.py.
+    known("obs_normalizer.", "_mean", Spread::Deviation("_std", 1e-2), None),
+    // elegantrl/agents/net.py.
+    known("", "state_avg", Spread::Deviation("state_std", 1e-4), None),
+    // mlagents/trainers/torch_entities/encoders.py.
+    known(
+        "network_body.observation_encoder.processors.0.normalizer.",
+        "running_mean",
+        Spread::MeanSquare("running_variance", "normalization_steps"),
+        Some(5.0),
+    ),
+    // ZFilter of modular_rl and its descendants.
+    known("running_state.rs.", "_M", Spread::SampleRoot("_S", "_n"), Some(10.0)),
+];
+
+const fn known(group: &'static str, mean: &'static str, spread: Spread, clip: Option<f64>) -> Known {
+    Known { group, mean, spread, clip, evidence: None }
+}
+
 /// Beginnings of the names of `mean`, `var` and `std`.
 const GROUPS: [&str; 8] =
     ["obs_", "obs_rms.", "ob_rms.", "state_", "state_rms.", "obs_normalizer.", "obs_norm.", "running_mean_std."];
 
+/// A normalisation, and the name under which the file has it.
+pub type NamedNormalisation = (Normalisation, String);
+
 impl PolicySettings<'_> {
-    /// Returns the normalisation of states, or `None` if the file has none.
-    pub fn normalisation(&self, state_dim: usize) -> Result<Option<Normalisation>> {
-        for (prefix, group) in self.prefixes.iter().flat_map(|prefix| GROUPS.map(|group| (prefix, group))) {
-            let values = |name: &str| self.values_at(prefix, &[&format!("{group}{name}")], state_dim);
-            let Some(mean) = values("mean")? else { continue };
-            let epsilon = self.numbers(&["obs_epsilon", "obs_rms.epsilon"])?;
-            let epsilon = epsilon.map_or(Normalisation::EPSILON, |(_, numbers)| numbers[0]);
-            let clip = self.numbers(&["clip_obs", "obs_clip"])?.map(|(_, numbers)| numbers[0]);
-            let std = match (values("var")?, values("std")?) {
-                (Some(var), _) => var.iter().map(|var| (var + epsilon).sqrt()).collect(),
-                (None, Some(std)) => std,
-                (None, None) => bail!(
-                    "`{prefix}{group}mean` stands alone: `{prefix}{group}var` or `{prefix}{group}std` is expected"
-                ),
-            };
-            return Normalisation::new(&mean, &std, clip).map(Some);
+    /// Returns the normalisation of states that is known by its names, or `None` if the file has none.
+    pub fn normalisation(&self, state_dim: usize) -> Result<Option<NamedNormalisation>> {
+        for prefix in &self.prefixes {
+            for known in &KNOWN {
+                if let Some(found) = self.known(prefix, known, state_dim)? {
+                    return Ok(Some(found));
+                }
+            }
         }
-        self.check_unknown_normalisation(state_dim).map(|()| None)
+        for (prefix, group) in self.prefixes.iter().flat_map(|prefix| GROUPS.map(|group| (prefix, group))) {
+            if let Some(found) = self.of_group(prefix, group, state_dim)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
-    /// Refuses a mean of state_dim numbers whose name speaks of a normalisation. To ignore it would change the actions.
-    fn check_unknown_normalisation(&self, state_dim: usize) -> Result<()> {
-        for (name, leaf) in self.contents.iter().filter(|(name, _)| !name.split('.').any(is_foreign)) {
-            let lower = name.to_lowercase();
-            let is_statistic = ["norm", "rms", "running"].iter().any(|word| lower.contains(word));
-            let is_of_rewards = ["ret", "rew"].iter().any(|word| lower.contains(word));
+    fn known(&self, prefix: &str, known: &Known, state_dim: usize) -> Result<Option<NamedNormalisation>> {
+        let name = |part: &str| format!("{}{part}", known.group);
+        let has = |part: &str| self.at(prefix, &name(part)).is_some();
+        let (Spread::Variance(spread, _)
+        | Spread::RootPlus(spread, _)
+        | Spread::Deviation(spread, _)
+        | Spread::MeanSquare(spread, _)
+        | Spread::SampleRoot(spread, _)) = known.spread;
+        if !has(known.mean) || !has(spread) || known.evidence.is_some_and(|evidence| !has(evidence)) {
+            return Ok(None);
+        }
+        let values = |part: &str| self.values_at(prefix, &[&name(part)], state_dim).map(Option::unwrap_or_default);
+        let (mean, values_of_spread) = (values(known.mean)?, values(spread)?);
+        let map = |f: &dyn Fn(f64) -> f64| values_of_spread.iter().map(|value| f(*value)).collect::<Vec<_>>();
+        let std = match known.spread {
+            Spread::Variance(_, epsilon) => map(&|var| (var + epsilon).sqrt()),
+            Spread::RootPlus(_, epsilon) => map(&|var| var.sqrt() + epsilon),
+            Spread::Deviation(_, epsilon) => map(&|std| std + epsilon),
+            Spread::MeanSquare(_, count) => {
+                let count = values(count)?.first().copied().unwrap_or(1.0).max(1.0);
+                map(&|sum| (sum / count).sqrt())
+            }
+            Spread::SampleRoot(_, count) => {
+                let count = values(count)?.first().copied().unwrap_or(2.0).max(2.0);
+                map(&|sum| (sum / (count - 1.0)).sqrt() + 1e-8)
+            }
+        };
+        let clip = values("_clip")?.first().copied().or(known.clip);
+        Ok(Some((Normalisation::new(&mean, &std, clip)?, format!("`{prefix}{}`", name(known.mean)))))
+    }
+
+    fn of_group(&self, prefix: &str, group: &str, state_dim: usize) -> Result<Option<NamedNormalisation>> {
+        let values = |name: &str| self.values_at(prefix, &[&format!("{group}{name}")], state_dim);
+        let Some(mean) = values("mean")? else { return Ok(None) };
+        let number = |names: &[&str]| anyhow::Ok(self.numbers(names)?.map(|(_, numbers)| numbers[0]));
+        let epsilon = number(&["obs_epsilon", "obs_rms.epsilon", "obs_rms.eps"])?.unwrap_or(Normalisation::EPSILON);
+        let clip = number(&["clip_obs", "obs_clip", "obs_rms.clip_max"])?;
+        let std = match (values("var")?, values("std")?) {
+            (Some(var), _) => var.iter().map(|var| (var + epsilon).sqrt()).collect(),
+            (None, Some(std)) => std,
+            // Another statistic stands in for them, which `unexplained` finds.
+            (None, None) if self.at(prefix, &format!("{group}M2")).is_some() => return Ok(None),
+            (None, None) => {
+                bail!("`{prefix}{group}mean` stands alone: `{prefix}{group}var` or `{prefix}{group}std` is expected")
+            }
+        };
+        Ok(Some((Normalisation::new(&mean, &std, clip)?, format!("`{prefix}{group}mean`"))))
+    }
+
+    /// Returns statistics of state_dim numbers whose names are not known, with the normalisations that they could stand
+    /// for. To ignore them would change the actions.
+    pub fn unexplained(&self, state_dim: usize) -> Result<Option<Unexplained>> {
+        let mut groups = BTreeMap::<&str, Vec<(&str, &Leaf)>>::new();
+        for (name, leaf) in self.contents.iter().filter(|(name, _)| !is_known(name)) {
             let count = match leaf {
+                Leaf::Tensor(tensor) if tensor.is_matrix() || !tensor.dtype.is_float() => continue,
                 Leaf::Tensor(tensor) => tensor.numel(),
                 Leaf::Numbers(numbers) => numbers.len(),
                 Leaf::Text(_) | Leaf::Class(_) => continue,
             };
-            let is_mean = lower.ends_with("mean") && is_statistic && !is_of_rewards && count == state_dim;
-            ensure!(
-                !is_mean,
-                "`{name}` looks like a normalisation of observations, but its name is not known: save it as obs_mean \
-                 and obs_var"
-            );
+            if count == state_dim {
+                let (group, name) = name.rsplit_once('.').unwrap_or(("", name));
+                groups.entry(group).or_default().push((name, leaf));
+            }
         }
-        Ok(())
+        let lone = |group: &str, name: &str| {
+            let lower = format!("{group}.{name}").to_lowercase();
+            name.to_lowercase().ends_with("mean") && ["norm", "rms", "running"].iter().any(|word| lower.contains(word))
+        };
+        for (group, leaves) in groups {
+            let is_pair = state_dim > 1 && leaves.len() >= 2 || leaves.iter().any(|(name, _)| lone(group, name));
+            if is_pair && !self.is_layer(group) {
+                return self.explain(group, &leaves).map(Some);
+            }
+        }
+        Ok(None)
     }
+
+    /// Returns `true` if the group is that of a layer's weight and bias.
+    fn is_layer(&self, group: &str) -> bool {
+        self.contents.get(&format!("{group}.weight")).is_some()
+    }
+
+    fn explain(&self, group: &str, leaves: &[(&str, &Leaf)]) -> Result<Unexplained> {
+        let names = leaves.iter().map(|(name, _)| format!("`{group}.{name}`")).collect::<Vec<_>>().join(" and ");
+        let is_mean = |name: &str| ["mean", "loc", "avg", "mu", "center"].iter().any(|word| name.contains(word));
+        let count = ["count", "n", "_n", "step"].iter().find_map(|name| self.contents.get(&format!("{group}.{name}")));
+        let count = count.map(Leaf::numbers).transpose()?.flatten().and_then(|count| count.first().copied());
+        let mut candidates = vec![];
+        for (name, mean) in leaves.iter().filter(|(name, _)| is_mean(name)) {
+            for (_, spread) in leaves.iter().filter(|(other, _)| other != name) {
+                let (Some(mean), Some(spread)) = (mean.numbers()?, spread.numbers()?) else { continue };
+                let mut add = |f: &dyn Fn(f64) -> f64| {
+                    let std = spread.iter().map(|value| f(*value)).collect::<Vec<_>>();
+                    candidates.extend(Normalisation::new(&mean, &std, None).ok());
+                };
+                add(&|value| value);
+                add(&|value| (value + Normalisation::EPSILON).sqrt());
+                for count in count.iter().flat_map(|count| [*count, count - 1.0]) {
+                    add(&|value| (value / count).sqrt());
+                }
+            }
+        }
+        Ok(Unexplained { names, candidates })
+    }
+}
+
+/// Statistics of as many numbers as a state has, which no known name explains.
+pub struct Unexplained {
+    /// Their names, for an error.
+    pub names: String,
+    /// The normalisations that they could stand for.
+    pub candidates: Vec<Normalisation>,
+}
+
+/// Returns `true` for names of something else than statistics of states.
+fn is_known(name: &str) -> bool {
+    const OTHERS: [&str; 14] = [
+        "action",
+        "act_",
+        "obs_space",
+        "space",
+        "low",
+        "high",
+        "bounded",
+        "log_std",
+        "std_param",
+        "dist",
+        "shape",
+        "rew",
+        "ret",
+        "exp_avg",
+    ];
+    let lower = name.to_lowercase();
+    name.split('.').any(is_foreign)
+        || OTHERS.iter().any(|word| lower.contains(word))
+        || lower.ends_with(".weight")
+        || lower.ends_with(".bias")
+        || lower.starts_with("config.")
+}
+
+/// Fails for statistics that nothing explains.
+pub fn refuse(unexplained: &Unexplained) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{} look like a normalisation of observations, but their names are not known: save them as obs_mean and \
+         obs_var, or write \"obs_mean\" and \"obs_std\" into the card",
+        unexplained.names
+    )
 }

@@ -18,6 +18,13 @@ pub(super) fn apply(activation: Activation, values: &mut [F32x4]) {
         Activation::Gelu => each(values, gelu),
         Activation::Tanh => each(values, tanh),
         Activation::Sigmoid => each(values, sigmoid),
+        Activation::Relu6 => each(values, |x| x.or_above(F32x4::splat(0.0)).or_below(F32x4::splat(6.0))),
+        Activation::Selu => each(values, selu),
+        // With PyTorch's alpha of 1, CELU is ELU.
+        Activation::Celu => each(values, elu),
+        Activation::Mish => each(values, mish),
+        Activation::Softplus => each(values, softplus),
+        Activation::Hardswish => each(values, hardswish),
     }
 }
 
@@ -97,6 +104,46 @@ fn gelu(x: F32x4) -> F32x4 {
     let p = polynomial(t, [1.061_405_4, -1.453_152_1, 1.421_413_8, -0.284_496_72, 0.254_829_6]);
     let erfc = p.times(t).times(exp(a.times(a).times(splat(-0.5))));
     x.or_above(splat(0.0)).plus_product(a.times(splat(-0.5)), erfc)
+}
+
+/// scale · x, or scale · alpha · (e^x - 1) for negative inputs. Error: 7.7e-7, the rounding of numbers around 30.
+#[inline(always)]
+fn selu(x: F32x4) -> F32x4 {
+    let [scale, alpha] = Activation::SELU;
+    let (power, p) = exp_parts(x);
+    let negative = power.minus(F32x4::splat(1.0)).plus_product(power, p).times(F32x4::splat(scale * alpha));
+    x.if_negative(negative, x.times(F32x4::splat(scale)))
+}
+
+/// x · tanh(ln(1 + e^x)) = x · w / (w + 2) with w = e^x (e^x + 2), which needs no logarithm. Above 20 it is x; e^x is
+/// limited there, so that w does not overflow. Below -87 the result stays at -1e-36, since -inf would become NaN.
+#[inline(always)]
+fn mish(x: F32x4) -> F32x4 {
+    let x = x.or_above(F32x4::splat(-87.0));
+    let power = exp(x.or_below(F32x4::splat(20.0)));
+    let two = F32x4::splat(2.0);
+    let w = power.times(power.plus(two));
+    x.times(w.over(w.plus(two)))
+}
+
+/// max(x, 0) + ln(1 + t) with t = e^-|x|. ln(1 + t) is 2 atanh(z) with z = t / (2 + t), which is at most 1/3; the series
+/// of atanh ends where its terms are below 1e-8.
+#[inline(always)]
+fn softplus(x: F32x4) -> F32x4 {
+    let splat = F32x4::splat;
+    let t = exp(splat(0.0).minus(x.abs()));
+    let z = t.over(t.plus(splat(2.0)));
+    let series =
+        polynomial(z.times(z), [1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 0.2, 1.0 / 3.0, 1.0]);
+    x.or_above(splat(0.0)).plus_product(z.plus(z), series)
+}
+
+/// x · min(max(x + 3, 0), 6) / 6. Below -3 it is 0; x is limited there, since -inf · 0 would be NaN.
+#[inline(always)]
+fn hardswish(x: F32x4) -> F32x4 {
+    let splat = F32x4::splat;
+    let x = x.or_above(splat(-3.0));
+    x.times(x.plus(splat(3.0)).or_below(splat(6.0)).times(splat(1.0 / 6.0)))
 }
 
 /// The odd rational function x p(x^2) / q(x^2) of Eigen's `generic_fast_tanh_float`, which keeps the relative precision

@@ -8,7 +8,7 @@ mod simd;
 mod tests;
 mod tile;
 
-use crate::model::{Activation, Mlp};
+use crate::model::{Activation, MeanStep, Mlp};
 use dots::Dots;
 use layer::Layer;
 use simd::{F32x4, LANES};
@@ -17,10 +17,11 @@ use tile::ROWS;
 /// An [`Mlp`] packed for inference, with its buffers.
 pub struct Kernel {
     state_dim: usize,
-    activation: Activation,
-    trunk: Vec<Layer>,
+    /// The hidden layers, each with the activation after it.
+    trunk: Vec<(Layer, Option<Activation>)>,
     mean: Dots,
-    log_std: Dots,
+    mean_step: Option<MeanStep>,
+    log_std: Option<Dots>,
     /// The inputs of a layer, each repeated in all lanes. That costs four stores a vector and saves a broadcast a panel.
     x: Vec<F32x4>,
     /// The same inputs, four to a vector.
@@ -30,17 +31,22 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Packs a network that has passed [`Mlp::check`].
-    pub fn pack(mlp: &Mlp) -> Self {
-        let widths = mlp.trunk.iter().flat_map(|linear| [linear.inputs, linear.outputs]);
+    /// Packs a network that has passed [`Mlp::check`]. Returns `None` if it has a step that the kernel does not have.
+    pub fn pack(mlp: &Mlp) -> Option<Self> {
+        let is_plain = mlp.trunk.iter().all(|hidden| hidden.norm.is_none() && hidden.norm_after.is_none());
+        is_plain.then(|| Kernel::pack_plain(mlp))
+    }
+
+    fn pack_plain(mlp: &Mlp) -> Self {
+        let widths = mlp.trunk.iter().flat_map(|hidden| [hidden.linear.inputs, hidden.linear.outputs]);
         let vectors = widths.chain([mlp.mean.inputs]).max().unwrap_or(0).div_ceil(LANES);
         let buffer = |vectors: usize| vec![F32x4::splat(0.0); vectors * ROWS];
         Self {
             state_dim: mlp.state_dim(),
-            activation: mlp.activation,
-            trunk: mlp.trunk.iter().map(Layer::pack).collect(),
+            trunk: mlp.trunk.iter().map(|hidden| (Layer::pack(&hidden.linear), hidden.activation)).collect(),
             mean: Dots::pack(&mlp.mean, 0),
-            log_std: Dots::pack(&mlp.log_std, 0),
+            mean_step: mlp.mean_step,
+            log_std: mlp.log_std.as_ref().map(|log_std| Dots::pack(log_std, 0)),
             x: buffer(vectors * LANES),
             packed: buffer(vectors),
             y: buffer(vectors),
@@ -48,7 +54,7 @@ impl Kernel {
     }
 
     /// Runs row-major states [rows, state_dim]. Clears `mean`, and `log_std` if it is asked for, and fills them with
-    /// row-major [rows, action_dim]. A row gives the same bits alone and in any batch.
+    /// row-major [rows, action_dim]. `log_std` stays empty if the network has none. A row gives the same bits alone and in any batch.
     pub fn run(&mut self, states: &[f32], mean: &mut Vec<f32>, mut log_std: Option<&mut Vec<f32>>) {
         mean.clear();
         if let Some(log_std) = &mut log_std {
@@ -69,15 +75,24 @@ impl Kernel {
         for (r, state) in states.chunks_exact(self.state_dim).enumerate() {
             state.chunks(LANES).zip(packed.iter_mut()).for_each(|(lanes, to)| to[r] = F32x4::from_prefix(lanes));
         }
-        for layer in &self.trunk {
+        for (layer, activation) in &self.trunk {
             spread(&packed[..layer.inputs.div_ceil(LANES)], x);
             layer.run(x, packed, &mut y[..layer.vectors()]);
-            activation::apply(self.activation, y[..layer.vectors()].as_flattened_mut());
+            if let Some(activation) = activation {
+                activation::apply(*activation, y[..layer.vectors()].as_flattened_mut());
+            }
             std::mem::swap(&mut packed, &mut y);
         }
+        let start = mean.len();
         append(&self.mean, packed, mean);
-        if let Some(log_std) = log_std {
-            append(&self.log_std, packed, log_std);
+        let values = mean[start..].iter_mut();
+        match self.mean_step {
+            None => {}
+            Some(MeanStep::Tanh) => values.for_each(|mean| *mean = mean.tanh()),
+            Some(MeanStep::Clamp(limit)) => values.for_each(|mean| *mean = mean.clamp(-limit, limit)),
+        }
+        if let (Some(log_std), Some(head)) = (log_std, &self.log_std) {
+            append(head, packed, log_std);
         }
     }
 }

@@ -2,17 +2,7 @@
 
 use super::simd::F32x4;
 use super::{Kernel, activation};
-use crate::model::{Activation, Linear, Mlp};
-
-const ACTIVATIONS: [Activation; 7] = [
-    Activation::Relu,
-    Activation::LeakyRelu,
-    Activation::Elu,
-    Activation::Silu,
-    Activation::Gelu,
-    Activation::Tanh,
-    Activation::Sigmoid,
-];
+use crate::model::{Activation, Hidden, Linear, Mlp};
 
 /// A source of numbers in [-1, 1), the same in every run.
 struct Draw(u64);
@@ -36,8 +26,9 @@ impl Draw {
     /// Makes a network. `widths` go from the state's to the last trunk layer's.
     fn mlp(&mut self, widths: &[usize], actions: usize, activation: Activation) -> Mlp {
         let width = widths[widths.len() - 1];
-        let trunk = widths.windows(2).map(|pair| self.linear(pair[0], pair[1])).collect();
-        Mlp { trunk, activation, mean: self.linear(width, actions), log_std: self.linear(width, actions) }
+        let hidden = |pair: &[usize]| Hidden::new(self.linear(pair[0], pair[1]), Some(activation));
+        let trunk = widths.windows(2).map(hidden).collect();
+        Mlp { trunk, mean: self.linear(width, actions), mean_step: None, log_std: Some(self.linear(width, actions)) }
     }
 }
 
@@ -67,6 +58,8 @@ fn exact(activation: Activation, x: f64) -> f64 {
         Activation::Gelu => x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)) / 2.0,
         Activation::Tanh => x.tanh(),
         Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        // The other definitions need no more than double precision gives.
+        activation => activation.of(x),
     }
 }
 
@@ -77,10 +70,15 @@ fn exact_linear(linear: &Linear, x: &[f64]) -> Vec<f64> {
 
 fn exact_row(mlp: &Mlp, state: &[f32]) -> [Vec<f64>; 2] {
     let mut x: Vec<f64> = state.iter().copied().map(f64::from).collect();
-    for linear in &mlp.trunk {
-        x = exact_linear(linear, &x).into_iter().map(|y| exact(mlp.activation, y)).collect();
+    for hidden in &mlp.trunk {
+        let activation = hidden.activation.expect("every layer has one");
+        x = exact_linear(&hidden.linear, &x).into_iter().map(|y| exact(activation, y)).collect();
     }
-    [&mlp.mean, &mlp.log_std].map(|head| exact_linear(head, &x))
+    [Some(&mlp.mean), mlp.log_std.as_ref()].map(|head| head.map_or(vec![], |head| exact_linear(head, &x)))
+}
+
+fn pack(mlp: &Mlp) -> Kernel {
+    Kernel::pack(mlp).expect("the network is plain")
 }
 
 fn run(kernel: &mut Kernel, states: &[f32]) -> [Vec<f32>; 2] {
@@ -102,7 +100,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 /// Compares every row with f64, and bit by bit with the same row alone.
 fn check(draw: &mut Draw, widths: &[usize], actions: usize, activation: Activation, rows: usize) {
     let mlp = draw.mlp(widths, actions, activation);
-    let mut kernel = Kernel::pack(&mlp);
+    let mut kernel = pack(&mlp);
     let states = draw.values(rows * widths[0]);
     let batch = run(&mut kernel, &states);
     assert_eq!(batch.each_ref().map(Vec::len), [rows * actions; 2]);
@@ -126,7 +124,7 @@ fn check(draw: &mut Draw, widths: &[usize], actions: usize, activation: Activati
 fn every_width_agrees_with_f64_and_rows_do_not_depend_on_their_batch() {
     let mut draw = Draw(1);
     for width in (1..=70).chain([255, 256, 257]) {
-        let activation = ACTIVATIONS[width % 7];
+        let activation = Activation::ALL[width % 7];
         check(&mut draw, &[5, width, 9], 2, activation, 4);
         check(&mut draw, &[width, 11], width % 13 + 1, activation, 2);
         check(&mut draw, &[width], width, activation, 5);
@@ -139,7 +137,7 @@ fn every_depth_and_every_number_of_rows_agree_with_f64() {
     for rows in 1..=17 {
         for depth in 0..=4 {
             let widths: Vec<usize> = (0..=depth).map(|layer| 3 + (rows * 7 + layer * 13) % 40).collect();
-            check(&mut draw, &widths, 1 + (rows + depth) % 7, ACTIVATIONS[(rows + depth) % 7], rows);
+            check(&mut draw, &widths, 1 + (rows + depth) % 7, Activation::ALL[(rows + depth) % 7], rows);
         }
     }
     for rows in [1, 2, 17] {
@@ -153,16 +151,16 @@ fn leaving_out_log_std_changes_no_mean() {
     let mut draw = Draw(3);
     let mlp = draw.mlp(&[6, 20], 3, Activation::Relu);
     let states = draw.values(24);
-    let [both, _] = run(&mut Kernel::pack(&mlp), &states);
+    let [both, _] = run(&mut pack(&mlp), &states);
     let mut mean = vec![];
-    Kernel::pack(&mlp).run(&states, &mut mean, None);
+    pack(&mlp).run(&states, &mut mean, None);
     assert_eq!(bits(&mean), bits(&both));
-    assert_eq!(run(&mut Kernel::pack(&mlp), &[]), [const { Vec::<f32>::new() }; 2]);
+    assert_eq!(run(&mut pack(&mlp), &[]), [const { Vec::<f32>::new() }; 2]);
 }
 
 #[test]
 fn activations_are_exact_to_two_millionths() {
-    for activation in ACTIVATIONS {
+    for activation in Activation::ALL {
         let mut worst = (0.0, 0.0);
         for i in -300_000..=300_000 {
             let x = i as f32 * 1e-4;
@@ -178,16 +176,25 @@ fn activations_are_exact_to_two_millionths() {
 
 #[test]
 fn activations_saturate_and_keep_nan() {
-    let limits = [0.0, f32::NEG_INFINITY, -1.0, 0.0, 0.0, -1.0, 0.0];
-    for (activation, limit) in ACTIVATIONS.into_iter().zip(limits) {
-        let bounded = matches!(activation, Activation::Tanh | Activation::Sigmoid);
+    for activation in Activation::ALL {
         for x in [f32::INFINITY, f32::MAX, 1e4] {
-            assert_eq!(apply(activation, x), if bounded { 1.0 } else { x }, "{activation:?} of {x}");
+            let limit = match activation {
+                Activation::Tanh | Activation::Sigmoid => 1.0,
+                Activation::Relu6 => 6.0,
+                Activation::Selu => x * Activation::SELU[0],
+                _ => x,
+            };
+            assert_eq!(apply(activation, x), limit, "{activation:?} of {x}");
         }
         for x in [f32::NEG_INFINITY, f32::MIN, -1e4] {
             let y = apply(activation, x);
-            let limit = if limit.is_finite() { limit } else { x * 0.01 };
-            assert!(y == limit || (y - limit).abs() < 1e-30, "{activation:?} of {x} is {y}");
+            let limit = match activation {
+                Activation::LeakyRelu => x * Activation::LEAKY_SLOPE,
+                Activation::Elu | Activation::Celu | Activation::Tanh => -1.0,
+                Activation::Selu => -Activation::SELU[0] * Activation::SELU[1],
+                _ => 0.0,
+            };
+            assert!(y == limit || (y - limit).abs() < 1e-6, "{activation:?} of {x} is {y}");
         }
         assert!(apply(activation, f32::NAN).is_nan(), "{activation:?}");
     }
@@ -207,7 +214,7 @@ fn small_values_keep_their_relative_precision() {
 fn nan_reaches_its_row_only_and_infinity_only_what_depends_on_it() {
     let mut draw = Draw(4);
     for rows in 1..=7 {
-        let mut kernel = Kernel::pack(&draw.mlp(&[6, 13, 7], 2, Activation::Relu));
+        let mut kernel = pack(&draw.mlp(&[6, 13, 7], 2, Activation::Relu));
         let mut states = draw.values(rows * 6);
         let [clean, _] = run(&mut kernel, &states);
         states[(rows - 1) * 6 + 2] = f32::NAN;
@@ -223,15 +230,15 @@ fn nan_reaches_its_row_only_and_infinity_only_what_depends_on_it() {
         weight: vec![w; inputs * outputs],
         bias: vec![0.5; outputs],
     };
-    let (trunk, activation) = (vec![ones(2, 5, 1.0)], Activation::Tanh);
-    let mlp = Mlp { trunk, activation, mean: ones(5, 1, 1.0), log_std: ones(5, 1, 1.0) };
-    assert_eq!(run(&mut Kernel::pack(&mlp), &[f32::INFINITY, 1.0])[0], [5.5]);
+    let trunk = vec![Hidden::new(ones(2, 5, 1.0), Some(Activation::Tanh))];
+    let mlp = Mlp { trunk, mean: ones(5, 1, 1.0), mean_step: None, log_std: None };
+    assert_eq!(run(&mut pack(&mlp), &[f32::INFINITY, 1.0])[0], [5.5]);
 }
 
 #[test]
 fn a_second_call_allocates_nothing() {
     let mut draw = Draw(5);
-    let mut kernel = Kernel::pack(&draw.mlp(&[9, 30], 3, Activation::Silu));
+    let mut kernel = pack(&draw.mlp(&[9, 30], 3, Activation::Silu));
     let states = draw.values(9 * 8);
     let (mut mean, mut log_std) = (vec![], vec![]);
     kernel.run(&states, &mut mean, Some(&mut log_std));

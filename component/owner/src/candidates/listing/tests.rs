@@ -76,6 +76,11 @@ impl Scene {
         (newest, CALLS.get())
     }
 
+    /// Returns the identities of the newest candidate's sidecars.
+    fn companions(&self) -> Vec<Identity> {
+        self.look().candidates[0].state.companions.clone()
+    }
+
     fn found(&self, name: &str) -> Option<Identity> {
         self.look().candidates.iter().find(|c| c.state.path == self.path(name)).map(|c| c.state.identity)
     }
@@ -103,23 +108,57 @@ fn with_one_file_a_request_looks_at_the_folder_and_at_the_file() {
 }
 
 #[test]
-fn only_statistics_that_are_listed_are_looked_at() {
+fn only_statistics_that_are_listed_are_looked_for() {
     let scene = Scene::of(0);
     scene.write("model_a.zip", "x", 0);
     scene.age();
     scene.request();
     assert_eq!(scene.request().1, 2);
-    assert_eq!(scene.look().candidates[0].state.companion, None);
+    assert!(scene.companions().is_empty());
     scene.write("model_a.zip.vecnormalize.pkl", "mean", 0);
-    let appeared = scene.look().candidates[0].state.companion;
-    assert!(appeared.is_some());
+    let appeared = scene.companions();
+    assert_eq!(appeared.len(), 1);
     scene.age();
     scene.request();
     assert_eq!(scene.request().1, 3);
     scene.write("model_a.zip.vecnormalize.pkl", "another mean", 0);
-    assert_ne!(scene.look().candidates[0].state.companion, appeared, "in its place");
+    assert_ne!(scene.companions(), appeared, "in its place");
     fs::remove_file(scene.path("model_a.zip.vecnormalize.pkl")).expect("removed");
-    assert_eq!(scene.look().candidates[0].state.companion, None);
+    assert!(scene.companions().is_empty());
+}
+
+#[test]
+fn a_sidecar_of_all_candidates_costs_one_call_a_request_and_one_of_its_own_costs_another() {
+    let scene = Scene::of(SOME);
+    scene.write("policy.json", "{}", 0);
+    scene.write("other.txt", "", 0);
+    scene.age();
+    scene.request();
+    // The folder, the newest, the one in service, and the card.
+    let common = 1 + WATCHED + 1 + 1;
+    assert_eq!(scene.request().1, common);
+    scene.write(&format!("{}.data", name(SOME - 1)), "weights", 0);
+    scene.age();
+    scene.request();
+    assert_eq!(scene.request().1, common + 1);
+    let before = scene.companions();
+    scene.write("policy.json", "{ }", 0);
+    assert_ne!(scene.companions(), before);
+}
+
+#[test]
+fn a_folder_named_as_a_checkpoint_is_watched_for_statistics() {
+    let scene = Scene::of(0);
+    scene.write("model_a.zip", "x", 0);
+    fs::create_dir(scene.path("model_a")).expect("made");
+    fs::create_dir(scene.path("model_b")).expect("made");
+    scene.age();
+    scene.request();
+    fs::write(scene.path("model_a/vecnormalize.pkl"), "mean").expect("written");
+    assert_eq!(scene.companions().len(), 1, "the checkpoint's folder is the same");
+    assert_eq!(scene.request().1, 3);
+    fs::remove_file(scene.path("model_a/vecnormalize.pkl")).expect("removed");
+    assert!(scene.companions().is_empty());
 }
 
 #[test]
@@ -268,17 +307,17 @@ fn a_folder_that_goes_and_comes_again_is_seen() {
 }
 
 #[test]
-fn a_chosen_file_takes_one_call_and_its_end_and_return_are_seen() {
+fn a_chosen_file_takes_two_calls_and_its_end_and_return_are_seen() {
     let mut scene = Scene::of(1);
     let mut source = Source::new(Some(&scene.path(&name(0))), None, None);
     (source.identify, source.limits) = (scene.source.identify, scene.source.limits);
     scene.source = source;
     scene.request();
-    assert_eq!(scene.request(), (name(0), 1));
+    assert_eq!(scene.request(), (name(0), 2), "the file and its folder");
     fs::remove_file(scene.path(&name(0))).expect("removed");
     assert!(scene.look().candidates.is_empty());
     scene.write(&name(0), "x", 0);
-    assert_eq!(scene.request(), (name(0), 2));
+    assert_eq!(scene.request().0, name(0));
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Describe a checkpoint, or say why the server would refuse it
     Inspect(InspectArgs),
+    /// Write a card of what a checkpoint says and lacks, to be completed and kept beside it
+    Card(CardArgs),
     /// Write the policy of a checkpoint as an ONNX file with the outputs mean, log_std and action
     Convert(ConvertArgs),
     /// Print the action that a server or a checkpoint computes for a state
@@ -99,6 +101,24 @@ pub struct InspectArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// The arguments of `card`.
+#[derive(Debug, Args)]
+pub struct CardArgs {
+    /// The checkpoint file
+    pub file: PathBuf,
+
+    /// The file to write, such as FILE.policy.json [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Replace an existing file
+    #[arg(long, requires = "output")]
+    pub force: bool,
 
     #[command(flatten)]
     pub load: LoadArgs,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use sac_owner::settings::{OnBadCheckpoint, defaults, variables};
+use sac_owner::settings::{OnBadCheckpoint, Patterns, defaults, variables};
 use sac_serving::{Config, HttpConfig, Source, Tokens};
 
 use crate::args::is_local;
@@ -28,9 +28,15 @@ pub struct ServeArgs {
     #[arg(long, env = variables::MODEL, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// Serve the newest model_*.{onnx,pt,pth,safetensors,zip} in this folder [default: cache/models/rl/stat_pair]
+    /// Serve the newest checkpoint in this folder [default: cache/models/rl/stat_pair]
     #[arg(long, env = variables::DIR, value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
+
+    /// The names of checkpoints in the folder: globs, in several flags or separated by commas. A glob that ends in `*` takes
+    /// the extensions onnx, pt, pth, zip, safetensors, ckpt, pt2, d3, msh and cleanrl_model; any other decides alone
+    #[arg(long, env = variables::PATTERN, value_parser = str::parse::<Patterns>, default_value = defaults::PATTERN,
+          value_name = "GLOBS")]
+    pub pattern: Vec<Patterns>,
 
     /// Require this bearer token on every route but health. Prefer the variable or the file, because the process list shows
     /// flags
@@ -83,7 +89,8 @@ impl ServeArgs {
     /// Returns the configuration of the service. Reads the token file.
     pub fn config(&self, defaults: Config) -> Result<Config> {
         let home = std::env::home_dir();
-        let source = Source::new(self.model.as_deref(), self.dir.as_deref(), home.as_deref());
+        let mut source = Source::new(self.model.as_deref(), self.dir.as_deref(), home.as_deref());
+        source.patterns = Patterns::union(&self.pattern);
         Ok(self.limits.config(Config {
             jit: self.jit,
             workers: self.workers.map_or(defaults.workers, usize::from),

@@ -1,8 +1,8 @@
 //! Compares the flags with the documentation, and with the variables of the gateway.
 
 use clap::{Arg, CommandFactory};
-use sac_owner::settings::{Activation, defaults, variables};
-use sac_owner::{Environment, Source};
+use sac_owner::Environment;
+use sac_owner::settings::{Activation, EXTENSIONS, Patterns, defaults, variables};
 
 use super::*;
 
@@ -56,13 +56,38 @@ fn the_readme_lists_each_setting_with_its_variable_and_default() {
 }
 
 #[test]
-fn the_help_of_the_folder_names_its_candidates_and_its_default() {
+fn the_help_names_the_default_folder_and_the_extensions_of_candidates() {
     let settings = settings();
-    let folder = settings.iter().find(|argument| argument.get_long() == Some("dir")).expect("a setting");
-    let help = folder.get_help().expect("a help text").to_string();
-    let candidates = Source::new(None, Some("folder".as_ref()), None).to_string();
-    assert!(help.contains(candidates.trim_start_matches("folder/")), "{help}");
-    assert!(help.ends_with(&format!("[default: {}]", defaults::FOLDER)), "{help}");
+    let help = |flag: &str| {
+        let argument = settings.iter().find(|argument| argument.get_long() == Some(flag)).expect("a setting");
+        argument.get_help().expect("a help text").to_string()
+    };
+    assert!(help("dir").ends_with(&format!("[default: {}]", defaults::FOLDER)), "{}", help("dir"));
+    let readme = include_str!("../../../../README.md");
+    for extension in EXTENSIONS {
+        assert!(help("pattern").contains(extension), "{extension}");
+        assert!(readme.contains(&format!("`.{extension}`")), "{extension}");
+    }
+}
+
+#[test]
+fn patterns_come_in_several_flags_or_separated_by_commas() {
+    let patterns = |arguments: &[&str]| {
+        let all = ["sac-serving", "serve"].iter().chain(arguments);
+        let Command::Serve(serve) = Cli::try_parse_from(all).expect("arguments").command else { panic!("not serve") };
+        Patterns::union(&serve.pattern)
+    };
+    assert_eq!(patterns(&[]), Patterns::default());
+    let two = patterns(&["--pattern", "model_*", "--pattern=best.{pt,zip}"]);
+    assert_eq!(two, patterns(&["--pattern", "model_*,best.{pt,zip}"]));
+}
+
+#[test]
+fn bounds_may_begin_with_a_minus() {
+    let cli =
+        Cli::try_parse_from(["sac-serving", "inspect", "--action-bounds", "-2,-1:2,1", "file"]).expect("arguments");
+    let Command::Inspect(inspect) = cli.command else { panic!("not inspect") };
+    assert_eq!(inspect.load.action_bounds.map(|bounds| bounds.to_string()).as_deref(), Some("-2,-1:2,1"));
 }
 
 /// Returns `true` if two texts state the same default. A time may be written in two ways.
@@ -93,6 +118,13 @@ fn the_gateway_accepts_the_values_that_the_host_accepts() {
         ("max-body-bytes", variables::MAX_BODY_BYTES, numbers.to_vec()),
         ("max-checkpoint-bytes", variables::MAX_CHECKPOINT_BYTES, numbers.to_vec()),
         ("activation", variables::ACTIVATION, activations.copied().collect()),
+        (
+            "action-bounds",
+            variables::ACTION_BOUNDS,
+            vec!["unit", "-2:2", "-1,0:1,2", "1:-1", "2", "Unit", "a:b", " 0:1"],
+        ),
+        ("pattern", variables::PATTERN, vec!["*.pt", "a,b", "a,", "{a,b}*", "{a", "a/b", "!a", "*", "[a"]),
+        ("vecnormalize", variables::VECNORMALIZE, vec!["v.pkl", "a b", "/v,w.pkl"]),
         ("on-bad-checkpoint", variables::ON_BAD_CHECKPOINT, vec!["keep", "fail", "Keep", "drop", " fail"]),
     ];
     for (flag, variable, values) in cases {
@@ -100,11 +132,15 @@ fn the_gateway_accepts_the_values_that_the_host_accepts() {
             let host = host(flag, value).map(|args| {
                 let body_bytes = args.max_body_bytes as u64;
                 let bytes = (args.load.max_checkpoint_bytes, body_bytes);
-                (args.jit, args.max_batch, bytes, args.load.activation, args.on_bad_checkpoint)
+                let facts = (args.load.activation, args.load.action_bounds);
+                let files = (Patterns::union(&args.pattern), args.load.vecnormalize);
+                (args.jit, args.max_batch, bytes, facts, files, args.on_bad_checkpoint)
             });
             let gateway = gateway(variable, value).map(|read| {
                 let bytes = (read.source.limits.max_bytes, read.max_body_bytes);
-                (read.jit, read.max_batch, bytes, read.activation, read.on_bad_checkpoint)
+                let facts = (read.activation, read.action_bounds);
+                let files = (read.source.patterns, read.source.vecnormalize);
+                (read.jit, read.max_batch, bytes, facts, files, read.on_bad_checkpoint)
             });
             assert_eq!(host, gateway, "--{flag}={value:?}");
         }

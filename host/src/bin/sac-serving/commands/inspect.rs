@@ -1,14 +1,13 @@
 //! The commands `inspect` and `convert`.
 
 use std::fmt::{self, Display};
-use std::fs;
 use std::io::Write;
-use std::path::Path;
 
 use anyhow::{Context, Result};
-use sac_serving::{Config, Inspection, Inspector, Source};
+use sac_serving::{Config, Fact, Inspection, Inspector, Source};
 
 use crate::args::{ConvertArgs, InspectArgs};
+use crate::commands::output::write_whole;
 
 pub fn inspect(args: &InspectArgs, defaults: Config) -> Result<()> {
     let config = args.load.config(Source::new(Some(&args.file), None, None), defaults);
@@ -27,19 +26,7 @@ pub fn convert(args: &ConvertArgs, defaults: Config) -> Result<()> {
     let config = args.load.config(Source::new(Some(&args.file), None, None), defaults);
     let bytes = Inspector::new(config)?.convert(&args.file);
     let bytes = bytes.with_context(|| format!("{} is refused", args.file.display()))?;
-    write_whole(&args.output, &bytes).with_context(|| format!("{} cannot be written", args.output.display()))
-}
-
-/// Writes a file by a rename, so that readers never see a part of it.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".sac-serving-").tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    // A temporary file is private to its user, and this one is not meant to be.
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    fs::set_permissions(file.path(), mode)?;
-    file.persist(path)?;
-    Ok(())
+    write_whole(&args.output, &bytes, true).with_context(|| format!("{} cannot be written", args.output.display()))
 }
 
 /// Shows an inspection as lines of names and values.
@@ -58,7 +45,14 @@ impl Display for Table<'_> {
             let name = if index == 0 { "layers" } else { "" };
             line(name, &format_args!("{} ({} to {})", layer.name, layer.inputs, layer.outputs))?;
         }
-        line("activation", &i.activation.as_deref().unwrap_or("the graph's own"))?;
+        for (index, Fact { name, value, source }) in i.facts.iter().enumerate() {
+            line(if index == 0 { "facts" } else { "" }, &format_args!("{name}: {value} ({source})"))?;
+        }
+        let verified = match i.verified_examples {
+            0 => "none: no card has examples".to_owned(),
+            count => format!("{count}, all reproduced"),
+        };
+        line("verified examples", &verified)?;
         line("state_dim", &i.state_dim)?;
         line("action_dim", &i.action_dim)?;
         line("stochastic", if i.stochastic { &"yes" } else { &"no: deterministic only" })?;

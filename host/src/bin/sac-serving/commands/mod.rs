@@ -1,8 +1,10 @@
 //! The commands, one a file, and what several of them use.
 
 mod bench;
+mod card;
 mod demo;
 mod inspect;
+mod output;
 mod predict;
 mod serve;
 
@@ -24,6 +26,7 @@ pub fn run(invocation: &Invocation) -> Result<()> {
     match &cli.command {
         Command::Serve(args) => serve::serve(args, cli.config()),
         Command::Inspect(args) => inspect::inspect(args, cli.config()),
+        Command::Card(args) => card::run(args, cli.config()),
         Command::Convert(args) => inspect::convert(args, cli.config()),
         Command::Predict(args) => predict::run(args, cli.config()),
         Command::Bench(args) => bench::run(args, cli.config()),

@@ -1,0 +1,247 @@
+//! The card: the facts of a policy that its trainer writes beside a checkpoint, in JSON. Nothing here reads a checkpoint.
+
+mod examples;
+mod template;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+pub use examples::{Example, is_near};
+pub use template::{Missing, template};
+
+use crate::model::{Activation, LogStd, Squash};
+use crate::wit::{Sidecar, SidecarKind};
+
+/// The facts that the cards of a checkpoint give.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// One activation for all hidden layers, or one for each.
+    activation: Option<OneOrMany<String>>,
+    action_low: Option<OneOrMany<f64>>,
+    action_high: Option<OneOrMany<f64>>,
+    action_bounds: Option<Unit>,
+    squash: Option<SquashName>,
+    log_std_min: Option<f32>,
+    log_std_max: Option<f32>,
+    pub obs_mean: Option<Vec<f64>>,
+    pub obs_std: Option<Vec<f64>>,
+    pub clip_obs: Option<f64>,
+    pub kind: Option<Kind>,
+    /// The name of a graph's input.
+    pub input: Option<String>,
+    /// The names of a graph's outputs: the action, or the mean and the log_std.
+    pub outputs: Option<Vec<String>>,
+    /// What the trainer computes.
+    #[serde(default)]
+    pub examples: Vec<Example>,
+}
+
+/// The kind of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// tanh of a Gaussian whose mean and log_std depend on the state.
+    Sac,
+    /// One action for each state.
+    Deterministic,
+    /// A Gaussian whose mean is the action.
+    Gaussian,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Sac => "sac",
+            Kind::Deterministic => "deterministic",
+            Kind::Gaussian => "gaussian",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Unit {
+    /// Actions stay within -1 and 1.
+    Unit,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SquashName {
+    Tanh,
+    Clip,
+    None,
+}
+
+/// The bounds that a card or a flag gives.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GivenBounds {
+    /// -1 and 1.
+    Unit,
+    /// One number for each dimension, or one for all of them.
+    Between(Vec<f64>, Vec<f64>),
+}
+
+impl Card {
+    /// Reads the cards beside a checkpoint. Its own card outranks that of the folder, fact by fact.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a card is not JSON, has an unknown key, or contradicts itself.
+    pub fn read(sidecars: &[Sidecar]) -> Result<Self> {
+        let card = |kind: SidecarKind| {
+            let sidecar = sidecars.iter().find(|sidecar| sidecar.kind == kind);
+            sidecar.map(|sidecar| Card::parse(&sidecar.bytes).with_context(|| format!("the card `{}`", sidecar.name)))
+        };
+        let folder = card(SidecarKind::FolderCard).transpose()?.unwrap_or_default();
+        ensure!(
+            folder.examples.is_empty(),
+            "the card of the folder has examples, which are those of one checkpoint: write them into FILE.policy.json"
+        );
+        Ok(card(SidecarKind::Card).transpose()?.unwrap_or_default().over(folder))
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let card = serde_json::from_slice::<Card>(bytes)?;
+        ensure!(
+            card.action_low.is_some() == card.action_high.is_some(),
+            "it has only one of `action_low` and `action_high`: both are expected"
+        );
+        ensure!(
+            card.action_bounds.is_none() || card.action_low.is_none(),
+            "it has both `action_bounds` and `action_low`: one is expected"
+        );
+        ensure!(
+            card.obs_mean.is_some() == card.obs_std.is_some(),
+            "it has only one of `obs_mean` and `obs_std`: both are expected"
+        );
+        ensure!(
+            card.clip_obs.is_none() || card.obs_mean.is_some(),
+            "it has a `clip_obs` without an `obs_mean` and an `obs_std`"
+        );
+        ensure!(
+            card.log_std_min.is_some() == card.log_std_max.is_some(),
+            "it has only one of `log_std_min` and `log_std_max`: both are expected"
+        );
+        card.activation()?;
+        examples::check(&card.examples)?;
+        Ok(card)
+    }
+
+    /// Returns the facts of this card, and those of another where this one has none. Facts that belong together are taken
+    /// from one card.
+    fn over(self, other: Card) -> Card {
+        let has_bounds = self.action_low.is_some() || self.action_bounds.is_some();
+        let bounds = if has_bounds { &self } else { &other };
+        let (low, high, unit) = (bounds.action_low.clone(), bounds.action_high.clone(), bounds.action_bounds);
+        let normalisation = if self.obs_mean.is_some() { &self } else { &other };
+        let (mean, std, clip) = (normalisation.obs_mean.clone(), normalisation.obs_std.clone(), normalisation.clip_obs);
+        Card {
+            activation: self.activation.or(other.activation),
+            action_low: low,
+            action_high: high,
+            action_bounds: unit,
+            squash: self.squash.or(other.squash),
+            log_std_min: self.log_std_min.or(other.log_std_min),
+            log_std_max: self.log_std_max.or(other.log_std_max),
+            obs_mean: mean,
+            obs_std: std,
+            clip_obs: clip,
+            kind: self.kind.or(other.kind),
+            input: self.input.or(other.input),
+            outputs: self.outputs.or(other.outputs),
+            examples: self.examples,
+        }
+    }
+
+    /// Returns the activations: one for all hidden layers, or one for each.
+    pub fn activation(&self) -> Result<Option<Vec<Activation>>> {
+        let names = match &self.activation {
+            None => return Ok(None),
+            Some(OneOrMany::One(name)) => std::slice::from_ref(name),
+            Some(OneOrMany::Many(names)) => names,
+        };
+        ensure!(!names.is_empty(), "`activation` is an empty list");
+        names.iter().map(|name| Activation::parse(name)).collect::<Result<_>>().map(Some)
+    }
+
+    /// Returns the bounds of actions.
+    pub fn bounds(&self) -> Option<GivenBounds> {
+        let list = |values: &OneOrMany<f64>| match values {
+            OneOrMany::One(value) => vec![*value],
+            OneOrMany::Many(values) => values.clone(),
+        };
+        match (&self.action_low, &self.action_high, self.action_bounds) {
+            (Some(low), Some(high), _) => Some(GivenBounds::Between(list(low), list(high))),
+            (_, _, Some(Unit::Unit)) => Some(GivenBounds::Unit),
+            _ => None,
+        }
+    }
+
+    pub fn squash(&self) -> Option<Squash> {
+        self.squash.map(|squash| match squash {
+            SquashName::Tanh => Squash::Tanh,
+            SquashName::Clip => Squash::Clamp,
+            SquashName::None => Squash::None,
+        })
+    }
+
+    /// Returns the layout's rule for log_std with the card's bounds, or a clamp to them if the layout has none.
+    pub fn log_std(&self, rule: Option<LogStd>) -> Result<Option<LogStd>> {
+        let (Some(low), Some(high)) = (self.log_std_min, self.log_std_max) else { return Ok(None) };
+        if low >= high {
+            bail!("log_std is bounded by {low} and {high}: the first must be below the second");
+        }
+        Ok(Some(rule.unwrap_or(LogStd::DEFAULT).within(low, high)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sidecar(kind: SidecarKind, json: &str) -> Sidecar {
+        Sidecar { kind, name: "policy.json".to_owned(), bytes: json.as_bytes().to_vec() }
+    }
+
+    fn refused(json: &str) -> String {
+        format!("{:#}", Card::read(&[sidecar(SidecarKind::Card, json)]).expect_err(json))
+    }
+
+    #[test]
+    fn the_checkpoints_own_card_outranks_the_folders_fact_by_fact() {
+        let own = sidecar(SidecarKind::Card, r#"{"activation": "tanh"}"#);
+        let folder = sidecar(SidecarKind::FolderCard, r#"{"activation": "relu", "action_bounds": "unit"}"#);
+        let card = Card::read(&[folder, own]).unwrap();
+        assert_eq!(card.activation().unwrap(), Some(vec![Activation::Tanh]));
+        assert_eq!(card.bounds(), Some(GivenBounds::Unit));
+    }
+
+    #[test]
+    fn bounds_are_numbers_or_lists() {
+        let card = Card::read(&[sidecar(SidecarKind::Card, r#"{"action_low": -2, "action_high": [2, 1]}"#)]).unwrap();
+        assert_eq!(card.bounds(), Some(GivenBounds::Between(vec![-2.0], vec![2.0, 1.0])));
+    }
+
+    #[test]
+    fn a_card_that_is_not_understood_is_refused_in_words() {
+        assert!(refused(r#"{"activatoin": "relu"}"#).contains("unknown field `activatoin`"));
+        assert!(refused(r#"{"activation": "snake"}"#).contains("`snake` is none of relu"));
+        assert!(refused(r#"{"action_low": -1}"#).contains("both are expected"));
+        assert!(
+            refused(r#"{"action_low": -1, "action_high": 1, "action_bounds": "unit"}"#).contains("one is expected")
+        );
+        assert!(refused("[1").contains("the card `policy.json`"));
+        let examples = r#"{"examples": [{"state": [1], "action": 2}]}"#;
+        let folder = Card::read(&[sidecar(SidecarKind::FolderCard, examples)]).unwrap_err().to_string();
+        assert!(folder.contains("FILE.policy.json"), "{folder}");
+    }
+}

@@ -1,0 +1,82 @@
+//! Gathers the facts of an actor from the file, the cards, the flags and the layout's conventions.
+
+mod activation;
+mod bounds;
+mod head;
+mod log_std;
+mod normalisation;
+mod squash;
+
+use anyhow::Result;
+
+use super::Given;
+use super::bounds::BoundsOption;
+use super::option::Options;
+use crate::layout::{ActorLayers, PolicySettings, Unexplained};
+use crate::model::{Activation, LogStd, MeanStep, Normalisation, Sourced, Squash};
+
+/// The facts of an actor as far as they are known.
+pub struct Gathered<'a> {
+    pub actor: &'a ActorLayers,
+    pub head: Options<HeadKind>,
+    /// One activation for all hidden layers, or one for each.
+    pub activation: Options<Vec<Activation>>,
+    pub squash: Options<Squash>,
+    pub mean_step: Options<Option<MeanStep>>,
+    pub bounds: Options<BoundsOption>,
+    pub normalisation: Options<Option<Normalisation>>,
+    /// The rule for log_std, or the reason why actions cannot be sampled.
+    pub log_std: Result<Sourced<LogStd>, &'static str>,
+    /// Statistics in the file that only examples can explain.
+    pub unexplained: Option<Unexplained>,
+    /// Set if the file's own code decides, which is not in the file: examples must prove the policy.
+    pub foreign_code: Option<String>,
+}
+
+/// The meaning of the last layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadKind {
+    /// A mean and a log_std.
+    Gaussian,
+    /// A mean alone.
+    Mean,
+}
+
+const FILE: &str = "its layers";
+
+impl<'a> Gathered<'a> {
+    pub fn new(actor: &'a ActorLayers, settings: &PolicySettings, given: &Given) -> Result<Self> {
+        let kind = given.card.kind;
+        let foreign_code = foreign_policy(settings);
+        let head = head::head(actor, kind)?;
+        let action_dims = head::dims(actor, &head);
+        let unexplained = match settings.normalisation(actor.state_dim())? {
+            Some(_) => None,
+            None => settings.unexplained(actor.state_dim())?.filter(|_| given.card.obs_mean.is_none()),
+        };
+        Ok(Gathered {
+            activation: activation::activation(actor, settings, given, foreign_code.is_some())?,
+            squash: squash::squash(actor, settings, given, kind)?,
+            mean_step: squash::mean_step(actor, settings)?,
+            bounds: bounds::bounds(actor.layout, settings, given, &action_dims)?,
+            normalisation: normalisation::normalisation(actor, settings, given, unexplained.as_ref())?,
+            log_std: log_std::log_std(actor, settings, given)?,
+            unexplained,
+            foreign_code,
+            head,
+            actor,
+        })
+    }
+
+    /// Returns the lengths that an action may have.
+    pub fn action_dims(&self) -> Vec<usize> {
+        head::dims(self.actor, &self.head)
+    }
+}
+
+/// Returns the class of a policy of Stable-Baselines3's that is not the library's own, whose code is not in the file.
+fn foreign_policy(settings: &PolicySettings) -> Option<String> {
+    const LIBRARIES: [&str; 2] = ["stable_baselines3.", "sb3_contrib."];
+    let class = settings.text(&["policy_class"])?;
+    (!LIBRARIES.iter().any(|library| class.starts_with(library))).then(|| class.to_owned())
+}

@@ -1,0 +1,111 @@
+//! Resolves the facts of a graph, which contains its own activations.
+
+use anyhow::{Result, bail};
+
+use super::Given;
+use super::bounds::BoundsOption;
+use crate::card::Kind;
+use crate::layout::PolicySettings;
+use crate::model::{Fact, LogStd, Normalisation, Outputs, Source, Squash, Squashing};
+
+/// The facts of a graph.
+pub struct ResolvedGraph {
+    pub normalisation: Option<Normalisation>,
+    pub squashing: Squashing,
+    pub facts: Vec<Fact>,
+}
+
+/// Resolves the facts of a graph with these outputs, from its metadata, a card and the flags.
+///
+/// # Errors
+///
+/// Fails if a graph of mean and log_std has no action bounds, or if a card contradicts the metadata.
+pub fn resolve_graph(
+    settings: &PolicySettings,
+    given: &Given,
+    outputs: Outputs,
+    state_dim: usize,
+    action_dim: usize,
+) -> Result<ResolvedGraph> {
+    let graph = || Source::File("the graph".into());
+    let (normalisation, source) = normalisation(settings, given, state_dim)?;
+    let described = if normalisation.is_some() { "(state - mean) / std" } else { "the graph's own" };
+    let mut facts = vec![Fact::new("normalisation", described, &source)];
+    let squashing = match outputs {
+        // Examples prove it, where the card has any; bounds in the card are those of the environment.
+        Outputs::Action => {
+            facts.insert(0, Fact::new("kind", Kind::Deterministic.name(), &graph()));
+            facts.push(Fact::new("squash", "the graph's own", &graph()));
+            Squashing::AS_IT_IS
+        }
+        Outputs::MeanAndLogStd => squashing(settings, given, action_dim, &mut facts)?,
+    };
+    Ok(ResolvedGraph { normalisation, squashing, facts })
+}
+
+fn squashing(settings: &PolicySettings, given: &Given, action_dim: usize, facts: &mut Vec<Fact>) -> Result<Squashing> {
+    let metadata = |name: &str| Source::File(format!("metadata `{name}`").into());
+    let convention = Source::Convention("mean and log_std");
+    let (squash, source) = match (settings.text(&["squash"]), given.card.squash(), given.card.kind) {
+        (Some("none"), ..) => (Squash::None, metadata("squash")),
+        (Some("clip"), ..) => (Squash::Clamp, metadata("squash")),
+        (Some("tanh"), ..) => (Squash::Tanh, metadata("squash")),
+        (_, Some(squash), _) => (squash, Source::Card),
+        (_, None, Some(Kind::Gaussian)) => (Squash::None, Source::Card),
+        _ => (Squash::Tanh, convention.clone()),
+    };
+    let kind = if squash == Squash::Tanh { Kind::Sac } else { Kind::Gaussian };
+    facts.insert(0, Fact::new("kind", kind.name(), &Source::File("its outputs".into())));
+    facts.push(Fact::new("squash", squash.name(), &source));
+    let bounds =
+        if squash == Squash::None { BoundsOption::Unscaled } else { bounds(settings, given, action_dim, facts)? };
+    let (rule, source) = match given.card.log_std(Some(LogStd::DEFAULT))? {
+        Some(rule) => (rule, Source::Card),
+        None => (settings.log_std(LogStd::DEFAULT)?, convention),
+    };
+    facts.push(Fact::new("log_std", rule.to_string(), &source));
+    let bounds = if let BoundsOption::Scaled(bounds) = bounds { Some(bounds) } else { None };
+    Ok(Squashing { squash, log_std: Some(rule), bounds })
+}
+
+fn bounds(settings: &PolicySettings, given: &Given, action_dim: usize, facts: &mut Vec<Fact>) -> Result<BoundsOption> {
+    let file = settings.action_bounds(action_dim, true)?;
+    let flag = given.operator.action_bounds.as_ref();
+    let of_flag = flag.map(|bounds| crate::card::GivenBounds::Between(bounds.low.clone(), bounds.high.clone()));
+    let (bounds, source) = match (file, given.card.bounds(), of_flag) {
+        (Some((bounds, name)), ..) => (BoundsOption::Scaled(bounds), Source::File(name.into())),
+        (None, Some(card), _) => (BoundsOption::given(&card, action_dim)?, Source::Card),
+        (None, None, Some(flag)) => (BoundsOption::given(&flag, action_dim)?, Source::Flag("--action-bounds")),
+        (None, None, None) => bail!(
+            "the action bounds are missing: the graph gives mean and log_std, and its metadata has no `action_low` and \
+             `action_high`. Write {{\"action_low\": {:?}, \"action_high\": {:?}}} with its own values into \
+             FILE.policy.json beside it, or start with --action-bounds unit",
+            vec![-1; action_dim.min(8)],
+            vec![1; action_dim.min(8)]
+        ),
+    };
+    facts.push(Fact::new("action_bounds", bounds.describe(), &source));
+    Ok(bounds)
+}
+
+fn normalisation(
+    settings: &PolicySettings,
+    given: &Given,
+    state_dim: usize,
+) -> Result<(Option<Normalisation>, Source)> {
+    if let Some((found, name)) = settings.normalisation(state_dim)? {
+        return Ok((Some(found), Source::File(name.into())));
+    }
+    match (&given.card.obs_mean, &given.card.obs_std) {
+        (Some(mean), Some(std)) => {
+            anyhow::ensure!(
+                mean.len() == state_dim && std.len() == state_dim,
+                "`obs_mean` and `obs_std` of the card have {} and {} numbers: {state_dim} are expected",
+                mean.len(),
+                std.len()
+            );
+            Ok((Some(Normalisation::new(mean, std, given.card.clip_obs)?), Source::Card))
+        }
+        _ => Ok((None, Source::File("the graph".into()))),
+    }
+}

@@ -1,0 +1,110 @@
+//! The refusal of a file that lacks facts: which they are, and the line of a card or the flag that supplies them.
+
+use super::gather::{Gathered, HeadKind};
+use crate::card::Missing;
+use crate::layout::describe as describe_layers;
+
+/// Returns the facts that nothing gives.
+pub fn missing_of(gathered: &Gathered) -> Vec<Missing> {
+    let action_dim = gathered.action_dims().first().copied().unwrap_or(1);
+    let mut missing = vec![];
+    if gathered.head.is_missing() {
+        missing.push(Missing {
+            name: "the kind",
+            card: "\"kind\": \"deterministic\"".to_owned(),
+            flag: None,
+            keys: &["kind"],
+        });
+    }
+    if gathered.activation.is_missing() {
+        missing.push(Missing {
+            name: "the activation",
+            card: "\"activation\": \"relu\"".to_owned(),
+            flag: Some("--activation relu"),
+            keys: &["activation"],
+        });
+    }
+    if gathered.squash.is_missing() {
+        missing.push(Missing {
+            name: "the squash",
+            card: "\"squash\": \"tanh\"".to_owned(),
+            flag: None,
+            keys: &["squash"],
+        });
+    }
+    if gathered.bounds.is_missing() && !is_unsquashed(gathered) {
+        missing.push(Missing {
+            name: "the action bounds",
+            card: format!(
+                "\"action_low\": {:?}, \"action_high\": {:?}",
+                vec![-1; action_dim.min(8)],
+                vec![1; action_dim.min(8)]
+            ),
+            flag: Some("--action-bounds unit"),
+            keys: &["action_low", "action_high"],
+        });
+    }
+    if gathered.normalisation.is_missing() {
+        missing.push(Missing {
+            name: "the normalisation of observations",
+            card: "\"obs_mean\": […], \"obs_std\": […]".to_owned(),
+            flag: None,
+            keys: &["obs_mean", "obs_std"],
+        });
+    }
+    missing
+}
+
+/// Describes what is missing in two sentences: what was recognised and lacks what, and what supplies it.
+pub fn describe(gathered: &Gathered, missing: &[Missing]) -> String {
+    let layout = gathered.actor.layout.name;
+    let shape = describe_layers(gathered.actor);
+    let names = list(&missing.iter().map(|missing| missing.name).collect::<Vec<_>>());
+    let plural = missing.len() > 1 || missing[0].name.ends_with('s');
+    let (is, it) = if plural { ("are", "them") } else { ("is", "it") };
+    let card = missing.iter().map(|missing| missing.card.as_str()).collect::<Vec<_>>().join(", ");
+    let flags = missing.iter().map(|missing| missing.flag).collect::<Option<Vec<_>>>();
+    let flags = flags.map(|flags| format!(", or start with {}", flags.join(" "))).unwrap_or_default();
+    let why = why(gathered, missing);
+    format!(
+        "{names} {is} missing: the file has an actor of the layout `{layout}` ({shape}) and does not say {it}{why}. Write \
+         {{{card}}} with its own values into FILE.policy.json beside it{flags}"
+    )
+}
+
+/// Explains what makes a fact uncertain that one would expect to be known.
+fn why(gathered: &Gathered, missing: &[Missing]) -> String {
+    if let Some(class) = &gathered.foreign_code {
+        return format!(
+            ": its policy class is `{class}`, whose code is not in the file, so that examples in the card should prove it"
+        );
+    }
+    if let Some(unexplained) = &gathered.unexplained {
+        return format!(": {} look like statistics of observations, but their names are not known", unexplained.names);
+    }
+    if missing.iter().any(|missing| missing.name == "the kind") {
+        let outputs = gathered.actor.head.last().outputs;
+        let kinds = gathered.head.to_try(true);
+        if kinds.iter().any(|kind| kind.value == HeadKind::Gaussian) {
+            return format!(
+                ": its {outputs} outputs could be {outputs} actions (\"deterministic\", \"gaussian\"), or mean and log_std \
+                 of {} (\"sac\")",
+                outputs / 2
+            );
+        }
+    }
+    String::new()
+}
+
+/// Returns `true` if the squash is known to be none, so that bounds do not matter.
+fn is_unsquashed(gathered: &Gathered) -> bool {
+    gathered.squash.known().is_some_and(|squash| squash.value == crate::model::Squash::None)
+}
+
+fn list(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}

@@ -1,0 +1,132 @@
+//! Checkpoints that real training libraries wrote, each with the actions that the library itself computes. None is answered
+//! wrongly: it is right, or refused with its reason, as it stands and with a card of what its trainer knows.
+//!
+//! `SAC_CORPUS=FOLDER` tries another folder of such cases, and prints what came of each.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod harness;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use harness::{Actor, NOTHING};
+use sac_actor::{File, Sidecar, SidecarKind};
+use serde_json::{Map, Value, json};
+
+/// The number of states that are compared.
+const STATES: usize = 3;
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
+enum Outcome {
+    Right,
+    Refused(String),
+    /// The action before the library scales it to its bounds.
+    Unscaled,
+    Wrong(String),
+}
+
+struct Case {
+    name: String,
+    values: Value,
+    file: File,
+}
+
+impl Case {
+    fn read(folder: &Path) -> Option<Case> {
+        let values = serde_json::from_slice::<Value>(&fs::read(folder.join("case.json")).ok()?).unwrap();
+        let file = harness::read(&folder.join(values["file"].as_str().unwrap()));
+        Some(Case { name: folder.file_name()?.to_string_lossy().into_owned(), values, file })
+    }
+
+    fn outcome(&self, card: Option<Value>) -> Outcome {
+        let mut sidecars = self.file.sidecars.clone();
+        sidecars.extend(card.map(|card| Sidecar {
+            kind: SidecarKind::Card,
+            name: "FILE.policy.json".into(),
+            bytes: card.to_string().into_bytes(),
+        }));
+        let file = File { bytes: self.file.bytes.clone(), sidecars };
+        let mut actor = match Actor::load(file, NOTHING) {
+            Ok(actor) => actor,
+            Err(reason) => return Outcome::Refused(reason),
+        };
+        let mut outcome = Outcome::Right;
+        for (index, state) in self.rows("states").iter().enumerate().take(STATES) {
+            let expected = &self.rows("expected")[index];
+            match actor.act(state) {
+                Err(status) => return Outcome::Refused(format!("a prediction is answered with {status}")),
+                Ok(action) if is_near(&action, expected) => {}
+                Ok(action) => match self.rows("unscaled").get(index) {
+                    Some(unscaled) if is_near(&action, unscaled) => outcome = Outcome::Unscaled,
+                    _ => return Outcome::Wrong(format!("state {index}: {action:.4?}, expected {expected:.4?}")),
+                },
+            }
+        }
+        outcome
+    }
+
+    /// Returns the card that the one who trained it would write.
+    fn card(&self) -> Value {
+        let examples = self.rows("states").into_iter().zip(self.rows("expected"));
+        let examples = examples.map(|(state, action)| json!({"state": state, "action": action})).collect::<Vec<_>>();
+        let mut card = Map::from_iter([("examples".to_owned(), json!(examples))]);
+        if let Some(activation) = self.values["activation"].as_str() {
+            card.insert("activation".to_owned(), json!(activation));
+        }
+        if !self.values["low"].is_null() {
+            card.insert("action_low".to_owned(), json!(flat(&self.values["low"])));
+            card.insert("action_high".to_owned(), json!(flat(&self.values["high"])));
+        }
+        Value::Object(card)
+    }
+
+    fn rows(&self, name: &str) -> Vec<Vec<f64>> {
+        self.values[name].as_array().map(|rows| rows.iter().map(flat).collect()).unwrap_or_default()
+    }
+}
+
+fn flat(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(values) => values.iter().flat_map(flat).collect(),
+        value => vec![value.as_f64().unwrap()],
+    }
+}
+
+fn is_near(found: &[f64], expected: &[f64]) -> bool {
+    found.len() == expected.len()
+        && found
+            .iter()
+            .zip(expected)
+            .all(|(found, expected)| (found - expected).abs() <= 1e-4 * expected.abs().max(1.0))
+}
+
+fn cases() -> Vec<Case> {
+    let folder = env::var_os("SAC_CORPUS").map_or_else(|| sac_test_support::path("corpus"), PathBuf::from);
+    let mut folders = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    folders.sort();
+    folders.iter().filter_map(|folder| Case::read(folder)).collect()
+}
+
+#[test]
+fn no_file_of_a_real_library_is_answered_wrongly() {
+    let (mut counts, mut by_card, mut wrong) = (BTreeMap::new(), 0, vec![]);
+    for case in cases() {
+        let outcome = case.outcome(None);
+        let with_card = (outcome != Outcome::Right).then(|| case.outcome(Some(case.card())));
+        if env::var_os("SAC_CORPUS").is_some() {
+            println!("{:42} {outcome:.160?} | card: {with_card:.140?}", case.name);
+        }
+        for outcome in [Some(&outcome), with_card.as_ref()].into_iter().flatten() {
+            if matches!(outcome, Outcome::Wrong(_) | Outcome::Unscaled) {
+                wrong.push(format!("{}: {outcome:?}", case.name));
+            }
+        }
+        let is_right = [Some(&outcome), with_card.as_ref()].contains(&Some(&Outcome::Right));
+        by_card += usize::from(is_right);
+        *counts.entry(format!("{outcome:?}").split('(').next().unwrap().to_owned()).or_insert(0) += 1;
+    }
+    println!("{counts:?}; with a card {by_card} right");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(by_card > 0, "there are cases");
+}

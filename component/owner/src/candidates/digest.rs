@@ -1,0 +1,68 @@
+//! The file beside a checkpoint that holds its sha256.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::error::CheckpointError;
+use super::sidecar_names::with_suffix;
+use crate::watch::{ReadError, is_regular, open};
+
+/// The name of a file that holds the output of `sha256sum` ends with this, after the checkpoint's whole name.
+pub(super) const DIGEST_SUFFIX: &str = ".sha256";
+
+const MAX_DIGEST_BYTES: u64 = 64 << 10;
+
+/// Returns the path of the file that holds a checkpoint's sha256.
+pub(super) fn digest_path(checkpoint: &Path) -> PathBuf {
+    with_suffix(checkpoint.as_os_str(), DIGEST_SUFFIX).into()
+}
+
+/// Compares a checkpoint's sha256 with the one in the file beside it, if that file exists.
+pub(super) fn verify(checkpoint: &Path, sha256: &str) -> Result<(), CheckpointError> {
+    let path = digest_path(checkpoint);
+    let file = match open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file.map_err(ReadError::Io)?,
+    };
+    let mut sums = String::new();
+    let stat = rustix::fs::fstat(&file).map_err(|error| ReadError::Io(error.into()))?;
+    if is_regular(&stat) {
+        file.take(MAX_DIGEST_BYTES).read_to_string(&mut sums).map_err(ReadError::Io)?;
+    }
+    let name = checkpoint.file_name().unwrap_or_default().to_string_lossy();
+    match find(&sums, &name) {
+        Some(expected) if expected.eq_ignore_ascii_case(sha256) => Ok(()),
+        Some(expected) => {
+            Err(CheckpointError::WrongDigest { found: sha256.to_owned(), expected: expected.to_owned(), sidecar: path })
+        }
+        None => Err(CheckpointError::NoDigest(path)),
+    }
+}
+
+/// Finds the digest of `name` in the output of sha256sum, which has lines of `DIGEST  NAME` or `DIGEST *NAME`. A digest
+/// without a name is for any file.
+fn find<'a>(sums: &'a str, name: &str) -> Option<&'a str> {
+    sums.lines().map(str::trim).find_map(|line| {
+        let (digest, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+        let named = rest.trim_start().trim_start_matches('*');
+        let is_digest = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_for_name = named.is_empty() || named.rsplit('/').next() == Some(name);
+        (is_digest && is_for_name).then_some(digest)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_found_by_the_name_beside_it() {
+        let (a, b) = ("a".repeat(64), "B".repeat(64));
+        let sums = format!("{a}  model_1.onnx\n{b} *out/model_2.onnx\n");
+        assert_eq!(find(&sums, "model_1.onnx"), Some(a.as_str()));
+        assert_eq!(find(&sums, "model_2.onnx"), Some(b.as_str()));
+        assert_eq!(find(&sums, "model_3.onnx"), None);
+        assert_eq!(find(&a, "anything"), Some(a.as_str()));
+        assert_eq!(find("not a digest", "anything"), None);
+    }
+}

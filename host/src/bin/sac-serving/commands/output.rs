@@ -1,0 +1,24 @@
+//! Writes the files of `card` and `convert`.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::Result;
+
+/// Writes a file by a rename, so that readers never see a part of it. An existing file is replaced if `replace` is `true`,
+/// and otherwise an error.
+pub fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".sac-serving-").tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    // A temporary file is private to its user, and this one is not meant to be.
+    fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644))?;
+    if replace {
+        file.persist(path)?
+    } else {
+        file.persist_noclobber(path)?
+    };
+    Ok(())
+}
