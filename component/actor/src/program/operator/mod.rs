@@ -1,9 +1,14 @@
 //! The operators that programs call, and what each becomes in the graph. TorchScript and `torch.export` share them.
 
+mod activation;
 mod arguments;
+mod clamp;
+mod compare;
+mod convert;
 mod elementwise;
 mod linear;
 mod make;
+mod number;
 mod reduce;
 mod scalar;
 mod shape;
@@ -144,7 +149,18 @@ pub struct NotServed;
 
 /// The functions that know some operators each; they return `None` for all others.
 type Family = fn(&mut Graph, &str, &Arguments) -> Result<Option<Value>>;
-const FAMILIES: &[Family] = &[scalar::call, elementwise::call, linear::call, shape::call, make::call, reduce::call];
+const FAMILIES: &[Family] = &[
+    convert::call,
+    scalar::call,
+    elementwise::call,
+    activation::call,
+    clamp::call,
+    compare::call,
+    linear::call,
+    shape::call,
+    make::call,
+    reduce::call,
+];
 
 fn evaluate(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Value> {
     for family in FAMILIES {
