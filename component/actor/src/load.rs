@@ -7,11 +7,11 @@ use tract_onnx::pb::ModelProto;
 use crate::card::{self, Card, Example};
 use crate::file::{self, Contents, Decoded};
 use crate::layout::{self, PolicySettings};
-use crate::model::{Facts, Format, Normalisation, Squashing};
-use crate::onnx::{self, Network, Recognised};
+use crate::model::{Fact, Facts, Format, Normalisation, Source, Squashing};
+use crate::onnx::{self, Interface, NamedBy, Names, Network, Recognised};
 use crate::program;
 use crate::resolve::{self, Given, Resolved, ResolvedGraph};
-use crate::wit::{File, OperatorFacts, SidecarKind};
+use crate::wit::{File, OperatorFacts, Sidecar, SidecarKind};
 
 /// The policy that a file describes, from which an actor is made.
 pub struct Model {
@@ -29,6 +29,7 @@ pub struct Model {
 /// A file that was decoded, with the facts from outside of it.
 struct Checkpoint<'a> {
     bytes: Bytes,
+    sidecars: Vec<Sidecar>,
     decoded: Decoded,
     card: Card,
     operator: &'a OperatorFacts,
@@ -47,7 +48,7 @@ impl Model {
         let model = match &checkpoint.decoded {
             Decoded::Tensors { format, contents } => Model::of_tensors(*format, contents, &given)?,
             Decoded::Program(program) => Model::of_graph(Format::TorchScript, program::translate(program)?, &given)?,
-            Decoded::Onnx => Model::of_graph(Format::Onnx, onnx::read(&checkpoint.bytes)?, &given)?,
+            Decoded::Onnx => Model::of_graph(Format::Onnx, checkpoint.graph()?, &given)?,
         };
         Ok(Model { examples: checkpoint.card.examples, ..model })
     }
@@ -68,11 +69,13 @@ impl Model {
                 Ok(card::template(&missing, state_dim, action_dim))
             }
             Decoded::Program(program) => {
-                let network = Network::new(&program::translate(program)?)?;
+                let (proto, interface) = onnx::select(program::translate(program)?, &names(&checkpoint.card))?;
+                let network = Network::new(&proto, interface)?;
                 Ok(card::template(&[], network.state_dim, network.action_dim))
             }
             Decoded::Onnx => {
-                let network = Network::new(&onnx::read(&checkpoint.bytes)?)?;
+                let (proto, interface) = onnx::select(checkpoint.graph()?, &names(&checkpoint.card))?;
+                let network = Network::new(&proto, interface)?;
                 Ok(card::template(&[], network.state_dim, network.action_dim))
             }
         }
@@ -102,17 +105,20 @@ impl Model {
             observation_bounds: settings.observation_bounds()?,
         };
         let proto = onnx::model(&mlp);
+        let network = Network::new(&proto, Interface::built(&mlp))?;
         let recognised = Recognised { mlp, normalisation: None, log_std: None };
-        Model::new(proto, Some(recognised), &settings, normalisation, squashing, facts)
+        Model::new(proto, network, Some(recognised), &settings, normalisation, squashing, facts)
     }
 
     fn of_graph(format: Format, proto: ModelProto, given: &Given) -> Result<Self> {
         let contents = onnx::metadata(&proto)?;
         let settings = PolicySettings::new(&contents, "");
-        let network = Network::new(&proto)?;
+        let (proto, interface) = onnx::select(proto, &names(given.card))?;
+        let network = Network::new(&proto, interface)?;
         let resolved =
             resolve::resolve_graph(&settings, given, network.outputs, network.state_dim, network.action_dim)?;
-        let ResolvedGraph { normalisation, squashing, facts } = resolved;
+        let ResolvedGraph { normalisation, squashing, mut facts } = resolved;
+        facts.extend(interface_facts(&network.interface));
         let facts = Facts {
             format,
             layout: "graph",
@@ -121,19 +127,21 @@ impl Model {
             verified_examples: 0,
             observation_bounds: settings.observation_bounds()?,
         };
-        let recognised = onnx::recognise(&proto);
-        Model::new(proto, recognised, &settings, normalisation, squashing, facts)
+        let dims = (network.state_dim, network.action_dim);
+        let recognised =
+            onnx::recognise(&proto).filter(|found| (found.mlp.state_dim(), found.mlp.action_dim()) == dims);
+        Model::new(proto, network, recognised, &settings, normalisation, squashing, facts)
     }
 
     fn new(
         proto: ModelProto,
+        network: Network,
         recognised: Option<Recognised>,
         settings: &PolicySettings,
         normalisation: Option<Normalisation>,
         squashing: Squashing,
         facts: Facts,
     ) -> Result<Self> {
-        let network = Network::new(&proto)?;
         let (state_dim, action_dim) = (network.state_dim, network.action_dim);
         settings.check_dimension(&["state_dim", "obs_dim", "observation_dim", "state_size"], state_dim)?;
         settings.check_dimension(&["action_dim", "act_dim", "action_size"], action_dim)?;
@@ -148,10 +156,35 @@ impl<'a> Checkpoint<'a> {
         let statistics = file.sidecars.iter().find(|sidecar| sidecar.kind == SidecarKind::Vecnormalize);
         let bytes = Bytes::from(file.bytes);
         let decoded = file::decode(&bytes, statistics.map(|sidecar| &sidecar.bytes[..]))?;
-        Ok(Checkpoint { bytes, decoded, card, operator })
+        Ok(Checkpoint { bytes, sidecars: file.sidecars, decoded, card, operator })
+    }
+
+    /// Decodes the graph of an ONNX file, with the external data beside it.
+    fn graph(&self) -> Result<ModelProto> {
+        let external = self.sidecars.iter().filter(|sidecar| sidecar.kind == SidecarKind::ExternalData);
+        let external = external.map(|sidecar| (sidecar.name.as_str(), &sidecar.bytes[..])).collect::<Vec<_>>();
+        onnx::read(&self.bytes, &external)
     }
 
     fn given(&self) -> Given<'_> {
         Given { card: &self.card, operator: self.operator }
     }
+}
+
+/// Returns the names that a card gives to a graph's input and outputs.
+fn names(card: &Card) -> Names {
+    Names { input: card.input.clone(), outputs: card.outputs.clone(), has_examples: !card.examples.is_empty() }
+}
+
+/// Returns the facts about a graph's input and outputs.
+fn interface_facts(interface: &Interface) -> [Fact; 2] {
+    let source = |by: NamedBy| match by {
+        NamedBy::Card => Source::Card,
+        NamedBy::UsualName => Source::File("the graph's names".into()),
+        NamedBy::OnlyOne => Source::File("the graph, which has no other".into()),
+    };
+    [
+        Fact::new("input", &interface.input, &source(interface.input_by)),
+        Fact::new("outputs", interface.outputs.join(", "), &source(interface.outputs_by)),
+    ]
 }

@@ -10,7 +10,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::archive::{Archive, Entry};
-use super::contents::Contents;
 use super::dtype::Dtype;
 use super::storage::Storage;
 use super::tensor::Tensor;
@@ -178,9 +177,7 @@ fn old_tensors(archive: &Archive, folder: &str) -> Result<BTreeMap<String, Tenso
         let Some(entry) = names.iter().find_map(|name| archive.entry(name)).filter(|entry| entry.size() > 0) else {
             continue;
         };
-        let nested = Archive::nested(entry).with_context(|| format!("its {name}"))?;
-        let Some(folder) = torch::folder(&nested) else { continue };
-        let contents: Contents = torch::read_archive(&nested, &folder).with_context(|| format!("its {name}"))?;
+        let contents = torch::read_entry(entry).with_context(|| format!("its {name}"))?;
         tensors.extend(contents.tensors().map(|(name, tensor)| (name.to_owned(), tensor.clone())));
     }
     Ok(tensors)

@@ -1,69 +1,20 @@
-//! Turns the objects of a pickle into named values, within limits.
+//! Turns the objects of a pickle into named values, within limits. An object that nothing here understands becomes the
+//! name of its class.
 
 use std::collections::HashSet;
 
 use anyhow::{Context, Result, ensure};
 
 use super::contents::{Contents, Leaf, MAX_NAME};
+use super::names::{self, is_value, stands_for};
 use super::numpy;
 use super::pickle::{Id, Instance, Node, Pickle};
 use super::tensor::Tensor;
 
-/// The functions that a checkpoint's pickle may name in a call, by module and name. They are recorded, not called.
-pub const CALLS: &[(&str, &str)] = &[
-    // Tensors and the parameters of modules.
-    ("torch._utils", "_rebuild_tensor_v2"),
-    ("torch._utils", "_rebuild_tensor"),
-    ("torch._utils", "_rebuild_parameter"),
-    ("torch._utils", "_rebuild_parameter_with_state"),
-    ("torch", "Size"),
-    ("torch", "device"),
-    // numpy's arrays, numbers, and the generators that gymnasium keeps in its spaces.
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy.core.numeric", "_frombuffer"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy._core.numeric", "_frombuffer"),
-    ("numpy", "dtype"),
-    ("numpy.random._pickle", "__generator_ctor"),
-    ("numpy.random._pickle", "__bit_generator_ctor"),
-    ("numpy.random._pickle", "__randomstate_ctor"),
-    ("numpy.random.bit_generator", "__pyx_unpickle_SeedSequence"),
-    // Python's own containers and values.
-    ("_codecs", "encode"),
-    ("builtins", "set"),
-    ("builtins", "frozenset"),
-    ("builtins", "bytearray"),
-    ("builtins", "bytes"),
-    ("builtins", "complex"),
-    ("builtins", "range"),
-    ("__builtin__", "set"),
-    ("__builtin__", "frozenset"),
-    ("__builtin__", "bytearray"),
-    ("__builtin__", "bytes"),
-    ("__builtin__", "complex"),
-    ("__builtin__", "xrange"),
-    ("collections", "Counter"),
-    ("collections", "OrderedDict"),
-    ("collections", "defaultdict"),
-    ("collections", "deque"),
-    ("copyreg", "_reconstructor"),
-    ("copy_reg", "_reconstructor"),
-    ("datetime", "date"),
-    ("datetime", "datetime"),
-    ("datetime", "timezone"),
-    ("datetime", "timedelta"),
-    ("pathlib", "PosixPath"),
-    ("pathlib", "WindowsPath"),
-    ("pathlib._local", "PosixPath"),
-    ("pathlib._local", "WindowsPath"),
-    ("types", "SimpleNamespace"),
-    ("uuid", "UUID"),
-];
-
-/// Attributes in which modules keep their parts, and OmegaConf its values. They add nothing to a name.
-const TRANSPARENT: &[&str] = &["_parameters", "_buffers", "_modules", "_content", "_val"];
+/// Attributes in which modules keep their parts. They add nothing to a name.
+const PARTS: &[&str] = &["_parameters", "_buffers", "_modules"];
+/// Attributes in which OmegaConf and TensorDict keep their values. They add nothing to a name either.
+const VALUES: &[&str] = &["_content", "_val", "_tensordict", "_param_td"];
 
 /// The deepest nesting of objects.
 const MAX_DEPTH: usize = 64;
@@ -81,9 +32,23 @@ pub type ReadTensor<'f> = &'f dyn Fn(&Pickle, Id) -> Result<Option<Tensor>>;
 
 /// Returns everything below the root of a pickle by name.
 pub fn flatten(pickle: &Pickle, read_tensor: ReadTensor) -> Result<Contents> {
-    let mut flattener = Flattener { pickle, read_tensor, contents: Contents::default(), visits: 0, above: vec![] };
+    let mut flattener = Flattener {
+        pickle,
+        read_tensor,
+        contents: Contents::default(),
+        visits: 0,
+        above: vec![],
+        modules: HashSet::new(),
+        is_part: false,
+        beside: 0,
+    };
     flattener.visit("", pickle.root, 0)?;
     Ok(flattener.contents)
+}
+
+/// Returns everything below the root of a pickle that has no tensors of PyTorch.
+pub fn flatten_values(pickle: &Pickle) -> Result<Contents> {
+    flatten(pickle, &|_, _| Ok(None))
 }
 
 struct Flattener<'f> {
@@ -93,6 +58,12 @@ struct Flattener<'f> {
     visits: usize,
     /// The objects that contain the current one, so that cycles end.
     above: Vec<Id>,
+    /// The modules of networks that have been visited.
+    modules: HashSet<Id>,
+    /// The object that is visited next is a registered part of a module.
+    is_part: bool,
+    /// The number of modules around the current object of which it is an attribute, and no part.
+    beside: usize,
 }
 
 impl Flattener<'_> {
@@ -117,36 +88,72 @@ impl Flattener<'_> {
         self.charge(0)?;
         ensure!(depth <= MAX_DEPTH, "`{}…` lies deeper than {MAX_DEPTH} levels", path.get(..40).unwrap_or(path));
         let pickle = self.pickle;
+        let is_part = std::mem::take(&mut self.is_part);
         match pickle.node(id) {
-            Node::None | Node::Bytes(_) | Node::Persistent(_) => Ok(()),
+            Node::None | Node::Bytes(_) => Ok(()),
             Node::Bool(bool) => self.leaf(path, Leaf::Numbers(vec![f64::from(*bool)])),
             Node::Int(int) => self.leaf(path, Leaf::Numbers(vec![*int as f64])),
             Node::Float(float) => self.leaf(path, Leaf::Numbers(vec![*float])),
             Node::Text(text) if text.len() > MAX_TEXT => Ok(()),
             Node::Text(text) => {
                 self.charge(text.len() / BYTES_A_VISIT)?;
-                self.leaf(path, Leaf::Text((*text).to_owned()))
+                self.leaf(path, Leaf::Text(text.to_string()))
             }
-            Node::Global(global) => self.leaf(path, Leaf::Class(global.to_string())),
+            Node::Global(_) => self.leaf(path, Leaf::Class(names::name(pickle, id))),
+            Node::Persistent(_) => match pickle.global(id) {
+                Some(_) => self.leaf(path, Leaf::Class(names::name(pickle, id))),
+                None => Ok(()),
+            },
             Node::Dict(items) => self.items(path, items, depth),
             Node::Sequence(elements) => self.elements(path, elements, depth),
-            Node::Instance(instance) => self.instance(path, id, instance, depth),
+            Node::Instance(instance) => {
+                // A module that is kept under a second name, such as in a list of layers, is reported once. A part of two
+                // modules is reported for each, as in their state_dict.
+                let is_module = is_module(pickle, instance);
+                if is_module && !self.modules.insert(id) && (!is_part || self.beside > 0) {
+                    return Ok(());
+                }
+                self.instance(path, id, instance, depth)
+            }
         }
     }
 
     fn leaf(&mut self, path: &str, leaf: Leaf) -> Result<()> {
-        if path.is_empty() { Ok(()) } else { self.contents.insert(path, leaf) }
+        if path.is_empty() {
+            self.contents.set_root(leaf);
+            return Ok(());
+        }
+        self.contents.insert(path, leaf)
     }
 
     fn items(&mut self, path: &str, items: &[(Id, Id)], depth: usize) -> Result<()> {
         self.charge(items.len())?;
         for (key, value) in items {
             match self.pickle.node(*key) {
-                Node::Text(key) if TRANSPARENT.contains(key) => self.visit(path, *value, depth + 1)?,
+                Node::Text(key) if VALUES.contains(&key.as_ref()) => self.visit(path, *value, depth + 1)?,
+                Node::Text(key) if PARTS.contains(&key.as_ref()) => self.parts(path, *value, depth + 1)?,
                 Node::Text(key) => self.visit(&below(path, key), *value, depth + 1)?,
                 Node::Int(key) => self.visit(&below(path, &key.to_string()), *value, depth + 1)?,
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Visits what a module has registered as its parts.
+    fn parts(&mut self, path: &str, id: Id, depth: usize) -> Result<()> {
+        let pickle = self.pickle;
+        let parts = match pickle.node(id) {
+            Node::Dict(items) => items,
+            Node::Instance(instance) => &instance.items,
+            _ => return Ok(()),
+        };
+        self.charge(parts.len())?;
+        for (key, value) in parts {
+            let Some(key) = pickle.text(*key) else { continue };
+            self.is_part = true;
+            self.visit(&below(path, key), *value, depth + 1)?;
+            self.is_part = false;
         }
         Ok(())
     }
@@ -167,19 +174,16 @@ impl Flattener<'_> {
 
     /// Returns the number that a node is; OmegaConf wraps it in an object.
     fn number(&self, id: Id) -> Option<f64> {
-        match self.pickle.node(id) {
+        let pickle = self.pickle;
+        match pickle.node(id) {
             Node::Bool(bool) => Some(f64::from(*bool)),
             Node::Int(int) => Some(*int as f64),
             Node::Float(float) => Some(*float),
-            Node::Instance(instance) => {
-                let Node::Dict(state) = self.pickle.node(instance.state?) else { return None };
-                let (_, value) = state.iter().find(|(key, _)| self.pickle.text(*key) == Some("_val"))?;
-                match self.pickle.node(*value) {
-                    Node::Int(int) => Some(*int as f64),
-                    Node::Float(float) => Some(*float),
-                    _ => None,
-                }
-            }
+            Node::Instance(instance) => match pickle.node(pickle.item(instance.state?, "_val")?) {
+                Node::Int(int) => Some(*int as f64),
+                Node::Float(float) => Some(*float),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -190,50 +194,94 @@ impl Flattener<'_> {
         if let Some(tensor) = (self.read_tensor)(pickle, id).with_context(name)? {
             return self.leaf(path, Leaf::Tensor(tensor));
         }
-        if let Some(array) = numpy::array(pickle, instance).with_context(name)? {
-            self.charge(array.numel() * array.dtype.size() / BYTES_A_VISIT)?;
+        if let Some(array) = numpy::array(pickle, instance) {
+            self.charge(array.numel().saturating_mul(array.dtype.size()) / BYTES_A_VISIT)?;
             return self.leaf(path, Leaf::Tensor(array));
         }
-        match (instance.class.module, instance.class.name) {
-            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
-                let [data] = pickle.arguments(instance.arguments).context("the parameter has no data")?;
-                return self.visit(path, data, depth + 1);
-            }
-            (module, class) => {
-                if let Some(class) = module_class(module, class) {
-                    self.leaf(path, Leaf::Class(class))?;
-                }
-            }
+        if let Some(dtype) = numpy::dtype_name(pickle, instance) {
+            return self.leaf(path, Leaf::Text(dtype));
+        }
+        if let Some(inner) = stands_for(pickle, instance) {
+            return self.visit(path, inner, depth + 1);
         }
         self.items(path, &instance.items, depth)?;
         if !instance.elements.is_empty() {
             self.elements(path, &instance.elements, depth)?;
         }
+        if instance.class.name == "OrderedDict" {
+            // The attributes of a state_dict are the versions of its modules. Python 2 passes the items as an argument.
+            self.pairs(path, instance, depth)?;
+        } else {
+            self.state(path, instance, depth)?;
+        }
+        if is_value(instance.class) {
+            return Ok(());
+        }
+        let class = names::name(pickle, id);
+        self.charge(class.len() / BYTES_A_VISIT)?;
+        self.contents.insert_class(path, class)
+    }
+
+    fn state(&mut self, path: &str, instance: &Instance, depth: usize) -> Result<()> {
+        let pickle = self.pickle;
         match instance.state.map(|state| pickle.node(state)) {
-            // The attributes of a state_dict's OrderedDict are the versions of its modules.
-            Some(Node::Dict(_)) if instance.class.name == "OrderedDict" => Ok(()),
             Some(Node::Dict(state)) => {
                 // Some dicts keep their items as attributes as well.
                 let items = instance.items.iter().map(|(item, _)| pickle.text(*item)).collect::<HashSet<_>>();
                 let state = state.iter().filter(|(key, _)| !items.contains(&pickle.text(*key))).copied();
                 self.charge(instance.items.len())?;
-                self.items(path, &state.collect::<Vec<_>>(), depth)
+                self.attributes(path, instance, state.collect(), depth)
+            }
+            // `functools.partial` has the function, its arguments, its keyword arguments and its attributes.
+            Some(Node::Sequence(parts)) if instance.class.name == "partial" && parts.len() == 4 => {
+                pickle.dict(parts[2]).map_or(Ok(()), |keywords| self.items(path, keywords, depth))
             }
             // An object with slots has a pair: its dict or None, and the dict of its slots.
-            Some(Node::Sequence(parts)) if parts.len() == 2 => parts.iter().try_for_each(|part| {
-                if let Node::Dict(state) = pickle.node(*part) { self.items(path, state, depth) } else { Ok(()) }
-            }),
+            Some(Node::Sequence(parts)) if parts.len() == 2 => parts
+                .iter()
+                .try_for_each(|part| pickle.dict(*part).map_or(Ok(()), |state| self.items(path, state, depth))),
             _ => Ok(()),
         }
     }
+
+    /// Visits the attributes of an object; those first in which a module registers its parts.
+    fn attributes(&mut self, path: &str, of: &Instance, state: Vec<(Id, Id)>, depth: usize) -> Result<()> {
+        let pickle = self.pickle;
+        let is_part = |(key, _): &(Id, Id)| pickle.text(*key).is_some_and(|key| PARTS.contains(&key));
+        if state.iter().any(is_part) {
+            let (parts, others) = state.into_iter().partition::<Vec<_>, _>(is_part);
+            self.items(path, &parts, depth)?;
+            self.beside += 1;
+            self.items(path, &others, depth)?;
+            self.beside -= 1;
+            return Ok(());
+        }
+        if !of.class.name.ends_with("Box") {
+            return self.items(path, &state, depth);
+        }
+        // The bounds of a space are private attributes in some libraries.
+        self.charge(state.len())?;
+        for (key, value) in state {
+            let Some(key) = pickle.text(key) else { continue };
+            let key = if ["_low", "_high", "_shape"].contains(&key) { &key[1..] } else { key };
+            self.visit(&below(path, key), value, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn pairs(&mut self, path: &str, instance: &Instance, depth: usize) -> Result<()> {
+        let pickle = self.pickle;
+        let [pairs] = pickle.arguments(instance.arguments).unwrap_or([instance.arguments]);
+        let pairs = pickle.sequence(pairs).unwrap_or_default();
+        self.charge(pairs.len())?;
+        let pairs = pairs.iter().filter_map(|pair| pickle.arguments(*pair)).map(|[key, value]| (key, value));
+        self.items(path, &pairs.collect::<Vec<_>>(), depth)
+    }
 }
 
-/// Returns the name of a class of `torch.nn.modules`. TorchScript prefixes it with `__torch__`, and mangles it if there
-/// are two of a kind.
-fn module_class(module: &str, class: &str) -> Option<String> {
-    let parts = module.split('.').filter(|part| *part != "__torch__" && !part.starts_with("___torch_mangle_"));
-    let module = parts.collect::<Vec<_>>().join(".");
-    module.starts_with("torch.nn.modules.").then(|| format!("{module}.{class}"))
+/// Returns `true` if an object is a module of a network.
+fn is_module(pickle: &Pickle, instance: &Instance) -> bool {
+    instance.state.is_some_and(|state| pickle.item(state, "_modules").is_some())
 }
 
 /// Returns the name of `key` within `path`. A key that makes the name too long is cut just after the limit, since it may

@@ -6,13 +6,20 @@ mod contents;
 mod dtype;
 mod exported;
 mod flatten;
+mod foreign;
+mod mushroom;
+mod names;
 mod numpy;
 mod pickle;
+mod plain;
+mod rebuild;
 mod safetensors;
 mod sb3;
 mod script;
 mod storage;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod torch;
 mod vecnormalize;
 
@@ -66,8 +73,10 @@ pub fn decode(bytes: &Bytes, vecnormalize: Option<&[u8]>) -> Result<Decoded> {
         (Format::TorchLegacy, torch::read_legacy(bytes)?)
     } else if safetensors::is_safetensors(bytes) {
         (Format::Safetensors, safetensors::read(bytes)?)
-    } else if bytes.starts_with(b"\x80") {
-        bail!("the file is a pickle that torch.save did not write: save the state_dict by torch.save");
+    } else if plain::is_pickle(bytes) {
+        (Format::Pickle, plain::read_pickle(bytes)?)
+    } else if let Some(refusal) = foreign::refusal(bytes) {
+        bail!(refusal);
     } else {
         ensure!(vecnormalize.is_none(), "an ONNX model takes no VecNormalize file: give it obs_mean and obs_var");
         return Ok(Decoded::Onnx);
@@ -88,7 +97,14 @@ fn decode_zip(bytes: &Bytes) -> Result<Decoded> {
         let exported = exported::read(&archive, &folder).context("an archive of torch.export.save")?;
         return Ok(Decoded::Program(Program::Exported(exported)));
     }
+    if mushroom::is_agent(&archive) {
+        let contents = mushroom::read_agent(&archive)?;
+        return Ok(Decoded::Tensors { format: Format::MushroomRl, contents });
+    }
     let Some(folder) = torch::folder(&archive) else {
+        if let Some(refusal) = foreign::archive_refusal(&archive) {
+            bail!(refusal);
+        }
         let names = archive.names().take(8).collect::<Vec<_>>().join(", ");
         bail!("the zip archive is of neither torch.save nor Stable-Baselines3: it holds {names}");
     };

@@ -1,4 +1,4 @@
-//! Reads numpy's arrays and numbers in a pickle.
+//! Reads numpy's arrays, numbers and dtypes in a pickle, and the files of `numpy.save`.
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -7,48 +7,81 @@ use super::dtype::Dtype;
 use super::pickle::{Id, Instance, Node, Pickle};
 use super::tensor::Tensor;
 
-/// Reads an object as an array; returns `None` if it is something else, or an array of something else than numbers.
-pub fn array(pickle: &Pickle, instance: &Instance) -> Result<Option<Tensor>> {
+/// Reads an object as an array. Returns `None` if it is something else, or an array of something else than numbers. An
+/// array that cannot be read fails when its numbers are needed.
+pub fn array(pickle: &Pickle, instance: &Instance) -> Option<Tensor> {
     let module = instance.class.module.replace("._core.", ".core.");
-    let array = match (module.as_str(), instance.class.name) {
+    let parts = match (module.as_str(), instance.class.name) {
         ("numpy.core.multiarray", "_reconstruct") => reconstructed(pickle, instance),
         ("numpy.core.numeric", "_frombuffer") => from_buffer(pickle, instance),
         ("numpy.core.multiarray", "scalar") => scalar(pickle, instance),
-        _ => return Ok(None),
+        ("jax._src.array", "_reconstruct_array") => of_jax(pickle, instance),
+        _ => return None,
     };
-    array.context("a numpy array")
+    match parts.and_then(|parts| parts.array(pickle)) {
+        Ok(array) => array,
+        Err(error) => Some(Tensor::unread(None, format!("a numpy array: {error:#}"))),
+    }
+}
+
+/// What an array is made of.
+struct Parts {
+    dtype: Id,
+    /// `None` for a single number.
+    shape: Option<Id>,
+    data: Id,
+    is_fortran: bool,
 }
 
 /// Reads `ndarray.__setstate__((version, shape, dtype, is_fortran, data))`.
-fn reconstructed(pickle: &Pickle, instance: &Instance) -> Result<Option<Tensor>> {
-    let state = instance.state.and_then(|state| pickle.arguments(state));
-    let [_, shape, dtype, fortran, data] = state.context("it has no state")?;
-    let fortran = matches!(pickle.node(fortran), Node::Bool(true));
-    build(pickle, shape, dtype, data, fortran)
+fn reconstructed(pickle: &Pickle, instance: &Instance) -> Result<Parts> {
+    state(pickle, instance.state.context("it has no state")?)
+}
+
+/// Reads `_reconstruct_array(function, arguments, state, …)`, in which the state is that of numpy's array.
+fn of_jax(pickle: &Pickle, instance: &Instance) -> Result<Parts> {
+    let [_function, _arguments, of_array] = pickle.arguments(instance.arguments).context("it has no state")?;
+    state(pickle, of_array)
+}
+
+fn state(pickle: &Pickle, state: Id) -> Result<Parts> {
+    let [_, shape, dtype, fortran, data] = pickle.arguments(state).context("it has no state")?;
+    let is_fortran = matches!(pickle.node(fortran), Node::Bool(true) | Node::Int(1));
+    Ok(Parts { dtype, shape: Some(shape), data, is_fortran })
 }
 
 /// Reads `_frombuffer(data, dtype, shape, order)`.
-fn from_buffer(pickle: &Pickle, instance: &Instance) -> Result<Option<Tensor>> {
+fn from_buffer(pickle: &Pickle, instance: &Instance) -> Result<Parts> {
     let [data, dtype, shape, order] = pickle.arguments(instance.arguments).context("it has no buffer")?;
-    build(pickle, shape, dtype, data, pickle.text(order) == Some("F"))
+    Ok(Parts { dtype, shape: Some(shape), data, is_fortran: pickle.text(order) == Some("F") })
 }
 
 /// Reads `scalar(dtype, data)`.
-fn scalar(pickle: &Pickle, instance: &Instance) -> Result<Option<Tensor>> {
+fn scalar(pickle: &Pickle, instance: &Instance) -> Result<Parts> {
     let [dtype, data] = pickle.arguments(instance.arguments).context("it has no number")?;
-    let Some(dtype) = number_type(pickle, dtype)? else { return Ok(None) };
-    build_of(raw(pickle, data)?, dtype, vec![], false).map(Some)
+    Ok(Parts { dtype, shape: None, data, is_fortran: false })
 }
 
-fn build(pickle: &Pickle, shape: Id, dtype: Id, data: Id, fortran: bool) -> Result<Option<Tensor>> {
-    let Some(dtype) = number_type(pickle, dtype)? else { return Ok(None) };
-    let shape = pickle.sizes(shape).context("it has no shape")?;
-    build_of(raw(pickle, data)?, dtype, shape, fortran).map(Some)
+impl Parts {
+    fn array(self, pickle: &Pickle) -> Result<Option<Tensor>> {
+        let code = code(pickle, self.dtype).context("it has no dtype")?;
+        let shape = match self.shape {
+            Some(shape) => pickle.sizes(shape).context("it has no shape")?,
+            None => vec![],
+        };
+        let Some(dtype) = number_type(&code) else { return Ok(None) };
+        if code.starts_with('>') {
+            let reason = "a numpy array is big-endian: little-endian is expected".to_owned();
+            return Ok(Some(Tensor::unread(Some(shape), reason)));
+        }
+        build(raw(pickle, self.data)?, dtype, shape, self.is_fortran).map(Some)
+    }
 }
 
-fn build_of(bytes: Bytes, dtype: Dtype, shape: Vec<usize>, fortran: bool) -> Result<Tensor> {
+fn build(bytes: Bytes, dtype: Dtype, shape: Vec<usize>, is_fortran: bool) -> Result<Tensor> {
     let count = bytes.len();
-    let array = if fortran { Tensor::fortran(bytes, dtype, shape) } else { Tensor::contiguous(bytes, dtype, shape) }?;
+    let array =
+        if is_fortran { Tensor::fortran(bytes, dtype, shape) } else { Tensor::contiguous(bytes, dtype, shape) }?;
     ensure!(
         array.numel().checked_mul(dtype.size()) == Some(count),
         "it has the shape {:?} and {count} bytes, which do not fit",
@@ -57,17 +90,39 @@ fn build_of(bytes: Bytes, dtype: Dtype, shape: Vec<usize>, fortran: bool) -> Res
     Ok(array)
 }
 
-/// Reads `dtype(code, …)` with the state `(version, byte order, …)`. Returns `None` for big-endian numbers and for
-/// anything but numbers.
-fn number_type(pickle: &Pickle, id: Id) -> Result<Option<Dtype>> {
-    let instance = pickle.instance(id).filter(|i| (i.class.module, i.class.name) == ("numpy", "dtype"));
-    let instance = instance.context("it has no dtype")?;
-    let code = pickle.arguments(instance.arguments).and_then(|[code]| pickle.text(code)).context("it has no dtype")?;
+/// Reads `dtype(code, …)` with the state `(version, byte order, …)`, as a code that starts with its order unless that is
+/// the usual one.
+fn code(pickle: &Pickle, id: Id) -> Option<String> {
+    code_of(pickle, pickle.instance(id)?)
+}
+
+fn code_of(pickle: &Pickle, instance: &Instance) -> Option<String> {
+    let of_dtype = (instance.class.module, instance.class.name) == ("numpy", "dtype");
+    let [code] = pickle.arguments(instance.arguments).filter(|_| of_dtype)?;
+    let code = pickle.text(code).filter(|code| code.len() <= 16)?;
     let order = instance.state.and_then(|state| pickle.arguments(state)).and_then(|[_, order]| pickle.text(order));
-    if order == Some(">") || code.starts_with('>') {
-        return Ok(None);
-    }
-    Ok(Some(match code.trim_start_matches(['<', '|', '=']) {
+    let is_big = order == Some(">") || code.starts_with('>');
+    let code = code.trim_start_matches(['<', '>', '|', '=']);
+    Some(if is_big { format!(">{code}") } else { code.to_owned() })
+}
+
+/// Reads an object as a dtype, by its usual name; returns `None` if it is something else.
+pub fn dtype_name(pickle: &Pickle, instance: &Instance) -> Option<String> {
+    let code = code_of(pickle, instance)?;
+    let (kind, size) = code.split_at_checked(1)?;
+    let bits = || size.parse::<u32>().ok().filter(|size| *size <= 16).map(|size| size * 8);
+    let kind = match kind {
+        "f" => "float",
+        "i" => "int",
+        "u" => "uint",
+        "b" => return Some("bool".to_owned()),
+        _ => return Some(code),
+    };
+    Some(bits().map_or(code.clone(), |bits| format!("{kind}{bits}")))
+}
+
+fn number_type(code: &str) -> Option<Dtype> {
+    Some(match code.trim_start_matches('>') {
         "f8" => Dtype::F64,
         "f4" => Dtype::F32,
         "f2" => Dtype::F16,
@@ -77,27 +132,51 @@ fn number_type(pickle: &Pickle, id: Id) -> Result<Option<Dtype>> {
         "i1" => Dtype::I8,
         "u1" => Dtype::U8,
         "b1" => Dtype::Bool,
-        _ => return Ok(None),
-    }))
+        _ => return None,
+    })
 }
 
-/// Reads bytes. In protocol 2 they are `_codecs.encode(text, 'latin1')`.
-fn raw(pickle: &Pickle, id: Id) -> Result<Bytes> {
+/// Reads bytes. In protocol 2 they are `_codecs.encode(text, 'latin1')`, and in Python 2 a string.
+pub fn raw(pickle: &Pickle, id: Id) -> Result<Bytes> {
     match pickle.node(id) {
-        Node::Bytes(bytes) => Ok(Bytes::copy_from_slice(bytes)),
-        Node::Instance(Instance { class, arguments, .. }) if class.module == "_codecs" => {
-            let text = pickle.arguments(*arguments).and_then(|[text]| pickle.text(text)).context("it has no data")?;
-            let bytes = text.chars().map(|c| u8::try_from(u32::from(c))).collect::<Result<Vec<_>, _>>();
-            Ok(bytes.context("its data is not latin1")?.into())
+        Node::Bytes(_) => pickle.bytes(id).context("it has no data"),
+        Node::Text(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
+        Node::Instance(instance) if instance.class.module == "_codecs" => {
+            let text = pickle.arguments(instance.arguments).and_then(|[text]| pickle.text(text));
+            let bytes = text.context("it has no data")?.chars().map(|c| u8::try_from(u32::from(c)));
+            Ok(bytes.collect::<Result<Vec<_>, _>>().context("its data is not latin1")?.into())
         }
-        Node::Instance(Instance { class, arguments, .. }) if ["bytes", "bytearray"].contains(&class.name) => {
+        Node::Instance(instance) if ["bytes", "bytearray"].contains(&instance.class.name) => {
             // `bytes()` is empty.
-            let Some([inner]) = pickle.arguments(*arguments) else { return Ok(Bytes::new()) };
-            match pickle.node(inner) {
-                Node::Bytes(bytes) => Ok(Bytes::copy_from_slice(bytes)),
-                _ => bail!("it has no data"),
-            }
+            let Some([inner]) = pickle.arguments(instance.arguments) else { return Ok(Bytes::new()) };
+            pickle.bytes(inner).context("it has no data")
         }
         _ => bail!("it has no data"),
+    }
+}
+
+/// Reads a file of `numpy.save`; returns `None` if its elements are no numbers. The header is a dict in Python's syntax:
+/// <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
+pub fn read_file(bytes: &Bytes) -> Result<Option<Tensor>> {
+    let version = bytes.strip_prefix(b"\x93NUMPY").and_then(|rest| rest.first()).context("it is no file of numpy")?;
+    let (start, length) = if *version == 1 {
+        (10, bytes.get(8..10).map(|length| usize::from(u16::from_le_bytes([length[0], length[1]]))))
+    } else {
+        let length = bytes.get(8..12).map(|length| u32::from_le_bytes(std::array::from_fn(|i| length[i])));
+        (12, length.and_then(|length| usize::try_from(length).ok()))
+    };
+    let end = length.and_then(|length| length.checked_add(start)).filter(|end| *end <= bytes.len());
+    let end = end.context("it is cut short")?;
+    let header = std::str::from_utf8(&bytes[start..end])?;
+    let after = |key: &str| header.split_once(key).map(|(_, rest)| rest.trim_start_matches(['\'', '"', ':', ' ']));
+    let code = after("descr").and_then(|rest| rest.split(['\'', '"']).next()).context("its header has no type")?;
+    let is_fortran = after("fortran_order").is_some_and(|rest| rest.starts_with("True"));
+    let shape = after("shape").and_then(|rest| rest.strip_prefix('(')?.split(')').next()).context("it has no shape")?;
+    let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty()).map(str::parse);
+    let shape = sizes.collect::<Result<Vec<usize>, _>>().context("it has no shape")?;
+    match number_type(code.trim_start_matches(['<', '|', '='])) {
+        Some(_) if code.starts_with('>') => bail!("it is big-endian: little-endian is expected"),
+        Some(dtype) => build(bytes.slice(end..), dtype, shape, is_fortran).map(Some),
+        None => Ok(None),
     }
 }

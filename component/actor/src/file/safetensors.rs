@@ -23,9 +23,14 @@ pub fn read(bytes: &Bytes) -> Result<Contents> {
         contents.insert_setting(key, value)?;
     }
     for (name, view) in tensors.iter() {
-        let dtype = dtype(view.dtype())
-            .with_context(|| format!("`{name}` has the type {:?}, which is not read", view.dtype()))?;
-        let tensor = Tensor::contiguous(bytes.slice_ref(view.data()), dtype, view.shape().to_vec());
+        let shape = view.shape().to_vec();
+        let tensor = match dtype(view.dtype()) {
+            Some(dtype) => Tensor::contiguous(bytes.slice_ref(view.data()), dtype, shape),
+            None => {
+                let reason = format!("a tensor has the type {:?}, which is not read", view.dtype());
+                Ok(Tensor::unread(Some(shape), reason))
+            }
+        };
         contents.insert(name, Leaf::Tensor(tensor.with_context(|| format!("`{name}`"))?))?;
     }
     Ok(contents)

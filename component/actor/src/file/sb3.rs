@@ -1,127 +1,186 @@
 //! Reads the models of Stable-Baselines3: a zip archive of `policy.pth`, which `torch.save` wrote, and of `data`, JSON
-//! that contains pickles in base64 for what JSON cannot express.
+//! that contains pickles in base64 for what JSON cannot express. Which policies and spaces are served is decided elsewhere.
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
+use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::archive::Archive;
 use super::contents::{Contents, Leaf};
-use super::flatten::{CALLS, flatten};
-use super::pickle::read;
+use super::flatten::flatten_values;
+use super::names::name;
+use super::pickle::{Id, Pickle, read};
 use super::torch;
 
 const POLICY: &str = "policy.pth";
 const DATA: &str = "data";
 
-/// The modules of the libraries' policies with SAC's actor. A policy of the user's own is accepted if its tensors fit.
-const ACTORS: &[&str] = &["stable_baselines3.sac.", "sb3_contrib.tqc."];
-const LIBRARIES: &[&str] = &["stable_baselines3.", "sb3_contrib."];
+/// The modules of the policies whose networks have ReLU between their layers unless `policy_kwargs` say otherwise.
+const RELU: &[&str] = &[
+    "sb3_contrib.crossq.policies.",
+    "sb3_contrib.tqc.policies.",
+    "stable_baselines3.sac.policies.",
+    "stable_baselines3.td3.policies.",
+];
 
 /// The fields of `data` that are used. serde skips the others without storing them.
 #[derive(Deserialize)]
-struct Data {
+struct Data<'a> {
     policy_class: Option<Class>,
     use_sde: Option<bool>,
     action_space: Option<Space>,
     observation_space: Option<Space>,
-    policy_kwargs: Option<Kwargs>,
+    /// Plain JSON, or a pickle if JSON cannot express them.
+    #[serde(borrow)]
+    policy_kwargs: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Class {
+    #[serde(rename = ":serialized:")]
+    serialized: Option<String>,
     #[serde(rename = "__module__")]
     module: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Space {
+    /// `<class 'gymnasium.spaces.box.Box'>`.
     #[serde(rename = ":type:")]
     kind: Option<String>,
-    dtype: Option<String>,
     #[serde(rename = ":serialized:")]
     serialized: Option<String>,
 }
 
-/// `policy_kwargs`. If JSON can express them, they are plain and name neither an activation nor an extractor.
-#[derive(Deserialize)]
-struct Kwargs {
-    #[serde(rename = ":serialized:")]
-    serialized: Option<String>,
-}
+/// The most bytes of `policy_kwargs`. Real ones have some hundred, or some thousand if they define a class.
+const MAX_KWARGS: usize = 1 << 20;
 
 /// Returns `true` if the archive is a model of Stable-Baselines3.
 pub fn is_model(archive: &Archive) -> bool {
-    archive.entry(POLICY).is_some() && archive.entry(DATA).is_some()
+    archive.entry(DATA).is_some() && (archive.entry(POLICY).is_some() || archive.entry("system_info.txt").is_some())
 }
 
-/// Reads the tensors of `policy.pth`, and the settings of `data` under their usual names.
+/// Reads the tensors of `policy.pth`, and the settings of `data` under their usual names: `policy_class`, `use_sde`,
+/// `policy_kwargs.…`, `activation`, and of each space `….kind`, `….dtype` and `….shape`. The bounds of a Box are
+/// `action_low`, `action_high`, `observation_low` and `observation_high`. Of a Dict, each part has them as
+/// `observation_space.KEY.low` and `….high`, and its place in the order of the library as `….index`.
 pub fn read_model(archive: &Archive) -> Result<Contents> {
     let entry = |name: &str| archive.entry(name).with_context(|| format!("the zip archive has no `{name}`"));
-    let data = serde_json::from_slice::<Data>(&entry(DATA)?.read()?)
-        .context("`data` is not the JSON that Stable-Baselines3 writes")?;
-    check_algorithm(&data)?;
-    let policy = Archive::nested(entry(POLICY)?).context("`policy.pth`")?;
-    let folder = torch::folder(&policy).context("`policy.pth` is not an archive of torch.save")?;
-    let mut contents = torch::read_archive(&policy, &folder).context("`policy.pth`")?;
-    take_space(data.action_space.as_ref(), "action_space", ["action_low", "action_high"], &mut contents)?;
-    let bounds = ["observation_low", "observation_high"];
-    take_space(data.observation_space.as_ref(), "observation_space", bounds, &mut contents)?;
-    contents.insert("activation", Leaf::Class(activation(&data)?))?;
+    ensure!(
+        archive.entry(POLICY).is_some(),
+        "the model is one of sbx, whose parameters only JAX reads: export the actor to ONNX"
+    );
+    let data = entry(DATA)?.read()?;
+    let data = serde_json::from_slice::<Data>(&data).context("`data` is not the JSON that Stable-Baselines3 writes")?;
+    let mut contents = torch::read_entry(entry(POLICY)?).context("`policy.pth`")?;
+    add_policy(&data, &mut contents)?;
+    add_space(data.action_space.as_ref(), "action", &mut contents)?;
+    add_space(data.observation_space.as_ref(), "observation", &mut contents)?;
     Ok(contents)
 }
 
-fn check_algorithm(data: &Data) -> Result<()> {
-    let policy = data.policy_class.as_ref().context("`data` names no policy_class")?;
-    let policy = policy.module.as_deref().context("the policy_class of `data` has no module")?;
-    let is_of = |modules: &[&str]| modules.iter().any(|module| policy.starts_with(module));
-    ensure!(
-        is_of(ACTORS) || !is_of(LIBRARIES),
-        "the model of Stable-Baselines3 has the policy of `{policy}`: SAC's or TQC's is expected"
-    );
-    ensure!(
-        data.use_sde != Some(true),
-        "the model explores by gSDE (use_sde=True), which is not served: its actions need more than a log_std"
-    );
-    Ok(())
-}
-
-fn take_space(space: Option<&Space>, name: &str, names: [&str; 2], contents: &mut Contents) -> Result<()> {
-    let in_space = |problem: &str| format!("the {name} of `data` {problem}");
-    let space = space.with_context(|| in_space("is missing"))?;
-    let kind = space.kind.as_deref().unwrap_or_default();
-    ensure!(kind.contains(".box.Box"), "{}", in_space(&format!("is {kind}: a Box is expected")));
-    ensure!(space.dtype.as_deref() != Some("uint8"), "{}", in_space("is of images, which are not served"));
-    let serialized = space.serialized.as_deref().with_context(|| in_space("has no pickle"))?;
-    let mut leaves = unpickle(serialized).with_context(|| in_space("cannot be read"))?;
-    for (bound, name) in ["low", "high"].into_iter().zip(names) {
-        let leaf = leaves.remove(bound).with_context(|| in_space(&format!("has no `{bound}`")))?;
-        contents.insert(name, leaf)?;
+fn add_policy(data: &Data, contents: &mut Contents) -> Result<()> {
+    let class = data.policy_class.as_ref().context("`data` names no policy_class")?;
+    let pickled = class.serialized.as_deref().and_then(|serialized| unpickle(serialized, class_name).ok()).flatten();
+    let class = pickled.or_else(|| class.module.as_ref().map(|module| format!("{module}.?")));
+    let class = class.context("the policy_class of `data` has no name")?;
+    if let Some(use_sde) = data.use_sde {
+        contents.insert("use_sde", Leaf::Numbers(vec![f64::from(use_sde)]))?;
     }
-    Ok(())
-}
-
-/// Returns the class of `policy_kwargs["activation_fn"]`, or SACPolicy's default.
-fn activation(data: &Data) -> Result<String> {
-    const DEFAULT: &str = "torch.nn.modules.activation.ReLU";
-    let Some(serialized) = data.policy_kwargs.as_ref().and_then(|kwargs| kwargs.serialized.as_deref()) else {
-        return Ok(DEFAULT.to_owned());
-    };
-    let mut kwargs = unpickle(serialized).context("the policy_kwargs of `data` cannot be read")?;
+    let kwargs = kwargs(data.policy_kwargs).context("the policy_kwargs of `data` cannot be read")?;
     if let Some(Leaf::Class(extractor)) = kwargs.get("features_extractor_class") {
         ensure!(
-            extractor.ends_with(".FlattenExtractor"),
+            [".FlattenExtractor", ".CombinedExtractor"].iter().any(|known| extractor.ends_with(known)),
             "the model has the features extractor {extractor}: a FlattenExtractor is expected"
         );
     }
-    match kwargs.remove("activation_fn") {
-        Some(Leaf::Class(class)) => Ok(class),
+    match kwargs.get("activation_fn") {
+        Some(Leaf::Class(class)) => contents.insert("activation", Leaf::Class(class.clone()))?,
         Some(_) => bail!("the activation_fn of `data` is no class"),
-        None => Ok(DEFAULT.to_owned()),
+        None if RELU.iter().any(|module| class.starts_with(module)) => {
+            contents.insert("activation", Leaf::Class("torch.nn.modules.activation.ReLU".to_owned()))?;
+        }
+        None => {}
+    }
+    contents.insert("policy_class", Leaf::Class(class))?;
+    contents.insert_all("policy_kwargs", kwargs)
+}
+
+fn kwargs(json: Option<&RawValue>) -> Result<Contents> {
+    let mut kwargs = Contents::default();
+    let Some(json) = json else { return Ok(kwargs) };
+    ensure!(json.get().len() <= MAX_KWARGS, "they have more than {MAX_KWARGS} bytes");
+    let json = serde_json::from_str::<Value>(json.get())?;
+    match json.get(":serialized:") {
+        Some(Value::String(serialized)) => unpickle(serialized, flatten_values),
+        _ => kwargs.insert_json("", &json).map(|()| kwargs),
     }
 }
 
-fn unpickle(serialized: &str) -> Result<Contents> {
-    let bytes = BASE64_STANDARD.decode(serialized).context("the pickle is not base64")?;
-    flatten(&read(&bytes, CALLS)?, &|_, _| Ok(None))
+/// Adds what is known about a space. What cannot be read is left out.
+fn add_space(space: Option<&Space>, which: &str, contents: &mut Contents) -> Result<()> {
+    let name = format!("{which}_space");
+    let space = space.with_context(|| format!("the {name} of `data` is missing"))?;
+    let kind = space.kind.as_deref().unwrap_or_default().trim_start_matches("<class '").trim_end_matches("'>");
+    contents.insert(&format!("{name}.kind"), Leaf::Class(kind.to_owned()))?;
+    let Some(serialized) = &space.serialized else { return Ok(()) };
+    let found = unpickle(serialized, |pickle| Ok((flatten_values(pickle)?, keys(pickle))));
+    let (mut leaves, keys) = found.with_context(|| format!("the {name} of `data` cannot be read"))?;
+    for bound in ["low", "high"] {
+        if let Some(leaf) = leaves.remove(bound) {
+            contents.insert(&format!("{which}_{bound}"), leaf)?;
+        }
+    }
+    add_facts(&mut leaves, "", &name, contents)?;
+    for (index, key) in keys.iter().enumerate() {
+        let (from, to) = (format!("spaces.{key}."), format!("{name}.{key}"));
+        if let Some(Leaf::Class(kind)) = leaves.remove(&format!("spaces.{key}")) {
+            contents.insert(&format!("{to}.kind"), Leaf::Class(kind))?;
+        }
+        contents.insert(&format!("{to}.index"), Leaf::Numbers(vec![index as f64]))?;
+        add_facts(&mut leaves, &from, &to, contents)?;
+    }
+    Ok(())
+}
+
+/// Adds the bounds, the type and the shape of a space.
+fn add_facts(leaves: &mut Contents, from: &str, to: &str, contents: &mut Contents) -> Result<()> {
+    for (fact, names) in
+        [("low", &["low"][..]), ("high", &["high"]), ("dtype", &["dtype"]), ("shape", &["shape", "_shape"])]
+    {
+        let found = names.iter().find_map(|name| leaves.remove(&format!("{from}{name}")));
+        let leaf = match found {
+            // Old versions of gym keep numpy's class.
+            Some(Leaf::Class(class)) => Leaf::Text(class.trim_start_matches("numpy.").to_owned()),
+            Some(leaf) => leaf,
+            None => continue,
+        };
+        contents.insert(&format!("{to}.{fact}"), leaf)?;
+    }
+    Ok(())
+}
+
+/// Returns the keys of a Dict space in its own order, which is that of the library's networks.
+fn keys(pickle: &Pickle) -> Vec<String> {
+    let state = pickle.instance(pickle.root).and_then(|space| space.state);
+    let Some(spaces) = state.and_then(|state| pickle.item(state, "spaces")) else { return vec![] };
+    let items = match pickle.instance(spaces) {
+        Some(dict) => dict.items.as_slice(),
+        None => pickle.dict(spaces).unwrap_or_default(),
+    };
+    items.iter().filter_map(|(key, _): &(Id, Id)| pickle.text(*key)).map(str::to_owned).collect()
+}
+
+/// Returns the name of the class that a pickle is.
+fn class_name(pickle: &Pickle) -> Result<Option<String>> {
+    let is_class = pickle.global(pickle.root).is_some() || pickle.instance(pickle.root).is_some();
+    Ok(is_class.then(|| name(pickle, pickle.root)))
+}
+
+fn unpickle<T>(serialized: &str, read_as: impl Fn(&Pickle) -> Result<T>) -> Result<T> {
+    let bytes = Bytes::from(BASE64_STANDARD.decode(serialized).context("the pickle is not base64")?);
+    read_as(&read(&bytes)?)
 }

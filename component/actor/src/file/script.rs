@@ -62,20 +62,6 @@ const MAX_SOURCE: usize = 2 << 20;
 /// The most objects of a pickle. A module with a thousand layers has fewer.
 const MAX_OBJECTS: usize = 1 << 17;
 
-/// The functions that the pickles of TorchScript name.
-const CALLS: &[(&str, &str)] = &[
-    ("torch._utils", "_rebuild_tensor_v2"),
-    ("torch._utils", "_rebuild_tensor"),
-    ("torch._utils", "_rebuild_parameter"),
-    ("collections", "OrderedDict"),
-    ("torch", "device"),
-    ("torch.jit._pickle", "build_intlist"),
-    ("torch.jit._pickle", "build_doublelist"),
-    ("torch.jit._pickle", "build_boollist"),
-    ("torch.jit._pickle", "build_tensorlist"),
-    ("torch.jit._pickle", "restore_type_tag"),
-];
-
 impl Objects {
     /// Returns an object. Its index comes from this arena.
     pub fn get(&self, id: ObjectId) -> &Object {
@@ -130,7 +116,7 @@ fn sources(archive: &Archive, folder: &str) -> Result<BTreeMap<String, String>> 
 fn objects(archive: &Archive, folder: &str, name: &str) -> Result<Option<Objects>> {
     let Some(entry) = archive.entry(&format!("{folder}{name}.pkl")) else { return Ok(None) };
     let bytes = entry.read()?;
-    let pickle = read_pickle(&bytes, CALLS)?;
+    let pickle = read_pickle(&bytes)?;
     ensure!(pickle.nodes().len() <= MAX_OBJECTS, "its {name}.pkl holds more than {MAX_OBJECTS} objects");
     let storages = format!("{folder}{name}/");
     let tensor = tensors_in(archive, &storages);
@@ -144,7 +130,7 @@ fn object(pickle: &Pickle, id: Id, tensor: &impl Fn(&Pickle, Id) -> Result<Optio
         Node::Bool(bool) => Object::Bool(*bool),
         Node::Int(int) => Object::Int(*int),
         Node::Float(float) => Object::Float(*float),
-        Node::Text(text) => Object::Text((*text).to_owned()),
+        Node::Text(text) => Object::Text(text.clone().into_owned()),
         Node::Sequence(elements) => Object::List(elements.clone()),
         Node::Dict(_) => Object::Other("a dict".to_owned()),
         Node::Instance(instance) => match tensor(pickle, id) {
@@ -187,7 +173,7 @@ fn instance_object(pickle: &Pickle, instance: &Instance, id: Id) -> Result<Objec
 /// for a few operators.
 fn traced_shape(archive: &Archive, folder: &str) -> Option<Vec<usize>> {
     let bytes = archive.entry(&format!("{folder}traced_inputs.pkl"))?.read().ok()?;
-    let pickle = read_pickle(&bytes, CALLS).ok()?;
+    let pickle = read_pickle(&bytes).ok()?;
     // The inputs of `forward` are the only list that starts with a tensor. Their storages are empty.
     pickle.nodes().iter().find_map(|node| {
         let Node::Sequence(inputs) = node else { return None };

@@ -18,6 +18,11 @@ impl Storage {
         Rc::new(Storage { fetch: Box::new(fetch), bytes: OnceCell::new() })
     }
 
+    /// Makes the storage of a tensor that is not read, which fails with the reason.
+    pub fn unread(reason: String) -> Rc<Self> {
+        Storage::new(move || Err(anyhow!(reason.clone())))
+    }
+
     /// Returns the bytes, which the first call fetches.
     pub fn bytes(&self) -> Result<&Bytes> {
         let fetched = self.bytes.get_or_init(|| (self.fetch)().map_err(|error| format!("{error:#}")));

@@ -17,14 +17,34 @@ pub struct Tensor {
     strides: Vec<usize>,
     offset: usize,
     storage: Rc<Storage>,
+    is_unread: bool,
 }
 
 impl Tensor {
+    /// Makes a tensor that fails with a reason when it is read, as one of a type that is not served, or one that
+    /// depends on a call. Its shape is empty if it is too large to be true, and its type says nothing.
+    pub fn unread(shape: Option<Vec<usize>>, reason: String) -> Self {
+        let shape = shape.filter(|shape| is_plausible(shape)).unwrap_or_default();
+        let strides = vec![0; shape.len()];
+        Tensor { dtype: Dtype::F32, shape, strides, offset: 0, storage: Storage::unread(reason), is_unread: true }
+    }
+
+    /// Returns the reason why the tensor is not read, or `None` if it is.
+    pub fn unread_reason(&self) -> Option<String> {
+        if self.is_unread { self.storage.bytes().err().map(|error| format!("{error:#}")) } else { None }
+    }
+
+    /// Returns `true` if another tensor is the same view into the same storage.
+    pub fn is_same(&self, other: &Tensor) -> bool {
+        let view = |tensor: &Tensor| (tensor.dtype, tensor.offset, tensor.shape.clone(), tensor.strides.clone());
+        Rc::ptr_eq(&self.storage, &other.storage) && view(self) == view(other)
+    }
+
     /// Makes a view into a storage of `numel` elements. `offset` and `strides` count elements.
     ///
     /// # Errors
     ///
-    /// Fails unless every element lies in the storage, and no two are the same.
+    /// Fails unless every element lies in the storage. If two are the same, the tensor is unread.
     pub fn view(
         storage: Rc<Storage>,
         dtype: Dtype,
@@ -43,8 +63,13 @@ impl Tensor {
             end.is_some_and(|end| end <= numel),
             "a tensor of shape {shape:?}, strides {strides:?} and offset {offset} reaches out of its storage of {numel}"
         );
-        ensure!(!overlaps(&shape, &strides), "a tensor of shape {shape:?} and strides {strides:?} overlaps itself");
-        Ok(Tensor { dtype, shape, strides, offset, storage })
+        ensure!(!shape.contains(&0) || is_plausible(&shape), "a tensor has the shape {shape:?}: too large");
+        if overlaps(&shape, &strides) {
+            // PyTorch saves an expanded tensor so.
+            let reason = format!("a tensor of shape {shape:?} and strides {strides:?} overlaps itself");
+            return Ok(Tensor::unread(Some(shape), reason));
+        }
+        Ok(Tensor { dtype, shape, strides, offset, storage, is_unread: false })
     }
 
     /// Makes a tensor of whole row-major bytes.
@@ -133,6 +158,14 @@ impl Tensor {
 
 /// The most dimensions of a tensor.
 const MAX_RANK: usize = 8;
+/// The most elements of a tensor whose storage does not limit them. Empty dimensions count as one.
+const MAX_UNREAD: usize = 1 << 24;
+
+/// Returns `true` if a shape is that of some tensor that a checkpoint may hold.
+fn is_plausible(shape: &[usize]) -> bool {
+    let numel = shape.iter().fold(1, |numel: usize, size| numel.saturating_mul((*size).max(1)));
+    shape.len() <= MAX_RANK && numel <= MAX_UNREAD
+}
 
 fn too_short() -> anyhow::Error {
     anyhow!("a storage is shorter than its tensors")
@@ -201,9 +234,23 @@ mod tests {
             assert!(refused(offset, &shape, &strides).contains("out of its storage"), "{shape:?}");
         }
         for strides in [[0, 0], [1, 1], [2, 1], [0, 1]] {
-            assert!(refused(0, &[2, 3], &strides).contains("overlaps itself"), "{strides:?}");
+            let overlapping = view(12, 0, &[2, 3], &strides).unwrap();
+            assert!(overlapping.numbers().unwrap_err().to_string().contains("overlaps itself"), "{strides:?}");
         }
+        assert!(refused(0, &[0, usize::MAX], &[1, 1]).contains("too large"));
         assert!(refused(0, &[1; 9], &[1; 9]).contains("9 dimensions"));
+    }
+
+    #[test]
+    fn an_unread_tensor_fails_when_it_is_read_and_never_takes_memory() {
+        let tensor = Tensor::unread(Some(vec![2, 3]), "it is complex".to_owned());
+        assert_eq!((tensor.shape.as_slice(), tensor.numel()), ([2, 3].as_slice(), 6));
+        assert_eq!(tensor.numbers().unwrap_err().to_string(), "it is complex");
+        assert_eq!(tensor.floats().unwrap_err().to_string(), "it is complex");
+        assert_eq!(tensor.unread_reason().as_deref(), Some("it is complex"));
+        for shape in [vec![usize::MAX, usize::MAX], vec![0, usize::MAX], vec![1; 99]] {
+            assert!(Tensor::unread(Some(shape), String::new()).shape.is_empty());
+        }
     }
 
     #[test]

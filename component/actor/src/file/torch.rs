@@ -1,17 +1,20 @@
 //! Reads the files of `torch.save`: a zip archive of a pickle and of the storages that it names (since PyTorch 1.6), or
 //! pickles and storages in a row.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 
-use super::archive::Archive;
+use super::archive::{Archive, Entry};
 use super::contents::{Contents, MAX_NAME};
 use super::dtype::Dtype;
-use super::flatten::{CALLS, flatten};
+use super::flatten::flatten;
+use super::names::name;
+use super::numpy;
 use super::pickle::{Id, Machine, Node, Pickle, read};
+use super::rebuild::{Backing, tensor};
 use super::storage::Storage;
 use super::tensor::Tensor;
 
@@ -34,7 +37,7 @@ pub fn read_archive(archive: &Archive, folder: &str) -> Result<Contents> {
         ensure!(*byteorder.read()? == *b"little", "the tensors are big-endian: little-endian is expected");
     }
     let bytes = entry(PICKLE).context("the zip archive has no data.pkl")?.read()?;
-    let pickle = read(&bytes, CALLS)?;
+    let pickle = read(&bytes)?;
     flatten(&pickle, &tensors_in(archive, &format!("{folder}data/")))
 }
 
@@ -42,69 +45,101 @@ pub fn read_archive(archive: &Archive, folder: &str) -> Result<Contents> {
 pub fn tensors_in(archive: &Archive, folder: &str) -> impl Fn(&Pickle, Id) -> Result<Option<Tensor>> {
     let storages = Storages::default();
     move |pickle, id| {
-        tensor(pickle, id, |named| {
-            storages.of(named, |named| {
-                let entry = archive.entry(&format!("{folder}{}", named.key)).cloned();
-                let entry = entry.with_context(|| format!("the storage {} is missing", named.key))?;
-                let needed = named.numel.checked_mul(named.dtype.size());
-                ensure!(
-                    needed == Some(entry.size()),
-                    "the storage {} has {} bytes, not those of its numbers",
-                    named.key,
-                    entry.size()
-                );
-                Ok(Storage::new(move || entry.read()))
-            })
-        })
+        let find = |named: &NamedStorage| {
+            let entry = archive.entry(&format!("{folder}{}", named.key)).cloned();
+            let entry = entry.with_context(|| format!("the storage {} is missing", named.key))?;
+            named.check_size(entry.size())?;
+            Ok(named.backing(move || entry.read()))
+        };
+        tensor(pickle, id, &|pickle, id| storages.find(pickle, id, &find))
     }
+}
+
+/// Reads a file of `torch.save` that is an entry of another archive.
+pub fn read_entry(entry: &Entry) -> Result<Contents> {
+    let bytes = entry.read()?;
+    if bytes.starts_with(LEGACY_MAGIC) {
+        return read_legacy(&bytes);
+    }
+    let archive = Archive::nested(entry)?;
+    let folder = folder(&archive).context("it is not an archive of torch.save")?;
+    read_archive(&archive, &folder)
 }
 
 /// Reads a file of `torch.save` before PyTorch 1.6.
 pub fn read_legacy(bytes: &Bytes) -> Result<Contents> {
+    let (pickle, found) = legacy(bytes)?;
+    let storages = Storages::default();
+    let find = |named: &NamedStorage| legacy_backing(named, &found);
+    flatten(&pickle, &|pickle, id| tensor(pickle, id, &|pickle, id| storages.find(pickle, id, &find)))
+}
+
+/// Reads a pickle of Python's own, in which each tensor's storage is the file of a `torch.save`.
+pub fn read_plain(pickle: &Pickle) -> Result<Contents> {
+    let known = RefCell::new(HashMap::<Id, Result<Backing, String>>::new());
+    let find = |pickle: &Pickle, id: Id| {
+        if let Some(found) = known.borrow().get(&id) {
+            return Ok(found.clone());
+        }
+        let found = embedded(pickle, id).map_err(|error| format!("{error:#}"));
+        known.borrow_mut().insert(id, found.clone());
+        Ok(found)
+    };
+    flatten(pickle, &|pickle, id| tensor(pickle, id, &find))
+}
+
+/// Reads `torch.storage._load_from_bytes(file)`, where the root of the file is the storage.
+fn embedded(pickle: &Pickle, id: Id) -> Result<Backing> {
+    let loaded = pickle
+        .instance(id)
+        .filter(|instance| (instance.class.module, instance.class.name) == ("torch.storage", "_load_from_bytes"));
+    let loaded = loaded.with_context(|| unread(pickle, id))?;
+    let [file] = pickle.arguments(loaded.arguments).context("a storage has no content")?;
+    let bytes = numpy::raw(pickle, file).context("a storage")?;
+    ensure!(bytes.starts_with(LEGACY_MAGIC), "a storage within the pickle is not one of torch.save");
+    let (pickle, found) = legacy(&bytes)?;
+    let Node::Persistent(id) = pickle.node(pickle.root) else {
+        anyhow::bail!("a storage within the pickle is something else");
+    };
+    let named = NamedStorage::of(&pickle, *id).map_err(anyhow::Error::msg)?;
+    legacy_backing(&named, &found)
+}
+
+/// Reads the pickles in a row. Returns the one with the objects, and the bytes of each storage by its key.
+fn legacy(bytes: &Bytes) -> Result<(Pickle<'_>, HashMap<String, Bytes>)> {
     let mut at = 0;
     let mut next = || {
-        let (pickle, length) = Machine::new(&bytes[at..], CALLS).run()?;
+        let (pickle, length) = Machine::new(bytes, at).run()?;
         at += length;
         anyhow::Ok(pickle)
     };
     let (_magic, _protocol, system) = (next()?, next()?, next()?);
-    ensure!(!is_big_endian(&system), "the tensors are big-endian: little-endian is expected");
+    let little = system.item(system.root, "little_endian").map(|flag| system.node(flag));
+    ensure!(!matches!(little, Some(Node::Bool(false))), "the tensors are big-endian: little-endian is expected");
     let (pickle, keys) = (next()?, next()?);
-    let found = legacy_storages(&pickle, &keys, bytes, at)?;
-    let storages = Storages::default();
-    flatten(&pickle, &|pickle, id| {
-        tensor(pickle, id, |named| {
-            storages.of(named, |named| {
-                let bytes = found.get(named.key).context("a storage is missing")?.clone();
-                ensure!(
-                    named.numel.checked_mul(named.dtype.size()) == Some(bytes.len()),
-                    "the storage {} has {} bytes, not those of its numbers",
-                    named.key,
-                    bytes.len()
-                );
-                Ok(Storage::new(move || Ok(bytes.clone())))
-            })
-        })
-    })
+    let storages = legacy_storages(&pickle, &keys, bytes, at)?;
+    Ok((pickle, storages))
 }
 
 /// Returns the bytes of each storage by its key. The storages are in the order of their keys, each after its number of
 /// elements.
 fn legacy_storages(pickle: &Pickle, keys: &Pickle, bytes: &Bytes, mut at: usize) -> Result<HashMap<String, Bytes>> {
-    let mut types = HashMap::new();
+    let mut sizes = HashMap::new();
     for node in pickle.nodes() {
-        if let Node::Persistent(id) = node {
-            let named = NamedStorage::of(pickle, *id)?;
-            types.insert(named.key, named.dtype);
+        let Node::Persistent(id) = node else { continue };
+        let Some([tag, class, key]) = pickle.arguments(*id) else { continue };
+        if let (Some("storage"), Some(class), Some(key)) = (pickle.text(tag), pickle.global(class), pickle.text(key)) {
+            ensure!(key.len() <= MAX_NAME, "a storage has a key of more than {MAX_NAME} bytes");
+            sizes.insert(key, element_size(class.name));
         }
     }
     let mut storages = HashMap::new();
     for key in keys.sequence(keys.root).context("the list of storages is missing")? {
         let key = keys.text(*key).context("a storage has no key")?;
-        let dtype = types.get(key).with_context(|| format!("the storage {key} has no type"))?;
+        let size = sizes.get(key).copied().flatten().with_context(|| format!("the storage {key} has no type"))?;
         let count = bytes.get(at..at + 8).context("the file is cut short")?;
         let count = usize::try_from(u64::from_le_bytes(std::array::from_fn(|i| count[i])))?;
-        let end = count.checked_mul(dtype.size()).and_then(|length| length.checked_add(at + 8));
+        let end = count.checked_mul(size).and_then(|length| length.checked_add(at + 8));
         let end = end.filter(|end| *end <= bytes.len()).context("the file is cut short")?;
         storages.insert(key.to_owned(), bytes.slice(at + 8..end));
         at = end;
@@ -112,34 +147,10 @@ fn legacy_storages(pickle: &Pickle, keys: &Pickle, bytes: &Bytes, mut at: usize)
     Ok(storages)
 }
 
-fn is_big_endian(system: &Pickle) -> bool {
-    let Node::Dict(items) = system.node(system.root) else { return false };
-    items.iter().any(|(key, value)| {
-        system.text(*key) == Some("little_endian") && matches!(system.node(*value), Node::Bool(false))
-    })
-}
-
-/// Reads a node as a tensor; returns `None` if it is something else.
-fn tensor(pickle: &Pickle, id: Id, storage: impl Fn(&NamedStorage) -> Result<Rc<Storage>>) -> Result<Option<Tensor>> {
-    let Some(instance) = pickle.instance(id) else { return Ok(None) };
-    if !matches!(
-        (instance.class.module, instance.class.name),
-        ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor")
-    ) {
-        return Ok(None);
-    }
-    let [named, offset, shape, strides] =
-        pickle.arguments(instance.arguments).context("a tensor has too few arguments")?;
-    let Node::Persistent(named) = pickle.node(named) else { bail!("a tensor has no storage") };
-    let named = NamedStorage::of(pickle, *named)?;
-    let sizes = |id: Id, which: &str| {
-        let sizes = pickle.sizes(id);
-        sizes.with_context(|| format!("a tensor has {which} that are not a list of numbers from zero"))
-    };
-    let offset = pickle.int(offset).and_then(|offset| usize::try_from(offset).ok());
-    let offset = offset.context("a tensor has an offset that is not a number from zero")?;
-    let (shape, strides) = (sizes(shape, "dimensions")?, sizes(strides, "strides")?);
-    Tensor::view(storage(&named)?, named.dtype, named.numel, offset, shape, strides).map(Some)
+fn legacy_backing(named: &NamedStorage, found: &HashMap<String, Bytes>) -> Result<Backing> {
+    let bytes = found.get(named.key).context("a storage is missing")?.clone();
+    named.check_size(bytes.len())?;
+    Ok(named.backing(move || Ok(bytes.clone())))
 }
 
 /// A reference to a storage: `("storage", type, key, device, number of elements, …)`.
@@ -150,17 +161,36 @@ struct NamedStorage<'a> {
 }
 
 impl<'a> NamedStorage<'a> {
-    fn of(pickle: &Pickle<'a>, id: Id) -> Result<Self> {
-        let parts = pickle.arguments(id).context("a storage has too few parts")?;
+    /// Reads a reference, or returns the reason why the storage is not read.
+    fn of(pickle: &'a Pickle<'_>, id: Id) -> Result<Self, String> {
+        let parts = pickle.arguments(id).ok_or("a storage has too few parts")?;
         let [tag, dtype, key, _device, numel] = parts;
-        ensure!(pickle.text(tag) == Some("storage"), "the pickle refers to something that is not a storage");
-        let class = pickle.global(dtype).context("a storage has no type")?;
+        if pickle.text(tag) != Some("storage") {
+            return Err("the pickle refers to something that is not a storage".to_owned());
+        }
+        let class = pickle.global(dtype).ok_or("a storage has no type")?;
         let dtype =
-            storage_type(class.name).with_context(|| format!("a tensor has the type {class}, which is not read"))?;
-        let numel = pickle.int(numel).and_then(|numel| usize::try_from(numel).ok()).context("a storage has no size")?;
-        let key = pickle.text(key).context("a storage has no key")?;
-        ensure!(key.len() <= MAX_NAME, "a storage has a key of more than {MAX_NAME} bytes");
+            storage_type(class.name).ok_or_else(|| format!("a tensor has the type {class}, which is not read"))?;
+        let numel = pickle.int(numel).and_then(|numel| usize::try_from(numel).ok()).ok_or("a storage has no size")?;
+        let key = pickle.text(key).ok_or("a storage has no key")?;
+        if key.len() > MAX_NAME {
+            return Err(format!("a storage has a key of more than {MAX_NAME} bytes"));
+        }
+        let view = pickle.sequence(id).and_then(|parts| parts.get(5));
+        if view.is_some_and(|view| !matches!(pickle.node(*view), Node::None)) {
+            return Err("a storage is a part of another, as PyTorch before 0.4 wrote it: save the file anew".to_owned());
+        }
         Ok(NamedStorage { key, dtype, numel })
+    }
+
+    fn check_size(&self, found: usize) -> Result<()> {
+        let needed = self.numel.checked_mul(self.dtype.size());
+        ensure!(needed == Some(found), "the storage {} has {found} bytes, not those of its numbers", self.key);
+        Ok(())
+    }
+
+    fn backing(&self, fetch: impl Fn() -> Result<Bytes> + 'static) -> Backing {
+        Backing { storage: Storage::new(fetch), dtype: self.dtype, numel: self.numel }
     }
 }
 
@@ -180,19 +210,49 @@ fn storage_type(class: &str) -> Option<Dtype> {
     })
 }
 
+/// Returns the size of an element of any storage, those that are not read among them, in bytes.
+fn element_size(class: &str) -> Option<usize> {
+    storage_type(class).map(Dtype::size).or(match class {
+        "ComplexDoubleStorage" => Some(16),
+        "ComplexFloatStorage" => Some(8),
+        "QInt32Storage" => Some(4),
+        "QInt8Storage" | "QUInt8Storage" | "QUInt4x2Storage" | "QUInt2x4Storage" | "UntypedStorage" => Some(1),
+        _ => None,
+    })
+}
+
+fn unread(pickle: &Pickle, id: Id) -> String {
+    match pickle.node(id) {
+        Node::Instance(_) | Node::Global(_) => {
+            format!("a tensor has a storage that `{}` makes, which is not called", name(pickle, id))
+        }
+        _ => "a tensor has no storage".to_owned(),
+    }
+}
+
 /// The storages of a file by their references. Tensors that share a storage share its bytes.
 #[derive(Default)]
-struct Storages(std::cell::RefCell<HashMap<String, Rc<Storage>>>);
+struct Storages(RefCell<HashMap<String, Backing>>);
 
 impl Storages {
-    fn of(&self, named: &NamedStorage, find: impl Fn(&NamedStorage) -> Result<Rc<Storage>>) -> Result<Rc<Storage>> {
+    fn find(
+        &self,
+        pickle: &Pickle,
+        id: Id,
+        find: &dyn Fn(&NamedStorage) -> Result<Backing>,
+    ) -> Result<Result<Backing, String>> {
+        let Node::Persistent(reference) = pickle.node(id) else { return Ok(Err(unread(pickle, id))) };
+        let named = match NamedStorage::of(pickle, *reference) {
+            Ok(named) => named,
+            Err(reason) => return Ok(Err(reason)),
+        };
         // Two references with one key and another type or size are two storages.
         let key = format!("{} {:?} {}", named.key, named.dtype, named.numel);
         if let Some(known) = self.0.borrow().get(&key) {
-            return Ok(known.clone());
+            return Ok(Ok(known.clone()));
         }
-        let storage = find(named)?;
-        self.0.borrow_mut().insert(key, storage.clone());
-        Ok(storage)
+        let backing = find(&named)?;
+        self.0.borrow_mut().insert(key, backing.clone());
+        Ok(Ok(backing))
     }
 }

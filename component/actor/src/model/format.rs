@@ -12,6 +12,10 @@ pub enum Format {
     TorchScript,
     Safetensors,
     StableBaselines3,
+    /// An archive of MushroomRL's `save`.
+    MushroomRl,
+    /// A pickle that Python itself wrote, and not `torch.save`.
+    Pickle,
 }
 
 impl Format {
@@ -24,6 +28,8 @@ impl Format {
             Format::TorchScript => "torchscript",
             Format::Safetensors => "safetensors",
             Format::StableBaselines3 => "stable-baselines3",
+            Format::MushroomRl => "mushroom-rl",
+            Format::Pickle => "pickle",
         }
     }
 }

@@ -4,6 +4,7 @@ use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
 use super::build::{node, property, tensor, value};
+use super::rename::rename;
 use crate::model::{Bounds, LogStd, Normalisation, Squash, Squashing};
 
 /// Names that no trainer gives to a value.
@@ -22,6 +23,9 @@ pub fn export(
     let mut properties = std::mem::take(&mut model.metadata_props);
     properties.retain(|property| !APPLIED.contains(&property.key.as_str()));
     let graph = model.graph.get_or_insert_default();
+    for output in &mut graph.output {
+        *output = value(&output.name, action_dim);
+    }
     if let Some(normalisation) = normalisation {
         normalise(graph, normalisation);
     }
@@ -117,22 +121,6 @@ fn add_action(graph: &mut GraphProto, squashing: &Squashing, action_dim: usize) 
     }
     nodes.append_to(graph, "action");
     graph.output.push(value("action", action_dim));
-}
-
-/// Renames a value in all nodes, and in the graphs within nodes. The graph's inputs and outputs keep their names.
-fn rename(graph: &mut GraphProto, from: &str, to: &str) {
-    let rename_value = |name: &mut String| {
-        if name == from {
-            to.clone_into(name);
-        }
-    };
-    graph.initializer.iter_mut().for_each(|tensor| rename_value(&mut tensor.name));
-    for node in &mut graph.node {
-        node.input.iter_mut().chain(&mut node.output).for_each(rename_value);
-        for attribute in &mut node.attribute {
-            attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(|graph| rename(graph, from, to));
-        }
-    }
 }
 
 /// A sequence of nodes, each of which takes the output of the one before.

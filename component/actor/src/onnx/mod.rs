@@ -1,16 +1,28 @@
 //! Reads, recognises and writes ONNX graphs. The only folder beside `run/tract` that names tract.
 //!
-//! The graph of a policy has the input `state`, [batch, state_dim] of f32, and the outputs `mean` and `log_std`, or
-//! `action` alone, [batch, action_dim] of f32.
+//! [`select`] finds the input and the outputs of a policy and gives them one kind of names: the input is `state`,
+//! [batch, state_dim] of f32, and the outputs are `mean` and `log_std`, or `action` alone, [batch, action_dim] of f32.
+//! Everything after it relies on these names.
 
 pub mod build;
+mod canonical;
 mod export;
+mod external;
+#[cfg(test)]
+pub mod fixtures;
+mod flow;
+mod interface;
+mod names;
 mod network;
 mod read;
 mod recognise;
+mod rename;
+#[cfg(test)]
+mod tests;
 
 pub use build::model;
 pub use export::export;
+pub use interface::{Interface, NamedBy, Names, Rows, select};
 pub use network::Network;
 pub use read::{layers, metadata, read};
 pub use recognise::{Recognised, recognise};

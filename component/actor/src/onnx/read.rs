@@ -7,20 +7,25 @@ use prost::Message;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
+use super::external;
 use crate::file::Contents;
 use crate::model::{Layer, MAX_WEIGHTS};
 
-/// Decodes a file.
+/// Decodes a file. `external` holds the files with the weights that the model keeps outside of itself, by their names.
 ///
 /// # Errors
 ///
-/// Fails if the file is no whole ONNX model, or if a weight is NaN.
-pub fn read(bytes: &[u8]) -> Result<ModelProto> {
-    let model = ModelProto::decode(bytes).context("not a checkpoint of a known format, and not an ONNX model")?;
+/// Fails if the file is no whole ONNX model, if its external data is missing or does not fit, or if a weight is NaN.
+pub fn read(bytes: &[u8], external: &[(&str, &[u8])]) -> Result<ModelProto> {
+    let mut model = ModelProto::decode(bytes).context("not a checkpoint of a known format, and not an ONNX model")?;
+    external::inline(&mut model, external)?;
     // The output does not always show it: an activation may turn NaN into a number.
-    for tensor in model.graph.iter().flat_map(|graph| &graph.initializer) {
-        ensure!(!has_nan(tensor), "`{}` holds NaN: finite weights are expected", tensor.name);
-    }
+    model.graph.iter_mut().try_for_each(|graph| {
+        external::each_tensor(graph, &mut |tensor| {
+            ensure!(!has_nan(tensor), "`{}` holds NaN: finite weights are expected", tensor.name);
+            Ok(())
+        })
+    })?;
     // tract keeps a copy of the weights for each layer, even if layers share them in the file.
     let weights = layers(&model).into_iter().map(|layer| u64::from(layer.inputs).saturating_mul(layer.outputs.into()));
     let weights = weights.fold(0, u64::saturating_add);
@@ -64,4 +69,20 @@ pub fn constants(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
         Some((node.output.first()?.as_str(), node.attribute.iter().find_map(|attribute| attribute.t.as_ref())?))
     });
     graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).chain(nodes).collect()
+}
+
+/// Returns the number of a tensor of one element, if it is of a type that flags and limits have.
+pub fn number(tensor: &TensorProto) -> Option<f64> {
+    let raw = &tensor.raw_data[..];
+    match DataType::try_from(tensor.data_type).ok()? {
+        DataType::Float => match raw {
+            [] => tensor.float_data.first().copied().map(f64::from),
+            raw => Some(f32::from_le_bytes(raw.try_into().ok()?).into()),
+        },
+        DataType::Bool => match raw {
+            [] => tensor.int32_data.first().copied().map(f64::from),
+            raw => Some(u8::from_le_bytes(raw.try_into().ok()?).into()),
+        },
+        _ => None,
+    }
 }

@@ -11,7 +11,7 @@ use zip::write::SimpleFileOptions;
 
 use crate::file::{self, Decoded};
 use crate::model::Outputs;
-use crate::onnx::Network;
+use crate::onnx::{self, Names, Network};
 
 use super::translate;
 
@@ -19,7 +19,8 @@ fn network(bytes: &[u8]) -> Result<Network, String> {
     let decoded = file::decode(&bytes.to_vec().into(), None).map_err(|error| format!("{error:#}"))?;
     let Decoded::Program(program) = decoded else { return Err("the file is no program".to_owned()) };
     let proto = translate(&program).map_err(|error| format!("{error:#}"))?;
-    Network::new(&proto).map_err(|error| format!("{error:#}"))
+    let (proto, interface) = onnx::select(proto, &Names::default()).map_err(|error| format!("{error:#}"))?;
+    Network::new(&proto, interface).map_err(|error| format!("{error:#}"))
 }
 
 fn run(model: TypedModel, states: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, String> {
@@ -43,7 +44,7 @@ fn check(folder: &Path) -> Result<(), String> {
         Outputs::MeanAndLogStd => vec![rows("mean").unwrap(), rows("log_std").unwrap()],
     };
     for (row, state) in states.iter().enumerate() {
-        let outputs = run(network.one_row(), std::slice::from_ref(state))?;
+        let outputs = run(network.base(), std::slice::from_ref(state))?;
         compare(&outputs, &expected.iter().map(|rows| rows[row].clone()).collect::<Vec<_>>())?;
     }
     // As in service: a graph that takes no batch runs row by row.
@@ -152,10 +153,7 @@ fn a_program_is_refused_by_the_operator_that_is_not_served() {
 #[test]
 fn a_random_number_that_the_action_does_not_depend_on_does_no_harm() {
     let body = format!("{THREE}noise = torch.randn_like(x)\ny = torch.add(x, noise)\nreturn torch.linear(x, w)");
-    assert_eq!(
-        run(network(&script(&forward(&body))).unwrap().one_row(), &[vec![1.0, 2.0, 3.0]]).unwrap(),
-        [[6.0, 6.0]]
-    );
+    assert_eq!(run(network(&script(&forward(&body))).unwrap().base(), &[vec![1.0, 2.0, 3.0]]).unwrap(), [[6.0, 6.0]]);
 }
 
 #[test]
@@ -164,8 +162,8 @@ fn an_operator_in_place_changes_the_tensor_for_all_who_read_it() {
         "{THREE}y = torch.linear(x, w)\nz = torch.detach(y)\n_0 = torch.relu_(y)\nreturn torch.add(z, torch.mul_(y, 2.))"
     );
     let network = network(&script(&forward(&body))).unwrap();
-    assert_eq!(run(network.one_row(), &[vec![-1.0, 0.0, 0.0]]).unwrap(), [[0.0, 0.0]]);
-    assert_eq!(run(network.one_row(), &[vec![1.0, 0.0, 0.0]]).unwrap(), [[4.0, 4.0]]);
+    assert_eq!(run(network.base(), &[vec![-1.0, 0.0, 0.0]]).unwrap(), [[0.0, 0.0]]);
+    assert_eq!(run(network.base(), &[vec![1.0, 0.0, 0.0]]).unwrap(), [[4.0, 4.0]]);
     let viewed = format!("{THREE}y = torch.linear(x, w)\nz = torch.slice(y, 1, 0, 1)\n_0 = torch.relu_(y)\nreturn z");
     assert!(refusal(&viewed).contains("changes a tensor in place and reads another view of it"));
     let unknown = format!("{THREE}y = torch.linear(x, w)\n_0 = torch.normal_(y)\nreturn y");
@@ -188,7 +186,7 @@ fn a_hostile_program_is_refused_in_little_time() {
         (format!("return x{}", "[0]".repeat(100_000)), "calls in a row"),
         (format!("return x{}", " + x".repeat(100_000)), "operators in a row"),
         (format!("return {}x{}", "[".repeat(40), "]".repeat(40)), "nests lists deeper"),
-        ("return x".repeat(1 << 17), "of its source"),
+        ("return x".repeat(1 << 17), "line 5: a line break is expected"),
         // Each line doubles what the one before it made.
         (long("y = torch.cat([y, y], 1)\n", 60), "numbers at once"),
         (long("y = torch.add(y, y)\n", 6000), "more than 4096 operators"),
@@ -196,10 +194,6 @@ fn a_hostile_program_is_refused_in_little_time() {
         (format!("l = [x]\n{}return x", "l = [l, l]\n".repeat(60)), "nests lists deeper"),
         ("y = torch.zeros([1000000, 1000000])\nreturn y".to_owned(), "numbers at once"),
         ("y = torch.zeros([9223372036854775807, 9223372036854775807])\nreturn y".to_owned(), "numbers at once"),
-        (
-            long("y = torch.linear(torch.linear(y, torch.ones([1000, 2])), torch.ones([2, 1000]))\n", 20_000),
-            "multiplications",
-        ),
         (
             "w = torch.ones([1000, 1000])\ny = x\nwhile True:\n  y = torch.linear(y, w)\nreturn y".to_owned(),
             "multiplications",
@@ -212,7 +206,6 @@ fn a_hostile_program_is_refused_in_little_time() {
         let start = std::time::Instant::now();
         let found = refusal(&body);
         let shown = body.get(..60).unwrap_or(&body);
-        println!("{:?} {shown}: {found}", start.elapsed());
         assert!(found.contains(reason), "{shown}: {found}");
         assert!(start.elapsed().as_secs() < 20, "{shown}: {:?}", start.elapsed());
     }

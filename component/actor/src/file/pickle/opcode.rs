@@ -1,5 +1,5 @@
-//! The opcodes of protocols 2 to 5, from Python's `Lib/pickletools.py`. The text opcodes of protocol 0, the extension
-//! registry and out-of-band buffers are left out: `torch.save` and `pickle.dump` do not write them by default.
+//! The opcodes of protocols 0 to 5, from Python's `Lib/pickletools.py`. The extension registry and out-of-band buffers are
+//! left out: what they refer to is not in the file.
 
 pub const MARK: u8 = b'(';
 pub const STOP: u8 = b'.';
@@ -54,3 +54,15 @@ pub const STACK_GLOBAL: u8 = 0x93;
 pub const MEMOIZE: u8 = 0x94;
 pub const FRAME: u8 = 0x95;
 pub const BYTEARRAY8: u8 = 0x96;
+
+// Protocols 0 and 1, in which text takes a line.
+pub const FLOAT: u8 = b'F';
+pub const INT: u8 = b'I';
+pub const LONG: u8 = b'L';
+pub const PERSID: u8 = b'P';
+pub const STRING: u8 = b'S';
+pub const UNICODE: u8 = b'V';
+pub const GET: u8 = b'g';
+pub const INST: u8 = b'i';
+pub const OBJ: u8 = b'o';
+pub const PUT: u8 = b'p';

@@ -40,10 +40,11 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    pub fn line(&mut self) -> Result<&'a str> {
+    /// Takes the rest of a line, without its end.
+    pub fn line(&mut self) -> Result<&'a [u8]> {
         let rest = &self.bytes[self.at..];
         let end = rest.iter().position(|byte| *byte == b'\n').context("the pickle is cut short")?;
         self.at += end + 1;
-        Ok(std::str::from_utf8(&rest[..end])?)
+        Ok(&rest[..end])
     }
 }

@@ -1,6 +1,6 @@
 //! Operators whose result is their argument, and conversions to another type.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::Arguments;
 use super::make::kind_of;

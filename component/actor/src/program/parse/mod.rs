@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::syntax::{Class, Expression, Function, Parameter, Source, Statement};
+use super::syntax::{Class, Expression, Function, Parameter, Source};
 use super::token::{Token, tokens};
 
 /// The deepest nesting of expressions and blocks.

@@ -48,6 +48,9 @@ impl Interpreter<'_> {
                 if let Some(known) = self.tensors.get(&(is_constant, id)) {
                     return Ok(Value::Tensor(known.clone()));
                 }
+                if let Some(reason) = tensor.unread_reason() {
+                    return Ok(Value::Refused(format!("the program reads a tensor that is not read here: {reason}").into()));
+                }
                 let label = if is_constant { None } else { self.names.get(&id).map(String::as_str) };
                 let handle = stored(self.graph, tensor, label.unwrap_or_default())?;
                 self.tensors.insert((is_constant, id), handle.clone());
@@ -58,7 +61,7 @@ impl Interpreter<'_> {
 }
 
 /// Reads a tensor of the archive as a constant.
-pub fn stored(graph: &mut Graph, tensor: &crate::file::Tensor, label: &str) -> Result<Handle> {
+pub fn stored(graph: &mut Graph, tensor: &file::Tensor, label: &str) -> Result<Handle> {
     graph.charge_constant(tensor.numel())?;
     let numbers = Rc::new(tensor.floats()?);
     let kind = match tensor.dtype {
@@ -74,7 +77,7 @@ pub fn stored(graph: &mut Graph, tensor: &crate::file::Tensor, label: &str) -> R
 /// Returns the path of each tensor below the root, the shortest one if there are several.
 pub fn names(objects: &Objects) -> HashMap<ObjectId, String> {
     let mut names = HashMap::new();
-    let mut open = std::collections::VecDeque::from([(objects.canonical(objects.root), String::new())]);
+    let mut open = VecDeque::from([(objects.canonical(objects.root), String::new())]);
     while let Some((id, path)) = open.pop_front() {
         let Object::Module(module) = objects.get(id) else { continue };
         for (name, attribute) in &module.attributes {
