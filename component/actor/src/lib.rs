@@ -14,6 +14,7 @@ mod layout;
 mod load;
 mod model;
 mod onnx;
+mod program;
 mod resolve;
 mod routes;
 mod run;

@@ -9,6 +9,7 @@ use crate::file::{self, Contents, Decoded};
 use crate::layout::{self, PolicySettings};
 use crate::model::{Fact, Facts, Format, Normalisation, Source, Squashing};
 use crate::onnx::{self, Interface, NamedBy, Names, Network, Recognised};
+use crate::program;
 use crate::resolve::{self, Given, Resolved, ResolvedGraph};
 use crate::wit::{File, OperatorFacts, Sidecar, SidecarKind};
 
@@ -46,6 +47,7 @@ impl Model {
         let given = checkpoint.given();
         let model = match &checkpoint.decoded {
             Decoded::Tensors { format, contents } => Model::of_tensors(*format, contents, &given)?,
+            Decoded::Program(program) => Model::of_graph(Format::TorchScript, program::translate(program)?, &given)?,
             Decoded::Onnx => Model::of_graph(Format::Onnx, checkpoint.graph()?, &given)?,
         };
         Ok(Model { examples: checkpoint.card.examples, ..model })
@@ -65,6 +67,11 @@ impl Model {
                 let settings = PolicySettings::new(contents, &actor.scope);
                 let (missing, state_dim, action_dim) = resolve::lacking(&actor, &settings, &given)?;
                 Ok(card::template(&missing, state_dim, action_dim))
+            }
+            Decoded::Program(program) => {
+                let (proto, interface) = onnx::select(program::translate(program)?, &names(&checkpoint.card))?;
+                let network = Network::new(&proto, interface)?;
+                Ok(card::template(&[], network.state_dim, network.action_dim))
             }
             Decoded::Onnx => {
                 let (proto, interface) = onnx::select(checkpoint.graph()?, &names(&checkpoint.card))?;

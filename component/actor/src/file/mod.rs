@@ -4,6 +4,7 @@
 mod archive;
 mod contents;
 mod dtype;
+mod exported;
 mod flatten;
 mod foreign;
 mod mushroom;
@@ -14,6 +15,7 @@ mod plain;
 mod rebuild;
 mod safetensors;
 mod sb3;
+mod script;
 mod storage;
 mod tensor;
 #[cfg(test)]
@@ -24,6 +26,9 @@ mod vecnormalize;
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 pub use contents::{Contents, Leaf};
+pub use dtype::Dtype;
+pub use exported::{Exported, Node as ExportedNode, size as exported_size};
+pub use script::{Object, ObjectId, Objects, Script};
 pub use tensor::Tensor;
 
 use crate::model::Format;
@@ -33,8 +38,18 @@ use archive::Archive;
 pub enum Decoded {
     /// Tensors and settings by name.
     Tensors { format: Format, contents: Contents },
+    /// A program with its parameters.
+    Program(Program),
     /// None of the other formats, so an ONNX graph if anything; `crate::onnx` decodes it.
     Onnx,
+}
+
+/// A program that PyTorch wrote, with what it reads. `crate::program` translates it.
+pub enum Program {
+    /// An archive of `torch.jit.save`.
+    Script(Script),
+    /// An archive of `torch.export.save`.
+    Exported(Exported),
 }
 
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
@@ -47,7 +62,13 @@ const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 pub fn decode(bytes: &Bytes, vecnormalize: Option<&[u8]>) -> Result<Decoded> {
     ensure!(!bytes.is_empty(), "the file is empty: a checkpoint is expected");
     let (format, mut contents) = if bytes.starts_with(ZIP_MAGIC) {
-        decode_zip(bytes)?
+        match decode_zip(bytes)? {
+            Decoded::Tensors { format, contents } => (format, contents),
+            program => {
+                ensure!(vecnormalize.is_none(), "a program takes no VecNormalize file: normalise within `forward`");
+                return Ok(program);
+            }
+        }
     } else if bytes.starts_with(torch::LEGACY_MAGIC) {
         (Format::TorchLegacy, torch::read_legacy(bytes)?)
     } else if safetensors::is_safetensors(bytes) {
@@ -66,13 +87,19 @@ pub fn decode(bytes: &Bytes, vecnormalize: Option<&[u8]>) -> Result<Decoded> {
     Ok(Decoded::Tensors { format, contents })
 }
 
-fn decode_zip(bytes: &Bytes) -> Result<(Format, Contents)> {
+fn decode_zip(bytes: &Bytes) -> Result<Decoded> {
     let archive = Archive::open(bytes)?;
     if sb3::is_model(&archive) {
-        return Ok((Format::StableBaselines3, sb3::read_model(&archive)?));
+        let contents = sb3::read_model(&archive)?;
+        return Ok(Decoded::Tensors { format: Format::StableBaselines3, contents });
+    }
+    if let Some(folder) = exported::folder(&archive) {
+        let exported = exported::read(&archive, &folder).context("an archive of torch.export.save")?;
+        return Ok(Decoded::Program(Program::Exported(exported)));
     }
     if mushroom::is_agent(&archive) {
-        return Ok((Format::MushroomRl, mushroom::read_agent(&archive)?));
+        let contents = mushroom::read_agent(&archive)?;
+        return Ok(Decoded::Tensors { format: Format::MushroomRl, contents });
     }
     let Some(folder) = torch::folder(&archive) else {
         if let Some(refusal) = foreign::archive_refusal(&archive) {
@@ -81,10 +108,9 @@ fn decode_zip(bytes: &Bytes) -> Result<(Format, Contents)> {
         let names = archive.names().take(8).collect::<Vec<_>>().join(", ");
         bail!("the zip archive is of neither torch.save nor Stable-Baselines3: it holds {names}");
     };
-    if !torch::is_script(&archive, &folder) {
-        return Ok((Format::Torch, torch::read_archive(&archive, &folder)?));
+    if script::is_script(&archive, &folder) {
+        let script = script::read(&archive, &folder).context("a TorchScript archive")?;
+        return Ok(Decoded::Program(Program::Script(script)));
     }
-    let contents = torch::read_archive(&archive, &folder)
-        .context("a TorchScript archive whose parameters cannot be read: save the state_dict, or export it to ONNX")?;
-    Ok((Format::TorchScript, contents))
+    Ok(Decoded::Tensors { format: Format::Torch, contents: torch::read_archive(&archive, &folder)? })
 }

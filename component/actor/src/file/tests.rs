@@ -12,7 +12,7 @@ use crate::model::Format;
 fn read(bytes: Vec<u8>) -> (Format, Contents) {
     match decode(&bytes.into(), None).unwrap() {
         Decoded::Tensors { format, contents } => (format, contents),
-        Decoded::Onnx => panic!("no graph"),
+        _ => panic!("no tensors"),
     }
 }
 

@@ -16,6 +16,7 @@ use super::numpy;
 use super::pickle::{Id, Machine, Node, Pickle, read};
 use super::rebuild::{Backing, tensor};
 use super::storage::Storage;
+use super::tensor::Tensor;
 
 /// The first pickle of the old format: the number 0x1950a86a20f9469cfc6c.
 pub const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
@@ -29,11 +30,6 @@ pub fn folder(archive: &Archive) -> Option<String> {
     folders.find(|folder| folder.is_empty() || folder.ends_with('/')).map(str::to_owned)
 }
 
-/// Returns `true` for a TorchScript archive, which contains a program beside its parameters.
-pub fn is_script(archive: &Archive, folder: &str) -> bool {
-    archive.names().any(|name| name.strip_prefix(folder).is_some_and(|name| name.starts_with("code/")))
-}
-
 /// Reads a zip archive of `torch.save`.
 pub fn read_archive(archive: &Archive, folder: &str) -> Result<Contents> {
     let entry = |name: &str| archive.entry(&format!("{folder}{name}"));
@@ -42,14 +38,21 @@ pub fn read_archive(archive: &Archive, folder: &str) -> Result<Contents> {
     }
     let bytes = entry(PICKLE).context("the zip archive has no data.pkl")?.read()?;
     let pickle = read(&bytes)?;
+    flatten(&pickle, &tensors_in(archive, &format!("{folder}data/")))
+}
+
+/// Returns the function that reads a node of a pickle as a tensor, whose storage is an entry of `folder`.
+pub fn tensors_in(archive: &Archive, folder: &str) -> impl Fn(&Pickle, Id) -> Result<Option<Tensor>> {
     let storages = Storages::default();
-    let find = |named: &NamedStorage| {
-        let entry = entry(&format!("data/{}", named.key)).cloned();
-        let entry = entry.with_context(|| format!("the storage {} is missing", named.key))?;
-        named.check_size(entry.size())?;
-        Ok(named.backing(move || entry.read()))
-    };
-    flatten(&pickle, &|pickle, id| tensor(pickle, id, &|pickle, id| storages.find(pickle, id, &find)))
+    move |pickle, id| {
+        let find = |named: &NamedStorage| {
+            let entry = archive.entry(&format!("{folder}{}", named.key)).cloned();
+            let entry = entry.with_context(|| format!("the storage {} is missing", named.key))?;
+            named.check_size(entry.size())?;
+            Ok(named.backing(move || entry.read()))
+        };
+        tensor(pickle, id, &|pickle, id| storages.find(pickle, id, &find))
+    }
 }
 
 /// Reads a file of `torch.save` that is an entry of another archive.

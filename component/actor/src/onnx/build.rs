@@ -34,6 +34,11 @@ pub fn model(mlp: &Mlp) -> ModelProto {
     graph.input.push(value("state", mlp.state_dim()));
     let outputs = ["mean"].into_iter().chain(mlp.log_std.is_some().then_some("log_std"));
     graph.output.extend(outputs.map(|name| value(name, mlp.action_dim())));
+    model_of(graph)
+}
+
+/// Makes a model of a graph that uses this crate's operator set.
+pub fn model_of(graph: GraphProto) -> ModelProto {
     ModelProto {
         ir_version: IR_VERSION,
         producer_name: "sac-serving".to_owned(),

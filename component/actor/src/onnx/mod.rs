@@ -4,7 +4,7 @@
 //! [batch, state_dim] of f32, and the outputs are `mean` and `log_std`, or `action` alone, [batch, action_dim] of f32.
 //! Everything after it relies on these names.
 
-mod build;
+pub mod build;
 mod canonical;
 mod export;
 mod external;

@@ -1,0 +1,45 @@
+//! Translates programs that PyTorch wrote into ONNX graphs: archives of `torch.jit.save` and of `torch.export.save`.
+//!
+//! A program is interpreted once, on a value that stands for any state, and each operator that it calls becomes a node.
+//! What it does not say for certain is refused. Nothing of it is executed otherwise, and its size, depth and steps are
+//! bounded.
+
+mod exported;
+mod graph;
+mod operator;
+mod output;
+mod parse;
+mod script;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod token;
+mod value;
+
+use anyhow::Result;
+use tract_onnx::pb::ModelProto;
+
+use crate::file::Program;
+use graph::Graph;
+use value::Tensor;
+
+/// Translates a program into a graph from `state`, [batch, state_dim], to `action`, or to `mean` and `log_std` if the
+/// program returns a tuple. All of them are of f32.
+///
+/// # Errors
+///
+/// Fails if the program calls what is not served, if it depends on more than the state, or if it exceeds a limit.
+pub fn translate(program: &Program) -> Result<ModelProto> {
+    let mut graph = Graph::default();
+    let result = match program {
+        Program::Script(script) => script::run(script, &mut graph),
+        Program::Exported(exported) => exported::run(exported, &mut graph),
+    };
+    output::finish(graph, &result?)
+}
+
+/// Returns the numbers of one state without the dimension of the batch.
+fn without_batch(graph: &mut Graph, state: &Tensor) -> Result<Tensor> {
+    graph.fix_to_one_state();
+    operator::squeezed(graph, state, &[0])
+}
