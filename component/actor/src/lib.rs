@@ -7,8 +7,6 @@
 mod card;
 #[cfg(target_family = "wasm")]
 mod component;
-#[cfg(test)]
-mod dump_test;
 mod file;
 mod layout;
 mod load;

@@ -2,6 +2,7 @@
 
 mod actor;
 mod batch_norm;
+mod names;
 mod roles;
 mod scope;
 mod settings;
