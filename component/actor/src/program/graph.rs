@@ -261,7 +261,7 @@ impl Graph {
 }
 
 /// The names of outputs.
-pub const OUTPUTS: [&str; 3] = ["action", "mean", "log_std"];
+pub const OUTPUTS: [&str; 4] = ["action", "output", "mean", "log_std"];
 
 /// Returns a constant of whole numbers.
 pub fn list(name: &str, numbers: &[i64]) -> TensorProto {
