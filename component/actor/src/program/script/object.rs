@@ -49,7 +49,9 @@ impl Interpreter<'_> {
                     return Ok(Value::Tensor(known.clone()));
                 }
                 if let Some(reason) = tensor.unread_reason() {
-                    return Ok(Value::Refused(format!("the program reads a tensor that is not read here: {reason}").into()));
+                    return Ok(Value::Refused(
+                        format!("the program reads a tensor that is not read here: {reason}").into(),
+                    ));
                 }
                 let label = if is_constant { None } else { self.names.get(&id).map(String::as_str) };
                 let handle = stored(self.graph, tensor, label.unwrap_or_default())?;
