@@ -115,8 +115,11 @@ impl Model {
         let settings = PolicySettings::new(&contents, "");
         let (proto, interface) = onnx::select(proto, &names(given.card))?;
         let network = Network::new(&proto, interface)?;
-        let resolved =
-            resolve::resolve_graph(&settings, given, network.outputs, network.state_dim, network.action_dim)?;
+        let dims = [network.state_dim, network.action_dim];
+        let recognised =
+            onnx::recognise(&proto).filter(|found| [found.mlp.state_dim(), found.mlp.action_dim()] == dims);
+        let mean_of = |state: &[f64]| recognised.as_ref().map(|found| found.mean_of(state));
+        let resolved = resolve::resolve_graph(&settings, given, network.outputs, dims, &mean_of)?;
         let ResolvedGraph { normalisation, squashing, mut facts } = resolved;
         facts.extend(interface_facts(&network.interface));
         let facts = Facts {
@@ -127,9 +130,6 @@ impl Model {
             verified_examples: 0,
             observation_bounds: settings.observation_bounds()?,
         };
-        let dims = (network.state_dim, network.action_dim);
-        let recognised =
-            onnx::recognise(&proto).filter(|found| (found.mlp.state_dim(), found.mlp.action_dim()) == dims);
         Model::new(proto, network, recognised, &settings, normalisation, squashing, facts)
     }
 

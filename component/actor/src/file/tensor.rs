@@ -34,12 +34,6 @@ impl Tensor {
         if self.is_unread { self.storage.bytes().err().map(|error| format!("{error:#}")) } else { None }
     }
 
-    /// Returns `true` if another tensor is the same view into the same storage.
-    pub fn is_same(&self, other: &Tensor) -> bool {
-        let view = |tensor: &Tensor| (tensor.dtype, tensor.offset, tensor.shape.clone(), tensor.strides.clone());
-        Rc::ptr_eq(&self.storage, &other.storage) && view(self) == view(other)
-    }
-
     /// Makes a view into a storage of `numel` elements. `offset` and `strides` count elements.
     ///
     /// # Errors

@@ -198,7 +198,7 @@ fn legacy(value: &[u8], types: [&str; 4]) -> Vec<u8> {
         [&count.to_le_bytes()[..], &1.5f32.to_le_bytes()].concat()
     });
     [
-        &super::torch::LEGACY_MAGIC[..],
+        super::torch::LEGACY_MAGIC,
         b"\x80\x02M\xe9\x03.\x80\x02}.\x80\x02",
         &storages.collect::<Vec<_>>().concat(),
         b"}(",
@@ -283,7 +283,7 @@ fn a_pickle_of_pythons_own_holds_pytorchs_tensors() {
     let inner = legacy(b"N", FLOATS);
     // The root is the storage `0`.
     let root = [
-        &super::torch::LEGACY_MAGIC[..],
+        super::torch::LEGACY_MAGIC,
         b"\x80\x02M\xe9\x03.\x80\x02}.\x80\x02",
         STORAGE,
         b".\x80\x02]X\x01\0\0\x000a.",

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
+use super::batch_norm::fold;
 use super::roles::{Head, Roles};
 use super::scope::{Scope, after, number, series};
 use super::table::Layout;
@@ -18,6 +19,8 @@ pub struct ActorLayers {
     pub head: ActorHead,
     /// The name of a parameter for the standard deviation beside a head of the mean alone.
     pub std_parameter: Option<String>,
+    /// True if the hidden layers are of several series, whose order only their dimensions suggest.
+    pub is_chain: bool,
 }
 
 /// The head of an actor.
@@ -43,7 +46,7 @@ impl ActorLayers {
             let (norm, norm_after) = norms(scope, name, &roles.hidden)?;
             trunk.push(Hidden { linear: scope.linear(name)?, norm, activation: None, norm_after });
         }
-        let head = match &roles.head {
+        let mut head = match &roles.head {
             Head::Pair(mean, log_std) => {
                 let mean = scope.linear(mean)?;
                 let is_parameter = scope.has(log_std);
@@ -54,8 +57,12 @@ impl ActorLayers {
             Head::Mean(name) => ActorHead::Mean(scope.linear(name)?),
             Head::Open(name) => ActorHead::Open(scope.linear(name)?),
         };
+        let mut linears = trunk.iter_mut().map(|hidden: &mut Hidden| &mut hidden.linear).collect::<Vec<_>>();
+        fold(scope, &mut linears, &mut head.layers())?;
         let std_parameter = roles.std_parameter.clone();
-        Ok(ActorLayers { layout, scope: scope.prefix().to_owned(), trunk, head, std_parameter })
+        let is_chain =
+            layout.trunk.is_empty() && roles.hidden.windows(2).any(|pair| series(&pair[0]) != series(&pair[1]));
+        Ok(ActorLayers { layout, scope: scope.prefix().to_owned(), trunk, head, std_parameter, is_chain })
     }
 
     /// Returns the number of inputs.
@@ -73,6 +80,15 @@ impl ActorLayers {
 }
 
 impl ActorHead {
+    /// Returns the layers that take the features.
+    fn layers(&mut self) -> Vec<&mut Linear> {
+        match self {
+            ActorHead::Pair(mean, log_std, false) => vec![mean, log_std],
+            ActorHead::Pair(mean, _, true) => vec![mean],
+            ActorHead::Joint(layer) | ActorHead::Mean(layer) | ActorHead::Open(layer) => vec![layer],
+        }
+    }
+
     /// Returns the layer that gives the mean.
     pub fn last(&self) -> &Linear {
         match self {

@@ -1,6 +1,8 @@
 //! Finds the actor among the tensors of a file, and the settings that belong to it.
 
 mod actor;
+mod batch_norm;
+mod names;
 mod roles;
 mod scope;
 mod settings;
@@ -11,7 +13,7 @@ use anyhow::{Result, bail, ensure};
 pub use settings::{Named, PolicySettings, Unexplained, refuse};
 pub use table::{Layout, STABLE_BASELINES3, STABLE_BASELINES3_SDE, STABLE_BASELINES3_TD3, TIANSHOU};
 
-use crate::file::Contents;
+use crate::file::{Contents, Tensor};
 use actor::in_layout;
 use roles::Roles;
 use scope::{Scope, is_foreign};
@@ -70,7 +72,10 @@ fn check_outside(contents: &Contents, scope: &Scope) -> Result<()> {
 fn unknown(contents: &Contents) -> String {
     const MAX_LISTED: usize = 12;
     let (others, tensors): (Vec<_>, Vec<_>) = contents.tensors().partition(|(name, _)| name.split('.').any(is_foreign));
-    let describe = |(name, tensor): &(&str, &crate::file::Tensor)| format!("{name} {:?}", tensor.shape);
+    let describe = |(name, tensor): &(&str, &Tensor)| match tensor.unread_reason() {
+        Some(reason) => format!("{name} ({reason})"),
+        None => format!("{name} {:?}", tensor.shape),
+    };
     let listed = tensors.iter().take(MAX_LISTED).map(describe).collect::<Vec<_>>().join(", ");
     let more = tensors.len().saturating_sub(MAX_LISTED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };

@@ -1,6 +1,6 @@
 //! Assigns roles to the layers of a scope by their names: which are hidden, and which the heads.
 
-use super::scope::{Scope, number, series};
+use super::scope::{Scope, is_foreign, number, series};
 use super::table::{Heads, Layout};
 
 /// The names of an actor's layers by their roles.
@@ -32,7 +32,8 @@ impl Roles {
     /// A layout fits if its heads are there and every other tensor of the scope has a role or is a setting. A layer that
     /// is left out would change the actions.
     pub fn assign(layout: &Layout, scope: &Scope) -> Option<Roles> {
-        let fits = layout.evidence.iter().all(|name| scope.has(name)) && (!layout.at_root || scope.prefix().is_empty());
+        let is_there = (!layout.at_root || scope.prefix().is_empty()) && scope.prefix().ends_with(layout.under);
+        let fits = is_there && layout.evidence.iter().all(|name| scope.has(name));
         // Any layers in a row could be an actor. They must lie where actors do, and be all there is.
         let is_likely = !matches!(layout.heads, Heads::Open) || scope.is_usual() && scope.is_all();
         (fits && is_likely).then_some(())?;
@@ -98,6 +99,9 @@ fn named_head(layout: &Layout, scope: &Scope) -> Option<Option<Head>> {
 /// Puts layers in the order of computation: by series in the layout's order, or else by their dimensions, and by number
 /// within a series.
 fn order(layout: &Layout, layers: Vec<String>, scope: &Scope) -> Option<Vec<String>> {
+    if !layout.trunk.is_empty() {
+        return by_patterns(layout.trunk, layers);
+    }
     let mut groups = Vec::<(String, Vec<String>)>::new();
     for name in layers {
         let series = series(&name);
@@ -107,17 +111,25 @@ fn order(layout: &Layout, layers: Vec<String>, scope: &Scope) -> Option<Vec<Stri
         }
     }
     groups.iter_mut().for_each(|(_, group)| group.sort_by_key(|name| number(name)));
-    if layout.trunk.is_empty() {
-        let fits = groups.iter().all(|(series, _)| !UNFIT.iter().any(|part| series.contains(part)));
-        (fits && groups.len() <= MAX_SERIES).then_some(())?;
-        return chain(groups.into_iter().map(|(_, group)| group).collect(), scope);
-    }
+    // A layer by the name of a critic or a target is no part of what the actor computes, and may not be left out either.
+    let is_unfit = |series: &str| UNFIT.iter().any(|part| series.contains(part)) || series.split('.').any(is_foreign);
+    let fits = !groups.iter().any(|(series, _)| is_unfit(series));
+    (fits && groups.len() <= MAX_SERIES).then_some(())?;
+    chain(groups.into_iter().map(|(_, group)| group).collect(), scope)
+}
+
+/// Puts layers in the order of the patterns that they match, each of which must match one at least.
+fn by_patterns(patterns: &[&str], mut layers: Vec<String>) -> Option<Vec<String>> {
     let mut ordered = vec![];
-    for series in layout.trunk {
-        let at = groups.iter().position(|(found, _)| found == series)?;
-        ordered.extend(groups.swap_remove(at).1);
+    for pattern in patterns {
+        let (before, after) = pattern.split_once("{n}")?;
+        let index = |name: &str| name.strip_prefix(before)?.strip_suffix(after)?.parse::<u64>().ok();
+        let mut matched = layers.extract_if(.., |name| index(name).is_some()).collect::<Vec<_>>();
+        matched.sort_by_key(|name| index(name));
+        (!matched.is_empty()).then_some(())?;
+        ordered.append(&mut matched);
     }
-    groups.is_empty().then_some(ordered)
+    layers.is_empty().then_some(ordered)
 }
 
 /// Orders series so that each takes what the one before gives. Returns `None` if that is impossible, or possible in more

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 
+use super::batch_norm::BatchNorm;
 use crate::file::{Contents, Tensor};
 use crate::model::{LayerNorm, Linear};
 
@@ -68,6 +69,8 @@ const SETTING_SCOPES: &[&str] = &[
     "observation_space.",
     "features_extractor._observation_space.",
     "action_dist.",
+    "policy_kwargs.",
+    "data.",
 ];
 /// Names of a parameter with one standard deviation, or its logarithm, for each number of an action.
 const STD_PARAMETERS: &[&str] = &[
@@ -95,7 +98,8 @@ pub struct Scope<'a> {
 pub fn is_foreign(part: &str) -> bool {
     let part = part.to_lowercase();
     let is_foreign = |word: &str| FOREIGN.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit()));
-    part.contains("ent_coef") || part.split('_').any(is_foreign)
+    // MushroomRL has a network for log_std beside that of the mean.
+    part.contains("ent_coef") || part == "_sigma_approximator" || part.split('_').any(is_foreign)
 }
 
 const FOREIGN: &[&str] = &[
@@ -219,6 +223,12 @@ impl<'a> Scope<'a> {
         STD_PARAMETERS.iter().find(|name| self.has_vector(name)).map(|name| (*name).to_owned())
     }
 
+    /// Reads a parameter of one dimension, if there is one.
+    pub fn vector(&self, name: &str) -> Option<Result<Vec<f64>>> {
+        let tensor = self.tensor(name).filter(|tensor| tensor.shape.len() == 1)?;
+        Some(tensor.numbers().with_context(|| format!("`{name}`")))
+    }
+
     /// Reads the normalisation of a layer's outputs at this name, if there is one: a weight and a bias of one dimension.
     pub fn norm(&self, name: &str) -> Result<Option<LayerNorm>> {
         let part = |part: &str| self.tensor(&format!("{name}.{part}")).filter(|tensor| tensor.shape.len() == 1);
@@ -239,7 +249,13 @@ impl<'a> Scope<'a> {
         let of_layer = |name: &str| {
             layers.iter().any(|layer| is_part(name, layer)) || norms.iter().any(|norm| is_part(name, norm))
         };
-        self.tensors.iter().map(|(name, _)| *name).filter(|name| !of_layer(name) && !is_setting(name)).collect()
+        // A counter, or a dimension that was kept as a number.
+        let is_number = |tensor: &Tensor| tensor.shape.is_empty() && !tensor.dtype.is_float();
+        let unexplained = self.tensors.iter().filter(|(name, tensor)| {
+            let known = of_layer(name) || is_setting(name) || is_number(tensor);
+            !known && !BatchNorm::explains(self, layers, name)
+        });
+        unexplained.map(|(name, _)| *name).collect()
     }
 
     /// Counts the weights of layers and parameters.

@@ -1,5 +1,6 @@
 //! The known layouts. A new layout is one more entry of [`LAYOUTS`], and a real file in `tests/data/corpus`.
 
+use super::names::{LOG_STDS, MEANS, ML_AGENTS, STDS};
 use crate::model::{Activation, LogStd, Squash};
 
 /// The names that a trainer gives to the layers of its actor, relative to the actor, and what its code leaves no choice
@@ -16,6 +17,8 @@ pub struct Layout {
     pub ignored: &'static [&'static str],
     /// True if the layout is only that of a file's outermost names.
     pub at_root: bool,
+    /// The end of the prefix under which the layers must be.
+    pub under: &'static str,
     /// The activation that the library's code fixes. None if its users configure it.
     pub activation: Option<Activation>,
     /// The squash that the library's code fixes.
@@ -69,6 +72,7 @@ const BARE: Layout = Layout {
     evidence: &[],
     ignored: &[],
     at_root: false,
+    under: "",
     activation: None,
     squash: None,
     is_unit: false,
@@ -294,7 +298,16 @@ pub const LAYOUTS: &[Layout] = &[
         name: "rllib (old API stack)",
         trunk: &["_hidden_layers.{n}._model.0", "_logits._model.{n}"],
         heads: Heads::Joint,
-        ignored: &["_value_branch."],
+        ignored: &["_value_branch.", "_features", "_last_output", "_last_flat_in", "obs_space.", "view_requirements."],
+        ..SAC
+    },
+    // mushroom_rl/algorithms/actor_critic/deep_actor_critic/sac.py: a network for the mean and one for log_std, each
+    // with what its user writes between the layers.
+    Layout {
+        name: "mushroom-rl",
+        under: "_mu_approximator._impl.model.network.",
+        heads: Heads::Last,
+        log_std: None,
         ..SAC
     },
     // denisyarats/pytorch_sac, agent/actor.py: nn.ReLU in utils.mlp; the environments are those of the DeepMind Control
@@ -327,72 +340,3 @@ pub const LAYOUTS: &[Layout] = &[
     Layout { name: "trunk and a mean", heads: Heads::Mean(MEANS), ..BARE },
     Layout { name: "layers in a row", ..BARE },
 ];
-
-const ML_AGENTS: [&str; 8] = [
-    "version_number",
-    "is_continuous_int_deprecated",
-    "continuous_act_size_vector",
-    "discrete_act_size_vector",
-    "act_size_vector_deprecated",
-    "memory_size_vector",
-    "network_body.observation_encoder.processors.",
-    "network_body.processors.",
-];
-
-/// Usual names of the mean's head.
-const MEANS: &[&str] = &[
-    "mean",
-    "mu",
-    "mean_layer",
-    "mu_layer",
-    "fc_mean",
-    "fc_mu",
-    "mean_head",
-    "mu_head",
-    "mean_linear",
-    "mu_linear",
-    "mean_fc",
-    "mu_fc",
-    "latent_mean",
-    "latent_mu",
-    "mean.0",
-    "mu.0",
-    "loc",
-    "out_mu",
-    "out_mean",
-    "mean_action_layer",
-    "action_mean",
-    "action_mean_layer",
-    "_mu",
-    "_mean",
-];
-
-/// Usual names of log_std's head.
-const LOG_STDS: &[&str] = &[
-    "log_std",
-    "logstd",
-    "log_std_layer",
-    "logstd_layer",
-    "fc_log_std",
-    "fc_logstd",
-    "log_std_head",
-    "logstd_head",
-    "log_std_linear",
-    "logstd_linear",
-    "log_std_fc",
-    "logstd_fc",
-    "latent_log_std",
-    "latent_logstd",
-    "log_std.0",
-    "log_scale",
-    "out_log_std",
-    "out_logstd",
-    "log_sigma",
-    "action_log_std",
-    "_log_std",
-    "_logstd",
-];
-
-/// Names of heads for a standard deviation.
-const STDS: &[&str] =
-    &["std", "sigma", "scale", "std_layer", "sigma_layer", "fc_std", "fc_sigma", "std_head", "sigma_head"];

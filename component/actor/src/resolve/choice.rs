@@ -34,7 +34,13 @@ impl Gathered<'_> {
             activation: known(&self.activation)?,
             squash: known(&self.squash)?,
             mean_step: known(&self.mean_step)?,
-            bounds: known(&self.bounds)?,
+            bounds: match known(&self.bounds) {
+                // An action that is not squashed is not scaled either.
+                Err(_) if self.squash.known().is_some_and(|squash| squash.value == Squash::None) => {
+                    Sourced::new(BoundsOption::Unscaled, Source::File("its layers".into()))
+                }
+                bounds => bounds?,
+            },
             normalisation: known(&self.normalisation)?,
         };
         self.build(&choice)
@@ -119,6 +125,10 @@ impl Gathered<'_> {
             Some(Normalisation { clip: Some(clip), .. }) => format!("(state - mean) / std, clipped to ±{clip}"),
         };
         facts.push(Fact::new("normalisation", described, &choice.normalisation.source));
+        if !self.observation_keys.is_empty() {
+            let keys = format!("{}, concatenated in this order", self.observation_keys.join(", "));
+            facts.push(Fact::new("input", keys, &Source::File("`observation_space`".into())));
+        }
         facts
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::Given;
-use super::bounds::BoundsOption;
+use super::bounds::{BoundsOption, fitted};
 use crate::card::Kind;
 use crate::layout::PolicySettings;
 use crate::model::{Fact, LogStd, Normalisation, Outputs, Source, Squash, Squashing};
@@ -15,7 +15,10 @@ pub struct ResolvedGraph {
     pub facts: Vec<Fact>,
 }
 
-/// Resolves the facts of a graph with these outputs, from its metadata, a card and the flags.
+/// Computes the mean of a state in double precision; `None` if the graph does not consist of linear layers.
+pub type MeanOf<'f> = &'f dyn Fn(&[f64]) -> Option<Vec<f64>>;
+
+/// Resolves the facts of a graph with these outputs, from its metadata, a card, the flags, or the examples.
 ///
 /// # Errors
 ///
@@ -24,11 +27,16 @@ pub fn resolve_graph(
     settings: &PolicySettings,
     given: &Given,
     outputs: Outputs,
-    state_dim: usize,
-    action_dim: usize,
+    [state_dim, action_dim]: [usize; 2],
+    mean_of: MeanOf,
 ) -> Result<ResolvedGraph> {
     let graph = || Source::File("the graph".into());
     let (normalisation, source) = normalisation(settings, given, state_dim)?;
+    let mean_of = |state: &[f64]| match &normalisation {
+        Some(normalisation) if state.len() == state_dim => mean_of(&normalisation.of(state)),
+        None if state.len() == state_dim => mean_of(state),
+        _ => None,
+    };
     let described = if normalisation.is_some() { "(state - mean) / std" } else { "the graph's own" };
     let mut facts = vec![Fact::new("normalisation", described, &source)];
     let squashing = match outputs {
@@ -38,12 +46,18 @@ pub fn resolve_graph(
             facts.push(Fact::new("squash", "the graph's own", &graph()));
             Squashing::AS_IT_IS
         }
-        Outputs::MeanAndLogStd => squashing(settings, given, action_dim, &mut facts)?,
+        Outputs::MeanAndLogStd => squashing(settings, given, action_dim, &mean_of, &mut facts)?,
     };
     Ok(ResolvedGraph { normalisation, squashing, facts })
 }
 
-fn squashing(settings: &PolicySettings, given: &Given, action_dim: usize, facts: &mut Vec<Fact>) -> Result<Squashing> {
+fn squashing(
+    settings: &PolicySettings,
+    given: &Given,
+    action_dim: usize,
+    mean_of: MeanOf,
+    facts: &mut Vec<Fact>,
+) -> Result<Squashing> {
     let metadata = |name: &str| Source::File(format!("metadata `{name}`").into());
     let convention = Source::Convention("mean and log_std");
     let (squash, source) = match (settings.text(&["squash"]), given.card.squash(), given.card.kind) {
@@ -57,8 +71,11 @@ fn squashing(settings: &PolicySettings, given: &Given, action_dim: usize, facts:
     let kind = if squash == Squash::Tanh { Kind::Sac } else { Kind::Gaussian };
     facts.insert(0, Fact::new("kind", kind.name(), &Source::File("its outputs".into())));
     facts.push(Fact::new("squash", squash.name(), &source));
-    let bounds =
-        if squash == Squash::None { BoundsOption::Unscaled } else { bounds(settings, given, action_dim, facts)? };
+    let bounds = if squash == Squash::None {
+        BoundsOption::Unscaled
+    } else {
+        bounds(settings, given, action_dim, &|| fit(given, squash, action_dim, mean_of), facts)?
+    };
     let (rule, source) = match given.card.log_std(Some(LogStd::DEFAULT))? {
         Some(rule) => (rule, Source::Card),
         None => (settings.log_std(LogStd::DEFAULT)?, convention),
@@ -68,7 +85,13 @@ fn squashing(settings: &PolicySettings, given: &Given, action_dim: usize, facts:
     Ok(Squashing { squash, log_std: Some(rule), bounds })
 }
 
-fn bounds(settings: &PolicySettings, given: &Given, action_dim: usize, facts: &mut Vec<Fact>) -> Result<BoundsOption> {
+fn bounds(
+    settings: &PolicySettings,
+    given: &Given,
+    action_dim: usize,
+    fit: &dyn Fn() -> Option<BoundsOption>,
+    facts: &mut Vec<Fact>,
+) -> Result<BoundsOption> {
     let file = settings.action_bounds(action_dim, true)?;
     let flag = given.operator.action_bounds.as_ref();
     let of_flag = flag.map(|bounds| crate::card::GivenBounds::Between(bounds.low.clone(), bounds.high.clone()));
@@ -76,6 +99,7 @@ fn bounds(settings: &PolicySettings, given: &Given, action_dim: usize, facts: &m
         (Some((bounds, name)), ..) => (BoundsOption::Scaled(bounds), Source::File(name.into())),
         (None, Some(card), _) => (BoundsOption::given(&card, action_dim)?, Source::Card),
         (None, None, Some(flag)) => (BoundsOption::given(&flag, action_dim)?, Source::Flag("--action-bounds")),
+        (None, None, None) if fit().is_some() => (fit().unwrap_or(BoundsOption::Unscaled), Source::Examples),
         (None, None, None) => bail!(
             "the action bounds are missing: the graph gives mean and log_std, and its metadata has no `action_low` and \
              `action_high`. Write {{\"action_low\": {:?}, \"action_high\": {:?}}} with its own values into \
@@ -86,6 +110,17 @@ fn bounds(settings: &PolicySettings, given: &Given, action_dim: usize, facts: &m
     };
     facts.push(Fact::new("action_bounds", bounds.describe(), &source));
     Ok(bounds)
+}
+
+/// Returns the bounds that the examples of the card fit: -1 and 1, or else those that they determine.
+fn fit(given: &Given, squash: Squash, action_dim: usize, mean_of: MeanOf) -> Option<BoundsOption> {
+    let examples = &given.card.examples;
+    let first = examples.first()?;
+    (first.action.len() == action_dim).then_some(())?;
+    let squashed = |state: &[f64]| Some(mean_of(state)?.into_iter().map(|x| squash.of(x)).collect::<Vec<_>>());
+    let squashed = examples.iter().map(|example| squashed(&example.state)).collect::<Option<Vec<_>>>()?;
+    let is_unit = squashed.iter().zip(examples).all(|(values, example)| example.fits(values.iter().copied()));
+    if is_unit { Some(BoundsOption::Unscaled) } else { fitted(&squashed, examples).map(BoundsOption::Scaled) }
 }
 
 fn normalisation(

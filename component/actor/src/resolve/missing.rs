@@ -16,6 +16,14 @@ pub fn missing_of(gathered: &Gathered) -> Vec<Missing> {
             keys: &["kind"],
         });
     }
+    if gathered.actor.is_chain {
+        missing.push(Missing {
+            name: "the order of the layers",
+            card: "\"examples\": [{\"state\": […], \"action\": […]}, …]".to_owned(),
+            flag: None,
+            keys: &[],
+        });
+    }
     if gathered.activation.is_missing() {
         missing.push(Missing {
             name: "the activation",
@@ -60,7 +68,7 @@ pub fn describe(gathered: &Gathered, missing: &[Missing]) -> String {
     let layout = gathered.actor.layout.name;
     let shape = describe_layers(gathered.actor);
     let names = list(&missing.iter().map(|missing| missing.name).collect::<Vec<_>>());
-    let plural = missing.len() > 1 || missing[0].name.ends_with('s');
+    let plural = missing.len() > 1 || missing[0].name == "the action bounds";
     let (is, it) = if plural { ("are", "them") } else { ("is", "it") };
     let card = missing.iter().map(|missing| missing.card.as_str()).collect::<Vec<_>>().join(", ");
     let flags = missing.iter().map(|missing| missing.flag).collect::<Option<Vec<_>>>();
@@ -79,8 +87,13 @@ fn why(gathered: &Gathered, missing: &[Missing]) -> String {
             ": its policy class is `{class}`, whose code is not in the file, so that examples in the card should prove it"
         );
     }
+    let is_activation = missing.iter().any(|missing| missing.name == "the activation");
+    if let (Some(class), true) = (&gathered.class, is_activation) {
+        return format!(": the code of its class `{class}` is not in the file");
+    }
     if let Some(unexplained) = &gathered.unexplained {
-        return format!(": {} look like statistics of observations, but their names are not known", unexplained.names);
+        let look = if unexplained.names.contains(" and ") { "look" } else { "looks" };
+        return format!(": {} {look} like statistics of observations by a name that is not known", unexplained.names);
     }
     if missing.iter().any(|missing| missing.name == "the kind") {
         let outputs = gathered.actor.head.last().outputs;

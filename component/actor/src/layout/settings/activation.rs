@@ -105,6 +105,8 @@ impl PolicySettings<'_> {
                     found.push(Module { name, activation: Activation::parse(class)? });
                 }
                 Some(("normalization", "LayerNorm")) => self.check_layer_norm(name)?,
+                // Its tensors are read by name.
+                Some(("batchnorm", "BatchNorm1d")) => {}
                 Some(("linear", _) | ("container", _) | ("dropout", _) | ("flatten", _)) | None => {}
                 Some(_) => bail!("the network has the layer `{name}`, a {class}, which is not served"),
             }
@@ -120,12 +122,17 @@ impl PolicySettings<'_> {
             let Leaf::Class(class) = leaf else { continue };
             let Some(own) = name.strip_prefix(self.scope).filter(|own| !own.contains('.')) else { continue };
             let is_function = class.starts_with("torch.nn.functional.")
-                || class.matches('.').count() == 1 && class.starts_with("torch.");
+                || class.starts_with("torch.") && class.matches('.').count() == 1;
             let is_output = ["output", "final", "last"].iter().any(|word| own.contains(word));
-            if !is_function || is_output {
+            if is_output || self.is_module(name) {
                 continue;
             }
-            let Ok(activation) = Activation::parse(class) else { continue };
+            let activation = match Activation::parse(class) {
+                Ok(activation) if is_function || is_named(own) => activation,
+                // A function that is not known may be anything.
+                Err(_) if is_named(own) => bail!("`{name}` is {class}, which is no activation that is served"),
+                _ => continue,
+            };
             ensure!(
                 found.is_none_or(|(first, _)| first == activation),
                 "the network keeps more than one activation: `{}` and `{name}`",
@@ -171,6 +178,13 @@ impl PolicySettings<'_> {
         ensure!(is_default, "`{name}.eps` is not 0.00001, which is expected of a LayerNorm");
         Ok(())
     }
+}
+
+/// Returns `true` for a name that trainers give to the activation.
+fn is_named(name: &str) -> bool {
+    const PARTS: [&str; 7] = ["activation", "act", "activ", "nonlinearity", "nonlin", "activation_fn", "act_fn"];
+    let name = name.trim_start_matches('_');
+    NAMES.contains(&name) || PARTS.contains(&name) || name.ends_with("_activation") || name.starts_with("activ_")
 }
 
 /// Returns the activation that follows each hidden layer in its series, if exactly one follows every layer.

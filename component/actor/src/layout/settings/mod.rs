@@ -52,6 +52,56 @@ impl<'a> PolicySettings<'a> {
         self.scope == "policy." && ["critic_1.", "target_critic_1.", "entropy_optimizer."].into_iter().all(has)
     }
 
+    /// Returns the first class whose name in the file ends with `suffix`, such as `distribution_class`, with that name.
+    pub fn class_at(&self, suffix: &str) -> Option<(&'a str, &'a str)> {
+        self.contents.iter().find_map(|(name, leaf)| match leaf {
+            Leaf::Class(class) if name.ends_with(suffix) => Some((name, class.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Returns the name of the first object whose class ends with `suffix`, such as `NormalParamExtractor`.
+    pub fn object_of(&self, suffix: &str) -> Option<&'a str> {
+        self.contents.iter().find_map(|(name, leaf)| match leaf {
+            Leaf::Class(class) if class.ends_with(suffix) => Some(name),
+            _ => None,
+        })
+    }
+
+    /// Returns the class of the object that the file is, if it is one.
+    pub fn root_class(&self) -> Option<&'a str> {
+        self.contents.root_class()
+    }
+
+    /// Returns the keys of a Dict observation space in the order in which its library concatenates them.
+    pub fn observation_keys(&self) -> Vec<&'a str> {
+        let mut keys = self
+            .contents
+            .iter()
+            .filter_map(|(name, leaf)| {
+                let key = name.strip_prefix("observation_space.")?.strip_suffix(".index")?;
+                Some((leaf.numbers().ok()??.first().copied()?, key))
+            })
+            .collect::<Vec<_>>();
+        keys.sort_by(|a, b| a.0.total_cmp(&b.0));
+        keys.into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// Fails for observations that are images.
+    pub fn check_observations(&self) -> Result<()> {
+        let image = self.contents.iter().find(|(name, leaf)| {
+            name.starts_with("observation_space.")
+                && name.ends_with("dtype")
+                && matches!(leaf, Leaf::Text(text) | Leaf::Class(text) if text.ends_with("uint8"))
+        });
+        ensure!(
+            image.is_none(),
+            "the policy takes images (`{}` is uint8), which are not served",
+            image.map_or("", |(name, _)| name)
+        );
+        Ok(())
+    }
+
     /// Returns the first setting with one of these names, as text.
     pub fn text(&self, names: &[&str]) -> Option<&'a str> {
         match self.find(names)? {
@@ -119,8 +169,8 @@ fn prefixes(scope: &str) -> Vec<String> {
 }
 
 /// Names that trainers give to a config.
-const CONFIGS: [&str; 8] =
-    ["config", "cfg", "args", "hparams", "hyper_parameters", "hyperparameters", "kwargs", "params"];
+const CONFIGS: [&str; 9] =
+    ["config", "cfg", "args", "hparams", "hyper_parameters", "hyperparameters", "kwargs", "params", "data"];
 /// Names that trainers give to the actor's part of a config.
 const ACTORS: [&str; 6] = ["actor", "policy", "pi", "agent", "network", "model"];
 

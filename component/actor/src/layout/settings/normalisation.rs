@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::PolicySettings;
 use crate::file::Leaf;
@@ -72,6 +72,9 @@ pub type NamedNormalisation = (Normalisation, String);
 impl PolicySettings<'_> {
     /// Returns the normalisation of states that is known by its names, or `None` if the file has none.
     pub fn normalisation(&self, state_dim: usize) -> Result<Option<NamedNormalisation>> {
+        if let Some(found) = self.observation_scaler(state_dim)? {
+            return Ok(Some(found));
+        }
         for prefix in &self.prefixes {
             for known in &KNOWN {
                 if let Some(found) = self.known(prefix, known, state_dim)? {
@@ -85,6 +88,30 @@ impl PolicySettings<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Returns the normalisation of d3rlpy's observation scaler.
+    fn observation_scaler(&self, state_dim: usize) -> Result<Option<NamedNormalisation>> {
+        let values = |name: &str| {
+            let values = self.values_at("config.observation_scaler.params.", &[name], state_dim)?;
+            values.with_context(|| format!("the observation scaler has no `{name}`"))
+        };
+        let pairs =
+            |a: Vec<f64>, b: Vec<f64>, f: fn((f64, f64)) -> f64| a.into_iter().zip(b).map(f).collect::<Vec<_>>();
+        let (mean, std) = match self.text(&["config.observation_scaler.type"]) {
+            None | Some("none") => return Ok(None),
+            Some("standard") => {
+                (values("mean")?, pairs(values("std")?, values("eps")?, |(std, epsilon)| std + epsilon))
+            }
+            // From -1 to 1.
+            Some("min_max") => {
+                let (low, high) = (values("minimum")?, values("maximum")?);
+                let mean = pairs(low.clone(), high.clone(), |(low, high)| (low + high) / 2.0);
+                (mean, pairs(low, high, |(low, high)| (high - low) / 2.0))
+            }
+            Some(kind) => bail!("`config.observation_scaler.type` is {kind}: standard or min_max is expected"),
+        };
+        Ok(Some((Normalisation::new(&mean, &std, None)?, "`config.observation_scaler`".to_owned())))
     }
 
     fn known(&self, prefix: &str, known: &Known, state_dim: usize) -> Result<Option<NamedNormalisation>> {
@@ -165,9 +192,9 @@ impl PolicySettings<'_> {
         Ok(None)
     }
 
-    /// Returns `true` if the group is that of a layer's weight and bias.
+    /// Returns `true` if the group is that of a layer, or of a batch normalisation.
     fn is_layer(&self, group: &str) -> bool {
-        self.contents.get(&format!("{group}.weight")).is_some()
+        ["weight", "ra_mean"].iter().any(|part| self.contents.get(&format!("{group}.{part}")).is_some())
     }
 
     fn explain(&self, group: &str, leaves: &[(&str, &Leaf)]) -> Result<Unexplained> {
@@ -231,8 +258,8 @@ fn is_known(name: &str) -> bool {
 /// Fails for statistics that nothing explains.
 pub fn refuse(unexplained: &Unexplained) -> anyhow::Error {
     anyhow::anyhow!(
-        "{} look like a normalisation of observations, but their names are not known: save them as obs_mean and \
-         obs_var, or write \"obs_mean\" and \"obs_std\" into the card",
+        "statistics of observations stand under names that are not known, {}: save them as obs_mean and obs_var, or write \
+         \"obs_mean\" and \"obs_std\" into the card",
         unexplained.names
     )
 }

@@ -17,6 +17,16 @@ pub struct Recognised {
     pub log_std: Option<LogStd>,
 }
 
+impl Recognised {
+    /// Computes the mean of a state in double precision.
+    pub fn mean_of(&self, state: &[f64]) -> Vec<f64> {
+        match &self.normalisation {
+            Some(normalisation) => self.mlp.mean_of(&normalisation.of(state)),
+            None => self.mlp.mean_of(state),
+        }
+    }
+}
+
 /// Returns `None` for a graph that does anything else. A mistake here costs no wrong action: the backend is chosen by
 /// comparing the layers with the graph, and their dimensions with the network's.
 pub fn recognise(model: &ModelProto) -> Option<Recognised> {

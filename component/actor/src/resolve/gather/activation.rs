@@ -39,7 +39,8 @@ pub(super) fn activation(
     if let Some(card) = card {
         return Ok(Options::fixed(card, Source::Card));
     }
-    if let Some(activation) = given.operator.activation {
+    // A flag speaks of the network that the library makes.
+    if let Some(activation) = given.operator.activation.filter(|_| !foreign_code) {
         return Ok(Options::fixed(vec![activation], Source::Flag("--activation")));
     }
     Ok(match actor.layout.activation {

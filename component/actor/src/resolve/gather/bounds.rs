@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 use super::super::Given;
 use super::super::bounds::BoundsOption;
 use super::super::option::Options;
+use super::head::PFRL_HEAD;
 use crate::card::GivenBounds;
 use crate::layout::{Layout, PolicySettings, TIANSHOU};
 use crate::model::Source;
@@ -38,6 +39,18 @@ pub(super) fn bounds(
         }
         return Ok(Options::fixed(found, Source::File(name.into())));
     }
+    if let Some(scaler) = settings.action_scaler(action_dim)? {
+        let found = scaler.map_or(BoundsOption::Unscaled, BoundsOption::Scaled);
+        if let Some(card) = card.as_ref().map(of).transpose()? {
+            ensure!(
+                is_same(&found, &card, action_dim),
+                "the action bounds are {} by the config of the file and {} by the card: they must agree",
+                found.describe(),
+                card.describe()
+            );
+        }
+        return Ok(Options::fixed(found, Source::File("`config.action_scaler`".into())));
+    }
     if !scales {
         return Ok(Options::fixed(BoundsOption::Unscaled, Source::File("`action_scaling`".into())));
     }
@@ -49,6 +62,12 @@ pub(super) fn bounds(
         return Ok(Options::fixed(bounds, Source::Flag("--action-bounds")));
     }
     let others = vec![BoundsOption::Unscaled, BoundsOption::Fitted];
+    if settings.object_of(PFRL_HEAD).is_some() {
+        return Ok(Options::convention(BoundsOption::Unscaled, "pfrl", others));
+    }
+    if settings.class_at("distribution_class").is_some_and(|(_, class)| class.ends_with(".TanhNormal")) {
+        return Ok(Options::convention(BoundsOption::Unscaled, "TanhNormal's default", others));
+    }
     Ok(if layout.is_unit {
         Options::convention(BoundsOption::Unscaled, layout.name, others)
     } else {

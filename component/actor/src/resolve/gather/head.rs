@@ -5,10 +5,10 @@ use anyhow::{Result, bail};
 use super::super::option::Options;
 use super::{FILE, HeadKind};
 use crate::card::Kind;
-use crate::layout::{ActorHead, ActorLayers};
+use crate::layout::{ActorHead, ActorLayers, PolicySettings};
 use crate::model::Source;
 
-pub(super) fn head(actor: &ActorLayers, kind: Option<Kind>) -> Result<Options<HeadKind>> {
+pub(super) fn head(actor: &ActorLayers, settings: &PolicySettings, kind: Option<Kind>) -> Result<Options<HeadKind>> {
     let library = actor.layout.name;
     let by_layers = |kind: HeadKind| Options::fixed(kind, Source::File(FILE.into()));
     Ok(match (&actor.head, kind) {
@@ -23,12 +23,25 @@ pub(super) fn head(actor: &ActorLayers, kind: Option<Kind>) -> Result<Options<He
         (ActorHead::Open(_), Some(_)) => Options::fixed(HeadKind::Mean, Source::Card),
         // A standard deviation that is a parameter needs no output.
         (ActorHead::Open(_), None) if actor.std_parameter.is_some() => by_layers(HeadKind::Mean),
+        (ActorHead::Open(_), None) if gaussian_head(settings).is_some() => {
+            let name = gaussian_head(settings).unwrap_or_default();
+            Options::fixed(HeadKind::Gaussian, Source::File(format!("`{name}`").into()))
+        }
         (ActorHead::Open(layer), None) if layer.outputs.is_multiple_of(2) => {
             Options::missing(vec![HeadKind::Gaussian, HeadKind::Mean])
         }
         (ActorHead::Open(_), None) => by_layers(HeadKind::Mean),
     })
 }
+
+/// Returns the name of a module that splits the last layer's output into a mean and a standard deviation.
+fn gaussian_head<'a>(settings: &PolicySettings<'a>) -> Option<&'a str> {
+    // torchrl's, and the function of pfrl's examples of SAC.
+    settings.object_of(".NormalParamExtractor").or_else(|| settings.object_of(PFRL_HEAD))
+}
+
+/// The function that pfrl's examples of SAC have after the last layer.
+pub(super) const PFRL_HEAD: &str = ".squashed_diagonal_gaussian_head";
 
 /// Returns the lengths that an action may have.
 pub(super) fn dims(actor: &ActorLayers, head: &Options<HeadKind>) -> Vec<usize> {

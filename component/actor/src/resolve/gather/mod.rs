@@ -29,6 +29,10 @@ pub struct Gathered<'a> {
     pub log_std: Result<Sourced<LogStd>, &'static str>,
     /// Statistics in the file that only examples can explain.
     pub unexplained: Option<Unexplained>,
+    /// The keys of a Dict observation space, in the order in which a state concatenates them.
+    pub observation_keys: Vec<String>,
+    /// The class of the object that the file is.
+    pub class: Option<String>,
     /// Set if the file's own code decides, which is not in the file: examples must prove the policy.
     pub foreign_code: Option<String>,
 }
@@ -46,9 +50,10 @@ const FILE: &str = "its layers";
 
 impl<'a> Gathered<'a> {
     pub fn new(actor: &'a ActorLayers, settings: &PolicySettings, given: &Given) -> Result<Self> {
+        settings.check_observations()?;
         let kind = given.card.kind;
         let foreign_code = foreign_policy(settings);
-        let head = head::head(actor, kind)?;
+        let head = head::head(actor, settings, kind)?;
         let action_dims = head::dims(actor, &head);
         let unexplained = match settings.normalisation(actor.state_dim())? {
             Some(_) => None,
@@ -61,6 +66,8 @@ impl<'a> Gathered<'a> {
             bounds: bounds::bounds(actor.layout, settings, given, &action_dims)?,
             normalisation: normalisation::normalisation(actor, settings, given, unexplained.as_ref())?,
             log_std: log_std::log_std(actor, settings, given)?,
+            observation_keys: settings.observation_keys().iter().map(|key| (*key).to_owned()).collect(),
+            class: settings.root_class().map(str::to_owned),
             unexplained,
             foreign_code,
             head,

@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 use super::super::Given;
 use super::super::option::Options;
 use super::FILE;
+use super::head::PFRL_HEAD;
 use crate::card::Kind;
 use crate::layout::{ActorHead, ActorLayers, PolicySettings, STABLE_BASELINES3_SDE, TIANSHOU};
 use crate::model::{MeanStep, Source, Squash};
@@ -30,6 +31,9 @@ pub(super) fn squash(
         );
         return Ok(Options::fixed(squash, Source::File(name.into())));
     }
+    if let (Some((squash, name)), None) = (distribution(settings), card) {
+        return Ok(Options::fixed(squash, Source::File(name.into())));
+    }
     Ok(match (card, kind) {
         (Some(card), _) => Options::fixed(card, Source::Card),
         (None, Some(Kind::Sac)) => Options::fixed(Squash::Tanh, Source::Card),
@@ -43,6 +47,20 @@ pub(super) fn squash(
             (None, _) => Options::missing(others()),
         },
     })
+}
+
+/// Returns the squash of the distribution that the file names: torchrl's, or that of pfrl's examples.
+fn distribution(settings: &PolicySettings) -> Option<(Squash, String)> {
+    if let Some(name) = settings.object_of(PFRL_HEAD) {
+        return Some((Squash::Tanh, format!("`{name}`")));
+    }
+    let (name, class) = settings.class_at("distribution_class")?;
+    let squash = match class.rsplit('.').next()? {
+        "TanhNormal" | "TanhDelta" => Squash::Tanh,
+        "IndependentNormal" | "Normal" | "Delta" => Squash::None,
+        _ => return None,
+    };
+    Some((squash, format!("`{name}`")))
 }
 
 /// The actor of tianshou is made for SAC's squash if it is `unbounded`, which its state_dict does not contain.
