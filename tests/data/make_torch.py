@@ -310,18 +310,6 @@ good("spinningup_tanh_module.pt", MLPActorCritic(sd, nn.Tanh, np.float32(2.0)), 
 good("module_sequential.pt", actor(sd), lambda module: module)
 good("torchscript.pt", torch.jit.script(actor(sd)), lambda module: module, save=torch.jit.save, load=torch.jit.load)
 
-
-class Unknown(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.encoder, self.decoder = nn.Linear(3, 8), nn.Linear(8, 1)
-
-    def forward(self, x):
-        return self.decoder(torch.sin(self.encoder(x)))
-
-
-refused("torchscript_unknown.pt", "TorchScript with unknown names", torch.jit.script(Unknown()), torch.jit.save)
-
 # --- Stable-Baselines3 ---
 
 

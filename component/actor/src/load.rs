@@ -47,7 +47,7 @@ impl Model {
         let given = checkpoint.given();
         let model = match &checkpoint.decoded {
             Decoded::Tensors { format, contents } => Model::of_tensors(*format, contents, &given)?,
-            Decoded::Program(program) => Model::of_graph(Format::TorchScript, program::translate(program)?, &given)?,
+            Decoded::Program(program) => Model::of_graph(program.format(), program::translate(program)?, &given)?,
             Decoded::Onnx => Model::of_graph(Format::Onnx, checkpoint.graph()?, &given)?,
         };
         Ok(Model { examples: checkpoint.card.examples, ..model })

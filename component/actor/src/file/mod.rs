@@ -52,6 +52,16 @@ pub enum Program {
     Exported(Exported),
 }
 
+impl Program {
+    /// Returns the format of the file.
+    pub fn format(&self) -> Format {
+        match self {
+            Program::Script(_) => Format::TorchScript,
+            Program::Exported(_) => Format::TorchExport,
+        }
+    }
+}
+
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
 /// Decodes a file, and adds the VecNormalize statistics of the file beside it.

@@ -8,8 +8,10 @@ pub enum Format {
     Torch,
     /// The pickles in a row that `torch.save` wrote before.
     TorchLegacy,
-    /// An archive of `torch.jit.save`. Its program is not read.
+    /// An archive of `torch.jit.save`.
     TorchScript,
+    /// An archive of `torch.export.save`.
+    TorchExport,
     Safetensors,
     StableBaselines3,
     /// An archive of MushroomRL's `save`.
@@ -26,6 +28,7 @@ impl Format {
             Format::Torch => "torch",
             Format::TorchLegacy => "torch-legacy",
             Format::TorchScript => "torchscript",
+            Format::TorchExport => "torch-export",
             Format::Safetensors => "safetensors",
             Format::StableBaselines3 => "stable-baselines3",
             Format::MushroomRl => "mushroom-rl",

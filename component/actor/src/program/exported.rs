@@ -72,7 +72,7 @@ impl<'a> Runner<'a> {
             }
             [_, dim] => {
                 self.graph.unify(Dim::State(0), Dim::Known(last(dim)?))?;
-                self.graph.takes_batches = true;
+                self.graph.sizes.takes_batches = true;
                 Ok(state)
             }
             _ => bail!("the program takes a tensor of {} dimensions: [batch, state_dim] is expected", sizes.len()),

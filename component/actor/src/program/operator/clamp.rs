@@ -26,7 +26,7 @@ pub fn clamp(graph: &mut Graph, arguments: &Arguments, low: Place, high: Place) 
     let x = arguments.operand(0, "self")?;
     let bound = |place: Place| arguments.get(place.0, place.1).map(|_| arguments.operand(place.0, place.1)).transpose();
     let (low, high) = (bound(low)?, bound(high)?);
-    let scalar = |bound: &Option<Tensor>| bound.as_ref().map(|bound| single(bound)).unwrap_or(Some(None));
+    let scalar = |bound: &Option<Tensor>| bound.as_ref().map(single).unwrap_or(Some(None));
     if let (Some(low), Some(high)) = (scalar(&low), scalar(&high)) {
         return bounded(graph, &x, low.map(f64::from), high.map(f64::from));
     }

@@ -90,7 +90,7 @@ impl Interpreter<'_> {
             }
             Some([_, dim]) => {
                 self.graph.unify(Dim::State(0), Dim::Known(*dim))?;
-                self.graph.takes_batches = true;
+                self.graph.sizes.takes_batches = true;
                 Ok(state.value())
             }
             Some(shape) => bail!("the program takes a tensor of shape {shape:?}: [batch, state_dim] is expected"),

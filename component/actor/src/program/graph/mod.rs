@@ -1,11 +1,18 @@
 //! The ONNX graph under construction: its nodes and constants, what is known of state_dim, and the limits of its size.
 
+mod attribute;
+mod size;
+
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, attribute_proto};
+use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
+
+pub use attribute::{float, integer, integers, list};
+use size::Sizes;
+pub use size::size_text;
 
 use super::value::{Content, Dim, Kind, Tensor};
 use crate::model::MAX_WEIGHTS;
@@ -20,22 +27,23 @@ const MAX_NAME: usize = 200;
 
 pub const STATE: &str = "state";
 
+/// A constant by the address of its numbers.
+#[derive(PartialEq, Eq, Hash)]
+struct ConstantKey {
+    numbers: usize,
+    shape: Vec<usize>,
+    is_bool: bool,
+}
+
 /// A graph from `state` to the values that operators add.
 #[derive(Default)]
 pub struct Graph {
     pub nodes: Vec<NodeProto>,
     pub constants: Vec<TensorProto>,
-    /// The names of the constants by the address of their numbers and their shape. The numbers stay here, so that no
-    /// other has their address.
-    interned: HashMap<(usize, Vec<usize>, bool), (String, Rc<Vec<f32>>)>,
+    /// The constants that have a name. Their numbers stay here, so that no other constant has their address.
+    interned: HashMap<ConstantKey, (String, Rc<Vec<f32>>)>,
     names: HashSet<String>,
-    state_dim: Option<usize>,
-    /// The least state_dim that slices of the state ask for.
-    least_state_dim: usize,
-    /// The program is known to take [batch, state_dim], and not a state alone.
-    pub takes_batches: bool,
-    /// The graph computes one state only, since the program is fixed to one.
-    one_state: bool,
+    pub sizes: Sizes,
     /// Numbers that nodes compute for one state, and the multiplications of linear layers.
     work: usize,
     /// Numbers that constants hold.
@@ -50,91 +58,6 @@ impl Graph {
         // The names of one fixed row of states are kept free.
         self.names.extend([STATE, "state#row", "state#shape"].map(str::to_owned));
         Tensor { shape: vec![Dim::Batch, Dim::State(0)], kind: Kind::Float, content: Content::Computed(STATE.into()) }
-    }
-
-    pub fn state_dim(&self) -> Result<usize> {
-        let dim = self.state_dim.context(
-            "the program does not say how many numbers a state has: export it by torch.jit.trace, which records it",
-        )?;
-        ensure!(
-            dim >= self.least_state_dim,
-            "the program reads {} numbers of a state that has {dim}",
-            self.least_state_dim
-        );
-        Ok(dim)
-    }
-
-    pub fn is_for_one_state(&self) -> bool {
-        self.one_state
-    }
-
-    /// Fixes the graph to one state. The program then computes what it computes for a batch of one.
-    pub fn fix_to_one_state(&mut self) {
-        self.one_state = true;
-    }
-
-    /// Fixes the graph to one state since the program takes one of a batch.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the program may take a state alone, of which this would be a number.
-    pub fn take_one_state(&mut self) -> Result<()> {
-        ensure!(
-            self.takes_batches,
-            "it takes one of a batch of states, or one number of a state: export it by torch.jit.trace, which tells"
-        );
-        self.one_state = true;
-        Ok(())
-    }
-
-    /// Notes that the program reads so many numbers of a state.
-    pub fn need_state_dim(&mut self, least: usize) {
-        self.least_state_dim = self.least_state_dim.max(least);
-    }
-
-    /// Returns a size as far as it is known by now.
-    pub fn resolve(&self, dim: Dim) -> Dim {
-        match (dim, self.state_dim) {
-            (Dim::Batch, _) if self.one_state => Dim::Known(1),
-            (Dim::State(plus), Some(state_dim)) => Dim::Known(state_dim.saturating_add_signed(plus)),
-            _ => dim,
-        }
-    }
-
-    pub fn shape(&self, tensor: &Tensor) -> Vec<Dim> {
-        tensor.shape.iter().map(|dim| self.resolve(*dim)).collect()
-    }
-
-    /// Makes two sizes equal, which may settle state_dim or the number of states.
-    pub fn unify(&mut self, a: Dim, b: Dim) -> Result<Dim> {
-        match (self.resolve(a), self.resolve(b)) {
-            (a, b) if a == b => Ok(a),
-            (Dim::Batch, Dim::Known(1)) | (Dim::Known(1), Dim::Batch) => {
-                self.one_state = true;
-                Ok(Dim::Known(1))
-            }
-            (Dim::Batch, Dim::Known(size)) | (Dim::Known(size), Dim::Batch) => bail!(
-                "the program is fixed to batches of {size} states: export it for one state, or for any number of them"
-            ),
-            (Dim::State(plus), Dim::Known(size)) | (Dim::Known(size), Dim::State(plus)) => {
-                let state_dim = size.checked_add_signed(-plus).filter(|dim| *dim > 0);
-                self.state_dim = Some(state_dim.context("the sizes of the program's tensors do not fit")?);
-                Ok(Dim::Known(size))
-            }
-            (a, b) => bail!("the sizes of the program's tensors do not fit: {} and {}", size_text(a), size_text(b)),
-        }
-    }
-
-    /// Returns the shape of the result of an operator on each pair of elements.
-    pub fn broadcast(&mut self, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>> {
-        let rank = a.len().max(b.len());
-        let at = |shape: &[Dim], i: usize| (i + shape.len()).checked_sub(rank).map_or(Dim::Known(1), |i| shape[i]);
-        (0..rank)
-            .map(|i| match (self.resolve(at(a, i)), self.resolve(at(b, i))) {
-                (Dim::Known(1), dim) | (dim, Dim::Known(1)) => Ok(dim),
-                (a, b) => self.unify(a, b),
-            })
-            .collect()
     }
 
     /// Adds a node. Returns its value, which is of f32.
@@ -216,7 +139,7 @@ impl Graph {
         };
         let shape = tensor.known_shape().context("a constant has a shape that is not known")?;
         let is_bool = tensor.kind == Kind::Bool;
-        let key = (Rc::as_ptr(&constant.numbers) as usize, shape, is_bool);
+        let key = ConstantKey { numbers: Rc::as_ptr(&constant.numbers) as usize, shape, is_bool };
         if let Some((name, _)) = self.interned.get(&key) {
             return Ok(name.clone());
         }
@@ -228,7 +151,7 @@ impl Graph {
         self.exhausted |= self.constants.len() >= 4 * MAX_NODES;
         ensure!(!self.exhausted, "the program takes more than {} constants", 4 * MAX_NODES);
         let name = self.new_name(label);
-        let mut proto = build::tensor(&name, &key.1, &constant.numbers);
+        let mut proto = build::tensor(&name, &key.shape, &constant.numbers);
         if is_bool {
             proto.data_type = DataType::Bool.into();
             proto.raw_data = constant.numbers.iter().map(|number| u8::from(*number != 0.0)).collect();
@@ -262,37 +185,3 @@ impl Graph {
 
 /// The names of outputs.
 pub const OUTPUTS: [&str; 4] = ["action", "output", "mean", "log_std"];
-
-/// Returns a constant of whole numbers.
-pub fn list(name: &str, numbers: &[i64]) -> TensorProto {
-    TensorProto {
-        name: name.to_owned(),
-        dims: vec![numbers.len() as i64],
-        data_type: DataType::Int64.into(),
-        raw_data: numbers.iter().map(|number| number.to_le_bytes()).collect::<Vec<_>>().into_flattened(),
-        ..TensorProto::default()
-    }
-}
-
-pub fn integer(name: &str, value: i64) -> AttributeProto {
-    let r#type = attribute_proto::AttributeType::Int.into();
-    AttributeProto { name: name.to_owned(), r#type, i: value, ..AttributeProto::default() }
-}
-
-pub fn integers(name: &str, values: &[i64]) -> AttributeProto {
-    let r#type = attribute_proto::AttributeType::Ints.into();
-    AttributeProto { name: name.to_owned(), r#type, ints: values.to_vec(), ..AttributeProto::default() }
-}
-
-pub fn float(name: &str, value: f32) -> AttributeProto {
-    let r#type = attribute_proto::AttributeType::Float.into();
-    AttributeProto { name: name.to_owned(), r#type, f: value, ..AttributeProto::default() }
-}
-
-pub fn size_text(dim: Dim) -> String {
-    match dim {
-        Dim::Known(size) => size.to_string(),
-        Dim::Batch => "the number of states".to_owned(),
-        Dim::State(_) => "state_dim".to_owned(),
-    }
-}
