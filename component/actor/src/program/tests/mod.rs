@@ -21,7 +21,9 @@ fn network(bytes: &[u8]) -> Result<Network, String> {
     let decoded = file::decode(&bytes.to_vec().into(), None).map_err(|error| format!("{error:#}"))?;
     let Decoded::Program(program) = decoded else { return Err("the file is no program".to_owned()) };
     let proto = translate(&program).map_err(|error| format!("{error:#}"))?;
-    let (proto, interface) = onnx::select(proto, &Names::default()).map_err(|error| format!("{error:#}"))?;
+    // The results are compared below, as a card's examples are.
+    let names = Names { has_examples: true, ..Names::default() };
+    let (proto, interface) = onnx::select(proto, &names).map_err(|error| format!("{error:#}"))?;
     Network::new(&proto, interface).map_err(|error| format!("{error:#}"))
 }
 
@@ -74,7 +76,7 @@ fn check_all(folder: &str, is_program: impl Fn(&str) -> bool) -> usize {
 
 #[test]
 fn a_program_of_a_library_computes_what_the_library_does() {
-    let ends = ["_script", "_trace", "_freeze", "_pt", "_pt2", "_jit_norm"];
+    let ends = ["_script", "_trace", "_freeze", "_policy_pt", "_pt2", "_jit_norm"];
     let count = check_all("corpus", |name| ends.iter().any(|end| name.ends_with(end)));
     assert!(count >= 9, "{count} programs");
 }
@@ -130,7 +132,7 @@ fn a_program_is_refused_by_the_operator_that_is_not_served() {
         ("return torch.tanh(x)", "the program does not say how many numbers a state has"),
         ("return {}", "the program makes a dict"),
         ("return x, torch.exp(x)", "the program does not say"),
-        ("return 1", "the program returns an int as its action: a tensor is expected"),
+        ("return 1", "the program returns an int as its output: a tensor is expected"),
         ("return torch.to(x, 5)", "it computes in numbers of another type than float32"),
         ("self.n = 1\nreturn x", "the program's forward changes an attribute"),
         ("ops.prim.RaiseException(\"no\")\nreturn x", "the program raises an exception for every state"),
@@ -147,6 +149,18 @@ fn a_program_is_refused_by_the_operator_that_is_not_served() {
     assert!(pair("torch.sum(y, [1], True)").contains("a pair of 2 and 1 numbers"));
     let squashed = refusal(&format!("{THREE}y = torch.linear(x, w)\nreturn (torch.mul(torch.tanh(y), 2.), y)"));
     assert!(squashed.contains("first part is the result of tanh already"), "{squashed}");
+}
+
+#[test]
+fn an_only_output_without_bounds_is_no_action_for_certain() {
+    let source = forward(&format!("{THREE}return torch.linear(x, w)"));
+    let outputs = |source: &str| {
+        let bytes = script(source).into();
+        let Decoded::Program(program) = file::decode(&bytes, None).unwrap() else { panic!("the file is no program") };
+        onnx::select(translate(&program).unwrap(), &Names::default()).map(drop)
+    };
+    let refused = outputs(&source).unwrap_err().to_string();
+    assert!(refused.contains("it may be the action or a mean before squashing"), "{refused}");
 }
 
 #[test]
