@@ -35,23 +35,29 @@ struct Seed {
     sidecars: Vec<Sidecar>,
 }
 
-fn seeds(wanted: impl Fn(&str) -> bool) -> Vec<Seed> {
+/// The extensions of files that are decoded without tract, in which nothing may panic.
+const OWN_FORMATS: [&str; 8] = ["pt", "pth", "zip", "safetensors", "d3", "msh", "pkl", "ckpt"];
+
+/// Returns `true` for an archive with a program, from which a graph for tract is made.
+fn is_program(bytes: &[u8]) -> bool {
+    [&b"code/__torch__"[..], b"models/model.json"].iter().any(|name| bytes.windows(name.len()).any(|at| at == *name))
+}
+
+fn seeds(wanted: impl Fn(&str, &[u8]) -> bool) -> Vec<Seed> {
     let data = workspace().join("tests/data");
-    let folders = [workspace().join("host/demo"), data.clone(), data.join("odd"), data.join("torch")];
     let read = |folder: &PathBuf| {
         let mut files = fs::read_dir(folder).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
         // The file system gives no order.
         files.sort_by_key(fs::DirEntry::path);
         files
     };
+    let mut folders = vec![workspace().join("host/demo"), data.clone(), data.join("odd"), data.join("torch")];
+    folders.extend(read(&data.join("corpus")).iter().map(fs::DirEntry::path));
     let files = folders.iter().flat_map(read);
     let seeds = files.filter(|file| file.metadata().unwrap().len() <= LARGEST_SEED).filter_map(|file| {
         let extension = file.path().extension()?.to_str()?.to_owned();
-        wanted(&extension).then(|| Seed {
-            extension,
-            bytes: fs::read(file.path()).unwrap(),
-            sidecars: sidecars(&file.path()),
-        })
+        let bytes = fs::read(file.path()).unwrap();
+        wanted(&extension, &bytes).then(|| Seed { extension, bytes, sidecars: sidecars(&file.path()) })
     });
     seeds.collect()
 }
@@ -79,7 +85,7 @@ fn alone(bytes: Vec<u8>) -> File {
 /// These run natively, where a panic fails the test: this project's own code reads these formats.
 #[test]
 fn a_mutant_of_any_other_format_loads_or_is_refused() {
-    let seeds = seeds(|extension| ["pt", "zip", "safetensors"].contains(&extension));
+    let seeds = seeds(|extension, bytes| OWN_FORMATS.contains(&extension) && !is_program(bytes));
     let mut tally = Tally::default();
     cases::run("a_mutant_of_any_other_format", 20_000, |rng| {
         let (seed, other) = (&seeds[rng.usize(..seeds.len())], &seeds[rng.usize(..seeds.len())]);
@@ -104,18 +110,22 @@ fn a_mutant_of_any_other_format_loads_or_is_refused() {
         "zip refused",
         "safetensors loaded",
         "safetensors refused",
+        "pth loaded",
+        "d3 loaded",
+        "msh refused",
+        "pkl refused",
     ]);
 }
 
 /// These run in the sandbox, since tract may panic: the instance is lost then, and the file is refused.
 #[test]
-fn a_mutant_of_an_onnx_file_loads_or_is_refused() {
-    let seeds = seeds(|extension| extension == "onnx");
+fn a_mutant_of_a_graph_or_a_program_loads_or_is_refused() {
+    let seeds = seeds(|extension, bytes| extension == "onnx" || is_program(bytes));
     let folder = tempfile::tempdir().unwrap();
-    let path: PathBuf = folder.path().join("mutant.onnx");
+    let path: PathBuf = folder.path().join("mutant");
     let inspector = inspector();
     let mut tally = Tally::default();
-    cases::run("a_mutant_of_an_onnx_file", 4_000, |rng| {
+    cases::run("a_mutant_of_a_graph_or_a_program", 4_000, |rng| {
         let (seed, other) = (&seeds[rng.usize(..seeds.len())], &seeds[rng.usize(..seeds.len())]);
         fs::write(&path, mutant(rng, seed, other)).unwrap();
         let inspection = inspector.inspect(&path);
@@ -126,7 +136,7 @@ fn a_mutant_of_an_onnx_file_loads_or_is_refused() {
         }
         tally.count(outcome(seed, inspection.is_ok()));
     });
-    tally.expect(&["onnx loaded", "onnx refused"]);
+    tally.expect(&["onnx loaded", "onnx refused", "pt loaded", "pt refused", "pt2 refused"]);
 }
 
 /// A file of each format is cut at each length near its end, and at some down to nothing.

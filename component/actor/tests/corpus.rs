@@ -17,6 +17,11 @@ use serde_json::{Map, Value, json};
 /// The number of states that are compared.
 const STATES: usize = 3;
 
+/// The cases of `tests/data/corpus` that are right as they are, and with a card. The others lack what no file says, or do
+/// what is not served.
+const RIGHT: usize = 39;
+const RIGHT_BY_CARD: usize = 81;
+
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
 enum Outcome {
     Right,
@@ -128,5 +133,8 @@ fn no_file_of_a_real_library_is_answered_wrongly() {
     }
     println!("{counts:?}; with a card {by_card} right");
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(by_card > 0, "there are cases");
+    if env::var_os("SAC_CORPUS").is_none() {
+        let right = counts.get("Right").copied().unwrap_or_default();
+        assert!(right >= RIGHT && by_card >= RIGHT_BY_CARD, "{right} are right, and {by_card} with a card");
+    }
 }

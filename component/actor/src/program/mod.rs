@@ -19,12 +19,12 @@ mod value;
 use anyhow::Result;
 use tract_onnx::pb::ModelProto;
 
-use crate::file::Program;
+use crate::file::{Object, Program};
 use graph::Graph;
 use value::Tensor;
 
-/// Translates a program into a graph from `state`, [batch, state_dim], to `action`, or to `mean` and `log_std` if the
-/// program returns a tuple. All of them are of f32.
+/// Translates a program into a graph from `state`, [batch, state_dim], to `action` (or `output`, if no name says that it
+/// is one), or to `mean` and `log_std` if the program returns a tuple. All of them are of f32.
 ///
 /// # Errors
 ///
@@ -35,7 +35,15 @@ pub fn translate(program: &Program) -> Result<ModelProto> {
         Program::Script(script) => script::run(script, &mut graph),
         Program::Exported(exported) => exported::run(exported, &mut graph),
     };
-    output::finish(graph, &result?)
+    output::finish(graph, &result?, is_policy(program))
+}
+
+/// Returns `true` if the class of the program says that it is a policy, or belongs to rsl_rl's exporter of policies.
+fn is_policy(program: &Program) -> bool {
+    let Program::Script(script) = program else { return false };
+    let Object::Module(module) = script.module.get(script.module.root) else { return false };
+    let class = module.class.to_lowercase();
+    ["polic", "actor", "rsl_rl"].iter().any(|word| class.contains(word))
 }
 
 /// Returns the numbers of one state without the dimension of the batch.

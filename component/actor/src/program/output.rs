@@ -13,14 +13,18 @@ use super::value::{Dim, Kind, Tensor, Value};
 use crate::onnx::build;
 
 /// Makes a model of a graph whose program returned `result`.
-pub fn finish(mut graph: Graph, result: &Value) -> Result<ModelProto> {
+///
+/// The only result of a program that `is_policy` by the name of its class is the action; otherwise it is an output that
+/// must show by its bounds, or a card by its examples, that it is one.
+pub fn finish(mut graph: Graph, result: &Value, is_policy: bool) -> Result<ModelProto> {
     let results = match result {
         Value::List(list) if list.len() >= 2 => list.elements().into_iter().take(2).collect(),
         Value::List(list) => list.elements(),
         other => vec![other.clone()],
     };
-    let [action, mean, log_std] = OUTPUTS;
-    let names = if results.len() == 1 { vec![action] } else { vec![mean, log_std] };
+    let [action, output, mean, log_std] = OUTPUTS;
+    let only = if is_policy { action } else { output };
+    let names = if results.len() == 1 { vec![only] } else { vec![mean, log_std] };
     ensure!(!results.is_empty(), "the program returns no tensor");
     let results = names.iter().zip(&results).map(|(name, result)| tensor(name, result)).collect::<Result<Vec<_>>>()?;
     let state_dim = graph.state_dim()?;
@@ -124,7 +128,7 @@ fn define(graph: &mut Graph, name: &str, output: &Tensor, defined: &mut HashMap<
 
 /// Refuses a pair whose parts are not a mean before tanh and a log_std, as far as the graph tells.
 fn ensure_unsquashed(graph: &Graph) -> Result<()> {
-    let [_, mean, log_std] = OUTPUTS;
+    let [.., mean, log_std] = OUTPUTS;
     let makers = graph.nodes.iter().map(|node| (node.output[0].as_str(), node)).collect::<HashMap<_, _>>();
     // Follows a value back over steps with a constant, which scale it. Each step leads to an earlier node.
     let origin = |name: &str| {

@@ -184,4 +184,4 @@ impl Graph {
 }
 
 /// The names of outputs.
-pub const OUTPUTS: [&str; 3] = ["action", "mean", "log_std"];
+pub const OUTPUTS: [&str; 4] = ["action", "output", "mean", "log_std"];
