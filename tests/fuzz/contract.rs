@@ -25,6 +25,8 @@ const INFO: [&str; 21] = [
     "size_bytes",
     "stale",
     "state_dim",
+    "facts",
+    "verified_examples",
     "stochastic",
 ];
 /// An error repeats no more of a request or a file than this.

@@ -44,6 +44,8 @@ async fn a_200_has_exactly_the_fields_of_the_contract(owner: Owner) {
         "sha256",
         "state_dim",
         "action_dim",
+        "facts",
+        "verified_examples",
         "stochastic",
         "jit_compiled",
         "plan",

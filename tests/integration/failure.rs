@@ -19,7 +19,11 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     vec![
         ("truncated", half, "not an ONNX model"),
         ("cut_before_opset", cut, "no opset_import: the file is incomplete"),
-        ("garbage", b"this is not a checkpoint at all".to_vec(), "not an ONNX model"),
+        (
+            "garbage",
+            b"this is not a checkpoint at all".to_vec(),
+            "the file is text: a checkpoint of an actor is expected",
+        ),
         ("empty", vec![], "the file is empty"),
         ("rank", odd("rank_three"), "rank 2, [batch, state_dim], is expected, found rank 3"),
         ("nan", odd("nan_weights"), "holds NaN: finite weights are expected"),

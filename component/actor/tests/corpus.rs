@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use harness::{Actor, NOTHING};
-use sac_actor::{File, Sidecar, SidecarKind};
+use sac_actor::{File, Service, Sidecar, SidecarKind};
 use serde_json::{Map, Value, json};
 
 /// The number of states that are compared.
@@ -137,4 +137,36 @@ fn no_file_of_a_real_library_is_answered_wrongly() {
         let right = counts.get("Right").copied().unwrap_or_default();
         assert!(right >= RIGHT && by_card >= RIGHT_BY_CARD, "{right} are right, and {by_card} with a card");
     }
+}
+
+#[test]
+fn a_file_of_a_library_converts_to_an_onnx_file_with_the_same_actions() {
+    let mut count = 0;
+    for case in cases() {
+        let mut sidecars = case.file.sidecars.clone();
+        let card = Sidecar {
+            kind: SidecarKind::Card,
+            name: "FILE.policy.json".into(),
+            bytes: case.card().to_string().into_bytes(),
+        };
+        // Without a card, or else with one.
+        let alone = Actor::load(case.file.clone(), NOTHING);
+        if alone.is_err() {
+            sidecars.push(card);
+        }
+        let file = File { bytes: case.file.bytes.clone(), sidecars };
+        let Ok(mut actor) = Actor::load(file.clone(), NOTHING) else { continue };
+        let converted = Service::convert(file, &NOTHING).unwrap_or_else(|error| panic!("{}: {error:#}", case.name));
+        let mut converted =
+            Actor::load(harness::bare(converted), NOTHING).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        let stochastic = |actor: &mut Actor| actor.info()["stochastic"].clone();
+        assert_eq!(stochastic(&mut converted), stochastic(&mut actor), "{}", case.name);
+        for state in case.rows("states") {
+            let (found, expected) = (converted.act(&state), actor.act(&state));
+            let same = matches!((&found, &expected), (Ok(found), Ok(expected)) if is_near(found, expected));
+            assert!(same || found == expected, "{}: {found:?}, expected {expected:?}", case.name);
+        }
+        count += 1;
+    }
+    assert!(count >= RIGHT_BY_CARD, "{count} files were converted");
 }

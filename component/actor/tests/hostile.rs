@@ -438,10 +438,11 @@ fn a_graph_of_torch_export_that_says_much_takes_little() {
         zip_of(&[("a/archive_format", b"pt2"), ("a/models/model.json", program.as_bytes())])
     };
     let argument = r#"{"name": "self", "arg": {"as_tensor": {"name": "x"}}}"#;
-    let doubled = format!(
-        r#"{{"target": "torch.ops.aten.cat.default", "inputs": [{{"name": "tensors", "arg": {{"as_tensors": [{{"name": "x"}}, {{"name": "x"}}]}}}}, {{"name": "dim", "arg": {{"as_int": 1}}}}], "outputs": [{{"as_tensor": {{"name": "x"}}}}]}}"#
-    );
-    let found = refused(graph(&doubled, 1000));
+    let doubled = r#"{"target": "torch.ops.aten.cat.default", "inputs": [
+        {"name": "tensors", "arg": {"as_tensors": [{"name": "x"}, {"name": "x"}]}},
+        {"name": "dim", "arg": {"as_int": 1}}
+    ], "outputs": [{"as_tensor": {"name": "x"}}]}"#;
+    let found = refused(graph(doubled, 1000));
     assert!(found.contains("numbers at once"), "{found}");
     let tanh = format!(
         r#"{{"target": "torch.ops.aten.tanh.default", "inputs": [{argument}], "outputs": [{{"as_tensor": {{"name": "x"}}}}]}}"#

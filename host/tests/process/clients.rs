@@ -47,7 +47,7 @@ fn predict_fails_with_the_reason_that_the_server_or_the_file_gives() {
     for (target, state, reason) in [
         (&*url, "1,2,3", "401: "),
         (&file, "1,2", "gives no action: 400: state_dim mismatch: got 2, expected 3"),
-        (&path("torch/executes.pt"), "1", "gives no action: the pickle, at byte 59"),
+        (&path("torch/executes.pt"), "1", "gives no action: the file holds no tensors"),
         ("no-such-file", "1", "there is no such file"),
     ] {
         let (code, out, log) = run(&["predict", target, "--state", state], &[]);
