@@ -69,12 +69,12 @@ impl Model {
                 Ok(card::template(&missing, state_dim, action_dim))
             }
             Decoded::Program(program) => {
-                let (proto, interface) = onnx::select(program::translate(program)?, &names(&checkpoint.card))?;
+                let (proto, interface) = onnx::select(program::translate(program)?, &names(&checkpoint.card, false))?;
                 let network = Network::new(&proto, interface)?;
                 Ok(card::template(&[], network.state_dim, network.action_dim))
             }
             Decoded::Onnx => {
-                let (proto, interface) = onnx::select(checkpoint.graph()?, &names(&checkpoint.card))?;
+                let (proto, interface) = onnx::select(checkpoint.graph()?, &names(&checkpoint.card, false))?;
                 let network = Network::new(&proto, interface)?;
                 Ok(card::template(&[], network.state_dim, network.action_dim))
             }
@@ -113,7 +113,7 @@ impl Model {
     fn of_graph(format: Format, proto: ModelProto, given: &Given) -> Result<Self> {
         let contents = onnx::metadata(&proto)?;
         let settings = PolicySettings::new(&contents, "");
-        let (proto, interface) = onnx::select(proto, &names(given.card))?;
+        let (proto, interface) = onnx::select(proto, &names(given.card, settings.text(&["squash"]).is_some()))?;
         let network = Network::new(&proto, interface)?;
         let dims = [network.state_dim, network.action_dim];
         let recognised =
@@ -171,9 +171,14 @@ impl<'a> Checkpoint<'a> {
     }
 }
 
-/// Returns the names that a card gives to a graph's input and outputs.
-fn names(card: &Card) -> Names {
-    Names { input: card.input.clone(), outputs: card.outputs.clone(), has_examples: !card.examples.is_empty() }
+/// Returns the names that a card gives to a graph's input and outputs. `has_squash` is true if metadata names the squash.
+fn names(card: &Card, has_squash: bool) -> Names {
+    Names {
+        input: card.input.clone(),
+        outputs: card.outputs.clone(),
+        has_examples: !card.examples.is_empty(),
+        has_squash: has_squash || card.squash().is_some(),
+    }
 }
 
 /// Returns the facts about a graph's input and outputs.

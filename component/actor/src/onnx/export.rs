@@ -32,7 +32,9 @@ pub fn export(
     if let Some(rule) = squashing.log_std {
         squash_log_std(graph, rule);
     }
-    if squashing != &Squashing::AS_IT_IS {
+    // A network that was built from layers calls its only output the mean.
+    let has_action = graph.output.iter().any(|output| output.name == "action");
+    if squashing != &Squashing::AS_IT_IS || !has_action {
         add_action(graph, squashing, action_dim);
         properties.push(property("squash", squashing.squash.name().to_owned()));
         if squashing.squash != Squash::None {

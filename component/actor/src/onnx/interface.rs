@@ -21,6 +21,8 @@ pub struct Names {
     pub outputs: Option<Vec<String>>,
     /// True if the card has examples, which prove that the only output is the action.
     pub has_examples: bool,
+    /// True if metadata or the card names the squash of the mean.
+    pub has_squash: bool,
 }
 
 /// The input and the outputs of a policy's graph, as its file names them.

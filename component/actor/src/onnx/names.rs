@@ -88,7 +88,7 @@ const SIDE_OUTPUTS: &[&str] = &[
 pub fn choose<'a>(all: &[Candidate<'a>], names: &Names) -> Result<Chosen<'a>> {
     match &names.outputs {
         Some(card) => by_card(all, card),
-        None => by_name(all, names.has_examples),
+        None => by_name(all, names),
     }
 }
 
@@ -111,7 +111,7 @@ fn by_card<'a>(all: &[Candidate<'a>], card: &[String]) -> Result<Chosen<'a>> {
     Ok(Chosen { names, outputs, by: NamedBy::Card })
 }
 
-fn by_name<'a>(all: &[Candidate<'a>], has_examples: bool) -> Result<Chosen<'a>> {
+fn by_name<'a>(all: &[Candidate<'a>], given: &Names) -> Result<Chosen<'a>> {
     let chosen = |names, outputs| Ok(Chosen { names, outputs, by: NamedBy::UsualName });
     let usual = |table| one_of(all, table);
     if let (Some(mean), Some(log_std)) = (usual(MEANS)?, usual(LOG_STDS)?) {
@@ -128,7 +128,7 @@ fn by_name<'a>(all: &[Candidate<'a>], has_examples: bool) -> Result<Chosen<'a>> 
             log_std.name
         );
         ensure!(
-            mean.bound != Some("Tanh"),
+            mean.bound != Some("Tanh") || given.has_squash,
             "output `{0}` is the result of a tanh, and SAC takes the tanh of its mean: if it is the action, the card's line \
              is \"outputs\": [\"{0}\"]; if it is squashed again, \"outputs\": [\"{0}\", \"{1}\"]",
             mean.name,
@@ -141,7 +141,7 @@ fn by_name<'a>(all: &[Candidate<'a>], has_examples: bool) -> Result<Chosen<'a>> 
             return chosen(vec![action.name], Outputs::Action);
         }
     }
-    the_only(all, has_examples)
+    the_only(all, given.has_examples)
 }
 
 /// Chooses the only output that can be an action, if the graph keeps it within bounds or examples prove it. Otherwise it

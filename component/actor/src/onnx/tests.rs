@@ -126,7 +126,7 @@ fn a_card_names_what_the_graph_has() {
         assert!(reason.contains(expected), "{reason}");
     }
     let names =
-        |input: &str| Names { input: Some(input.to_owned()), outputs: Some(vec!["y".to_owned()]), has_examples: false };
+        |input: &str| Names { input: Some(input.to_owned()), outputs: Some(vec!["y".to_owned()]), ..Names::default() };
     assert_eq!(chosen(proto.clone(), &names("obs")).unwrap().input_by, NamedBy::Card);
     let reason = chosen(proto, &names("state")).unwrap_err();
     assert_eq!(reason, "the card names the input `state`: the outputs depend on [\"obs\"]");
