@@ -4,7 +4,7 @@ use serde_json::Value;
 
 const ORIGIN: [&str; 3] = ["jit_compiled", "model_mtime_utc", "model_path"];
 /// In alphabetical order, like the others.
-const INFO: [&str; 21] = [
+const INFO: [&str; 23] = [
     "action_dim",
     "action_high",
     "action_low",

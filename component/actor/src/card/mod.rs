@@ -60,7 +60,7 @@ impl Kind {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "one value or a list of values, none of them null, is expected")]
 enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
@@ -239,6 +239,7 @@ mod tests {
         assert!(
             refused(r#"{"action_low": -1, "action_high": 1, "action_bounds": "unit"}"#).contains("one is expected")
         );
+        assert!(refused(r#"{"action_low": [null], "action_high": [1]}"#).contains("none of them null"));
         assert!(refused("[1").contains("the card `policy.json`"));
         let examples = r#"{"examples": [{"state": [1], "action": 2}]}"#;
         let folder = Card::read(&[sidecar(SidecarKind::FolderCard, examples)]).unwrap_err().to_string();
