@@ -23,7 +23,7 @@ use crate::mutation::pick;
 use crate::{cases, contract, mutation};
 
 /// Larger seeds find nothing more, and are slow.
-const LARGEST_SEED: u64 = 40 << 10;
+const LARGEST_SEED: u64 = 48 << 10;
 /// The memory that an instance may have.
 const MOST_MEMORY: usize = 256 << 20;
 

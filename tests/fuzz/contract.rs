@@ -9,6 +9,7 @@ const INFO: [&str; 23] = [
     "action_high",
     "action_low",
     "activation",
+    "facts",
     "format",
     "generation",
     "jit_compiled",
@@ -25,9 +26,8 @@ const INFO: [&str; 23] = [
     "size_bytes",
     "stale",
     "state_dim",
-    "facts",
-    "verified_examples",
     "stochastic",
+    "verified_examples",
 ];
 /// An error repeats no more of a request or a file than this.
 const MOST_BYTES_OF_AN_ERROR: usize = 64 << 10;

@@ -28,7 +28,7 @@ fn assert_keys(value: &Value, keys: &[&str]) {
 
 both_owners!(a_200_has_exactly_the_fields_of_the_contract);
 async fn a_200_has_exactly_the_fields_of_the_contract(owner: Owner) {
-    const INFO: [&str; 21] = [
+    const INFO: [&str; 23] = [
         "path",
         "mtime_utc",
         "loaded_at_utc",

@@ -170,3 +170,56 @@ fn a_file_of_a_library_converts_to_an_onnx_file_with_the_same_actions() {
     }
     assert!(count >= RIGHT_BY_CARD, "{count} files were converted");
 }
+
+fn case(name: &str) -> Case {
+    Case::read(&sac_test_support::path("corpus").join(name)).unwrap()
+}
+
+/// Loads a case with a card beside it.
+fn with_card(case: &Case, card: &Value) -> Result<Actor, String> {
+    let bytes = card.to_string().into_bytes();
+    let sidecars = vec![Sidecar { kind: SidecarKind::Card, name: "FILE.policy.json".into(), bytes }];
+    Actor::load(File { bytes: case.file.bytes.clone(), sidecars }, NOTHING)
+}
+
+#[test]
+fn a_policy_computes_the_examples_of_its_card_or_is_refused() {
+    let case = case("cleanrl_now_statedict");
+    let mut card = json!({ "examples": case.card()["examples"] });
+    let info = with_card(&case, &card).unwrap_or_else(|error| panic!("{error}")).info();
+    assert_eq!(info["verified_examples"], 4);
+    let action = &mut card["examples"][2]["action"][1];
+    *action = json!(action.as_f64().unwrap() + 0.001);
+    let refused = with_card(&case, &card).err().unwrap();
+    assert!(refused.contains("the file does not compute the 4 examples of its card"), "{refused}");
+}
+
+#[test]
+fn examples_supply_what_a_file_lacks() {
+    let case = case("sb3_sac_actor_statedict");
+    assert!(Actor::load(harness::bare(case.file.bytes.clone()), NOTHING).is_err());
+    let info = with_card(&case, &json!({ "examples": case.card()["examples"] })).unwrap().info();
+    let fact = |name: &str| {
+        let facts = info["facts"].as_array().unwrap();
+        facts.iter().find(|fact| fact["name"] == name).unwrap_or_else(|| panic!("{name}")).clone()
+    };
+    assert_eq!((&fact("activation")["value"], &fact("activation")["source"]), (&json!("relu"), &json!("examples")));
+    assert_eq!(fact("action_bounds")["source"], "examples");
+}
+
+#[test]
+fn a_card_that_contradicts_the_file_or_is_too_much_is_refused() {
+    let case = case("sb3_sac_mish");
+    let refused = |card: Value| with_card(&case, &card).err().unwrap_or_else(|| panic!("{card} was taken"));
+    let activation = refused(json!({"activation": "relu"}));
+    assert!(
+        activation.contains("the activation is mish by") && activation.contains("relu by the card"),
+        "{activation}"
+    );
+    let bounds = refused(json!({"action_low": -9, "action_high": 9}));
+    assert!(bounds.contains("of the file and") && bounds.contains("they must agree"), "{bounds}");
+    let example = json!({"state": [0, 0, 0], "action": [0, 0]});
+    assert!(refused(json!({"examples": vec![example; 257]})).contains("at most 256 are compared"));
+    let short = refused(json!({"examples": [{"state": [0, 0], "action": [0, 0]}]}));
+    assert!(short.contains("states of 2 numbers: the network takes 3"), "{short}");
+}

@@ -90,9 +90,23 @@ impl Rows {
 /// says what was found, and which line of a card decides.
 pub fn select(mut model: ModelProto, names: &Names) -> Result<(ModelProto, Interface)> {
     let graph = model.graph.as_mut().context("the ONNX model contains no graph")?;
+    check_outputs(graph)?;
     let (interface, interfaces) = find(graph, names)?;
     canonical::rewrite(graph, &interfaces);
     Ok((model, interface))
+}
+
+/// Refuses a graph that promises an output which nothing computes: the file is damaged, or cut short.
+fn check_outputs(graph: &GraphProto) -> Result<()> {
+    let computed = graph.node.iter().flat_map(|node| &node.output).chain(graph.initializer.iter().map(|it| &it.name));
+    let computed = computed.chain(graph.input.iter().map(|input| &input.name)).collect::<HashSet<_>>();
+    let missing = graph.output.iter().find(|output| !computed.contains(&output.name));
+    ensure!(
+        missing.is_none(),
+        "output `{}` is computed by no node of the graph",
+        missing.map_or("", |output| output.name.as_str())
+    );
+    Ok(())
 }
 
 /// The longest name of an input or an output, which errors and facts repeat.
