@@ -1,4 +1,4 @@
-//! What an owner may hand over, to the ends of the types of `wit/serving.wit`; natively, by the types that are generated from it.
+//! Calls with any values that the types of `wit/serving.wit` allow, natively by the types that are generated from it.
 
 use fastrand::Rng;
 use sac_actor::{

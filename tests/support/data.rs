@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-/// What PyTorch computes for the trained policies.
+/// The values that PyTorch computes for the trained policies.
 pub struct Golden(Value);
 
 /// One of the trained policies.

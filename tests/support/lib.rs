@@ -1,4 +1,4 @@
-//! What the tests and the benchmarks of all crates share: an HTTP client, a launcher of processes, and checkpoints. It
+//! Shared by the tests and the benchmarks of all crates: an HTTP client, a launcher of processes, and checkpoints. It
 //! depends on no crate of the workspace, so that any of them can use it.
 
 mod data;

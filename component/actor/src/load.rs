@@ -21,7 +21,7 @@ pub struct Model {
     pub normalisation: Option<Normalisation>,
     pub squashing: Squashing,
     pub facts: Facts,
-    /// What the trainer computes, as the card says.
+    /// The examples of the card.
     pub examples: Vec<Example>,
     proto: ModelProto,
 }

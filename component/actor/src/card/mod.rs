@@ -32,7 +32,7 @@ pub struct Card {
     pub input: Option<String>,
     /// The names of a graph's outputs: the action, or the mean and the log_std.
     pub outputs: Option<Vec<String>>,
-    /// What the trainer computes.
+    /// Pairs of a state and the action that the trainer computes.
     #[serde(default)]
     pub examples: Vec<Example>,
 }

@@ -128,7 +128,7 @@ pub fn read(archive: &Archive, folder: &str) -> Result<Exported> {
         for (name, stored) in json::<Stored>(stored)?.config {
             let data = entry(&format!("data/{kind}/{}", stored.path_name));
             let data = data.with_context(|| format!("the data of `{name}` is missing"))?;
-            // What no node reads, such as a generator's state, need not be a tensor.
+            // A value that no node reads, such as a generator's state, need not be a tensor.
             if let Some(tensor) = tensor(&stored, data).with_context(|| format!("`{name}`"))? {
                 tensors.insert(name, tensor);
             }

@@ -60,7 +60,7 @@ fn is_msgpack(bytes: &[u8]) -> bool {
     text.is_some_and(|text| text.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' '))
 }
 
-/// The bytes by which text is told from anything else.
+/// The number of bytes that show if a file is text.
 const MAX_SAMPLE: usize = 512;
 
 fn of_text(bytes: &[u8]) -> Option<String> {

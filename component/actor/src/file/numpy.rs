@@ -24,7 +24,7 @@ pub fn array(pickle: &Pickle, instance: &Instance) -> Option<Tensor> {
     }
 }
 
-/// What an array is made of.
+/// The parts of an array.
 struct Parts {
     dtype: Id,
     /// `None` for a single number.

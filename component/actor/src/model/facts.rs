@@ -11,7 +11,7 @@ pub struct Facts {
     pub layout: &'static str,
     /// The layers in the order of computation.
     pub layers: Vec<Layer>,
-    /// What the policy is computed from, each with its source.
+    /// The facts that the policy is computed from, each with its source.
     pub list: Vec<Fact>,
     /// The number of examples that the policy reproduces.
     pub verified_examples: usize,

@@ -1,7 +1,7 @@
 //! Translates programs that PyTorch wrote into ONNX graphs: archives of `torch.jit.save` and of `torch.export.save`.
 //!
 //! A program is interpreted once, on a value that stands for any state, and each operator that it calls becomes a node.
-//! What it does not say for certain is refused. Nothing of it is executed otherwise, and its size, depth and steps are
+//! A program that leaves something uncertain is refused. Nothing of it is executed otherwise, and its size, depth and steps are
 //! bounded.
 
 mod exported;

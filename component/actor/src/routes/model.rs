@@ -14,7 +14,7 @@ struct Health<'a> {
     #[schemars(extend("enum" = ["ok", "stale", "no_model"]))]
     status: &'static str,
     model_loaded: bool,
-    /// Why there is no model, if there are files where it is looked for.
+    /// The reason why there is no model, if there are files where it is looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
 }

@@ -35,7 +35,7 @@ pub struct Content {
 /// A file that stands beside a checkpoint. It was read as the checkpoint was.
 #[derive(Debug, Clone)]
 pub struct Sidecar {
-    /// What it contains.
+    /// The kind of its content.
     pub kind: SidecarKind,
     /// The name relative to the checkpoint's folder, or the path if the operator named it.
     pub name: String,

@@ -41,7 +41,7 @@ mod tests {
             ["", "a", "model_", "model_0", "model_00", "model_9", "model_09", "model_10", "model_10_steps_2"]
                 .map(str::as_bytes);
         for pair in ascending.windows(2) {
-            // Of two that differ in leading zeros only, the order is any, and the same from both sides.
+            // Names that differ in leading zeros only have some order, which is the same from both sides.
             assert_eq!(natural(pair[0], pair[1]), natural(pair[1], pair[0]).reverse());
         }
         let less = |a: &str, b: &str| natural(a.as_bytes(), b.as_bytes()).is_lt();

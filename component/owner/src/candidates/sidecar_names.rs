@@ -16,7 +16,7 @@ pub(super) const FOLDER_STATISTICS: [&str; 2] = ["vecnormalize.pkl", "vec_normal
 /// The checkpoints that may have statistics. Stable-Baselines3 writes a zip, and its actors are saved as the others.
 const WITH_STATISTICS: [&str; 3] = ["zip", "pt", "pth"];
 
-/// What a sidecar contains.
+/// The content of a sidecar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SidecarKind {
     /// The card of one checkpoint.

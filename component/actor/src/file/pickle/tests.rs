@@ -73,7 +73,7 @@ fn a_call_is_recorded_and_not_made() {
         assert_eq!(instance.class.to_string(), "os.system");
         assert_eq!(pickle.text(pickle.sequence(instance.arguments).unwrap()[0]), Some("id"));
     });
-    // What a call gives is called, and gets a state, items and elements.
+    // The result of a call is called itself, and gets a state, items and elements.
     with(b"\x80\x02cm\nf\n)R)R}bK\x01K\x02s(K\x03e.", |pickle| {
         let instance = pickle.instance(pickle.root).unwrap();
         assert_eq!(instance.class, super::Global::UNNAMED);

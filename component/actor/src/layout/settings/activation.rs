@@ -51,7 +51,7 @@ impl PolicySettings<'_> {
             let names = found.iter().map(|module| module.activation.name()).collect::<BTreeSet<_>>();
             ensure!(
                 names.len() == 1,
-                "the network has the activations {}: which layer each follows cannot be told from the file",
+                "the network has the activations {}: the file does not say which layer each follows",
                 names.into_iter().collect::<Vec<_>>().join(" and ")
             );
             return Ok(Some(Named::All(first.activation, format!("the module `{}`", first.name))));

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::Graph;
 use crate::program::value::{Dim, Tensor};
 
-/// What is known of the sizes that depend on the states.
+/// The sizes that depend on the states, as far as they are known.
 #[derive(Default)]
 pub struct Sizes {
     state_dim: Option<usize>,

@@ -117,7 +117,7 @@ impl Interpreter<'_> {
     }
 }
 
-/// What follows a statement.
+/// The place where a program goes on after a statement.
 pub enum Flow {
     Next,
     Return(Value),

@@ -140,7 +140,7 @@ pub fn squeeze(graph: &mut Graph, arguments: &Arguments) -> Result<Value> {
         match graph.resolve(x.shape[at]) {
             Dim::Known(1) => axes.push(at),
             Dim::Known(_) => {}
-            // What it does depends on the number of states, which is one for each answer.
+            // The result depends on the number of states, which is one for each answer.
             Dim::Batch => {
                 graph.fix_to_one_state();
                 axes.push(at);

@@ -1,0 +1,42 @@
+//! Small files that are made to take memory or time without bound, or to cause a panic in this crate. Each is refused, or
+//! loads, with little of both. A test of time asserts nothing else: without its bound it would take minutes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod graphs;
+#[path = "../../../../tests/fuzz/memory.rs"]
+mod memory;
+mod pickles;
+mod programs;
+
+use memory::peak_of;
+use sac_actor::{Activation, Bounds, Checkpoint, File, Instant, OnRefusal, OperatorFacts, RouterConfig, Service};
+
+/// More than any of these files needs by far.
+const LITTLE: usize = 128 << 20;
+
+/// Loads a file, or returns the reason for its refusal. Panics if that takes much memory.
+#[track_caller]
+fn load(bytes: impl Into<Vec<u8>>) -> Result<Service, String> {
+    let (on_refusal, max_batch, max_body_bytes) = (OnRefusal::Keep, 16, 1 << 16);
+    // Facts that most of the good files lack.
+    let operator_facts = OperatorFacts {
+        activation: Some(Activation::Relu),
+        action_bounds: Some(Bounds { low: vec![-1.0], high: vec![1.0] }),
+    };
+    let mut service =
+        Service::new(RouterConfig { optimised: true, operator_facts, on_refusal, max_batch, max_body_bytes });
+    let epoch = Instant { seconds: 0, nanoseconds: 0 };
+    let checkpoint =
+        Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
+    let bytes = bytes.into();
+    let length = bytes.len();
+    let file = File { bytes, sidecars: vec![] };
+    let (loaded, peak) = peak_of(|| service.load(checkpoint, file, None).map(drop));
+    assert!(peak < LITTLE, "{peak} bytes for a file of {length}");
+    loaded.map(|()| service).map_err(|error| format!("{error:#}"))
+}
+
+#[track_caller]
+fn refused(bytes: impl Into<Vec<u8>>) -> String {
+    load(bytes).err().expect("the file is refused")
+}
