@@ -70,6 +70,11 @@ impl ActorLayers {
         self.trunk.first().map_or(self.head.last().inputs, |hidden| hidden.linear.inputs)
     }
 
+    /// Returns `true` if both take the same states and give the same number of outputs.
+    pub fn is_like(&self, other: &ActorLayers) -> bool {
+        self.state_dim() == other.state_dim() && self.head.last().outputs == other.head.last().outputs
+    }
+
     /// Returns `true` if both are the same network, as a file has it that refers to one object twice.
     pub fn is_same(&self, other: &ActorLayers) -> bool {
         let same = |a: &Linear, b: &Linear| a.weight == b.weight && a.bias == b.bias;

@@ -26,9 +26,15 @@ impl BatchNorm {
     pub fn read(scope: &Scope, name: &str) -> Result<Option<BatchNorm>> {
         for (parts, epsilon) in KINDS {
             let values = |part: &str| scope.vector(&format!("{name}.{part}"));
-            let [Some(mean), Some(var), Some(weight), Some(bias)] = parts.map(values) else { continue };
-            let (mean, var, weight, bias) = (mean?, var?, weight?, bias?);
+            let [Some(mean), Some(var), weight, bias] = parts.map(values) else { continue };
+            let (mean, var) = (mean?, var?);
             let count = mean.len();
+            let (weight, bias) = match (weight, bias) {
+                (Some(weight), Some(bias)) => (weight?, bias?),
+                // Without parameters of its own.
+                (None, None) => (vec![1.0; count], vec![0.0; count]),
+                _ => return Ok(None),
+            };
             ensure!(
                 [var.len(), weight.len(), bias.len()] == [count; 3],
                 "`{name}` has statistics and parameters of different lengths"
@@ -45,8 +51,7 @@ impl BatchNorm {
     pub fn explains(scope: &Scope, layers: &[&str], tensor: &str) -> bool {
         let Some((name, part)) = tensor.rsplit_once('.') else { return false };
         let is_part = COUNTERS.contains(&part) || KINDS.iter().any(|(parts, _)| parts.contains(&part));
-        let is_one = KINDS.iter().any(|(parts, _)| scope.has(&format!("{name}.{}", parts[0])));
-        is_part && is_one && layers.iter().any(|layer| series(layer) == series(name))
+        is_part && matches!(BatchNorm::read(scope, name), Ok(Some(_))) && layers.iter().any(|layer| series(layer) == series(name))
     }
 
     /// Makes the normalisation a part of the layer that follows it.

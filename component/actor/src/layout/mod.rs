@@ -28,8 +28,12 @@ use table::{Heads, LAYOUTS};
 pub fn find(contents: &Contents) -> Result<ActorLayers> {
     let scopes = Scope::all(contents);
     for layout in LAYOUTS {
+        if !layout.file_evidence.iter().all(|name| contents.get(name).is_some()) {
+            continue;
+        }
         let matches = scopes.iter().filter_map(|scope| Some((scope, Roles::assign(layout, scope)?)));
         let mut matches = matches.collect::<Vec<_>>();
+        let everywhere = matches.clone();
         let best = matches.iter().map(|(scope, _)| scope.rank()).min();
         matches.retain(|(scope, _)| Some(scope.rank()) == best);
         // Layers in a row fit every scope around them as well. The outermost one counts.
@@ -40,10 +44,12 @@ pub fn find(contents: &Contents) -> Result<ActorLayers> {
         let Some((scope, roles)) = matches.first() else { continue };
         check_outside(contents, scope)?;
         let actor = in_layout(ActorLayers::read(layout, scope, roles), layout)?;
-        for (scope, roles) in &matches[1..] {
+        let is_nested = |a: &str, b: &str| a.starts_with(b) || b.starts_with(a);
+        let others = everywhere.iter().filter(|(other, _)| !is_nested(other.prefix(), scope.prefix()));
+        for (scope, roles) in others {
             let other = in_layout(ActorLayers::read(layout, scope, roles), layout)?;
-            if !actor.is_same(&other) {
-                let names = matches.iter().map(|(scope, _)| scope.name()).collect::<Vec<_>>().join(" and ");
+            if !actor.is_same(&other) && actor.is_like(&other) {
+                let names = [matches[0].0.name(), scope.name()].join(" and ");
                 bail!("the file holds more than one actor, under {names}: one is expected, or one named `actor`");
             }
         }

@@ -2,6 +2,7 @@
 
 use super::scope::{Scope, is_foreign, number, series};
 use super::table::{Heads, Layout};
+use crate::model::Squash;
 
 /// The names of an actor's layers by their roles.
 #[derive(Debug, Clone)]
@@ -53,6 +54,9 @@ impl Roles {
             (None, _) => Head::Open(hidden.pop()?),
         };
         let std_parameter = scope.std_parameter();
+        // TD3 and DDPG have no standard deviation, and a Gaussian's mean is not squashed for certain.
+        let is_td3 = matches!(layout.heads, Heads::Last | Heads::Mean(_)) && layout.squash == Some(Squash::Tanh);
+        (!is_td3 || std_parameter.is_none() || layout.ignored.contains(&"log_std")).then_some(())?;
         let roles = Roles { hidden, head, std_parameter };
         let unexplained = scope.unexplained(&roles.names());
         let is_std = |name: &str| roles.std_parameter.as_deref() == Some(name);

@@ -245,7 +245,8 @@ impl<'a> Scope<'a> {
             name.strip_prefix(layer).is_some_and(|rest| ["", ".weight", ".bias"].contains(&rest))
         };
         // A normalisation stands in the series of a layer, after it.
-        let norms = layers.iter().flat_map(|layer| after(layer)).collect::<Vec<_>>();
+        let is_norm = |name: &String| matches!(self.norm(name), Ok(Some(_)));
+        let norms = layers.iter().flat_map(|layer| after(layer)).filter(is_norm).collect::<Vec<_>>();
         let of_layer = |name: &str| {
             layers.iter().any(|layer| is_part(name, layer)) || norms.iter().any(|norm| is_part(name, norm))
         };

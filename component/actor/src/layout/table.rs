@@ -13,6 +13,8 @@ pub struct Layout {
     pub heads: Heads,
     /// Names that must be there, for layouts whose layers alone do not tell them from others.
     pub evidence: &'static [&'static str],
+    /// Names of values that the file must have beside the actor.
+    pub file_evidence: &'static [&'static str],
     /// Prefixes of tensors of the actor that do not change its actions.
     pub ignored: &'static [&'static str],
     /// True if the layout is only that of a file's outermost names.
@@ -70,6 +72,7 @@ const BARE: Layout = Layout {
     trunk: &[],
     heads: Heads::Open,
     evidence: &[],
+    file_evidence: &[],
     ignored: &[],
     at_root: false,
     under: "",
@@ -138,7 +141,7 @@ pub const LAYOUTS: &[Layout] = &[
         ..SAC
     },
     // spinup/algos/pytorch/td3/core.py.
-    Layout { name: "spinningup (TD3)", trunk: &["pi.{n}"], ..TD3 },
+    Layout { name: "spinningup (TD3)", trunk: &["pi.{n}"], under: "pi.", ..TD3 },
     // stable_baselines3/sac/policies.py.
     Layout {
         name: STABLE_BASELINES3,
@@ -325,11 +328,12 @@ pub const LAYOUTS: &[Layout] = &[
     // rl_games/algos_torch/network_builder.py: the same names, with an activation from the config.
     Layout { name: "rl_games", trunk: &["trunk.{n}"], heads: Heads::Joint, log_std: MINUS_5_TO_2, ..SAC },
     // rsl_rl/modules: ActorCritic until version 3, and MLPModel since.
-    Layout { name: "rsl_rl", trunk: &["actor.{n}"], evidence: &["std"], ignored: &["std"], ..GAUSSIAN },
+    Layout { name: "rsl_rl", trunk: &["actor.{n}"], evidence: &["std"], file_evidence: &["iter"], ignored: &["std"], ..GAUSSIAN },
     Layout {
         name: "rsl_rl",
         trunk: &["mlp.{n}"],
         evidence: &["distribution.std_param"],
+        file_evidence: &["iter"],
         ignored: &["distribution."],
         ..GAUSSIAN
     },

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::{CONFIGS, PolicySettings};
 use crate::file::Leaf;
-use crate::layout::ActorLayers;
+use crate::layout::{ActorLayers, STABLE_BASELINES3_SDE};
 use crate::layout::actor::modules_after;
 use crate::layout::scope::{is_foreign, number, series};
 use crate::model::{Activation, Squash};
@@ -42,12 +42,23 @@ impl PolicySettings<'_> {
     /// Returns the activations of the hidden layers, or `None` if the file does not name them. The modules of the network
     /// outrank a function that it keeps, and that a config.
     pub fn activation(&self, layers: &ActorLayers) -> Result<Option<Named>> {
-        let modules = self.modules()?;
+        let modules = self.modules(layers.layout.name == STABLE_BASELINES3_SDE)?;
+        self.check_parameters_of_config()?;
         if let Some(each) = each_by_modules(layers, &modules) {
             return Ok(Some(Named::Each(each)));
         }
         let found = modules.iter().filter(|module| !is_after_head(module, layers)).collect::<Vec<_>>();
         if let Some(first) = found.first() {
+            for module in &found {
+                let own = module.name.rsplit('.').next().unwrap_or_default();
+                let is_plain = is_named(own) || Activation::parse(own).is_ok() || own.parse::<u64>().is_ok();
+                ensure!(
+                    is_plain,
+                    "the network has {} as `{}`, and the file does not say where it is applied",
+                    module.activation.name(),
+                    module.name
+                );
+            }
             let names = found.iter().map(|module| module.activation.name()).collect::<BTreeSet<_>>();
             ensure!(
                 names.len() == 1,
@@ -60,6 +71,9 @@ impl PolicySettings<'_> {
             return Ok(Some(named));
         }
         match self.find(&NAMES) {
+            Some((name, Leaf::Class(class))) if !class.starts_with("torch.") => {
+                bail!("`{name}` is {class}, whose code is not in the file: an activation of torch.nn is expected")
+            }
             Some((name, Leaf::Text(text) | Leaf::Class(text))) => match Activation::parse(text) {
                 Ok(activation) => Ok(Some(Named::All(activation, format!("`{name}`")))),
                 Err(error) => Err(error.context(format!("`{name}`"))),
@@ -71,7 +85,7 @@ impl PolicySettings<'_> {
 
     /// Returns the squash that a module after the last layer applies.
     pub fn squash_module(&self, layers: &ActorLayers) -> Result<Option<(Squash, String)>> {
-        let modules = self.modules()?;
+        let modules = self.modules(layers.layout.name == STABLE_BASELINES3_SDE)?;
         let after = modules.iter().find(|module| is_after_head(module, layers));
         match after {
             Some(Module { name, activation: Activation::Tanh }) => {
@@ -86,7 +100,7 @@ impl PolicySettings<'_> {
 
     /// Returns the activations among the modules of a network that was saved whole. A module that would change the
     /// actions and is not served is an error.
-    fn modules(&self) -> Result<Vec<Module>> {
+    fn modules(&self, of_sde: bool) -> Result<Vec<Module>> {
         let mut found = vec![];
         for (name, leaf) in self.contents.iter() {
             let Leaf::Class(class) = leaf else { continue };
@@ -98,7 +112,7 @@ impl PolicySettings<'_> {
             }
             match class.split_once('.') {
                 // A Hardtanh bounds the mean of gSDE, whose limit is a setting.
-                Some(("activation", "Hardtanh")) => {}
+                Some(("activation", "Hardtanh")) if of_sde => {}
                 Some(("activation", class)) => {
                     self.check_parameters(name, class)?;
                     let name = name.strip_prefix(self.scope).unwrap_or(name).to_owned();
@@ -106,7 +120,7 @@ impl PolicySettings<'_> {
                 }
                 Some(("normalization", "LayerNorm")) => self.check_layer_norm(name)?,
                 // Its tensors are read by name.
-                Some(("batchnorm", "BatchNorm1d")) => {}
+                Some(("batchnorm", "BatchNorm1d")) => self.check_epsilon(name, "BatchNorm1d")?,
                 Some(("linear", _) | ("container", _) | ("dropout", _) | ("flatten", _)) | None => {}
                 Some(_) => bail!("the network has the layer `{name}`, a {class}, which is not served"),
             }
@@ -173,9 +187,30 @@ impl PolicySettings<'_> {
             self.contents.get(&format!("{name}.weight")).is_some(),
             "`{name}` is a LayerNorm without weights, which is not served: export the policy to ONNX"
         );
+        self.check_epsilon(name, "LayerNorm")
+    }
+
+    fn check_epsilon(&self, name: &str, class: &str) -> Result<()> {
         let epsilon = self.contents.get(&format!("{name}.eps")).map(Leaf::numbers).transpose()?.flatten();
         let is_default = epsilon.is_none_or(|epsilon| matches!(epsilon[..], [epsilon] if epsilon == 1e-5));
-        ensure!(is_default, "`{name}.eps` is not 0.00001, which is expected of a LayerNorm");
+        ensure!(is_default, "`{name}.eps` is not 0.00001, which is expected of a {class}");
+        Ok(())
+    }
+
+    /// Refuses parameters of an activation in a config, which are not PyTorch's defaults for certain.
+    fn check_parameters_of_config(&self) -> Result<()> {
+        let slope = self.number(&["negative_slope"]).filter(|slope| *slope as f32 != Activation::LEAKY_SLOPE);
+        ensure!(slope.is_none(), "`negative_slope` is {}: 0.01 is expected of a LeakyReLU", slope.unwrap_or_default());
+        let kwargs = self.contents.iter().find(|(name, _)| {
+            name.split('.').any(|part| ["activation_kwargs", "act_kwargs", "activation_params"].contains(&part))
+        });
+        ensure!(
+            kwargs.is_none(),
+            "`{}` sets a parameter of the activation: PyTorch's defaults are served",
+            kwargs.map_or("", |(name, _)| name)
+        );
+        let epsilon = self.number(&["policy_kwargs.batch_norm_eps"]).filter(|epsilon| *epsilon != 1e-3);
+        ensure!(epsilon.is_none(), "`policy_kwargs.batch_norm_eps` is not 0.001, which is expected of CrossQ");
         Ok(())
     }
 }
