@@ -11,7 +11,7 @@ RELU, UNIT, SAC = {"activation": "relu"}, {"action_bounds": "unit"}, {"kind": "s
 
 cards = {f"{policy}.{layout}.pt": facts
          for policy in ("pendulum_00500", "pendulum_08000", "stat_pair_03000")
-         for layout, facts in {"agent": RELU, "agent_class": RELU | UNIT, "state_dict": RELU | UNIT,
+         for layout, facts in {"agent": RELU, "agent_class": SAC | RELU | UNIT, "state_dict": RELU | UNIT,
                                "spinningup": RELU | UNIT}.items()}
 bare = ["legacy.pt", "data_parallel.pt", "compiled.pt", "bf16.pt", "f16.pt", "f64.pt", "bf16.safetensors", "flat_views.pt",
         "deep.pt", "layer_order.pt", "no_bias.pt", "normalised.pt", "normalised_rms.pt", "normalised_numpy.pt"]
@@ -20,9 +20,10 @@ cards |= {f"torch/{name}": RELU | UNIT for name in bare}
 cards |= {f"torch/{name}": SAC | RELU | UNIT for name in ["log_std_parameter.pt", "log_std_row.pt"]}
 cards["torch/heads_2x.pt"] = SAC | RELU | UNIT | {"log_std_min": -20, "log_std_max": 2}
 cards |= {f"torch/{name}": RELU for name in ["legacy_agent.pt", "elsewhere.pt"]}
-unbounded = ["elu_class.pt", "silu_config.pt", "gelu_config.pt", "no_trunk.pt", "module_sequential.pt", "torchscript.pt",
-             "torchscript_tanh.pt"]
-cards |= {f"torch/{name}": UNIT for name in unbounded}
+cards |= {f"torch/{name}": UNIT for name in ["elu_class.pt", "silu_config.pt", "gelu_config.pt", "no_trunk.pt"]}
+# The code of a class of one's own is not in the file, and the parts of a program's tuple have no names.
+cards["torch/module_sequential.pt"] = SAC | UNIT
+cards |= {f"torch/{name}": UNIT | {"outputs": ["mean", "log_std"]} for name in ["torchscript.pt", "torchscript_tanh.pt"]}
 
 for name, facts in cards.items():
     assert (HERE / name).exists(), name

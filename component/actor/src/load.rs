@@ -7,7 +7,7 @@ use tract_onnx::pb::ModelProto;
 use crate::card::{self, Card, Example};
 use crate::file::{self, Contents, Decoded};
 use crate::layout::{self, PolicySettings};
-use crate::model::{Fact, Facts, Format, Normalisation, Source, Squashing};
+use crate::model::{Fact, Facts, Format, Normalisation, Outputs, Source, Squashing};
 use crate::onnx::{self, Interface, NamedBy, Names, Network, Recognised};
 use crate::program;
 use crate::resolve::{self, Given, Resolved, ResolvedGraph};
@@ -114,6 +114,14 @@ impl Model {
         let contents = onnx::metadata(&proto)?;
         let settings = PolicySettings::new(&contents, "");
         let (proto, interface) = onnx::select(proto, &names(given.card, settings.text(&["squash"]).is_some()))?;
+        // The parts of a tuple have no names.
+        let is_named = format == Format::Onnx || interface.kind == Outputs::Action || given.card.outputs.is_some();
+        ensure!(
+            is_named || !given.card.examples.is_empty(),
+            "the program returns a tuple, whose parts have no names: write \"outputs\": [\"mean\", \"log_std\"] into \
+             FILE.policy.json if the first two are the mean before its squash and the log_std, or examples; or save a \
+             program that returns the action"
+        );
         let network = Network::new(&proto, interface)?;
         let dims = [network.state_dim, network.action_dim];
         let recognised =

@@ -51,7 +51,9 @@ impl BatchNorm {
     pub fn explains(scope: &Scope, layers: &[&str], tensor: &str) -> bool {
         let Some((name, part)) = tensor.rsplit_once('.') else { return false };
         let is_part = COUNTERS.contains(&part) || KINDS.iter().any(|(parts, _)| parts.contains(&part));
-        is_part && matches!(BatchNorm::read(scope, name), Ok(Some(_))) && layers.iter().any(|layer| series(layer) == series(name))
+        is_part
+            && matches!(BatchNorm::read(scope, name), Ok(Some(_)))
+            && layers.iter().any(|layer| series(layer) == series(name))
     }
 
     /// Makes the normalisation a part of the layer that follows it.

@@ -42,8 +42,8 @@ pub fn find(contents: &Contents) -> Result<ActorLayers> {
             matches.retain(|(scope, _)| scope.prefix() == outer || !scope.prefix().starts_with(&outer));
         }
         let Some((scope, roles)) = matches.first() else { continue };
-        check_outside(contents, scope)?;
         let actor = in_layout(ActorLayers::read(layout, scope, roles), layout)?;
+        check_outside(contents, scope, actor.state_dim())?;
         let is_nested = |a: &str, b: &str| a.starts_with(b) || b.starts_with(a);
         let others = everywhere.iter().filter(|(other, _)| !is_nested(other.prefix(), scope.prefix()));
         for (scope, roles) in others {
@@ -59,13 +59,15 @@ pub fn find(contents: &Contents) -> Result<ActorLayers> {
 }
 
 /// Refuses a network in front of the actor, without which the actor would compute something else.
-fn check_outside(contents: &Contents, scope: &Scope) -> Result<()> {
-    let before = contents.tensors().map(|(name, _)| name).find(|name| {
+fn check_outside(contents: &Contents, scope: &Scope, state_dim: usize) -> Result<()> {
+    const WORDS: [&str; 8] = ["encoder", "preprocess", "feature", "backbone", "shared", "torso", "embed", "stem"];
+    let before = contents.tensors().find(|(name, tensor)| {
         let outside = !name.starts_with(scope.prefix()) && !name.split('.').any(is_foreign);
-        outside
-            && name.ends_with(".weight")
-            && ["encoder", "preprocess", "feature"].iter().any(|word| name.contains(word))
+        // Its output could be what the actor takes for a state.
+        let fits = tensor.shape.len() == 2 && tensor.shape[0] == state_dim;
+        outside && name.ends_with(".weight") && (fits || WORDS.iter().any(|word| name.contains(word)))
     });
+    let before = before.map(|(name, _)| name);
     ensure!(
         before.is_none(),
         "`{}` lies before the actor: a network in front of it is not served",

@@ -129,12 +129,15 @@ const FOREIGN: &[&str] = &[
 
 /// Returns `true` if a tensor of a scope belongs to something beside the actor. If the scope is named as an actor, only a
 /// whole network does; anything smaller is a part of the actor, whatever its name, and must be explained.
-fn is_beside(prefix: &str, name: &str) -> bool {
+fn is_beside(prefix: &str, name: &str, tensor: &Tensor) -> bool {
     let mut parts = name.split('.');
     let first = parts.next().unwrap_or_default();
     let of_actor = prefix.split_terminator('.').next_back().is_some_and(|last| ACTORS.contains(&last));
     let is_temperature = ["log_alpha", "log_ent_coef"].contains(&name);
-    is_temperature || is_foreign(first) && (!of_actor || parts.count() >= 2)
+    // A lone layer is a head for one value, or a part of the actor by a misleading name.
+    let depth = parts.count();
+    let is_head = tensor.shape.first().is_none_or(|outputs| *outputs == 1);
+    is_temperature || is_foreign(first) && (depth >= 2 || !of_actor && is_head)
 }
 
 impl<'a> Scope<'a> {
@@ -150,7 +153,7 @@ impl<'a> Scope<'a> {
         }
         let scope = |prefix: String| {
             let inside = contents.tensors().filter_map(|(name, tensor)| Some((name.strip_prefix(&prefix)?, tensor)));
-            let tensors = inside.filter(|(name, _)| !is_beside(&prefix, name)).collect();
+            let tensors = inside.filter(|(name, tensor)| !is_beside(&prefix, name, tensor)).collect();
             let outside = contents.tensors().filter(|(name, _)| !name.starts_with(&prefix));
             let matrices = outside.filter(|(name, tensor)| name.ends_with(".weight") && tensor.shape.len() == 2);
             let others = matrices.filter(|(name, _)| !name.split('.').any(is_foreign) && !is_setting(name)).count();

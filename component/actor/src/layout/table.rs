@@ -328,7 +328,14 @@ pub const LAYOUTS: &[Layout] = &[
     // rl_games/algos_torch/network_builder.py: the same names, with an activation from the config.
     Layout { name: "rl_games", trunk: &["trunk.{n}"], heads: Heads::Joint, log_std: MINUS_5_TO_2, ..SAC },
     // rsl_rl/modules: ActorCritic until version 3, and MLPModel since.
-    Layout { name: "rsl_rl", trunk: &["actor.{n}"], evidence: &["std"], file_evidence: &["iter"], ignored: &["std"], ..GAUSSIAN },
+    Layout {
+        name: "rsl_rl",
+        trunk: &["actor.{n}"],
+        evidence: &["std"],
+        file_evidence: &["iter"],
+        ignored: &["std"],
+        ..GAUSSIAN
+    },
     Layout {
         name: "rsl_rl",
         trunk: &["mlp.{n}"],

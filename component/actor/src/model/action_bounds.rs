@@ -61,6 +61,12 @@ impl ActionBounds {
         &self.bias
     }
 
+    /// Scales one action in double precision.
+    pub fn scaled_of(&self, action: &[f64]) -> Vec<f64> {
+        let parts = self.scale.iter().zip(&self.bias);
+        action.iter().zip(parts).map(|(x, (scale, bias))| x * f64::from(*scale) + f64::from(*bias)).collect()
+    }
+
     /// Scales row-major actions [rows, action_dim] in place.
     pub fn apply(&self, actions: &mut [f32]) {
         for row in actions.chunks_exact_mut(self.scale.len()) {

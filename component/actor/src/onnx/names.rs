@@ -128,8 +128,8 @@ fn by_name<'a>(all: &[Candidate<'a>], given: &Names) -> Result<Chosen<'a>> {
             log_std.name
         );
         ensure!(
-            mean.bound != Some("Tanh") || given.has_squash,
-            "output `{0}` is the result of a tanh, and SAC takes the tanh of its mean: if it is the action, the card's line \
+            !mean.bound.is_some_and(|bound| bound != "Clip") || given.has_squash,
+            "output `{0}` is the result of a tanh or the like, and SAC takes the tanh of its mean: if it is the action, the card's line \
              is \"outputs\": [\"{0}\"]; if it is squashed again, \"outputs\": [\"{0}\", \"{1}\"]",
             mean.name,
             log_std.name
@@ -170,8 +170,8 @@ fn the_only<'a>(all: &[Candidate<'a>], has_examples: bool) -> Result<Chosen<'a>>
         ),
     };
     ensure!(
-        only.bound.is_some() || has_examples,
-        "outputs `mean` and `log_std`, or `action`, are expected, found {}: `{1}` ends in no tanh or clip, so that it may be \
+        only.bound.is_some_and(|bound| bound != "Clip") || has_examples,
+        "outputs `mean` and `log_std`, or `action`, are expected, found {}: `{1}` ends in no tanh, so that it may be \
          the action or a mean before squashing. If it is the action, the card's line is \"outputs\": [\"{1}\"]",
         list(all),
         only.name

@@ -38,12 +38,12 @@ pub fn translate(program: &Program) -> Result<ModelProto> {
     output::finish(graph, &result?, is_policy(program))
 }
 
-/// Returns `true` if the class of the program says that it is a policy, or belongs to rsl_rl's exporter of policies.
+/// Returns `true` if the program is of rsl_rl's exporter of policies, whose actions nothing bounds.
 fn is_policy(program: &Program) -> bool {
     let Program::Script(script) = program else { return false };
     let Object::Module(module) = script.module.get(script.module.root) else { return false };
     let class = module.class.to_lowercase();
-    ["polic", "actor", "rsl_rl"].iter().any(|word| class.contains(word))
+    class.contains("rsl_rl")
 }
 
 /// Returns the numbers of one state without the dimension of the batch.

@@ -10,7 +10,7 @@ use super::choice::Choice;
 use super::gather::Gathered;
 use super::missing::missing_of;
 use crate::card::{Example, is_near};
-use crate::model::{ActionBounds, Source, Sourced, Squash};
+use crate::model::{Source, Sourced, Squash};
 
 /// The most combinations of values that are tried.
 const MAX_CHOICES: usize = 4096;
@@ -35,6 +35,13 @@ pub fn fit(gathered: &Gathered, examples: &[Example]) -> Result<Resolved> {
         "the examples of the card have actions of {actions} numbers: the network gives {}",
         dims.iter().map(usize::to_string).collect::<Vec<_>>().join(" or ")
     );
+    if let Some(class) = &gathered.foreign_code {
+        ensure!(
+            distinct(examples) >= MIN_PROOF,
+            "the code of `{class}` is not in the file, and the card has fewer than {MIN_PROOF} examples with different \
+             actions, which are too few to prove it"
+        );
+    }
     // Conventions are kept as long as the examples agree with them.
     for free in [false, true] {
         let mut fits = Search::new(gathered, examples, free).run()?;
@@ -53,6 +60,17 @@ pub fn fit(gathered: &Gathered, examples: &[Example]) -> Result<Resolved> {
         return gathered.build(&best);
     }
     bail!("{}", no_fit(gathered, examples))
+}
+
+/// The fewest examples with different actions that prove code which is not in the file.
+const MIN_PROOF: usize = 3;
+
+/// Counts the examples whose actions differ from those before them.
+fn distinct(examples: &[Example]) -> usize {
+    let differs = |a: &Example, b: &Example| a.action.iter().zip(&b.action).any(|(a, b)| !is_near(*a, *b));
+    let is_new =
+        |(index, example): &(usize, &Example)| examples[..*index].iter().all(|before| differs(before, example));
+    examples.iter().enumerate().filter(is_new).count()
 }
 
 struct Search<'a> {
@@ -151,17 +169,12 @@ impl<'a> Search<'a> {
             other => other,
         };
         let scaled = |values: &Vec<f64>| match &bounds {
-            BoundsOption::Scaled(bounds) if squash != Squash::None => scale(bounds, values),
+            BoundsOption::Scaled(bounds) if squash != Squash::None => bounds.scaled_of(values),
             _ => values.clone(),
         };
         let fits = squashed.iter().zip(self.examples).all(|(values, example)| example.fits(scaled(values).into_iter()));
         fits.then_some(bounds)
     }
-}
-
-fn scale(bounds: &ActionBounds, values: &[f64]) -> Vec<f64> {
-    let parts = bounds.scale().iter().zip(bounds.bias());
-    values.iter().zip(parts).map(|(value, (scale, bias))| value * f64::from(*scale) + f64::from(*bias)).collect()
 }
 
 fn same_but_bounds(fit: &Choice, choice: &Choice, squash: Squash) -> bool {
@@ -182,7 +195,7 @@ fn differ(gathered: &Gathered, a: &Choice, b: &Choice, examples: &[Example]) -> 
         let mean = gathered.mlp(choice).ok()?.mean_of(&state);
         let squashed = mean.into_iter().map(|x| choice.squash.value.of(x)).collect::<Vec<_>>();
         Some(match &choice.bounds.value {
-            BoundsOption::Scaled(bounds) if choice.squash.value != Squash::None => scale(bounds, &squashed),
+            BoundsOption::Scaled(bounds) if choice.squash.value != Squash::None => bounds.scaled_of(&squashed),
             _ => squashed,
         })
     };
@@ -226,7 +239,7 @@ fn no_fit(gathered: &Gathered, examples: &[Example]) -> String {
             let values = resolved.mlp.mean_of(&state).into_iter().map(|x| resolved.squashing.squash.of(x));
             let values = values.collect::<Vec<_>>();
             let found = match &resolved.squashing.bounds {
-                Some(bounds) => scale(bounds, &values),
+                Some(bounds) => bounds.scaled_of(&values),
                 None => values,
             };
             format!(

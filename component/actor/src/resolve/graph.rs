@@ -30,6 +30,7 @@ pub fn resolve_graph(
     [state_dim, action_dim]: [usize; 2],
     mean_of: MeanOf,
 ) -> Result<ResolvedGraph> {
+    settings.check_scaling()?;
     let graph = || Source::File("the graph".into());
     let (normalisation, source) = normalisation(settings, given, state_dim)?;
     let mean_of = |state: &[f64]| match &normalisation {
@@ -43,12 +44,54 @@ pub fn resolve_graph(
         // Examples prove it, where the card has any; bounds in the card are those of the environment.
         Outputs::Action => {
             facts.insert(0, Fact::new("kind", Kind::Deterministic.name(), &graph()));
-            facts.push(Fact::new("squash", "the graph's own", &graph()));
-            Squashing::AS_IT_IS
+            action(settings, given, action_dim, &mean_of, &mut facts)?
         }
         Outputs::MeanAndLogStd => squashing(settings, given, action_dim, &mean_of, &mut facts)?,
     };
     Ok(ResolvedGraph { normalisation, squashing, facts })
+}
+
+/// Resolves what is done to an output that is the action. It is taken as it is, unless the card says otherwise, or bounds that
+/// the file or the card gives leave open if the graph has scaled its output to them.
+fn action(
+    settings: &PolicySettings,
+    given: &Given,
+    action_dim: usize,
+    output_of: MeanOf,
+    facts: &mut Vec<Fact>,
+) -> Result<Squashing> {
+    let by_card = given.card.bounds().map(|bounds| BoundsOption::given(&bounds, action_dim)).transpose()?;
+    let by_file = settings.action_bounds(action_dim, true)?.map(|(bounds, _)| BoundsOption::Scaled(bounds));
+    // Metadata that names the squash is that of a graph which contains everything.
+    let is_complete = settings.text(&["squash"]).is_some();
+    let scaled = match by_card.or(by_file) {
+        Some(BoundsOption::Scaled(bounds)) if !is_complete => Some(bounds),
+        _ => None,
+    };
+    let fits = |squash: Squash| {
+        let scaled = scaled.as_ref();
+        let act = |state: &[f64]| {
+            let squashed = output_of(state)?.into_iter().map(|x| squash.of(x)).collect::<Vec<_>>();
+            Some(
+                scaled
+                    .filter(|_| squash != Squash::None)
+                    .map_or(squashed.clone(), |bounds| bounds.scaled_of(&squashed)),
+            )
+        };
+        let examples = &given.card.examples;
+        examples.iter().all(|example| act(&example.state).is_some_and(|action| example.fits(action.into_iter())))
+    };
+    let (squash, source) = match (given.card.squash(), &scaled) {
+        (Some(squash), _) => (squash, Source::Card),
+        (None, Some(_)) if given.card.examples.is_empty() => bail!(
+            "the action bounds are given, and the graph gives the action: write \"squash\": \"none\" into FILE.policy.json \
+             if its output is within them, or \"squash\": \"clip\" if its output is within -1 and 1 and is scaled outside"
+        ),
+        (None, Some(_)) if !fits(Squash::None) && fits(Squash::Clamp) => (Squash::Clamp, Source::Examples),
+        (None, _) => (Squash::None, Source::File("the graph".into())),
+    };
+    facts.push(Fact::new("squash", if squash == Squash::None { "the graph's own" } else { squash.name() }, &source));
+    Ok(Squashing { squash, log_std: None, bounds: scaled.filter(|_| squash != Squash::None) })
 }
 
 fn squashing(

@@ -16,6 +16,22 @@ pub fn missing_of(gathered: &Gathered) -> Vec<Missing> {
             keys: &["kind"],
         });
     }
+    if gathered.foreign_code.is_some() {
+        missing.push(Missing {
+            name: "what its code does",
+            card: "\"kind\": \"sac\"".to_owned(),
+            flag: None,
+            keys: &["kind"],
+        });
+    }
+    if gathered.norms.is_some() {
+        missing.push(Missing {
+            name: "the kind of its normalisation layers",
+            card: "\"examples\": [{\"state\": […], \"action\": […]}, …]".to_owned(),
+            flag: None,
+            keys: &[],
+        });
+    }
     if gathered.actor.is_chain {
         missing.push(Missing {
             name: "the order of the layers",
@@ -84,12 +100,16 @@ pub fn describe(gathered: &Gathered, missing: &[Missing]) -> String {
 fn why(gathered: &Gathered, missing: &[Missing]) -> String {
     if let Some(class) = &gathered.foreign_code {
         return format!(
-            ": its policy class is `{class}`, whose code is not in the file, so that examples in the card should prove it"
+            ": the code of `{class}` is not in the file. If it applies the layers in order, an activation after each, and \
+             nothing else, its kind says so; examples in the card prove it"
         );
     }
     let is_activation = missing.iter().any(|missing| missing.name == "the activation");
     if let (Some(class), true) = (&gathered.class, is_activation) {
         return format!(": the code of its class `{class}` is not in the file");
+    }
+    if let Some(norm) = &gathered.norms {
+        return format!(": `{norm}` may be a LayerNorm or another, before the activation or after it");
     }
     if let Some(unexplained) = &gathered.unexplained {
         let look = if unexplained.names.contains(" and ") { "look" } else { "looks" };

@@ -6,9 +6,9 @@ use anyhow::{Result, bail, ensure};
 
 use super::{CONFIGS, PolicySettings};
 use crate::file::Leaf;
-use crate::layout::{ActorLayers, STABLE_BASELINES3_SDE};
 use crate::layout::actor::modules_after;
 use crate::layout::scope::{is_foreign, number, series};
+use crate::layout::{ActorLayers, STABLE_BASELINES3_SDE};
 use crate::model::{Activation, Squash};
 
 /// Names that trainers give to the setting.
@@ -48,6 +48,12 @@ impl PolicySettings<'_> {
             return Ok(Some(Named::Each(each)));
         }
         let found = modules.iter().filter(|module| !is_after_head(module, layers)).collect::<Vec<_>>();
+        // A layer of a series without a module after it would go without an activation.
+        let is_of_series =
+            |module: &&&Module| layers.trunk.iter().any(|hidden| series(&hidden.linear.name) == series(&module.name));
+        if let Some(module) = found.iter().find(is_of_series) {
+            bail!("`{}` follows some of the layers, and the file does not say what follows the others", module.name);
+        }
         if let Some(first) = found.first() {
             for module in &found {
                 let own = module.name.rsplit('.').next().unwrap_or_default();
@@ -190,6 +196,20 @@ impl PolicySettings<'_> {
         self.check_epsilon(name, "LayerNorm")
     }
 
+    /// Returns `true` if the file says that the module of this name within the actor is a LayerNorm, and that nothing but an
+    /// activation lies between it and the layer before it.
+    pub fn is_layer_norm_in_order(&self, name: &str) -> bool {
+        let class = |name: &str| match self.contents.get(&format!("{}{name}", self.scope)) {
+            Some(Leaf::Class(class)) => Some(class.as_str()),
+            _ => None,
+        };
+        let before = (number(name).checked_sub(1)).map(|index| series(name).replace("{n}", &index.to_string()));
+        let before = before.as_deref().and_then(class).unwrap_or_default();
+        let is_norm = class(name).is_some_and(|class| class.ends_with(".LayerNorm"));
+        is_norm
+            && (before.starts_with("torch.nn.modules.activation.") || before.starts_with("torch.nn.modules.linear."))
+    }
+
     fn check_epsilon(&self, name: &str, class: &str) -> Result<()> {
         let epsilon = self.contents.get(&format!("{name}.eps")).map(Leaf::numbers).transpose()?.flatten();
         let is_default = epsilon.is_none_or(|epsilon| matches!(epsilon[..], [epsilon] if epsilon == 1e-5));
@@ -201,6 +221,12 @@ impl PolicySettings<'_> {
     fn check_parameters_of_config(&self) -> Result<()> {
         let slope = self.number(&["negative_slope"]).filter(|slope| *slope as f32 != Activation::LEAKY_SLOPE);
         ensure!(slope.is_none(), "`negative_slope` is {}: 0.01 is expected of a LeakyReLU", slope.unwrap_or_default());
+        let renorm = self.object_of(".BatchRenorm1d").map(|name| format!("{name}.eps"));
+        let epsilon = renorm.and_then(|name| self.contents.get(&name)?.numbers().ok()?);
+        ensure!(
+            epsilon.is_none_or(|epsilon| epsilon == [1e-3]),
+            "the eps of a BatchRenorm is not 0.001, which is expected"
+        );
         let kwargs = self.contents.iter().find(|(name, _)| {
             name.split('.').any(|part| ["activation_kwargs", "act_kwargs", "activation_params"].contains(&part))
         });

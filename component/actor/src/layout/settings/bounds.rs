@@ -45,7 +45,10 @@ impl PolicySettings<'_> {
             for limit in LIMITS.iter().filter(|_| with_limit) {
                 let Some(values) = values(limit)? else { continue };
                 let is_pair = *limit == "action_range" && values.windows(2).any(|pair| pair[0] != pair[1]);
-                ensure!(!is_pair, "`{prefix}{limit}` is {values:?}: one number is expected, the limit on both sides of zero");
+                ensure!(
+                    !is_pair,
+                    "`{prefix}{limit}` is {values:?}: one number is expected, the limit on both sides of zero"
+                );
                 let low = values.iter().map(|limit| -limit).collect::<Vec<_>>();
                 return Ok(Some((ActionBounds::between(&low, &values)?, format!("`{prefix}{limit}`"))));
             }

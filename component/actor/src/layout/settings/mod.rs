@@ -3,12 +3,13 @@
 
 mod activation;
 mod bounds;
+mod code;
 mod normalisation;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::file::{Contents, Leaf};
-use crate::model::{Bounds, LogStd};
+use crate::model::{Bounds, LogStd, Squash};
 pub use activation::Named;
 pub use normalisation::{Unexplained, refuse};
 
@@ -98,6 +99,69 @@ impl<'a> PolicySettings<'a> {
             image.is_none(),
             "the policy takes images (`{}` is uint8), which are not served",
             image.map_or("", |(name, _)| name)
+        );
+        Ok(())
+    }
+
+    /// Returns the squash that a config names, and its name there: a text, or a flag.
+    pub fn squash_setting(&self) -> Option<(Squash, String)> {
+        let named = |name: &str| format!("`{name}`");
+        let text = match self.text(&["squash", "squash_fn"]) {
+            Some("tanh") => Some(Squash::Tanh),
+            Some("none" | "identity") => Some(Squash::None),
+            _ => None,
+        };
+        if let Some(squash) = text {
+            return Some((squash, named("squash")));
+        }
+        const FLAGS: [&str; 6] =
+            ["squash", "squash_output", "tanh_squash", "use_tanh", "squash_action", "squash_actions"];
+        let flag = FLAGS.iter().find_map(|name| Some((self.number(&[name])?, named(name))));
+        flag.map(|(flag, name)| (if flag == 0.0 { Squash::None } else { Squash::Tanh }, name))
+    }
+
+    /// Returns the name of a setting that says that the policy is no SAC, TD3 or DDPG: a Gaussian, or another algorithm.
+    pub fn other_algorithm(&self) -> Option<String> {
+        const OTHERS: [&str; 9] = ["gaussian", "ppo", "a2c", "a3c", "trpo", "reinforce", "vpg", "dqn", "categorical"];
+        ["kind", "algo", "algorithm", "algo_name", "agent", "agent_type", "policy_type"].iter().find_map(|name| {
+            let text = self.text(&[name])?.to_lowercase();
+            let is_other = text.split(|c: char| !c.is_alphanumeric()).any(|word| OTHERS.contains(&word));
+            is_other.then(|| format!("`{name}`"))
+        })
+    }
+
+    /// Refuses settings that change a state before it reaches the network and are not read.
+    pub fn check_scaling(&self) -> Result<()> {
+        const SCALARS: [&str; 8] = [
+            "obs_scale",
+            "obs_scales",
+            "state_scale",
+            "input_scale",
+            "state_shift",
+            "input_shift",
+            "obs_shift",
+            "temperature",
+        ];
+        const VECTORS: [&str; 4] = ["input_mean", "input_std", "state_offset", "obs_offset"];
+        for name in SCALARS.iter().chain(&VECTORS) {
+            if let Some((name, numbers)) = self.numbers(&[name])? {
+                let is_neutral = numbers.iter().all(|number| *number == 1.0);
+                ensure!(
+                    is_neutral,
+                    "`{name}` is {numbers:?}, which nothing here applies: fold it into obs_mean and obs_std of a card"
+                );
+            }
+        }
+        const FLAGS: [&str; 3] = ["layer_norm", "use_layer_norm", "layernorm"];
+        let flag = FLAGS.iter().find(|name| self.number(&[name]).is_some_and(|flag| flag != 0.0));
+        let has_norm = self
+            .contents
+            .tensors()
+            .any(|(name, tensor)| name.starts_with(self.scope) && name.ends_with(".weight") && tensor.shape.len() == 1);
+        ensure!(
+            flag.is_none() || has_norm,
+            "`{}` is set, and the actor has no weights of a LayerNorm: one without weights is not served",
+            flag.unwrap_or(&"")
         );
         Ok(())
     }

@@ -33,6 +33,8 @@ pub struct Gathered<'a> {
     pub observation_keys: Vec<String>,
     /// The class of the object that the file is.
     pub class: Option<String>,
+    /// The name of a normalisation of a layer's outputs whose kind and place the file does not say.
+    pub norms: Option<String>,
     /// Set if the file's own code decides, which is not in the file: examples must prove the policy.
     pub foreign_code: Option<String>,
 }
@@ -52,7 +54,9 @@ impl<'a> Gathered<'a> {
     pub fn new(actor: &'a ActorLayers, settings: &PolicySettings, given: &Given) -> Result<Self> {
         settings.check_observations()?;
         let kind = given.card.kind;
-        let foreign_code = foreign_policy(settings);
+        settings.check_scaling()?;
+        let foreign_code = settings.foreign_code(actor);
+        let of_foreign_policy = settings.text(&["policy_class"]).is_some() && foreign_code.is_some();
         let head = head::head(actor, settings, kind)?;
         let action_dims = head::dims(actor, &head);
         let unexplained = match settings.normalisation(actor.state_dim())? {
@@ -60,7 +64,7 @@ impl<'a> Gathered<'a> {
             None => settings.unexplained(actor.state_dim())?.filter(|_| given.card.obs_mean.is_none()),
         };
         Ok(Gathered {
-            activation: activation::activation(actor, settings, given, foreign_code.is_some())?,
+            activation: activation::activation(actor, settings, given, of_foreign_policy)?,
             squash: squash::squash(actor, settings, given, kind)?,
             mean_step: squash::mean_step(actor, settings)?,
             bounds: bounds::bounds(actor.layout, settings, given, &action_dims)?,
@@ -69,7 +73,9 @@ impl<'a> Gathered<'a> {
             observation_keys: settings.observation_keys().iter().map(|key| (*key).to_owned()).collect(),
             class: settings.root_class().map(str::to_owned),
             unexplained,
-            foreign_code,
+            norms: norms(actor, settings),
+            // The one who trained it says what the code does.
+            foreign_code: foreign_code.filter(|_| given.card.kind.is_none()),
             head,
             actor,
         })
@@ -81,9 +87,12 @@ impl<'a> Gathered<'a> {
     }
 }
 
-/// Returns the class of a policy of Stable-Baselines3's that is not the library's own, whose code is not in the file.
-fn foreign_policy(settings: &PolicySettings) -> Option<String> {
-    const LIBRARIES: [&str; 2] = ["stable_baselines3.", "sb3_contrib."];
-    let class = settings.text(&["policy_class"])?;
-    (!LIBRARIES.iter().any(|library| class.starts_with(library))).then(|| class.to_owned())
+/// Returns the first normalisation of a layer's outputs of which only weights are known: a LayerNorm, a GroupNorm or another,
+/// before the activation or after it. The layouts with a trunk of their own know.
+fn norms(actor: &ActorLayers, settings: &PolicySettings) -> Option<String> {
+    if !actor.layout.trunk.is_empty() {
+        return None;
+    }
+    let norms = actor.trunk.iter().flat_map(|hidden| [&hidden.norm, &hidden.norm_after]).flatten();
+    norms.map(|norm| norm.name.clone()).find(|name| !settings.is_layer_norm_in_order(name))
 }

@@ -1,6 +1,6 @@
 //! The normalisation of observations.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::super::Given;
 use super::super::option::Options;
@@ -33,6 +33,10 @@ pub(super) fn normalisation(
     Ok(match (card, unexplained) {
         (Some(card), _) => Options::fixed(Some(card), Source::Card),
         (None, Some(unexplained)) => Options::missing(unexplained.candidates.iter().cloned().map(Some).collect()),
+        (None, None) if settings.number(&["clip_obs", "obs_clip"]).is_some() => bail!(
+            "`clip_obs` is set, and the file has no obs_mean and obs_var: write obs_mean and obs_std into the card, 0 and 1 \
+             if a state is only clipped"
+        ),
         (None, None) => Options::fixed(None, Source::File("no statistics".into())),
     })
 }

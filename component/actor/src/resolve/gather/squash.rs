@@ -31,13 +31,14 @@ pub(super) fn squash(
         );
         return Ok(Options::fixed(squash, Source::File(name.into())));
     }
-    if let (Some((squash, name)), None) = (distribution(settings), card) {
+    if let (Some((squash, name)), None) = (distribution(settings).or_else(|| settings.squash_setting()), card) {
         return Ok(Options::fixed(squash, Source::File(name.into())));
     }
     Ok(match (card, kind) {
         (Some(card), _) => Options::fixed(card, Source::Card),
         (None, Some(Kind::Sac)) => Options::fixed(Squash::Tanh, Source::Card),
         (None, Some(Kind::Gaussian)) => Options::fixed(Squash::None, Source::Card),
+        (None, None) if settings.other_algorithm().is_some() => Options::missing(others()),
         // The Gaussians of skrl are what their users write: `tanh` or not.
         (None, _) if settings.is_of_skrl() => Options::missing(others()),
         (None, _) if matches!(actor.head, ActorHead::Pair(_, _, true)) => Options::missing(others()),

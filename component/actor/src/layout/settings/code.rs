@@ -1,0 +1,60 @@
+//! The code that a file refers to and does not contain: classes of networks, whose `forward` may do anything.
+
+use super::PolicySettings;
+use crate::file::Leaf;
+use crate::layout::ActorLayers;
+
+/// The packages whose classes do what the layouts' table says of them.
+const PACKAGES: [&str; 17] = [
+    "torch.",
+    "torchrl.",
+    "tensordict.",
+    "stable_baselines3.",
+    "sb3_contrib.",
+    "tianshou.",
+    "spinup.",
+    "rlkit.",
+    "pfrl.",
+    "elegantrl.",
+    "ray.",
+    "d3rlpy.",
+    "xuance.",
+    "omnisafe.",
+    "garage.",
+    "sheeprl.",
+    "mushroom_rl.",
+];
+
+/// The layouts of single-file implementations, which have no package of their own.
+const SCRIPTS: [&str; 5] = ["cleanrl", "pytorch-soft-actor-critic", "pytorch_sac", "corl", "mushroom-rl"];
+
+/// The classes of Spinning Up, whose module is often copied.
+const COPIED: [&str; 3] = ["SquashedGaussianMLPActor", "MLPActorCritic", "MLPActor"];
+
+impl PolicySettings<'_> {
+    /// Returns the class of the actor, or of a module within it, whose code is neither in the file nor in a known package.
+    /// Layers and activations do not show what such a `forward` does with them.
+    pub fn foreign_code(&self, layers: &ActorLayers) -> Option<String> {
+        let is_script = SCRIPTS.iter().any(|script| layers.layout.name.starts_with(script));
+        let own = self.scope.trim_end_matches('.');
+        let of_scope = match self.contents.get(own) {
+            Some(Leaf::Class(class)) => Some(class.as_str()),
+            _ => None,
+        };
+        let is_copied = |class: &str| COPIED.contains(&class.rsplit('.').next().unwrap_or_default());
+        let is_foreign = |class: &&str| !PACKAGES.iter().any(|package| class.starts_with(package)) && !is_copied(class);
+        let outer = of_scope.or_else(|| self.contents.root_class()).filter(is_foreign).filter(|_| !is_script);
+        let policy = self.text(&["policy_class"]).filter(is_foreign);
+        outer.or(policy).or_else(|| self.foreign_module(is_foreign)).map(str::to_owned)
+    }
+
+    /// Returns the class of a foreign module within the actor. Modules have a flag for training.
+    fn foreign_module(&self, is_foreign: impl Fn(&&str) -> bool) -> Option<&str> {
+        self.contents.iter().find_map(|(name, leaf)| {
+            let Leaf::Class(class) = leaf else { return None };
+            let inside = name.strip_prefix(self.scope).is_some_and(|rest| !rest.is_empty());
+            let is_module = inside && self.contents.get(&format!("{name}.training")).is_some();
+            (is_module && is_foreign(&class.as_str())).then_some(class.as_str())
+        })
+    }
+}
