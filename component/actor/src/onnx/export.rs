@@ -10,6 +10,7 @@ use crate::model::{Bounds, LogStd, Normalisation, Squash, Squashing};
 /// Names that no trainer gives to a value.
 const NORMALISED: &str = "sac-serving/state";
 const LOG_STD: &str = "sac-serving/log_std";
+const OTHER_ACTION: &str = "sac-serving/other_action";
 
 /// Writes a model whose graph does all that the policy does. It normalises `state` and computes `mean`, `log_std` after
 /// its rule, and `action`, the deterministic action within its bounds. The bounds are in the metadata as well. A graph
@@ -106,9 +107,11 @@ fn squash_log_std(graph: &mut GraphProto, rule: LogStd) {
 }
 
 fn add_action(graph: &mut GraphProto, squashing: &Squashing, action_dim: usize) {
+    let has_mean = graph.output.iter().any(|output| output.name == "mean");
     graph.output.retain(|output| output.name != "action");
-    rename(graph, "action", "sac-serving/other_action");
-    let mut nodes = Chain::new("mean", "sac-serving/action");
+    rename(graph, "action", OTHER_ACTION);
+    // A graph of one output gives what is squashed under the action's name.
+    let mut nodes = Chain::new(if has_mean { "mean" } else { OTHER_ACTION }, "sac-serving/action");
     match squashing.squash {
         Squash::Tanh => nodes.step("Tanh"),
         Squash::Clamp => {
