@@ -1,6 +1,6 @@
 //! Loads a checkpoint: from a file through its layout, or its graph, to a model. The only place that names them all.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use bytes::Bytes;
 use tract_onnx::pb::ModelProto;
 
@@ -87,6 +87,12 @@ impl Model {
     }
 
     fn of_tensors(format: Format, contents: &Contents, given: &Given) -> Result<Self> {
+        if let Some(class) = layout::other_policy(contents) {
+            bail!(
+                "the model has the policy of `{class}`: an actor of SAC, TQC, CrossQ, TD3 or DDPG is expected; any policy is \
+                 served as an ONNX graph or a TorchScript program that gives the action"
+            );
+        }
         let actor = layout::find(contents)?;
         let name = actor.layout.name;
         let of_sb3 = [layout::STABLE_BASELINES3, layout::STABLE_BASELINES3_SDE, layout::STABLE_BASELINES3_TD3];

@@ -223,3 +223,17 @@ fn a_card_that_contradicts_the_file_or_is_too_much_is_refused() {
     let short = refused(json!({"examples": [{"state": [0, 0], "action": [0, 0]}]}));
     assert!(short.contains("states of 2 numbers: the network takes 3"), "{short}");
 }
+
+#[test]
+fn bounds_of_a_graph_that_gives_the_action_need_a_word_on_where_it_is_scaled() {
+    let case = case("onnx_sb3docs_legacy");
+    let bounds = json!({"action_low": -2, "action_high": 2});
+    let refused = with_card(&case, &bounds).err().unwrap();
+    assert!(refused.contains(r#""squash": "none""#) && refused.contains(r#""squash": "clip""#), "{refused}");
+    let state = &case.rows("states")[0];
+    let act = |card: Value| with_card(&case, &card).unwrap().act(state).unwrap();
+    let as_it_is = act(json!({"action_low": -2, "action_high": 2, "squash": "none"}));
+    let scaled = act(json!({"action_low": -2, "action_high": 2, "squash": "clip"}));
+    assert!(is_near(&scaled, &as_it_is.iter().map(|x| x * 2.0).collect::<Vec<_>>()), "{scaled:?}");
+    assert!(is_near(&as_it_is, &case.rows("expected")[0]));
+}

@@ -168,8 +168,8 @@ fn a_converted_file_gives_the_same_numbers() {
 #[test]
 fn a_file_that_cannot_be_served_is_refused_with_its_reason() {
     for (name, reason) in [
-        ("sb3_ppo.zip", "no known layout of an actor: the file holds action_high [2]"),
-        ("unknown.pt", "the layouts known are cleanrl (fc{n}, fc_mean, fc_logstd); "),
+        ("sb3_ppo.zip", "the policy of `stable_baselines3.common.policies.ActorCriticPolicy`"),
+        ("unknown.pt", "any policy is served as an ONNX graph"),
         ("critic_only.pt", "the file holds no actor, only 20 tensors of critics and optimizers"),
         ("two_actors.pt", "more than one actor, under `agent_a` and `agent_b`"),
         ("wrong_dims.pt", "numbers and `net.2` takes"),

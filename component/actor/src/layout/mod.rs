@@ -13,7 +13,7 @@ use anyhow::{Result, bail, ensure};
 pub use settings::{Named, PolicySettings, Unexplained, refuse};
 pub use table::{Layout, STABLE_BASELINES3, STABLE_BASELINES3_SDE, STABLE_BASELINES3_TD3, TIANSHOU};
 
-use crate::file::{Contents, Tensor};
+use crate::file::{Contents, Leaf, Tensor};
 use actor::in_layout;
 use roles::Roles;
 use scope::{Scope, is_foreign};
@@ -58,6 +58,14 @@ pub fn find(contents: &Contents) -> Result<ActorLayers> {
     bail!("{}", unknown(contents))
 }
 
+/// Returns the class of a policy of Stable-Baselines3 or sb3-contrib that has another actor: PPO's, A2C's, DQN's and others.
+pub fn other_policy(contents: &Contents) -> Option<&str> {
+    const OTHERS: [&str; 5] = [".common.policies.", ".dqn.", ".qrdqn.", ".ars.", ".common.recurrent."];
+    let Some(Leaf::Class(class)) = contents.get("policy_class") else { return None };
+    let of_library = ["stable_baselines3.", "sb3_contrib."].iter().any(|library| class.starts_with(library));
+    (of_library && OTHERS.iter().any(|other| class.contains(other))).then_some(class.as_str())
+}
+
 /// Refuses a network in front of the actor, without which the actor would compute something else.
 fn check_outside(contents: &Contents, scope: &Scope, state_dim: usize) -> Result<()> {
     const WORDS: [&str; 8] = ["encoder", "preprocess", "feature", "backbone", "shared", "torso", "embed", "stem"];
@@ -91,7 +99,6 @@ fn unknown(contents: &Contents) -> String {
         0 => String::new(),
         count => format!("; {count} tensors of critics and optimizers are left out"),
     };
-    let layouts = LAYOUTS.iter().map(Layout::describe).collect::<Vec<_>>().join("; ");
     match (tensors.len(), others.len()) {
         (0, 0) => {
             "the file holds no tensors: a state_dict, a module or a model of a known library is expected".to_owned()
@@ -100,8 +107,8 @@ fn unknown(contents: &Contents) -> String {
             format!("the file holds no actor, only {count} tensors of critics and optimizers: save the actor as well")
         }
         _ => format!(
-            "no known layout of an actor: the file holds {listed}{more}{critics}. Save the actor's state_dict alone, or \
-             export the policy to ONNX; the layouts known are {layouts}"
+            "no known layout of an actor: the file holds {listed}{more}{critics}. Layers in a row with heads such as `mean` and \
+             `log_std` are read; any policy is served as an ONNX graph or a TorchScript program that gives the action"
         ),
     }
 }

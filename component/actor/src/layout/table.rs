@@ -45,18 +45,6 @@ pub enum Heads {
     Open,
 }
 
-impl Layout {
-    /// Describes the layout for an error: its name, its trunk, and the first name of each head.
-    pub fn describe(&self) -> String {
-        let trunk = if self.trunk.is_empty() { "any{n}".to_owned() } else { self.trunk.join(", ") };
-        match &self.heads {
-            Heads::Pair { mean, log_std } => format!("{} ({trunk}, {}, {})", self.name, mean[0], log_std[0]),
-            Heads::Mean(mean) => format!("{} ({trunk}, {})", self.name, mean[0]),
-            Heads::Joint | Heads::Last | Heads::Open => format!("{} ({trunk})", self.name),
-        }
-    }
-}
-
 /// The layout of SAC's and TQC's actors in Stable-Baselines3.
 pub const STABLE_BASELINES3: &str = "stable-baselines3";
 /// The same with generalised state-dependent exploration.
