@@ -128,7 +128,7 @@ fn by_name<'a>(all: &[Candidate<'a>], given: &Names) -> Result<Chosen<'a>> {
             log_std.name
         );
         ensure!(
-            !mean.bound.is_some_and(|bound| bound != "Clip") || given.has_squash,
+            mean.bound.is_none_or(|bound| bound == "Clip") || given.has_squash,
             "output `{0}` is the result of a tanh or the like, and SAC takes the tanh of its mean: if it is the action, the card's line \
              is \"outputs\": [\"{0}\"]; if it is squashed again, \"outputs\": [\"{0}\", \"{1}\"]",
             mean.name,

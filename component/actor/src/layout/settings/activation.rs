@@ -76,6 +76,7 @@ impl PolicySettings<'_> {
         if let Some(named) = self.function()? {
             return Ok(Some(named));
         }
+        self.check_other_names()?;
         match self.find(&NAMES) {
             Some((name, Leaf::Class(class))) if !class.starts_with("torch.") => {
                 bail!("`{name}` is {class}, whose code is not in the file: an activation of torch.nn is expected")
@@ -214,6 +215,26 @@ impl PolicySettings<'_> {
         let epsilon = self.contents.get(&format!("{name}.eps")).map(Leaf::numbers).transpose()?.flatten();
         let is_default = epsilon.is_none_or(|epsilon| matches!(epsilon[..], [epsilon] if epsilon == 1e-5));
         ensure!(is_default, "`{name}.eps` is not 0.00001, which is expected of a {class}");
+        Ok(())
+    }
+
+    /// Refuses settings that name different activations, none of which is a critic's.
+    fn check_other_names(&self) -> Result<()> {
+        let mut found = None::<(&str, Activation)>;
+        for (name, leaf) in self.contents.iter() {
+            let is_activation = name.to_lowercase().contains("activ") && !name.split('.').any(is_foreign);
+            let is_output = ["output", "final", "last"].iter().any(|word| name.contains(word));
+            let (Leaf::Text(text), true, false) = (leaf, is_activation, is_output) else { continue };
+            let Ok(activation) = Activation::parse(text) else { continue };
+            if let Some((first, other)) = found.filter(|(_, other)| *other != activation) {
+                bail!(
+                    "`{first}` is {} and `{name}` is {}: which one is the actor's is not certain",
+                    other.name(),
+                    activation.name()
+                );
+            }
+            found = Some((name, activation));
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::PolicySettings;
 use crate::file::Leaf;
@@ -148,8 +148,10 @@ impl PolicySettings<'_> {
     fn of_group(&self, prefix: &str, group: &str, state_dim: usize) -> Result<Option<NamedNormalisation>> {
         let values = |name: &str| self.values_at(prefix, &[&format!("{group}{name}")], state_dim);
         let Some(mean) = values("mean")? else { return Ok(None) };
+        self.check_statistics(prefix, group)?;
         let number = |names: &[&str]| anyhow::Ok(self.numbers(names)?.map(|(_, numbers)| numbers[0]));
-        let epsilon = number(&["obs_epsilon", "obs_rms.epsilon", "obs_rms.eps"])?.unwrap_or(Normalisation::EPSILON);
+        let epsilon =
+            number(&["obs_epsilon", "obs_eps", "obs_rms.epsilon", "obs_rms.eps"])?.unwrap_or(Normalisation::EPSILON);
         let clip = number(&["clip_obs", "obs_clip", "obs_rms.clip_max"])?;
         let std = match (values("var")?, values("std")?) {
             (Some(var), _) => var.iter().map(|var| (var + epsilon).sqrt()).collect(),
@@ -161,6 +163,26 @@ impl PolicySettings<'_> {
             }
         };
         Ok(Some((Normalisation::new(&mean, &std, clip)?, format!("`{prefix}{group}mean`"))))
+    }
+
+    /// Refuses a clip beside statistics by a name that is not read, and a flag that turns them off.
+    fn check_statistics(&self, prefix: &str, group: &str) -> Result<()> {
+        const READ: [&str; 1] = ["clip_max"];
+        let inside = format!("{prefix}{group}");
+        let clip = self.contents.iter().map(|(name, _)| name).find(|name| {
+            let rest = name.strip_prefix(&inside).filter(|_| group.ends_with('.'));
+            rest.is_some_and(|rest| rest.contains("clip") && !READ.contains(&rest))
+        });
+        ensure!(clip.is_none(), "`{}` is not read: save it as clip_obs", clip.unwrap_or_default());
+        const FLAGS: [&str; 6] =
+            ["norm_obs", "normalize_obs", "obs_norm", "normalize_observations", "normalise_obs", "normalize_state"];
+        let off = FLAGS.iter().find(|name| self.number(&[name]) == Some(0.0));
+        ensure!(
+            off.is_none(),
+            "`{}` is off, and `{inside}mean` is there: which counts is not certain",
+            off.unwrap_or(&"")
+        );
+        Ok(())
     }
 
     /// Returns statistics of state_dim numbers whose names are not known, with the normalisations that they could stand
