@@ -31,7 +31,11 @@ pub fn find(contents: &Contents) -> Result<ActorLayers> {
         if !layout.file_evidence.iter().all(|name| contents.get(name).is_some()) {
             continue;
         }
-        let matches = scopes.iter().filter_map(|scope| Some((scope, Roles::assign(layout, scope)?)));
+        let has_other = |scope: &Scope| {
+            layout.without.iter().any(|name| contents.get(&format!("{}{name}", scope.prefix())).is_some())
+        };
+        let likely = scopes.iter().filter(|scope| !has_other(scope));
+        let matches = likely.filter_map(|scope| Some((scope, Roles::assign(layout, scope)?)));
         let mut matches = matches.collect::<Vec<_>>();
         let everywhere = matches.clone();
         let best = matches.iter().map(|(scope, _)| scope.rank()).min();

@@ -47,6 +47,14 @@ impl Roles {
             layers.retain(|name| !head.names().contains(&name.as_str()));
         }
         let mut hidden = order(layout, layers, scope)?;
+        // A head that is one of a series of layers is a network of its own.
+        let is_in_series = |name: &&str| {
+            let of_series = series(name);
+            of_series.contains("{n}") && hidden.iter().any(|layer| series(layer) == of_series)
+        };
+        if named.iter().any(|head| head.names().iter().any(is_in_series)) {
+            return None;
+        }
         let head = match (named, &layout.heads) {
             (Some(head), _) => head,
             (None, Heads::Joint) => Head::Joint(hidden.pop()?),

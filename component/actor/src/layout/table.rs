@@ -15,6 +15,8 @@ pub struct Layout {
     pub evidence: &'static [&'static str],
     /// Names of values that the file must have beside the actor.
     pub file_evidence: &'static [&'static str],
+    /// Names beside the layers that another network of the library has, and this one has not.
+    pub without: &'static [&'static str],
     /// Prefixes of tensors of the actor that do not change its actions.
     pub ignored: &'static [&'static str],
     /// True if the layout is only that of a file's outermost names.
@@ -61,6 +63,7 @@ const BARE: Layout = Layout {
     heads: Heads::Open,
     evidence: &[],
     file_evidence: &[],
+    without: &[],
     ignored: &[],
     at_root: false,
     under: "",
@@ -203,6 +206,8 @@ pub const LAYOUTS: &[Layout] = &[
         name: "elegantrl (TD3)",
         trunk: &["net.{n}"],
         evidence: &["state_avg", "state_std"],
+        // The networks of its DQN.
+        without: &["value_avg", "value_std"],
         activation: RELU,
         is_unit: true,
         ..TD3

@@ -130,6 +130,20 @@ impl<'a> PolicySettings<'a> {
         })
     }
 
+    /// Refuses the algorithms of d3rlpy whose policies are discrete, or correct the action of another network.
+    pub fn check_d3rlpy(&self) -> Result<()> {
+        const SERVED: [&str; 12] =
+            ["sac", "cql", "cal_ql", "awac", "iql", "crr", "td3", "ddpg", "td3_plus_bc", "rebrac", "bc", "prdc"];
+        let is_d3rlpy = self.contents.has_below("config.actor_encoder_factory.")
+            || self.contents.has_below("config.encoder_factory.");
+        match self.text(&["config.type"]) {
+            Some(kind) if is_d3rlpy && !SERVED.contains(&kind) => {
+                bail!("the model is of d3rlpy's `{kind}`, which is not served: export it by save_policy")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses settings that change a state before it reaches the network and are not read.
     pub fn check_scaling(&self) -> Result<()> {
         const SCALARS: [&str; 8] = [

@@ -55,6 +55,7 @@ impl<'a> Gathered<'a> {
         settings.check_observations()?;
         let kind = given.card.kind;
         settings.check_scaling()?;
+        settings.check_d3rlpy()?;
         let foreign_code = settings.foreign_code(actor);
         let of_foreign_policy = settings.text(&["policy_class"]).is_some() && foreign_code.is_some();
         let head = head::head(actor, settings, kind)?;
