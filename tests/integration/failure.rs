@@ -151,7 +151,9 @@ async fn a_digest_beside_the_file_is_verified(owner: Owner) {
     let server = Server::start(owner, &Settings::folder(folder.path())).await;
     let mut client = server.client().await;
     let answer = client.get("/sac/model/info").await;
-    assert!(answer.detail(500).contains("its sha256 is "), "{}", answer.json());
+    let detail = answer.detail(500);
+    // The digest of the file beside it is not repeated: it may be a token that a symlink leads to.
+    assert!(detail.contains("its sha256 is ") && !detail.contains(&"0".repeat(64)), "{}", answer.json());
     let output = std::process::Command::new("sha256sum").arg(&path).output().unwrap();
     fs::write(&sums, output.stdout).unwrap();
     client.predict(&STATE).await;

@@ -13,12 +13,10 @@ pub enum CheckpointError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The checkpoint is not the one that its sha256 file was written for.
-    #[error("its sha256 is {found}, but {} says {expected}", sidecar.display())]
+    #[error("its sha256 is {found}, and {} says another", sidecar.display())]
     WrongDigest {
         /// The sha256 of the checkpoint.
         found: String,
-        /// The sha256 in the file beside it.
-        expected: String,
         /// The path of that file.
         sidecar: PathBuf,
     },
