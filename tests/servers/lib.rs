@@ -1,4 +1,4 @@
-//! What the integration tests share: the servers that they test, and a client that asks them from the same runtime. What
+//! Shared by the integration tests: the servers that they test, and a client that asks them from the same runtime. What
 //! needs no server is in `sac-test-support`, and is exported again here.
 
 mod client;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::http::tls::Tls;
 
-/// The settings of [`crate::serve`]: the limits of connections, and who may connect. Start from [`HttpConfig::default`].
+/// The settings of [`crate::serve`]: the limits of connections, and the clients that are accepted. Start from
+/// [`HttpConfig::default`].
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
     /// The number of connections. Any other gets 503 and is closed.

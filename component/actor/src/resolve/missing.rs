@@ -56,6 +56,14 @@ pub fn missing_of(gathered: &Gathered) -> Vec<Missing> {
             keys: &["squash"],
         });
     }
+    if gathered.mean_step.is_missing() {
+        missing.push(Missing {
+            name: "the clip of the mean",
+            card: "\"examples\": [{\"state\": […], \"action\": […]}, …]".to_owned(),
+            flag: None,
+            keys: &[],
+        });
+    }
     if gathered.bounds.is_missing() && !is_unsquashed(gathered) {
         missing.push(Missing {
             name: "the action bounds",

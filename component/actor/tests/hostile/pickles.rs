@@ -99,22 +99,9 @@ fn many_classes_beside_an_actor_take_little_time() {
 
 #[test]
 fn values_of_a_stable_baselines_file_that_are_not_used_take_no_memory() {
-    let mut archive = ZipArchive::new(Cursor::new(sac_test_support::file("torch/sb3_dict_arch.zip"))).unwrap();
-    let mut writer = ZipWriter::new(Cursor::new(vec![]));
-    for index in 0..archive.len() {
-        let mut member = archive.by_index(index).unwrap();
-        let mut content = vec![];
-        member.read_to_end(&mut content).unwrap();
-        if member.name() == "data" {
-            let end = content.iter().rposition(|byte| *byte == b'}').unwrap();
-            let many = format!(", \"x\": [{}0]}}", "{\"\":0},".repeat(2_000_000));
-            content.splice(end.., many.into_bytes());
-        }
-        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-        writer.start_file(member.name(), stored).unwrap();
-        writer.write_all(&content).unwrap();
-    }
-    assert!(load(writer.finish().unwrap().into_inner()).is_ok());
+    let many = format!(", \"x\": [{}0]}}", "{\"\":0},".repeat(2_000_000));
+    let with_more = |data: &str| format!("{}{many}", &data[..data.rfind('}').unwrap()]);
+    assert!(load(stable_baselines(with_more)).is_ok());
 }
 
 /// A call of `os.system`, which nothing makes.
@@ -209,12 +196,18 @@ fn a_pickle_of_python_itself_is_within_the_same_limits() {
 #[test]
 fn settings_of_stable_baselines_take_little_memory() {
     for kwargs in [format!("{{\"a\": [{}0]}}", "[],".repeat(4_000_000)), "[".repeat(200_000)] {
-        assert!(!refused(stable_baselines(&kwargs)).is_empty());
+        assert!(!refused(stable_baselines(|data| with_kwargs(data, &kwargs))).is_empty());
     }
 }
 
-/// A model of Stable-Baselines3 with other `policy_kwargs`.
-fn stable_baselines(kwargs: &str) -> Vec<u8> {
+/// The settings in `data` with other `policy_kwargs`.
+fn with_kwargs(data: &str, kwargs: &str) -> String {
+    let others = data.replace("\"policy_kwargs\"", "\"others\"");
+    format!("{}, \"policy_kwargs\": {kwargs}}}", &others[..others.rfind('}').unwrap()])
+}
+
+/// A model of Stable-Baselines3 whose member `data` is changed.
+fn stable_baselines(change: impl Fn(&str) -> String) -> Vec<u8> {
     let mut archive = ZipArchive::new(Cursor::new(sac_test_support::file("torch/sb3_dict_arch.zip"))).unwrap();
     let mut writer = ZipWriter::new(Cursor::new(vec![]));
     for index in 0..archive.len() {
@@ -222,9 +215,7 @@ fn stable_baselines(kwargs: &str) -> Vec<u8> {
         let mut content = vec![];
         member.read_to_end(&mut content).unwrap();
         if member.name() == "data" {
-            let text = String::from_utf8(content).unwrap().replace("\"policy_kwargs\"", "\"others\"");
-            let end = text.rfind('}').unwrap();
-            content = format!("{}, \"policy_kwargs\": {kwargs}}}", &text[..end]).into_bytes();
+            content = change(str::from_utf8(&content).unwrap()).into_bytes();
         }
         let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
         writer.start_file(member.name(), stored).unwrap();

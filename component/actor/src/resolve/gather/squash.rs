@@ -82,6 +82,10 @@ pub(super) fn mean_step(actor: &ActorLayers, settings: &PolicySettings) -> Resul
             let names = ["clip_mean", "policy_kwargs.clip_mean", "mu.1.max_val"];
             Ok(match settings.number(&names) {
                 Some(limit) => Options::fixed(Some(MeanStep::Clamp(limit as f32)), Source::File("`clip_mean`".into())),
+                // A state_dict does not contain the arguments of its policy, whose default may not be meant.
+                None if settings.text(&["policy_class", "features_extractor_class"]).is_none() => {
+                    Options::missing(vec![Some(MeanStep::Clamp(DEFAULT as f32)), None])
+                }
                 None => Options::convention(
                     Some(MeanStep::Clamp(DEFAULT as f32)),
                     "SACPolicy's default of clip_mean",
