@@ -4,12 +4,14 @@
 
 mod harness;
 
+use std::io::{Cursor, Read};
 use std::path::Path;
 
 use harness::{Actor, NOTHING, bare, list, relu_and_unit};
 use sac_actor::{Activation, Backend, File, OperatorFacts, Service};
 use sac_test_support::path;
 use serde_json::{Value, json};
+use zip::ZipArchive;
 
 const TOLERANCE: f64 = 1e-5;
 /// The first two draws of this seed are neither small nor large.
@@ -240,6 +242,16 @@ fn a_file_that_lacks_facts_is_refused_with_the_line_that_supplies_them() {
         let refused = Actor::load(file, NOTHING).err().unwrap_or_else(|| panic!("{name} was taken"));
         assert!(refused.contains(line), "{name}: {refused}");
     }
+}
+
+/// `clip_mean` is an argument of the policy, which a state_dict does not contain: its default may not be meant.
+#[test]
+fn a_bare_state_dict_of_gsde_does_not_say_where_its_mean_is_clipped() {
+    let mut archive = ZipArchive::new(Cursor::new(sac_test_support::file("torch/sb3_gsde.zip"))).unwrap();
+    let mut state_dict = vec![];
+    archive.by_name("policy.pth").unwrap().read_to_end(&mut state_dict).unwrap();
+    let refused = load(bare(state_dict)).err().unwrap();
+    assert!(refused.contains("the clip of the mean is missing") && refused.contains("\"examples\""), "{refused}");
 }
 
 /// A file that is cut short neither panics nor gives other numbers.
