@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::candidates::Source;
 use crate::settings::{self, ActionBounds, Activation, OnBadCheckpoint, defaults, is_blank, variables};
+use crate::text::one_line;
 
 /// The settings that environment variables supply. A blank variable counts as unset.
 #[derive(Clone)]
@@ -37,7 +38,7 @@ pub enum EnvironmentError {
     #[error("{0} is not UTF-8")]
     NotUtf8(&'static str),
     /// The value cannot be parsed.
-    #[error("invalid value {value:?} for {variable}: {reason}")]
+    #[error("invalid value {value:?} for {variable}: {}", one_line(reason))]
     Invalid {
         /// The name of the variable.
         variable: &'static str,

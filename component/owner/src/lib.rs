@@ -9,11 +9,13 @@
 mod candidates;
 mod environment;
 pub mod settings;
+mod text;
 mod watch;
 mod wit;
 
 pub use candidates::{Absence, Candidate, CheckpointError, Content, Limits, Sidecar, SidecarKind, Source};
 pub use environment::{Environment, EnvironmentError};
+pub use text::{one_line, path_line};
 pub use watch::{
     FileState, Freshness, Identify, Identity, Judgement, ReadError, Refused, Renewal, RenewalError, Seen, SingleFile,
     Unread, Watch, since_epoch,

@@ -74,7 +74,8 @@ impl Owner {
     /// Loads the newest checkpoint that differs, or with `forced` the newest one. The error is for the client.
     fn renew(&mut self, forced: bool) -> Result<(), String> {
         let number = self.generation + 1;
-        let renewal = self.freshness.renew(&self.source, forced, |content| self.load(content, number));
+        let renewal =
+            self.freshness.renew(&self.source, forced, |content| self.load(content, number).map_err(Into::into));
         self.freshness = renewal.freshness;
         self.generation += u64::from(renewal.loaded.is_some());
         renewal.outcome.map_err(|error| error.to_string())

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Absence {
     /// The number of files that are neither candidates nor sidecars.
     pub files: usize,
-    /// The name of one of them.
+    /// The name of one of them, as [`one_line`](crate::one_line) makes it.
     pub example: String,
     /// The names that candidates have.
     pub patterns: String,

@@ -38,7 +38,7 @@ impl ListingCache {
         if age >= rest / 4 * 3
             && let Ok(_turn) = self.turn.try_lock()
         {
-            return self.put(Listing::make(finder, folder, serving)?);
+            return self.put(Listing::make(finder, folder, serving, Some(&last))?);
         }
         if last.holds(finder)? { Ok(last) } else { self.list(finder, arrival, folder, serving) }
     }
@@ -59,7 +59,10 @@ impl ListingCache {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let last = self.last.load();
         // Another request may have listed while this one waited.
-        if last.began > arrival { Ok(last) } else { self.put(Listing::make(finder, folder, serving)?) }
+        if last.began > arrival {
+            return Ok(last);
+        }
+        self.put(Listing::make(finder, folder, serving, Some(&last))?)
     }
 
     fn put(&self, listing: Listing) -> io::Result<Guard<Arc<Listing>>> {

@@ -1,18 +1,17 @@
 //! The content of a checkpoint and of its sidecars, verified.
 
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::digest::verify;
 use super::error::CheckpointError;
-use super::finder::{Candidate, parent};
+use super::finder::Candidate;
+use super::own_folder::{OwnFolder, resolve};
 use super::sidecar_names::SidecarKind;
 use super::sidecars::SidecarFile;
 use crate::settings::MAX_CARD_BYTES;
-use crate::watch::{FileReader, Identity, Moment, ReadError, open, open_unlinked, sha256};
+use crate::watch::{FileReader, Identity, Moment, ReadError, sha256};
 
 /// A checkpoint's bytes. They were read through one descriptor, from a file that did not change meanwhile.
 #[derive(Debug, Clone)]
@@ -54,9 +53,9 @@ impl Content {
         let began = Moment::now();
         let (bytes, identity) = reader.read(&path)?;
         let sha256 = sha256(&bytes);
-        verify(checkpoint, &sha256)?;
-        let folders = [parent(checkpoint), parent(&path)];
-        let sidecars = SidecarReader { reader, folders, taken: bytes.len() as u64 };
+        let folder = OwnFolder::of(checkpoint, &path);
+        verify(checkpoint, &sha256, &folder, reader)?;
+        let sidecars = SidecarReader { reader, folder, taken: bytes.len() as u64 };
         let sidecars = sidecars.read(checkpoint, &candidate.sidecars.files)?;
         Ok(Content { path, bytes, sha256, identity, sidecars, read_at: began.time, began })
     }
@@ -65,8 +64,7 @@ impl Content {
 /// Reads the sidecars of one checkpoint.
 struct SidecarReader<'a> {
     reader: FileReader,
-    /// The checkpoint's folder, and the one that its path leads to.
-    folders: [&'a Path; 2],
+    folder: OwnFolder<'a>,
     /// The bytes that count towards the limit of the checkpoint.
     taken: u64,
 }
@@ -76,8 +74,8 @@ impl SidecarReader<'_> {
         let statistics = files.iter().filter(|file| file.kind == SidecarKind::Vecnormalize);
         let mut statistics = statistics.filter(|file| file.identity.is_some());
         if let (Some(first), Some(second)) = (statistics.next(), statistics.next()) {
-            let [first, second] = [first, second].map(|file| self.name(&file.path));
-            let checkpoint = self.name(checkpoint);
+            let [first, second] = [first, second].map(|file| self.folder.name(&file.path));
+            let checkpoint = self.folder.name(checkpoint);
             return Err(CheckpointError::TwoStatistics { first, second, checkpoint });
         }
         let read = files.iter().filter(|file| file.identity.is_some() || file.is_named);
@@ -86,49 +84,29 @@ impl SidecarReader<'_> {
 
     /// Returns `None` if the file is gone since it was listed.
     fn read_one(&mut self, file: &SidecarFile) -> Result<Option<Sidecar>, CheckpointError> {
-        let name = self.name(&file.path);
+        let name = self.folder.name(&file.path);
         let is_card = matches!(file.kind, SidecarKind::Card | SidecarKind::FolderCard);
         let (max_bytes, noun) = match is_card {
             true => (MAX_CARD_BYTES, "card"),
             false => (self.reader.max_bytes.saturating_sub(self.taken), self.reader.noun),
         };
         let reader = FileReader { max_bytes, noun, ..self.reader };
-        let opened = self.open(file).map_err(ReadError::Io);
-        match opened.and_then(|opened| opened.map(|file| reader.read_open(&file)).transpose()) {
+        let read = match file.is_named {
+            // The operator may name a file anywhere.
+            true => reader.read(&file.path).map(Some).map_err(|error| CheckpointError::Sidecar(name.clone(), error)),
+            false => self.folder.read(&file.path, reader),
+        };
+        match read {
+            Ok(None) => Ok(None),
             Ok(Some((bytes, identity))) => {
                 self.taken += if is_card { 0 } else { bytes.len() as u64 };
                 Ok(Some(Sidecar { kind: file.kind, name, sha256: sha256(&bytes), bytes, identity }))
             }
-            Ok(None) => Err(CheckpointError::Outside(name)),
-            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound && !file.is_named => Ok(None),
-            Err(ReadError::TooLarge { size, .. }) if !is_card => {
+            Err(CheckpointError::Sidecar(name, ReadError::TooLarge { size, .. })) if !is_card => {
                 let (size, limit) = (self.taken.saturating_add(size), self.reader.max_bytes);
                 Err(CheckpointError::TooLargeTogether { name, size, limit })
             }
-            Err(error) => Err(CheckpointError::Sidecar(name, error)),
+            Err(error) => Err(error),
         }
     }
-
-    /// Opens a sidecar. Returns `None` if symlinks lead out of the checkpoint's folder, unless the operator named the file.
-    fn open(&self, file: &SidecarFile) -> io::Result<Option<File>> {
-        // WASI resolves no paths. Its symlinks never lead out of a mount.
-        if file.is_named || cfg!(target_os = "wasi") {
-            return open(&file.path).map(Some);
-        }
-        let path = file.path.canonicalize()?;
-        for folder in self.folders {
-            if path.starts_with(folder.canonicalize()?) {
-                return open_unlinked(&path).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
-    fn name(&self, path: &Path) -> String {
-        path.strip_prefix(self.folders[0]).unwrap_or(path).to_string_lossy().into_owned()
-    }
-}
-
-fn resolve(path: &Path) -> io::Result<PathBuf> {
-    if cfg!(target_os = "wasi") { std::path::absolute(path) } else { path.canonicalize() }
 }

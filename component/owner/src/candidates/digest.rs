@@ -1,16 +1,16 @@
 //! The file beside a checkpoint that holds its sha256.
 
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::CheckpointError;
+use super::own_folder::OwnFolder;
 use super::sidecar_names::with_suffix;
-use crate::watch::{ReadError, is_regular, open};
+use crate::watch::FileReader;
 
 /// The name of a file that holds the output of `sha256sum` ends with this, after the checkpoint's whole name.
 pub(super) const DIGEST_SUFFIX: &str = ".sha256";
 
-const MAX_DIGEST_BYTES: u64 = 64 << 10;
+const MAX_DIGEST_BYTES: u64 = 1 << 20;
 
 /// Returns the path of the file that holds a checkpoint's sha256.
 pub(super) fn digest_path(checkpoint: &Path) -> PathBuf {
@@ -18,21 +18,19 @@ pub(super) fn digest_path(checkpoint: &Path) -> PathBuf {
 }
 
 /// Compares a checkpoint's sha256 with the one in the file beside it, if that file exists.
-pub(super) fn verify(checkpoint: &Path, sha256: &str) -> Result<(), CheckpointError> {
+pub(super) fn verify(
+    checkpoint: &Path,
+    sha256: &str,
+    folder: &OwnFolder,
+    reader: FileReader,
+) -> Result<(), CheckpointError> {
     let path = digest_path(checkpoint);
-    let file = match open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        file => file.map_err(ReadError::Io)?,
-    };
-    let mut sums = String::new();
-    let stat = rustix::fs::fstat(&file).map_err(|error| ReadError::Io(error.into()))?;
-    if is_regular(&stat) {
-        file.take(MAX_DIGEST_BYTES).read_to_string(&mut sums).map_err(ReadError::Io)?;
-    }
+    let reader = FileReader { max_bytes: MAX_DIGEST_BYTES, noun: "file of digests", ..reader };
+    let Some((sums, _)) = folder.read(&path, reader)? else { return Ok(()) };
     let name = checkpoint.file_name().unwrap_or_default().to_string_lossy();
-    match find(&sums, &name) {
+    match find(&String::from_utf8_lossy(&sums), &name) {
         Some(expected) if expected.eq_ignore_ascii_case(sha256) => Ok(()),
-        // Its content is not repeated: a link may lead to any file, and a token may have the form of a digest.
+        // Its content is not repeated: a token may have the form of a digest.
         Some(_) => Err(CheckpointError::WrongDigest { found: sha256.to_owned(), sidecar: path }),
         None => Err(CheckpointError::NoDigest(path)),
     }

@@ -4,16 +4,17 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::text::{one_line, path_line};
 use crate::watch::{ReadError, Unread};
 
-/// A checkpoint is refused before it is loaded. No text repeats the content of a file.
+/// A checkpoint is refused before it is loaded. No text repeats the content of a file, and each is one line.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// The checkpoint, or the file that holds its sha256, cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The checkpoint is not the one that its sha256 file was written for.
-    #[error("its sha256 is {found}, and {} says another", sidecar.display())]
+    #[error("its sha256 is {found}, and {} says another", path_line(sidecar))]
     WrongDigest {
         /// The sha256 of the checkpoint.
         found: String,
@@ -21,16 +22,19 @@ pub enum CheckpointError {
         sidecar: PathBuf,
     },
     /// The file at this path, beside the checkpoint, has no sha256 for it.
-    #[error("{} holds no sha256 for it", .0.display())]
+    #[error("{} holds no sha256 for it", path_line(.0))]
     NoDigest(PathBuf),
     /// The sidecar of this name cannot be read.
-    #[error("{0}: {1}")]
+    #[error("{}: {error}", one_line(.0), error = .1)]
     Sidecar(String, ReadError),
     /// The sidecar of this name is a symlink that leads to another folder.
-    #[error("{0} is a symlink that leads out of the checkpoint's folder")]
+    #[error("{} is a symlink that leads out of the checkpoint's folder", one_line(.0))]
     Outside(String),
     /// The sidecar and the checkpoint are larger than allowed together. The sidecar was not read.
-    #[error("with {name} it has {size} bytes, over the limit of {limit} for a checkpoint and the files beside it")]
+    #[error(
+        "with {} it has {size} bytes, over the limit of {limit} for a checkpoint and the files beside it",
+        one_line(name)
+    )]
     TooLargeTogether {
         /// The name of the sidecar.
         name: String,
@@ -41,8 +45,11 @@ pub enum CheckpointError {
     },
     /// Two files may hold the VecNormalize statistics of the checkpoint.
     #[error(
-        "both {first} and {second} may hold its VecNormalize statistics; name one by --vecnormalize FILE \
-         (SAC_VECNORMALIZE), or rename it to {checkpoint}.vecnormalize.pkl"
+        "both {} and {} may hold its VecNormalize statistics; name one by --vecnormalize FILE (SAC_VECNORMALIZE), or \
+         rename it to {}.vecnormalize.pkl",
+        one_line(first),
+        one_line(second),
+        one_line(checkpoint)
     )]
     TwoStatistics {
         /// The name of a file.

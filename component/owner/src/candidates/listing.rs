@@ -37,6 +37,8 @@ pub(super) struct Listing {
     /// The folder before it was read: a change during the read makes the next request list again. It is the file's
     /// folder if the location is a file, and `None` if there is no such folder.
     pub(super) folder: Option<Identity>,
+    /// A moment at which the folder was already known to have this identity.
+    known_since: Instant,
     /// True while the folder may get another entry and keep its identity. Each request then makes another listing.
     pub(super) is_provisional: bool,
     pub(super) began: Instant,
@@ -44,12 +46,20 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Checks everything. `folder` is the identity that the folder just had, and `serving` the path of the file in service.
-    pub(super) fn make(finder: Finder, folder: Option<Identity>, serving: Option<&Path>) -> io::Result<Self> {
+    /// Checks everything. `folder` is the identity that the folder just had, `serving` the path of the file in service, and
+    /// `before` the listing that this one replaces.
+    pub(super) fn make(
+        finder: Finder,
+        folder: Option<Identity>,
+        serving: Option<&Path>,
+        before: Option<&Listing>,
+    ) -> io::Result<Self> {
         let began = Instant::now();
         let limits = finder.limits;
-        let is_provisional = folder.is_some_and(|folder| folder.is_within_a_tick(limits.settle, SystemTime::now()));
-        let mut listing = Listing { folder, is_provisional, ..Listing::empty(began) };
+        let known_since = before.filter(|before| before.folder == folder).map_or(began, |before| before.known_since);
+        let (now, known_for) = (SystemTime::now(), began - known_since);
+        let is_provisional = folder.is_some_and(|folder| folder.is_within_a_tick(limits.settle, now, known_for));
+        let mut listing = Listing { folder, known_since, is_provisional, ..Listing::empty(began) };
         match finder.location {
             Location::File(path) => {
                 let sidecars = SidecarFinder { finder, names: None };
@@ -85,6 +95,7 @@ impl Listing {
             absence: None,
             serving: None,
             folder: None,
+            known_since: began,
             is_provisional: true,
             began,
             took: Duration::ZERO,

@@ -10,6 +10,7 @@ mod limits;
 mod listing;
 mod names;
 mod natural;
+mod own_folder;
 mod sidecar_names;
 mod sidecars;
 mod source;

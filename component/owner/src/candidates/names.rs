@@ -9,6 +9,7 @@ use std::path::Path;
 use super::absence::Absence;
 use super::sidecar_names::is_sidecar;
 use crate::settings::Patterns;
+use crate::text::path_line;
 use crate::watch::may_pass;
 
 /// The names in a folder.
@@ -58,7 +59,7 @@ impl Names {
     /// Returns the reason why there is no candidate, if the folder has other files.
     pub(super) fn absence(&self, patterns: &Patterns) -> Option<Absence> {
         let example = self.stranger.as_ref().filter(|_| self.checkpoints.is_empty())?;
-        let example = example.to_string_lossy().into_owned();
+        let example = path_line(Path::new(example)).into_owned();
         Some(Absence { files: self.strangers, example, patterns: patterns.to_string() })
     }
 

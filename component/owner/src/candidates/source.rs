@@ -16,6 +16,7 @@ use super::finder::{Candidate, Finder, Location};
 use super::limits::Limits;
 use super::listing::Listing;
 use crate::settings::{Patterns, defaults, is_blank};
+use crate::text::{one_line, path_line};
 use crate::watch::{FileReader, FileState, Identify, Identity, Seen, Unread, Watch};
 
 /// Where checkpoints come from: one file, or a folder of candidates.
@@ -74,14 +75,15 @@ impl Source {
         }
     }
 
-    /// Lists the files that could serve, newest first: by mtime, then by name, in which numbers compare as numbers. A file that is gone or cannot be reached is
-    /// no candidate, and a folder that does not exist has none. This does not use the last listing.
+    /// Lists the files that could serve, newest first: by mtime, then by name, in which numbers compare as numbers. A file that
+    /// is gone or cannot be reached is no candidate, and a folder that does not exist has none. This does not use the last
+    /// listing.
     ///
     /// # Errors
     /// An error may pass, and says nothing about the files.
     pub fn candidates(&self) -> io::Result<Vec<Candidate>> {
         let finder = self.finder();
-        Ok(Listing::make(finder, finder.folder()?, None)?.candidates)
+        Ok(Listing::make(finder, finder.folder()?, None, None)?.candidates)
     }
 
     /// Reads a candidate and what stands beside it. This blocks on the file system.
@@ -171,8 +173,8 @@ pub struct CachedListing(pub(super) Guard<Arc<Listing>>);
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.location {
-            Location::File(path) => write!(f, "{}", path.display()),
-            Location::Folder(folder) => write!(f, "{}/{}", folder.display(), self.patterns),
+            Location::File(path) => f.write_str(&path_line(path)),
+            Location::Folder(folder) => write!(f, "{}/{}", path_line(folder), one_line(&self.patterns.to_string())),
         }
     }
 }

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::watch::{Freshness, Identity};
 
+mod digests;
+mod names;
 mod sidecars;
 
 struct Owner {
@@ -55,7 +57,7 @@ impl Owner {
         let renewal = self.freshness.renew(&self.source, forced, |content| {
             *loads += 1;
             let text = String::from_utf8_lossy(&content.bytes).into_owned();
-            if text == "bad" { Err("it is bad".to_owned()) } else { Ok(text) }
+            if text == "bad" { Err("it is bad".to_owned().into()) } else { Ok(text) }
         });
         self.freshness = renewal.freshness;
         self.serving = renewal.loaded.or(self.serving.take());
@@ -314,7 +316,7 @@ fn a_large_file_a_folder_and_a_fifo_are_refused_unread() {
     fs::create_dir(owner.path("model_2.onnx")).expect("made");
     let fifo = owner.path("model_3.onnx");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("made");
-    let renewal = owner.freshness.renew::<_, ()>(&owner.source, false, |_| Err("none of them loads".into()));
+    let renewal = owner.freshness.renew::<_, ()>(&owner.source, false, |_| Err("none of them loads".to_owned().into()));
     let mut details = renewal.refused.iter().map(|r| r.detail.as_str()).collect::<Vec<_>>();
     details.sort();
     assert_eq!(details, ["5 bytes, over the limit of 4 for a checkpoint", "not a regular file", "not a regular file"]);
@@ -363,7 +365,7 @@ fn a_known_refusal_is_reported_while_a_newer_candidate_waits_to_be_tried() {
 fn a_second_refusal_for_the_same_reason_is_marked_as_repeated() {
     let owner = Owner::new();
     owner.write("model_a.onnx", "bad", 10);
-    let refuse = |_| Err::<(), _>("it is bad".to_owned());
+    let refuse = |_| Err::<(), _>("it is bad".to_owned().into());
     let first = owner.freshness.renew(&owner.source, true, refuse);
     let second = first.freshness.renew(&owner.source, true, refuse);
     assert_eq!((first.refused[0].repeated, second.refused[0].repeated), (false, true));

@@ -1,10 +1,12 @@
 //! Judges whether what is in service is still what should be, and tries what is new.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::file_state::FileState;
 use super::identity::Identity;
+use super::read::Unread;
 use super::refused::Refused;
 use super::renewal_error::RenewalError;
 use super::seen::Seen;
@@ -24,6 +26,8 @@ pub struct Freshness {
 pub struct Judgement<'a> {
     /// True if there is a candidate to try: call [`Freshness::renew`], one call at a time.
     pub changed: bool,
+    /// True if one of the candidates to try is not known to take long. Otherwise nobody should wait for the result.
+    pub is_quick: bool,
     /// The newest candidate that is known to be refused, if it is newer than what serves.
     pub refusal: Option<&'a Arc<Refused>>,
 }
@@ -46,13 +50,16 @@ impl Freshness {
     /// or the last listing is old. While the candidates cannot be listed, nothing changes.
     pub fn judge<W: Watch>(&self, watched: &W) -> Judgement<'_> {
         let now = Instant::now();
-        let mut judgement = Judgement { changed: false, refusal: None };
+        let mut judgement = Judgement { changed: false, is_quick: false, refusal: None };
         let Ok(listing) = watched.look(self.path()) else {
             return Judgement { refusal: self.refused.last(), ..judgement };
         };
         for candidate in watched.considered(&listing, self.path()) {
             let Comparison { known, aged } = self.compare(candidate, watched, now);
-            judgement.changed |= aged || matches!(known, Known::Not);
+            if aged || matches!(known, Known::Not) {
+                judgement.changed = true;
+                judgement.is_quick |= !self.at(candidate).is_some_and(|refused| refused.is_slow());
+            }
             if let Known::Refused(refused) = known {
                 judgement.refusal = judgement.refusal.or(Some(refused));
             }
@@ -61,15 +68,17 @@ impl Freshness {
     }
 
     /// Tries the candidates that differ from the file in service and from the refused ones, newest first, until one loads.
-    /// With `forced`, the newest is tried even if it is known.
+    /// Each path is tried once. After each try the files are listed again, so a newer one that appears meanwhile is the
+    /// next. With `forced`, the newest is tried even if it is known.
     pub fn renew<W: Watch, T>(
         &self,
         watched: &W,
         forced: bool,
-        mut load: impl FnMut(W::Content) -> Result<T, String>,
+        mut load: impl FnMut(W::Content) -> Result<T, Unread>,
     ) -> Renewal<T> {
         let mut renewal = Renewal { freshness: self.clone(), loaded: None, refused: Vec::new(), outcome: Ok(()) };
-        let listing = match if forced { watched.look_anew(self.path()) } else { watched.look(self.path()) } {
+        let listing = if forced { watched.look_anew(self.path()) } else { watched.look(self.path()) };
+        let mut listing = match listing {
             Ok(listing) => listing,
             Err(error) => {
                 renewal.outcome = Err(RenewalError::Unlisted { watched: watched.to_string(), error });
@@ -78,11 +87,10 @@ impl Freshness {
         };
         let next = &mut renewal.freshness;
         next.refused.retain(|refused| watched.lists(&listing, refused.path()));
-        for (index, candidate) in watched.considered(&listing, self.path()).enumerate() {
-            let Comparison { known, aged } = self.compare(candidate, watched, Instant::now());
-            if !(aged || matches!(known, Known::Not) || (forced && index == 0)) {
-                continue;
-            }
+        let (mut tried, mut forced_now) = (Vec::new(), forced);
+        while let Some((candidate, aged)) = self.next(watched, &listing, &tried, forced_now) {
+            forced_now = false;
+            tried.push(candidate.as_ref().path.clone());
             match next.attempt(candidate, watched, aged && !forced, &mut load) {
                 Ok(Attempt::Same) => {}
                 Ok(Attempt::Loaded(loaded)) => {
@@ -91,6 +99,9 @@ impl Freshness {
                 }
                 Err(refused) => renewal.refused.push(refused),
             }
+            // If the files cannot be listed, the next request tries the rest.
+            let Ok(now) = watched.look(self.path()) else { break };
+            listing = now;
         }
         renewal.outcome = match renewal.refused.first() {
             Some(refused) => Err(RenewalError::Refused(refused.clone())),
@@ -100,6 +111,23 @@ impl Freshness {
             None => Ok(()),
         };
         renewal
+    }
+
+    /// Returns the newest candidate that is worth a try, and `true` if it is one that was young and has aged. With `forced`,
+    /// returns the newest of all.
+    fn next<'a, W: Watch>(
+        &'a self,
+        watched: &'a W,
+        listing: &'a W::Listing,
+        tried: &[PathBuf],
+        forced: bool,
+    ) -> Option<(&'a W::Candidate, bool)> {
+        let now = Instant::now();
+        watched.considered(listing, self.path()).find_map(|candidate| {
+            let Comparison { known, aged } = self.compare(candidate, watched, now);
+            let is_due = forced || aged || matches!(known, Known::Not);
+            (is_due && !tried.contains(&candidate.as_ref().path)).then_some((candidate, aged))
+        })
     }
 
     /// Returns the path of the file in service.
@@ -113,10 +141,18 @@ impl Freshness {
         if let Some(refused) = self.refused.iter().find(|refused| refused.is(candidate, watched)) {
             return Comparison { known: Known::Refused(refused), aged: aged(&refused.seen) };
         }
+        if let Some(refused) = self.at(candidate).filter(|refused| refused.is_paused(now)) {
+            return Comparison { known: Known::Refused(refused), aged: false };
+        }
         match self.serving.as_ref().filter(|serving| serving.is(candidate.as_ref())) {
             Some(serving) => Comparison { known: Known::Serving, aged: aged(serving) },
             None => Comparison { known: Known::Not, aged: false },
         }
+    }
+
+    /// Returns the refusal of the file that was at the path of this candidate.
+    fn at<C: AsRef<FileState>>(&self, candidate: &C) -> Option<&Arc<Refused>> {
+        self.refused.iter().find(|refused| refused.path() == candidate.as_ref().path)
     }
 
     /// Reads a candidate and loads it. With `keep_same`, content that is known already is not loaded.
@@ -125,15 +161,16 @@ impl Freshness {
         candidate: &W::Candidate,
         watched: &W,
         keep_same: bool,
-        load: &mut impl FnMut(W::Content) -> Result<T, String>,
+        load: &mut impl FnMut(W::Content) -> Result<T, Unread>,
     ) -> Result<Attempt<T>, Arc<Refused>> {
+        let start = Instant::now();
         // It is identified before the read that looks at it, so that a change in between makes another try.
         let remedy = watched.remedy(candidate);
         let (seen, content) = match watched.read(candidate) {
             Ok(read) => read,
             Err(error) => {
                 let seen = Seen::unread(candidate.as_ref().clone(), error.may_pass, watched.settle());
-                return Err(self.refuse(seen, remedy, error.detail));
+                return Err(self.refuse(seen, remedy, error, start.elapsed()));
             }
         };
         if keep_same && self.settle(&seen) {
@@ -145,7 +182,10 @@ impl Freshness {
                 self.serving = Some(seen);
                 Ok(Attempt::Loaded(loaded))
             }
-            Err(detail) => Err(self.refuse(seen, remedy, detail)),
+            Err(error) => {
+                let seen = if error.may_pass { Seen::unread(seen.state, true, watched.settle()) } else { seen };
+                Err(self.refuse(seen, remedy, error, start.elapsed()))
+            }
         }
     }
 
@@ -156,9 +196,9 @@ impl Freshness {
         known.next().map(|known| known.recheck_at = None).is_some()
     }
 
-    fn refuse(&mut self, seen: Seen, remedy: Option<Identity>, detail: String) -> Arc<Refused> {
+    fn refuse(&mut self, seen: Seen, remedy: Option<Identity>, error: Unread, took: Duration) -> Arc<Refused> {
         let before = self.refused.extract_if(.., |refused| refused.path() == seen.state.path).next();
-        let refused = Arc::new(Refused::new(seen, remedy, detail, before));
+        let refused = Arc::new(Refused::new(seen, remedy, error, took, before));
         self.refused.push(refused.clone());
         refused
     }
@@ -180,3 +220,6 @@ enum Attempt<T> {
     Same,
     Loaded(T),
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,10 +47,14 @@ impl Identity {
     /// Returns `true` if one more change may leave the same times, because they are within a tick of their clock. A time
     /// with a fraction of a second comes from a clock that ticks in milliseconds. Any other may come from a clock as slow
     /// as `slowest`.
-    pub(crate) fn is_within_a_tick(&self, slowest: Duration, now: SystemTime) -> bool {
+    ///
+    /// A time ahead of `now` does not say how old it is. But a clock shows each time for one tick only, and it had shown
+    /// this one when the identity was first seen, `known_for` ago. If somebody set a folder's time instead, the next entry
+    /// sets it to the clock's, which differs.
+    pub(crate) fn is_within_a_tick(&self, slowest: Duration, now: SystemTime, known_for: Duration) -> bool {
         [self.modified, self.changed].iter().any(|at| {
             let tick = if since_epoch(*at).1 == 0 { slowest } else { FAST_TICK };
-            is_younger(*at, tick, now)
+            known_for < tick && is_younger(*at, tick, now)
         })
     }
 
@@ -99,12 +103,15 @@ mod tests {
     #[test]
     fn a_tick_is_short_where_a_time_has_a_fraction_and_the_slowest_where_it_has_none() {
         let slowest = Duration::from_secs(2);
-        let within = |modified, changed, now| {
-            Identity { dev: 0, ino: 0, size: 0, modified, changed }.is_within_a_tick(slowest, now)
+        let known_within = |modified, changed, now, known_for| {
+            Identity { dev: 0, ino: 0, size: 0, modified, changed }.is_within_a_tick(slowest, now, known_for)
         };
+        let within = |modified, changed, now| known_within(modified, changed, now, Duration::ZERO);
         let (whole, fine) = (time(10, 0), time(10, 1));
         assert!(within(fine, fine, time(10, 50_000_000)) && !within(fine, fine, time(10, 100_000_001)));
         assert!(within(whole, fine, time(11, 0)) && !within(whole, fine, time(12, 0)));
         assert!(within(fine, fine, time(9, 0)), "a time in the future proves nothing");
+        assert!(!known_within(fine, fine, time(9, 0), FAST_TICK), "but it passes");
+        assert!(known_within(whole, fine, time(9, 0), FAST_TICK) && !known_within(whole, fine, time(9, 0), slowest));
     }
 }

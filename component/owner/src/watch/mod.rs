@@ -13,7 +13,7 @@ mod watched;
 pub use file_state::FileState;
 pub use freshness::{Freshness, Judgement, Renewal};
 pub use identity::{Identify, Identity, since_epoch};
-pub(crate) use read::{FileReader, is_regular, may_pass, open, open_unlinked, sha256};
+pub(crate) use read::{FileReader, is_absence, may_pass, open, open_resolved, sha256};
 pub use read::{ReadError, Unread};
 pub use refused::Refused;
 pub use renewal_error::RenewalError;

@@ -2,11 +2,18 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::identity::Identity;
+use super::read::Unread;
 use super::seen::Seen;
 use super::watched::Watch;
+use crate::text::one_line;
+
+/// A try that takes longer is slow.
+const SLOW: Duration = Duration::from_millis(250);
+/// The longest pause between tries of a path whose files take long and are refused.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// A candidate that was refused. It is tried again when its identity changes or a reload is forced. If it was young, or
 /// its error may pass, it is also tried once more when it has aged.
@@ -19,6 +26,12 @@ pub struct Refused {
     pub detail: String,
     /// True if the same file was refused before for the same reason.
     pub repeated: bool,
+    /// True if the machine is at fault, and not the file. It is tried again although it stays the same.
+    pub may_pass: bool,
+    /// The number of slow tries of this path, one after another.
+    slow_tries: u32,
+    /// The end of the pause before the next try, if this path has had more than one slow try.
+    paused_until: Option<Instant>,
     /// When it was refused.
     pub at: SystemTime,
 }
@@ -39,10 +52,41 @@ impl Refused {
         self.seen.is(candidate.as_ref()) && self.remedy == watched.listed_remedy(candidate)
     }
 
-    /// Creates a refusal that takes the place of `before`, an earlier one of the same path.
-    pub(super) fn new(seen: Seen, remedy: Option<Identity>, detail: String, before: Option<Arc<Refused>>) -> Self {
+    /// Returns `true` if trying this path took long.
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow_tries > 0
+    }
+
+    /// Returns `true` if a change of the file is no reason for another try yet.
+    pub(super) fn is_paused(&self, now: Instant) -> bool {
+        self.paused_until.is_some_and(|until| now < until)
+    }
+
+    /// Creates a refusal after a try that took this long. It takes the place of `before`, an earlier one of the same path.
+    pub(super) fn new(
+        seen: Seen,
+        remedy: Option<Identity>,
+        error: Unread,
+        took: Duration,
+        before: Option<Arc<Refused>>,
+    ) -> Self {
+        let Unread { detail, may_pass } = error;
+        let detail = one_line(&detail).into_owned();
+        let slow_tries = match &before {
+            _ if took < SLOW => 0,
+            Some(before) => before.slow_tries.saturating_add(1),
+            None => 1,
+        };
         let repeated =
             before.is_some_and(|before| before.seen.state.identity == seen.state.identity && before.detail == detail);
-        Refused { seen, remedy, detail, repeated, at: SystemTime::now() }
+        let paused_until = (slow_tries > 1).then(|| Instant::now() + pause(took, slow_tries));
+        Refused { seen, remedy, detail, repeated, may_pass, slow_tries, paused_until, at: SystemTime::now() }
     }
+}
+
+/// Returns the pause after so many slow tries, the last of which took this long. So a path whose file is written again and
+/// again takes a small part of the time, and other files have the rest.
+pub(super) fn pause(took: Duration, slow_tries: u32) -> Duration {
+    let times = (1u32 << (slow_tries - 1).min(6)) - 1;
+    took.saturating_mul(times).min(MAX_PAUSE)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::refused::Refused;
+use crate::text::{one_line, path_line};
 
 /// The reason why a renewal did not load the newest candidate.
 #[derive(Debug, Error)]
@@ -19,7 +20,7 @@ pub enum RenewalError {
         error: io::Error,
     },
     /// The newest candidate that was tried is refused.
-    #[error("{}: {}", .0.path().display(), .0.detail)]
+    #[error("{}: {}", path_line(.0.path()), one_line(&.0.detail))]
     Refused(Arc<Refused>),
     /// There is no candidate. What is in service stays.
     #[error("no {noun} at {watched}; the one in service stays")]

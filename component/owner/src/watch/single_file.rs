@@ -11,6 +11,7 @@ use super::identity::Identity;
 use super::read::{FileReader, Unread, sha256};
 use super::seen::{Moment, Seen};
 use super::watched::Watch;
+use crate::text::path_line;
 
 /// A file that is watched by itself. No other file matters to it.
 #[derive(Debug, Clone)]
@@ -70,7 +71,7 @@ impl Watch for SingleFile {
 
 impl fmt::Display for SingleFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())
+        f.write_str(&path_line(&self.path))
     }
 }
 

@@ -257,6 +257,45 @@ fn a_file_that_comes_within_a_tick_of_the_listing_is_seen_and_an_aged_folder_is_
     assert!(!scene.is_listed_by_a_request());
 }
 
+/// Identifies a folder as [`stuck`] does, by a clock that is ahead of this machine's.
+fn ahead(stat: &Stat) -> Identity {
+    let identity = stuck(stat);
+    let later = Duration::from_secs(1 << 33);
+    let is_folder = identity.size == 0;
+    if is_folder {
+        Identity { modified: identity.modified + later, changed: identity.changed + later, ..identity }
+    } else {
+        identity
+    }
+}
+
+#[test]
+fn a_clock_that_is_ahead_costs_the_listings_of_one_tick_and_hides_no_file() {
+    let mut scene = Scene::of(1);
+    scene.source.identify = ahead;
+    scene.source.limits.settle = Duration::from_secs(1 << 33);
+    scene.request();
+    scene.write(&name(1), "x", 1);
+    assert_eq!(scene.request().0, name(1), "within the tick, each request lists");
+    scene.write(&name(2), "x", 2);
+    scene.source.limits.settle = Duration::ZERO;
+    assert_eq!(scene.request().0, name(2), "and the first one after it");
+    assert!(!scene.is_listed_by_a_request());
+}
+
+#[test]
+fn a_folder_that_is_dated_in_the_future_is_listed_when_it_changes_and_not_by_each_request() {
+    let mut scene = Scene::of(SOME);
+    scene.source.limits.settle = Duration::ZERO;
+    date(&scene.path(""), 1 << 33);
+    scene.request();
+    scene.request();
+    assert!(!scene.is_listed_by_a_request());
+    assert_eq!(scene.request().1, 1 + WATCHED + 1);
+    scene.write(&name(SOME), "x", SOME);
+    assert_eq!(scene.request().0, name(SOME), "a new file dates the folder by the file system's clock");
+}
+
 #[test]
 fn a_new_file_in_a_folder_without_times_is_seen_after_the_sweep() {
     let mut scene = Scene::of(1);

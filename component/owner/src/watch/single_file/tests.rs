@@ -36,7 +36,7 @@ impl Scene {
             let renewal = self.freshness.renew(&self.file, false, |bytes| {
                 *reads += 1;
                 let text = String::from_utf8(bytes).expect("UTF-8");
-                if text == "bad" { Err("it is bad".to_owned()) } else { Ok(text) }
+                if text == "bad" { Err("it is bad".to_owned().into()) } else { Ok(text) }
             });
             self.freshness = renewal.freshness;
             self.held = renewal.loaded.or(self.held.take());
