@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use crate::Service;
+use crate::one_line::one_line;
 use crate::wit::{
     Backend, Checkpoint, File, Guest, GuestService, OperatorFacts, Outcome, Policy, Request, RequestContext,
     RouterConfig, export,
@@ -36,14 +37,5 @@ impl GuestService for RefCell<Service> {
 
     fn answer(&self, request: Request, context: RequestContext) -> Outcome {
         self.borrow_mut().answer(&request, &context)
-    }
-}
-
-/// Joins the lines of an error and cuts it to 2,000 characters: an error of a library may quote the file at length.
-fn one_line(error: &anyhow::Error) -> String {
-    let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(2000) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
     }
 }

@@ -11,6 +11,7 @@ mod file;
 mod layout;
 mod load;
 mod model;
+mod one_line;
 mod onnx;
 mod program;
 mod resolve;

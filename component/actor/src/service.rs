@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use crate::load::Model;
-use crate::routes::{self, Loaded};
+use crate::routes::{self, Documents, Loaded};
 use crate::run::Actor;
 use crate::wit::{Backend, Checkpoint, File, OperatorFacts, Outcome, Policy, Request, RequestContext, RouterConfig};
 
@@ -14,12 +14,13 @@ use crate::wit::{Backend, Checkpoint, File, OperatorFacts, Outcome, Policy, Requ
 pub struct Service {
     config: RouterConfig,
     loaded: Option<Loaded>,
+    documents: Documents,
 }
 
 impl Service {
     /// Makes a service without a policy.
     pub fn new(config: RouterConfig) -> Self {
-        Service { config, loaded: None }
+        Service { config, loaded: None, documents: Documents::default() }
     }
 
     /// Loads a checkpoint and replaces the policy in service.
@@ -30,13 +31,14 @@ impl Service {
     /// # Errors
     ///
     /// Fails if the file is no checkpoint of a known format and layout, lacks a fact, or does not compute the examples of
-    /// its card; or if a forward pass on a state of zeros is not finite. The policy in service then stays.
+    /// its card; or if a forward pass on a state of zeros is not finite, or fails on ones. The policy in service then stays.
     pub fn load(&mut self, checkpoint: Checkpoint, file: File, backend: Option<Backend>) -> Result<Policy> {
         let size_bytes = file.bytes.len();
         let model = Model::read(file, &self.config.operator_facts)?;
         let actor = Actor::new(model, self.config.optimised, backend)?;
         let policy = Policy::of(&actor)?;
         self.loaded = Some(Loaded::new(actor, checkpoint, size_bytes));
+        self.documents = Documents::default();
         Ok(policy)
     }
 
@@ -61,7 +63,7 @@ impl Service {
 
     /// Answers one request. Faults of the client and of the checkpoint are responses with a status of 4xx or 5xx.
     pub fn answer(&mut self, request: &Request, context: &RequestContext) -> Outcome {
-        routes::answer(&self.config, &mut self.loaded, request, context)
+        routes::answer(&self.config, &mut self.loaded, &mut self.documents, request, context)
     }
 }
 

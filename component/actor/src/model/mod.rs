@@ -3,6 +3,7 @@
 
 mod action_bounds;
 mod activation;
+mod dimensions;
 mod fact;
 mod facts;
 mod format;
@@ -16,6 +17,7 @@ mod outputs;
 mod squashing;
 
 pub use action_bounds::ActionBounds;
+pub use dimensions::{check_action_dim, check_fixed, check_state_dim};
 pub use fact::{Source, Sourced};
 pub use facts::Facts;
 pub use format::Format;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{Result, ensure};
-use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
+use tract_onnx::pb::{FunctionProto, GraphProto, NodeProto, TensorProto};
 
 use super::read::{constants, number};
 
@@ -153,6 +153,25 @@ fn each_use<'a>(node: &'a NodeProto, visit: &mut dyn FnMut(&'a str)) {
 
 fn inner_graphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
     node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+}
+
+/// Checks that a graph calls none of the functions that its file defines. tract knows no functions, and would run an
+/// operator that goes by the same name instead.
+pub fn check_functions(graph: &GraphProto, functions: &[FunctionProto]) -> Result<()> {
+    let known = functions.iter().map(|function| (function.domain.as_deref().unwrap_or(""), function.name.as_deref()));
+    let known = known.collect::<HashSet<_>>();
+    let mut graphs = vec![graph];
+    while let Some(graph) = graphs.pop() {
+        let call = graph.node.iter().find(|node| known.contains(&(node.domain.as_str(), Some(node.op_type.as_str()))));
+        ensure!(
+            call.is_none(),
+            "the graph calls the function `{:.256}` of its own: export it without functions, or inline them with \
+             onnx.inliner.inline_local_functions",
+            call.map_or("", |node| &node.op_type)
+        );
+        graphs.extend(graph.node.iter().flat_map(inner_graphs));
+    }
+    Ok(())
 }
 
 /// Checks that a graph within a node knows its outputs, on which tract relies.

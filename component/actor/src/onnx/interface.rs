@@ -9,9 +9,9 @@ use tract_onnx::pb::tensor_shape_proto::dimension::Value;
 use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, type_proto};
 
 use super::canonical::{self, Interfaces};
-use super::flow::Flow;
+use super::flow::{Flow, check_functions};
 use super::names::{Candidate, Chosen, choose};
-use crate::model::{MAX_WEIGHTS, Mlp, Outputs};
+use crate::model::{Mlp, Outputs};
 
 /// The input and the outputs that a card names.
 #[derive(Debug, Default, Clone)]
@@ -86,13 +86,14 @@ impl Rows {
 ///
 /// # Errors
 ///
-/// Fails unless one set of outputs can be chosen that depends on one input of floats and on no random operator. The error
-/// says what was found, and which line of a card decides.
+/// Fails unless one set of outputs can be chosen that depends on one input of floats, and on no random operator and no function
+/// of the file's own. The error says what was found, and which line of a card decides.
 pub fn select(mut model: ModelProto, names: &Names) -> Result<(ModelProto, Interface)> {
     let graph = model.graph.as_mut().context("the ONNX model contains no graph")?;
     check_outputs(graph)?;
     let (interface, interfaces) = find(graph, names)?;
     canonical::rewrite(graph, &interfaces);
+    check_functions(graph, &model.functions)?;
     Ok((model, interface))
 }
 
@@ -230,7 +231,6 @@ fn shape(input: &ValueInfoProto) -> Result<(usize, Rows)> {
     let position = if rows == Rows::Single { "first" } else { "second" };
     let columns =
         columns.with_context(|| format!("input `{name}`: the {position} dimension must be a number, state_dim"))?;
-    ensure!(columns <= MAX_WEIGHTS, "input `{name}`: a state of {columns} numbers, {MAX_WEIGHTS} at most are expected");
     Ok((columns, rows))
 }
 

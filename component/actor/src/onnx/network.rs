@@ -5,7 +5,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
 use super::interface::{Interface, Rows};
-use crate::model::Outputs;
+use crate::model::{Outputs, check_action_dim, check_fixed, check_state_dim};
 
 /// A graph from `state` to `mean` and `log_std`, or to `action`.
 pub struct Network {
@@ -23,9 +23,12 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// Fails if tract cannot run the graph, or if an output has not one number of each kind for each dimension of an action.
-    /// The error says what was found and what was expected.
+    /// Fails if tract cannot run the graph, if a state or an action is too long, or if an output has not one number of each
+    /// kind for each dimension of an action. The error says what was found and what was expected.
     pub fn new(proto: &ModelProto, interface: Interface) -> Result<Self> {
+        check_state_dim(interface.state_dim)?;
+        let fixed = if let Rows::Fixed(rows) = interface.rows { rows } else { 1 };
+        check_fixed(fixed, interface.state_dim, "states")?;
         // Exporters leave shapes of the example in there, which contradict the graph for any other number of states.
         let parser = tract_onnx::onnx().with_ignore_value_info(true);
         let graph = parser.parse(proto, None).context("unusable ONNX graph")?;
@@ -43,6 +46,8 @@ impl Network {
         let base = typed(&graph, shape.iter().map(ToDim::to_dim))
             .with_context(|| format!("the graph does not fit a state of shape {shape:?}"))?;
         let action_dim = action_dim(&base, &interface)?;
+        check_action_dim(action_dim)?;
+        check_fixed(fixed, action_dim, "actions")?;
         let outputs = interface.kind;
         Ok(Network { graph, base, interface, outputs, state_dim, action_dim })
     }
@@ -52,14 +57,13 @@ impl Network {
         self.base.clone()
     }
 
-    /// Returns the graph for any number of states.
+    /// Returns the graph for another number of states.
     ///
     /// # Errors
     ///
-    /// Fails if the graph is fixed to a number of states, as exporters without dynamic axes write it.
-    pub fn any_rows(&self) -> Result<TypedModel> {
-        ensure!(self.interface.rows == Rows::Any, "the graph takes no batch of any size");
-        typed(&self.graph, [self.graph.symbols.sym("rows").into(), self.state_dim.to_dim()])
+    /// Fails if something in the graph besides its input is fixed to a number of states.
+    pub fn with_rows(&self, rows: usize) -> Result<TypedModel> {
+        typed(&self.graph, [rows.to_dim(), self.state_dim.to_dim()])
     }
 }
 

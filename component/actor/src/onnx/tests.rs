@@ -6,7 +6,8 @@ use prost::Message;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, attribute_proto,
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
+    attribute_proto,
 };
 
 use super::fixtures::{FREE, constant, model, node, value, with};
@@ -160,16 +161,21 @@ fn a_graph_that_samples_is_refused_unless_it_has_other_outputs() {
         attribute: vec![branch("then_branch"), branch("else_branch")],
         ..node("If", &["condition"], "noise")
     };
+    let repeated = |op: &str| NodeProto { attribute: vec![branch("body")], ..node(op, &["sum"], "noise") };
     let one = TensorProto { data_type: DataType::Bool.into(), int32_data: vec![1], ..constant("yes", &[], &[]) };
     let yes = AttributeProto { name: "value".to_owned(), t: Some(one), ..AttributeProto::default() };
     let yes = NodeProto { attribute: vec![yes], ..node("Constant", &[], "yes") };
     let normalised = node("BatchNormalization", &["sum", "b", "b", "b", "b"], "noise");
     for (noise, operator) in [
+        (node("RandomNormal", &[], "noise"), "samples with `RandomNormal`"),
+        (node("RandomUniform", &[], "noise"), "samples with `RandomUniform`"),
         (node("RandomNormalLike", &["sum"], "noise"), "samples with `RandomNormalLike`"),
         (node("RandomUniformLike", &["sum"], "noise"), "samples with `RandomUniformLike`"),
         (node("Bernoulli", &["squashed"], "noise"), "samples with `Bernoulli`"),
         (node("Multinomial", &["squashed"], "noise"), "samples with `Multinomial`"),
         (within, "samples with `RandomNormalLike`"),
+        (repeated("Loop"), "samples with `RandomNormalLike`"),
+        (repeated("Scan"), "samples with `RandomNormalLike`"),
         (node("Dropout", &["sum", "", "yes"], "noise"), "`Dropout` in training mode"),
         (with(normalised, "training_mode", 1), "`BatchNormalization` in training mode"),
     ] {
@@ -194,6 +200,30 @@ fn a_graph_that_samples_is_refused_unless_it_has_other_outputs() {
     assert_eq!(by_file(proto).unwrap().outputs, ["mean"]);
     let evaluating = node("Dropout", &["sum"], "noise");
     assert!(by_file(sampling(evaluating, &["action"])).is_ok());
+}
+
+#[test]
+fn a_graph_that_calls_a_function_of_its_own_is_refused() {
+    let call = NodeProto { domain: "own".to_owned(), ..node("Tanh", &["sum"], "noise") };
+    let noise = FunctionProto {
+        name: Some("Tanh".to_owned()),
+        domain: Some("own".to_owned()),
+        input: vec!["x".to_owned()],
+        output: vec!["y".to_owned()],
+        node: vec![node("RandomNormalLike", &["x"], "y")],
+        ..FunctionProto::default()
+    };
+    let inner = GraphProto { node: vec![call.clone()], output: vec![value("noise", &FREE)], ..GraphProto::default() };
+    let body = AttributeProto { name: "body".to_owned(), g: Some(inner), ..AttributeProto::default() };
+    for node in [call.clone(), NodeProto { attribute: vec![body], ..node("Scan", &["sum"], "noise") }] {
+        let mut proto = sampling(node, &["action", "mean", "log_std"]);
+        proto.functions.push(noise.clone());
+        assert_eq!(by_file(proto.clone()).unwrap().kind, Outputs::MeanAndLogStd);
+        let reason = by_card(proto, &["action"]).unwrap_err();
+        let expected = "the graph calls the function `Tanh` of its own: export it without functions, or inline them with \
+                        onnx.inliner.inline_local_functions";
+        assert_eq!(reason, expected);
+    }
 }
 
 #[test]

@@ -8,9 +8,11 @@ use serde_json::json;
 
 use super::call::{Call, forward, milliseconds, respond};
 use super::error::Error;
+use super::limits::{check, check_benchmark};
 use super::loaded::{Loaded, Origin};
 use super::openapi::{Operation, Request, schema_of};
-use super::schema::{Field, Kind, Schema, Whole};
+use super::schema::{Field, Kind, Schema};
+use super::values::Whole;
 use crate::wit::Outcome;
 
 const MAX_ITERATIONS: u64 = 100_000;
@@ -74,6 +76,10 @@ pub(super) const BENCHMARK: Operation = Operation {
 };
 
 pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
+    // The body is read where the benchmark runs: one at a time, beside nothing that others wait for.
+    if call.has_long_body() {
+        return Ok(Outcome::Benchmark);
+    }
     let Benchmark { warmup: Whole(warmup), iterations: Whole(iterations), batch_size: Whole(batch_size) } =
         if call.body.is_empty() { Benchmark::default() } else { call.parse()? };
     let max_batch = u64::from(call.config.max_batch);
@@ -84,19 +90,16 @@ pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
         ("iterations", iterations, MAX_ITERATIONS),
         ("batch_size", batch_size, max_batch),
     ] {
-        if got > limit {
-            return Err(Error::OverLimit { name, got, limit });
-        }
+        check(name, got, limit)?;
     }
+    check_benchmark(batch_size, loaded.actor.state_dim(), loaded.actor.action_dim())?;
     if !may_block {
         return Ok(Outcome::Benchmark);
     }
     let states = states(batch_size as usize * loaded.actor.state_dim());
     let pass_ms = pass_milliseconds(loaded, &states)?;
     let seconds = ((warmup + iterations) as f64 * pass_ms / 1e3) as u64;
-    if seconds > MAX_SECONDS {
-        return Err(Error::OverLimit { name: "the benchmark's seconds", got: seconds, limit: MAX_SECONDS });
-    }
+    check("the benchmark's seconds", seconds, MAX_SECONDS)?;
     for _ in 0..warmup {
         forward(&mut loaded.actor, &states, false)?;
     }

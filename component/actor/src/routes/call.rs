@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::error::Error;
 use super::loaded::Loaded;
+use super::openapi::Documents;
 use super::schema::{self, Schema};
 use crate::model::Forward;
 use crate::run::Actor;
@@ -15,6 +16,7 @@ use crate::wit::{OnRefusal, Outcome, RequestContext, Response, RouterConfig};
 pub struct Call<'a> {
     pub config: &'a RouterConfig,
     pub loaded: &'a mut Option<Loaded>,
+    pub documents: &'a mut Documents,
     pub body: &'a [u8],
     pub context: &'a RequestContext,
     /// False only on public routes.

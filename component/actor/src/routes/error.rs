@@ -5,7 +5,8 @@ use std::fmt;
 use serde_json::json;
 use thiserror::Error;
 
-use super::schema::Issue;
+use super::explain::Issue;
+use crate::one_line::one_line;
 use crate::wit::Response;
 
 /// An error of a route. Its message is the `detail` of the response.
@@ -33,7 +34,7 @@ pub enum Error {
     OverLimit { name: &'static str, got: u64, limit: u64 },
     #[error("{row}the action is not finite")]
     NotFinite { row: Row },
-    #[error("inference failed: {0:#}")]
+    #[error("inference failed: {}", one_line(.0))]
     Inference(#[source] anyhow::Error),
 }
 

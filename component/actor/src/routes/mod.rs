@@ -5,35 +5,41 @@ mod authorisation;
 mod benchmark;
 mod call;
 mod error;
+mod explain;
+mod limits;
 mod loaded;
 mod model;
 mod openapi;
 mod predict;
 mod schema;
 mod time;
+mod values;
 
 pub use loaded::Loaded;
+pub use openapi::Documents;
 
-use crate::wit::{Body, Outcome, Request, RequestContext, RouterConfig};
+use crate::wit::{Body, Outcome, Request, RequestContext, Response, RouterConfig};
 use authorisation::is_authorised;
-use call::{Call, respond};
+use call::Call;
 use error::Error;
 use openapi::Operation;
 
-/// Answers a request by the checkpoint in service, if there is one.
+/// Answers a request by the checkpoint in service, if there is one. `documents` are those of this checkpoint.
 pub fn answer(
     config: &RouterConfig,
     loaded: &mut Option<Loaded>,
+    documents: &mut Documents,
     request: &Request,
     context: &RequestContext,
 ) -> Outcome {
-    route(config, loaded, request, context).unwrap_or_else(|error| Outcome::Respond(error.into()))
+    route(config, loaded, documents, request, context).unwrap_or_else(|error| Outcome::Respond(error.into()))
 }
 
 /// Finds the route and runs it. The contract fixes the order of the checks: 413, 404, 405, 401, then the route's own.
 fn route(
     config: &RouterConfig,
     loaded: &mut Option<Loaded>,
+    documents: &mut Documents,
     request: &Request,
     context: &RequestContext,
 ) -> Result<Outcome, Error> {
@@ -48,7 +54,7 @@ fn route(
     if !route.public && !authorised {
         return Err(Error::Unauthorized);
     }
-    (route.handler)(&mut Call { config, loaded, body, context, authorised })
+    (route.handler)(&mut Call { config, loaded, documents, body, context, authorised })
 }
 
 struct Route {
@@ -112,7 +118,8 @@ fn openapi(call: &mut Call) -> Result<Outcome, Error> {
         .iter()
         .filter_map(|route| Some((route.path, route.method.key(), route.public, route.operation.as_ref()?)));
     let loaded = call.loaded.as_ref().filter(|_| call.authorised);
-    respond(200, &openapi::document(described, loaded.map(|loaded| loaded.actor.state_dim())))
+    let body = call.documents.get(described, loaded.map(|loaded| loaded.actor.state_dim()));
+    Ok(Outcome::Respond(Response { status: 200, headers: vec![], body: body.to_vec() }))
 }
 
 #[derive(Clone, Copy)]

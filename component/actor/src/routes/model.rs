@@ -14,7 +14,7 @@ struct Health<'a> {
     #[schemars(extend("enum" = ["ok", "stale", "no_model"]))]
     status: &'static str,
     model_loaded: bool,
-    /// The reason why there is no model, if there are files where it is looked for.
+    /// The reason why no checkpoint, or no newer one, can be seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
 }
@@ -32,7 +32,7 @@ pub(super) fn health(call: &mut Call) -> Result<Outcome, Error> {
         (Some(_), Some(_)) => (200, "stale"),
         (Some(_), None) => (200, "ok"),
     };
-    let detail = call.context.absence.as_deref().filter(|_| call.loaded.is_none());
+    let detail = call.context.absence.as_deref();
     respond(code, &Health { status, model_loaded: call.loaded.is_some(), detail })
 }
 

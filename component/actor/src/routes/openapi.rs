@@ -4,7 +4,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::schema::Issue;
+use super::explain::Issue;
 
 /// The request and the responses of a route.
 pub struct Operation {
@@ -44,12 +44,32 @@ struct Invalid {
     detail: Vec<Issue>,
 }
 
-/// Returns the OpenAPI 3.1 document of routes: their path, their method in lowercase, `true` if they answer without a
-/// token, and their operation. With a state_dim, requests have an example that a policy of this state_dim answers.
-pub fn document<'a>(
-    routes: impl Iterator<Item = (&'static str, &'static str, bool, &'a Operation)>,
-    state_dim: Option<usize>,
-) -> Value {
+/// The documents of one policy. Everyone may ask for them, and to make one takes as long as many predictions.
+#[derive(Default)]
+pub struct Documents {
+    /// For clients that are not authorised, and if there is no policy.
+    without_examples: Option<Vec<u8>>,
+    with_examples: Option<Vec<u8>>,
+}
+
+impl Documents {
+    /// Returns the document of routes, which is made once.
+    pub fn get<'a>(&mut self, routes: impl Iterator<Item = Described<'a>>, state_dim: Option<usize>) -> &[u8] {
+        let kept = if state_dim.is_some() { &mut self.with_examples } else { &mut self.without_examples };
+        kept.get_or_insert_with(|| document(routes, state_dim).to_string().into_bytes())
+    }
+}
+
+/// A route: its path, its method in lowercase, `true` if it answers without a token, and its operation.
+pub type Described<'a> = (&'static str, &'static str, bool, &'a Operation);
+
+/// The longest state that a document has examples of. It holds three of them.
+const MAX_EXAMPLE: usize = 1024;
+
+/// Returns the OpenAPI 3.1 document of routes. With a state_dim, requests have an example that a policy of this state_dim
+/// answers.
+fn document<'a>(routes: impl Iterator<Item = Described<'a>>, state_dim: Option<usize>) -> Value {
+    let state_dim = state_dim.filter(|state_dim| *state_dim <= MAX_EXAMPLE);
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;

@@ -8,18 +8,21 @@ use serde_json::json;
 
 use super::call::{Call, forward, milliseconds, respond};
 use super::error::{Error, Row};
+use super::limits::{check, check_answer};
 use super::loaded::{Loaded, Origin};
 use super::openapi::{Operation, Request, schema_of};
-use super::schema::{Field, Kind, Schema, Whole, finite};
+use super::schema::{Field, Kind, Schema, finite};
+use super::values::{States, Whole, flag, numbers};
 use crate::model::Noise;
 use crate::wit::Outcome;
 
 #[derive(Deserialize, JsonSchema)]
 struct Predict {
     /// state_dim numbers, each finite as an f32.
+    #[serde(deserialize_with = "numbers")]
     #[schemars(inner(range(min = f32::MIN, max = f32::MAX)))]
     state: Vec<f32>,
-    #[serde(default = "yes")]
+    #[serde(default = "yes", deserialize_with = "flag")]
     deterministic: bool,
     #[serde(default)]
     seed: Option<Whole>,
@@ -27,9 +30,9 @@ struct Predict {
 
 #[derive(Deserialize, JsonSchema)]
 struct PredictBatch {
-    #[schemars(length(min = 1), inner(inner(range(min = f32::MIN, max = f32::MAX))))]
-    states: Vec<Vec<f32>>,
-    #[serde(default = "yes")]
+    #[schemars(with = "Vec<Vec<f32>>", length(min = 1), inner(inner(range(min = f32::MIN, max = f32::MAX))))]
+    states: States,
+    #[serde(default = "yes", deserialize_with = "flag")]
     deterministic: bool,
     #[serde(default)]
     seed: Option<Whole>,
@@ -56,7 +59,7 @@ impl Schema for PredictBatch {
         &[Field { name: "states", kind: Kind::States, required: true }, DETERMINISTIC, SEED];
 
     fn is_valid(&self) -> bool {
-        !self.states.is_empty() && self.states.iter().all(|state| finite(state))
+        self.states.count > 0 && finite(&self.states.numbers)
     }
 }
 
@@ -119,7 +122,10 @@ pub(super) fn predict(call: &mut Call) -> Result<Outcome, Error> {
         return Ok(Outcome::Long);
     }
     let loaded = call.model()?;
-    check_dimension(Row(None), &state, loaded)?;
+    let (got, expected) = (state.len(), loaded.actor.state_dim());
+    if got != expected {
+        return Err(Error::StateDim { row: Row(None), got, expected });
+    }
     let (actions, latency_ms) = act(loaded, &state, deterministic, seed.map(u64::from), |_| Row(None))?;
     respond(200, &Prediction { action: action(&actions), origin: Origin::from(&*loaded), latency_ms })
 }
@@ -129,28 +135,22 @@ pub(super) fn predict_batch(call: &mut Call) -> Result<Outcome, Error> {
         return Ok(Outcome::Long);
     }
     let PredictBatch { states, deterministic, seed } = call.parse()?;
-    let limit = call.config.max_batch;
-    call.model()?;
-    if states.len() > limit as usize {
-        return Err(Error::OverLimit { name: "batch size", got: states.len() as u64, limit: limit.into() });
-    }
-    if call.is_long(states.len())? {
+    let max_batch = call.config.max_batch;
+    let action_dim = call.model()?.actor.action_dim();
+    check("batch size", states.count as u64, max_batch.into())?;
+    check_answer(states.count, action_dim)?;
+    if call.is_long(states.count)? {
         return Ok(Outcome::Long);
     }
     let loaded = call.model()?;
-    for (row, state) in states.iter().enumerate() {
-        check_dimension(Row(Some(row)), state, loaded)?;
+    let expected = loaded.actor.state_dim();
+    if let Some((row, got)) = states.other_than(expected) {
+        return Err(Error::StateDim { row: Row(Some(row)), got, expected });
     }
-    let (actions, latency_ms) =
-        act(loaded, &states.concat(), deterministic, seed.map(u64::from), |row| Row(Some(row)))?;
+    let (actions, latency_ms) = act(loaded, &states.numbers, deterministic, seed.map(u64::from), |row| Row(Some(row)))?;
     let actions = actions.chunks(loaded.actor.action_dim()).map(action).collect::<Vec<_>>();
     let batch_size = actions.len();
     respond(200, &BatchPrediction { actions, batch_size, origin: Origin::from(&*loaded), latency_ms })
-}
-
-fn check_dimension(row: Row, state: &[f32], loaded: &Loaded) -> Result<(), Error> {
-    let (got, expected) = (state.len(), loaded.actor.state_dim());
-    if got == expected { Ok(()) } else { Err(Error::StateDim { row, got, expected }) }
 }
 
 /// Computes the actions of row-major states. Returns them and the milliseconds that they took.
@@ -191,7 +191,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::routes::schema::{Issue, parse};
+    use crate::routes::explain::Issue;
+    use crate::routes::schema::parse;
 
     fn issues<T: Schema>(body: &str) -> Vec<(Value, &'static str)> {
         let issues = parse::<T>(body.as_bytes()).err().expect("the body is refused");
@@ -243,6 +244,17 @@ mod tests {
         ] {
             assert_eq!(issues::<Predict>(body)[0].1, kind, "{body}");
         }
+    }
+
+    #[test]
+    fn issues_are_in_the_order_of_the_fields_whatever_that_of_the_body_is() {
+        let (state, seed) = ((json!(["body", "state", 0]), "float_type"), (json!(["body", "seed"]), "int_type"));
+        assert_eq!(issues::<Predict>(r#"{"seed": -1, "x": [{}], "state": ["x"]}"#), [state.clone(), seed.clone()]);
+        // Of a field that occurs twice, the last counts.
+        assert_eq!(issues::<Predict>(r#"{"seed": 1, "state": 1, "seed": -1, "state": ["x"]}"#), [state, seed]);
+        assert_eq!(issues::<Predict>(r#"{"seed": -1, "state": ["x"]} x"#), [(json!(["body"]), "json_invalid")]);
+        let both = format!(r#"{{"seed": -1, "state": [{}]}}"#, vec!["null"; 30].join(","));
+        assert!(issues::<Predict>(&both).iter().all(|(loc, _)| loc[1] == "state"));
     }
 
     #[test]

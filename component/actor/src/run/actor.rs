@@ -19,7 +19,8 @@ pub struct Actor {
     facts: Facts,
     optimised: bool,
     engine: Engine,
-    /// The time that a forward pass of one state took when the checkpoint was loaded.
+    /// The longest time that a forward pass of one state took when the checkpoint was loaded. `Duration::MAX` if it depends
+    /// on the numbers of the state.
     row_time: Duration,
 }
 
@@ -29,29 +30,24 @@ impl Actor {
     ///
     /// # Errors
     ///
-    /// Fails if neither backend can run the network, or if a forward pass on a state of zeros is not finite.
+    /// Fails if neither backend can run the network, if a forward pass on a state of zeros is not finite, or if one of ones
+    /// fails.
     pub fn new(model: Model, optimised: bool, backend: Option<Backend>) -> Result<Self> {
         let Model { network, normalisation, squashing, facts, recognised, examples, .. } = model;
-        let (state_dim, action_dim, row_time) = (network.state_dim, network.action_dim, Duration::MAX);
+        let (state_dim, action_dim, row_time) = (network.state_dim, network.action_dim, Duration::ZERO);
         let recognised = recognised.filter(|_| optimised && backend != Some(Backend::Tract));
         let Selected { engine, normalisation, squashing } =
             Selected::new(network, recognised, optimised, backend, normalisation, squashing)?;
         let mut actor = Actor { state_dim, action_dim, normalisation, squashing, facts, optimised, engine, row_time };
         actor.check_zeros()?;
+        actor.try_others()?;
         actor.check_examples(&examples)?;
         Ok(actor)
     }
 
     /// Checks that a state of zeros gives finite outputs, and measures how long that takes.
     fn check_zeros(&mut self) -> Result<()> {
-        let zeros = vec![0.0; self.state_dim];
-        let mut forward = Forward::default();
-        // The first pass finds the caches cold.
-        for _ in 0..2 {
-            let start = Instant::now();
-            forward = self.forward(&zeros, true).context("a forward pass on zeros failed")?;
-            self.row_time = self.row_time.min(start.elapsed());
-        }
+        let forward = self.time(&vec![0.0; self.state_dim]).context("a forward pass on zeros failed")?;
         for (name, values) in [("mean", &forward.mean), ("log_std", &forward.log_std)] {
             let found = values.iter().find(|value| !value.is_finite());
             ensure!(
@@ -61,6 +57,38 @@ impl Actor {
             );
         }
         Ok(())
+    }
+
+    /// Runs a graph, whose time and success may depend on the numbers of a state, on states other than zeros. One that fails
+    /// on ones is no policy. On the others it may: a state that picks a row of a table is never negative.
+    fn try_others(&mut self) -> Result<()> {
+        let Engine::Tract(tract) = &self.engine else { return Ok(()) };
+        let depends_on_state = tract.depends_on_state();
+        // A Weyl sequence: numbers spread over [-1, 1).
+        let spread = (0..self.state_dim).map(|i| (i as f32 * 0.618_034).fract() * 2.0 - 1.0).collect::<Vec<_>>();
+        self.time(&vec![1.0; self.state_dim]).context("a forward pass on ones failed")?;
+        for state in [&vec![-1.0; self.state_dim], &spread] {
+            let _ = self.time(state);
+        }
+        if depends_on_state {
+            // A graph that takes memory or time by the size of its numbers takes too much here, rather than in service.
+            let _ = self.forward(&spread.iter().map(|x| x * 1e3).collect::<Vec<_>>(), true);
+            self.row_time = Duration::MAX;
+        }
+        Ok(())
+    }
+
+    /// Runs the network on a state, and measures how long that takes.
+    fn time(&mut self, state: &[f32]) -> Result<Forward> {
+        let (mut forward, mut least) = (Forward::default(), Duration::MAX);
+        // The first pass finds the caches cold.
+        for _ in 0..2 {
+            let start = Instant::now();
+            forward = self.forward(state, true)?;
+            least = least.min(start.elapsed());
+        }
+        self.row_time = self.row_time.max(least);
+        Ok(forward)
     }
 
     /// Checks that the policy computes the examples of its card.
@@ -122,15 +150,10 @@ impl Actor {
         self.engine.backend()
     }
 
-    /// Estimates the time that [`Actor::forward`] takes for a number of rows. If tract has to optimise the graph first,
-    /// the estimate is a lower bound.
+    /// Estimates the time that [`Actor::forward`] takes for a number of rows.
     pub fn expected_time(&self, rows: usize) -> Duration {
-        let preparation = if self.engine.is_ready(rows) { Duration::ZERO } else { Self::PREPARATION };
-        preparation + self.row_time.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX))
+        self.row_time.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX))
     }
-
-    /// The time that tract takes to optimise a small graph.
-    const PREPARATION: Duration = Duration::from_millis(2);
 
     /// Runs the network on row-major states [rows, state_dim], of which there must be at least one. Without `log_std` the
     /// result may lack it.

@@ -24,11 +24,6 @@ impl Engine {
         }
     }
 
-    /// Returns `true` if a batch of so many rows needs no preparation.
-    pub fn is_ready(&self, rows: usize) -> bool {
-        rows == 1 || !matches!(self, Engine::Tract(tract) if !tract.is_ready_for_batches())
-    }
-
     /// Runs the network on row-major states [rows, state_dim], of which there must be at least one.
     pub fn run(&mut self, states: &[f32], log_std: bool) -> Result<Forward> {
         match self {
@@ -67,7 +62,7 @@ impl Selected {
             let normalisation = normalisation.or(inner);
             return Ok(Selected { engine: Engine::Kernel(Box::new(kernel)), normalisation, squashing });
         }
-        Ok(Selected { engine: Engine::Tract(Box::new(Tract::new(network, optimised)?)), normalisation, squashing })
+        Ok(Selected { engine: Engine::Tract(Box::new(Tract::new(&network, optimised)?)), normalisation, squashing })
     }
 }
 

@@ -1,5 +1,6 @@
-//! Small files that are made to take memory or time without bound, or to cause a panic in this crate. Each is refused, or
-//! loads, with little of both. A test of time asserts nothing else: without its bound it would take minutes.
+//! Small files, and bodies of requests, that are made to take memory or time without bound, or to cause a panic in this
+//! crate. Each is refused, or is served, with little of both. A test of time asserts nothing else: without its bound it
+//! would take minutes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod graphs;
@@ -7,6 +8,7 @@ mod graphs;
 mod memory;
 mod pickles;
 mod programs;
+mod requests;
 
 use memory::peak_of;
 use sac_actor::{Activation, Bounds, Checkpoint, File, Instant, OnRefusal, OperatorFacts, RouterConfig, Service};
@@ -17,7 +19,13 @@ const LITTLE: usize = 128 << 20;
 /// Loads a file, or returns the reason for its refusal. Panics if that takes much memory.
 #[track_caller]
 fn load(bytes: impl Into<Vec<u8>>) -> Result<Service, String> {
-    let (on_refusal, max_batch, max_body_bytes) = (OnRefusal::Keep, 16, 1 << 16);
+    load_for(16, bytes)
+}
+
+/// The same for a service that takes batches of up to `max_batch` states.
+#[track_caller]
+fn load_for(max_batch: u32, bytes: impl Into<Vec<u8>>) -> Result<Service, String> {
+    let (on_refusal, max_body_bytes) = (OnRefusal::Keep, 1 << 16);
     // Facts that most of the good files lack.
     let operator_facts = OperatorFacts {
         activation: Some(Activation::Relu),
@@ -25,15 +33,20 @@ fn load(bytes: impl Into<Vec<u8>>) -> Result<Service, String> {
     };
     let mut service =
         Service::new(RouterConfig { optimised: true, operator_facts, on_refusal, max_batch, max_body_bytes });
+    put(&mut service, bytes.into()).map(|()| service)
+}
+
+/// Loads a file in the place of the one in service.
+#[track_caller]
+fn put(service: &mut Service, bytes: Vec<u8>) -> Result<(), String> {
     let epoch = Instant { seconds: 0, nanoseconds: 0 };
     let checkpoint =
         Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
-    let bytes = bytes.into();
     let length = bytes.len();
     let file = File { bytes, sidecars: vec![] };
     let (loaded, peak) = peak_of(|| service.load(checkpoint, file, None).map(drop));
     assert!(peak < LITTLE, "{peak} bytes for a file of {length}");
-    loaded.map(|()| service).map_err(|error| format!("{error:#}"))
+    loaded.map_err(|error| format!("{error:#}"))
 }
 
 #[track_caller]

@@ -51,9 +51,9 @@ fn check(folder: &Path) -> Result<(), String> {
         let outputs = run(network.base(), std::slice::from_ref(state))?;
         compare(&outputs, &expected.iter().map(|rows| rows[row].clone()).collect::<Vec<_>>())?;
     }
-    // As in service: a graph that takes no batch runs row by row.
-    let together = network.any_rows().map_err(|error| format!("{error:#}")).and_then(|model| run(model, &states));
-    match together {
+    // In service every program runs row by row. A batch is for those who convert it.
+    let together = network.with_rows(states.len()).map_err(|error| format!("{error:#}"));
+    match together.and_then(|model| run(model, &states)) {
         Ok(outputs) => compare(&outputs, &expected.iter().map(|rows| rows.concat()).collect::<Vec<_>>()),
         Err(_) if case["one_state"] == Json::Bool(true) => Ok(()),
         Err(error) => Err(format!("one state only: {error}")),

@@ -1,8 +1,11 @@
-//! Runs any graph on tract.
+//! Runs any graph on tract, one state at a time: a state has the same bits alone and in a batch, whatever the graph does
+//! across its batch. tract itself multiplies a batch in another order than a single row.
 
+mod indices;
 mod runnable;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use anyhow::{Result, ensure};
 use tract_onnx::prelude::*;
@@ -13,19 +16,9 @@ use runnable::Runnable;
 
 /// A network on tract.
 pub struct Tract {
-    network: Network,
-    optimised: bool,
-    /// Takes one state, or as many as the graph is fixed to.
-    base: Runnable,
-    /// Made for the first batch.
-    many_rows: Option<ManyRows>,
-}
-
-enum ManyRows {
-    Together(Box<Runnable>),
-    /// Runs one row after the other. The graph is fixed to one state, as exporters without dynamic axes write it, or an
-    /// action would depend on the other states of its batch.
-    RowByRow,
+    pass: Runnable,
+    state_dim: usize,
+    action_dim: usize,
 }
 
 impl Tract {
@@ -33,112 +26,87 @@ impl Tract {
     ///
     /// Fails if tract cannot run the graph, or if the graph is fixed to a number of states whose actions depend on each
     /// other.
-    pub fn new(network: Network, optimised: bool) -> Result<Self> {
-        let base = Runnable::new(network.base(), &network, optimised)?;
-        let mut tract = Tract { network, optimised, base, many_rows: None };
-        if let Rows::Fixed(rows) = tract.network.interface.rows {
-            let (probes, alone) = tract.probe()?;
-            let agrees = collect([tract.base.run(&repeated(&probes, rows * tract.network.state_dim))?], usize::MAX)?;
-            let expected = Forward {
-                mean: repeated(&alone.mean, agrees.mean.len()),
-                log_std: repeated(&alone.log_std, agrees.log_std.len()),
-            };
-            ensure!(
-                is_near(&agrees, &expected),
-                "the graph computes an action from all {rows} states of a batch together: export it in eval mode, for one state"
-            );
+    pub fn new(network: &Network, optimised: bool) -> Result<Self> {
+        let mut tract = Tract::of(network.base(), network, optimised)?;
+        if let Rows::Fixed(rows) = network.interface.rows {
+            let probes = probes(network.state_dim);
+            let alone = tract.run(&probes)?;
+            tract.check_apart(&probes, &alone, rows)?;
+            // A pass over one state takes less than one over as many as the graph is fixed to.
+            let single = network.with_rows(1).and_then(|model| {
+                let mut single = Tract::of(model, network, optimised)?;
+                ensure!(is_near(&single.run(&probes)?, &alone), "the graph gives another action for one state");
+                Ok(single)
+            });
+            tract = single.unwrap_or(tract);
         }
         Ok(tract)
     }
 
-    /// Returns `true` unless the graph for batches is still to be made.
-    pub fn is_ready_for_batches(&self) -> bool {
-        self.many_rows.is_some() || self.network.interface.rows != Rows::Any
+    fn of(model: TypedModel, network: &Network, optimised: bool) -> Result<Self> {
+        let Network { state_dim, action_dim, .. } = *network;
+        Ok(Tract { pass: Runnable::new(model, action_dim, optimised)?, state_dim, action_dim })
+    }
+
+    /// Returns `true` if the time of a pass depends on the numbers of the state.
+    pub fn depends_on_state(&self) -> bool {
+        self.pass.depends_on_state
     }
 
     /// Runs the network on row-major states [rows, state_dim], of which there must be at least one.
     pub fn run(&mut self, states: &[f32]) -> Result<Forward> {
-        if states.len() == self.network.state_dim || self.network.interface.rows != Rows::Any {
-            return run_in_parts(&mut self.base, &self.network, states);
+        let mut forward = Forward::default();
+        for state in states.chunks_exact(self.state_dim) {
+            // The other rows of a graph that is fixed to several are copies, so that they are the same in every batch.
+            let outputs = match self.pass.rows {
+                1 => self.pass.run(state)?,
+                rows => self.pass.run(&state.repeat(rows))?,
+            };
+            append(&mut forward, &outputs, self.action_dim)?;
         }
-        if self.many_rows.is_none() {
-            self.many_rows = Some(self.make_many_rows(states));
-        }
-        match &mut self.many_rows {
-            Some(ManyRows::Together(rows)) => collect([rows.run(states)?], usize::MAX),
-            _ => run_in_parts(&mut self.base, &self.network, states),
-        }
+        Ok(forward)
     }
 
-    /// Batches run together if they can, and if each state then has the action that it has alone.
-    fn make_many_rows(&mut self, states: &[f32]) -> ManyRows {
-        let model = self.network.any_rows();
-        let rows = model.and_then(|model| Runnable::new(model, &self.network, self.optimised));
-        rows.and_then(|mut rows| {
-            let (probes, alone) = self.probe()?;
-            ensure!(
-                is_near(&collect([rows.run(&probes)?], usize::MAX)?, &alone),
-                "the graph mixes the states of a batch"
-            );
-            rows.run(states)?;
-            Ok(ManyRows::Together(Box::new(rows)))
-        })
-        .unwrap_or(ManyRows::RowByRow)
-    }
-
-    /// Returns three different states, and the outputs for each of them alone.
-    fn probe(&mut self) -> Result<(Vec<f32>, Forward)> {
-        // A Weyl sequence: numbers spread over [-1, 1), and then over wider ranges.
-        let number = |i: usize| ((i as f32 * 0.618_034).fract() * 2.0 - 1.0) * (1 + i / self.network.state_dim) as f32;
-        let probes = (0..3 * self.network.state_dim).map(number).collect::<Vec<_>>();
-        let mut alone = Forward::default();
-        for state in probes.chunks_exact(self.network.state_dim) {
-            let Forward { mean, log_std } = run_in_parts(&mut self.base, &self.network, state)?;
-            alone.mean.extend(mean);
-            alone.log_std.extend(log_std);
-        }
-        Ok((probes, alone))
+    /// Checks that different states in one pass have the actions that each of them has alone.
+    fn check_apart(&mut self, probes: &[f32], alone: &Forward, rows: usize) -> Result<()> {
+        let mut together = Forward::default();
+        let outputs = self.pass.run(&repeated(probes, rows * self.state_dim))?;
+        append(&mut together, &outputs, rows * self.action_dim)?;
+        let expected = Forward {
+            mean: repeated(&alone.mean, together.mean.len()),
+            log_std: repeated(&alone.log_std, together.log_std.len()),
+        };
+        ensure!(
+            is_near(&together, &expected),
+            "the graph computes an action from all {rows} states of a batch together: export it in eval mode, for one state"
+        );
+        Ok(())
     }
 }
 
 /// Runs the graph on one state as it is written, which takes less time than to optimise it first.
 pub fn run_once(network: &Network, state: &[f32]) -> Result<Forward> {
-    run_in_parts(&mut Runnable::new(network.base(), network, false)?, network, state)
+    Tract::of(network.base(), network, false)?.run(state)
 }
 
-/// Runs the graph on as many states at a time as it takes. If it is fixed to a number of them, copies of the last state
-/// make up for those that are missing.
-fn run_in_parts(base: &mut Runnable, network: &Network, states: &[f32]) -> Result<Forward> {
-    let (state_dim, rows) = (network.state_dim, states.len() / network.state_dim);
-    let at_once = if let Rows::Fixed(at_once) = network.interface.rows { at_once } else { 1 };
-    let run = |part: &[f32]| {
-        if part.len() == at_once * state_dim {
-            return base.run(part);
-        }
-        let mut padded = part.to_vec();
-        padded.extend(repeated(&part[part.len() - state_dim..], at_once * state_dim - part.len()));
-        base.run(&padded)
-    };
-    let parts = states.chunks(at_once * state_dim).map(run).collect::<Result<Vec<_>>>()?;
-    collect(parts, rows * network.action_dim)
+/// Returns three different states.
+fn probes(state_dim: usize) -> Vec<f32> {
+    // A Weyl sequence: numbers spread over [-1, 1), and then over wider ranges.
+    let number = |i: usize| ((i as f32 * 0.618_034).fract() * 2.0 - 1.0) * (1 + i / state_dim) as f32;
+    (0..3 * state_dim).map(number).collect()
 }
 
 fn repeated(numbers: &[f32], length: usize) -> Vec<f32> {
     numbers.iter().copied().cycle().take(length).collect()
 }
 
-/// Joins the outputs of parts, and cuts them to `length` numbers.
-fn collect(parts: impl IntoIterator<Item = TVec<TValue>>, length: usize) -> Result<Forward> {
-    let mut forward = Forward::default();
-    for outputs in parts {
-        forward.mean.extend_from_slice(outputs[0].try_as_plain_ram()?.as_slice::<f32>()?);
-        if let Some(log_std) = outputs.get(1) {
-            forward.log_std.extend_from_slice(log_std.try_as_plain_ram()?.as_slice::<f32>()?);
-        }
+/// Appends the first `length` numbers of each output.
+fn append(forward: &mut Forward, outputs: &[TValue], length: usize) -> Result<()> {
+    for (all, output) in [&mut forward.mean, &mut forward.log_std].into_iter().zip(outputs) {
+        let numbers = output.try_as_plain_ram()?;
+        all.extend(numbers.as_slice::<f32>()?.iter().take(length));
     }
-    forward.mean.truncate(length);
-    forward.log_std.truncate(length);
-    Ok(forward)
+    Ok(())
 }
 
 /// The largest difference that another order of summation makes, relative to numbers above 1.
