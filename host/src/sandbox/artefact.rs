@@ -2,21 +2,26 @@
 //!
 //! The mapped code runs outside the sandbox. So the file is trusted only if nobody else can have written it: its folder
 //! belongs to this user alone, its name contains the component's digest and wasmtime's compatibility hash, and its content
-//! has the sha256 that is stored beside it.
+//! has the sha256 that is stored beside it. The file that was checked is the one that is mapped: it is opened once.
 
-use std::fs::{self, DirBuilder, File};
+mod folder;
+
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use sac_owner::path_line;
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 use tracing::{info, warn};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use self::folder::PrivateFolder;
 
 static EMBEDDED: &[u8] = include_bytes!(env!("SAC_ACTOR_COMPONENT"));
 
@@ -29,7 +34,7 @@ pub(crate) fn load_or_compile(engine: &Engine, component: Option<&[u8]>, cache: 
     let artefact = cache.and_then(|folder| match Artefact::new(engine, &digest, folder) {
         Ok(artefact) => Some(artefact),
         Err(error) => {
-            warn!("the compiled component cannot be kept in {}: {error:#}", folder.display());
+            warn!("the compiled component cannot be kept in {}: {error:#}", path_line(folder));
             None
         }
     });
@@ -68,65 +73,82 @@ fn trim_heap() {
 
 /// A file of machine code in the cache folder.
 struct Artefact {
-    path: PathBuf,
+    folder: PrivateFolder,
+    name: String,
 }
 
 impl Artefact {
     /// Creates the cache folder if needed. `component` is the component's sha256.
     fn new(engine: &Engine, component: &str, folder: &Path) -> Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        ensure_private(folder)?;
+        let folder = PrivateFolder::open(folder)?;
         let mut compatibility = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut compatibility);
-        let name = format!("{}-{:016x}.cwasm", &component[..32], compatibility.finish());
-        Ok(Artefact { path: folder.join(name) })
+        Ok(Artefact { folder, name: format!("{}-{:016x}.cwasm", &component[..32], compatibility.finish()) })
     }
 
-    fn digest_path(&self) -> PathBuf {
-        self.path.with_extension("cwasm.sha256")
+    fn digest_name(&self) -> String {
+        format!("{}.sha256", self.name)
     }
 
     /// Maps the file, or returns `None` if it is missing or cannot be trusted.
     fn load(&self, engine: &Engine) -> Option<Component> {
-        let expected = fs::read_to_string(self.digest_path()).ok()?;
-        let found = self.sha256().and_then(|found| {
-            ensure!(found == expected.trim(), "its sha256 is {found}, not {}", expected.trim());
-            // SAFETY: the file belongs to this user, in a folder that only this user can write (`ensure_private`), and
-            // has the digest that was stored when this library wrote it from this component with this engine.
-            Ok(unsafe { Component::deserialize_file(engine, &self.path) }?)
-        });
-        found.inspect_err(|error| warn!("{} is compiled again: {error:#}", self.path.display())).ok()
+        let found = self.find(engine);
+        let path = self.folder.path(&self.name);
+        found.inspect_err(|error| warn!("{} is compiled again: {error:#}", path_line(&path))).ok().flatten()
     }
 
-    /// Returns the sha256 of the file, after a check that only this user can have written it.
-    fn sha256(&self) -> Result<String> {
-        ensure_private(&self.path)?;
-        let mut digest = Sha256::new();
-        io::copy(&mut File::open(&self.path)?, &mut DigestWriter(&mut digest))?;
-        Ok(hex::encode(digest.finalize()))
+    fn find(&self, engine: &Engine) -> Result<Option<Component>> {
+        let digest_name = self.digest_name();
+        let (Some(digest), Some(code)) = (self.folder.file(&digest_name)?, self.folder.file(&self.name)?) else {
+            return Ok(None);
+        };
+        let (expected, found) = (read_digest(digest)?, sha256_of(&code)?);
+        ensure!(expected == found.as_bytes(), "its sha256 is {found}, and {digest_name} says another");
+        // SAFETY: only this user can have written the file (`PrivateFolder`), and it has the digest that was stored when
+        // this library wrote it from this component with this engine.
+        Ok(Some(unsafe { map(engine, &code) }?))
     }
 
     /// Writes the file and then its digest. Each appears whole or not at all.
     fn store(&self, code: &[u8]) -> Result<()> {
-        let digest = sha256(code);
-        for (path, content) in [(&self.path, code), (&self.digest_path(), digest.as_bytes())] {
-            let folder = path.parent().context("the path has no folder")?;
-            let mut file = NamedTempFile::new_in(folder)?;
-            file.write_all(content)?;
-            file.persist(path)?;
-        }
-        Ok(())
+        self.folder.write(&self.name, code)?;
+        self.folder.write(&self.digest_name(), sha256(code).as_bytes())
     }
 }
 
-/// Checks that a file or a folder belongs to this user, and that nobody else can write it.
-fn ensure_private(path: &Path) -> Result<()> {
-    let found = fs::symlink_metadata(path)?;
-    let user = rustix::process::geteuid().as_raw();
-    ensure!(!found.is_symlink(), "{} is a symlink", path.display());
-    ensure!(found.uid() == user, "{} belongs to user {}, not to {user}", path.display(), found.uid());
-    ensure!(found.mode() & 0o022 == 0, "others can write {} (mode {:o})", path.display(), found.mode() & 0o7777);
-    Ok(())
+/// Maps an open file of machine code.
+///
+/// # Safety
+///
+/// The file is one that [`Component::deserialize_file`] may load.
+unsafe fn map(engine: &Engine, code: &File) -> Result<Component> {
+    // wasmtime maps paths and no descriptors. This path leads to the open file, whatever its name leads to by now.
+    let descriptors = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+    let path = format!("{descriptors}/{}", code.as_raw_fd());
+    let opened = code.metadata()?;
+    if fs::metadata(&path).is_ok_and(|found| (found.dev(), found.ino()) == (opened.dev(), opened.ino())) {
+        // SAFETY: the caller's promise.
+        return Ok(unsafe { Component::deserialize_file(engine, path) }?);
+    }
+    // /proc is not mounted: the code is copied into memory.
+    let (mut file, mut bytes) = (code, Vec::new());
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    // SAFETY: as above.
+    Ok(unsafe { Component::deserialize(engine, bytes) }?)
+}
+
+/// Reads what is stored of a digest. Any content that is longer than one differs from it in what is read, too.
+fn read_digest(file: File) -> Result<Vec<u8>> {
+    let mut digest = Vec::new();
+    file.take(128).read_to_end(&mut digest)?;
+    Ok(digest.trim_ascii().to_vec())
+}
+
+fn sha256_of(mut file: &File) -> io::Result<String> {
+    let mut digest = Sha256::new();
+    io::copy(&mut file, &mut DigestWriter(&mut digest))?;
+    Ok(hex::encode(digest.finalize()))
 }
 
 struct DigestWriter<'a>(&'a mut Sha256);
@@ -148,10 +170,71 @@ fn sha256(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
+
+    /// The smallest component.
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    fn stored(engine: &Engine) -> (TempDir, Artefact) {
+        let folder = tempfile::tempdir().unwrap();
+        let artefact = Artefact::new(engine, &sha256(EMPTY), &folder.path().join("cache")).unwrap();
+        assert!(artefact.load(engine).is_none());
+        artefact.store(&Component::new(engine, EMPTY).unwrap().serialize().unwrap()).unwrap();
+        assert!(artefact.load(engine).is_some());
+        (folder, artefact)
+    }
 
     #[test]
     fn the_digest_that_names_the_artefact_is_the_embedded_components() {
         assert_eq!(sha256(EMBEDDED), env!("SAC_ACTOR_SHA256"));
+    }
+
+    #[test]
+    fn what_is_put_in_the_place_of_the_checked_folder_is_not_mapped() {
+        let engine = Engine::default();
+        let (folder, artefact) = stored(&engine);
+        let cache = folder.path().join("cache");
+        fs::rename(&cache, folder.path().join("moved")).unwrap();
+        fs::create_dir(&cache).unwrap();
+        for name in [artefact.name.clone(), artefact.digest_name()] {
+            fs::write(cache.join(name), "another's").unwrap();
+        }
+        assert!(artefact.load(&engine).is_some(), "the folder that was checked is the one that is used");
+        fs::remove_file(folder.path().join("moved").join(artefact.digest_name())).unwrap();
+        assert!(artefact.load(&engine).is_none());
+    }
+
+    #[test]
+    fn a_fifo_in_the_place_of_a_file_delays_nothing_and_is_replaced() {
+        let engine = Engine::default();
+        let (folder, artefact) = stored(&engine);
+        let code = artefact.find(&engine).unwrap().unwrap().serialize().unwrap();
+        for name in [artefact.name.clone(), artefact.digest_name()] {
+            let path = folder.path().join("cache").join(&name);
+            fs::remove_file(&path).unwrap();
+            rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+            let error = artefact.find(&engine).err().unwrap().to_string();
+            assert!(error.ends_with(&format!("{name} is not a regular file")), "{error}");
+            artefact.store(&code).unwrap();
+            assert!(artefact.load(&engine).is_some());
+        }
+    }
+
+    #[test]
+    fn a_digest_that_does_not_fit_is_not_repeated() {
+        let engine = Engine::default();
+        let (folder, artefact) = stored(&engine);
+        let path = folder.path().join("cache").join(artefact.digest_name());
+        let right = fs::read_to_string(&path).unwrap();
+        for wrong in ["secret", "\u{ff}", &"0".repeat(64), &format!("{right} and more"), ""] {
+            fs::write(&path, wrong).unwrap();
+            let error = artefact.find(&engine).err().unwrap().to_string();
+            let is_silent = wrong.is_empty() || !error.contains(wrong);
+            assert!(error.ends_with(".cwasm.sha256 says another") && is_silent, "{error}");
+        }
+        fs::write(&path, format!("{right}\n")).unwrap();
+        assert!(artefact.load(&engine).is_some());
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::watch::WatchedFile;
 
@@ -42,10 +42,10 @@ impl Tokens {
     }
 
     /// Returns the tokens that are valid now.
-    pub(crate) fn current(&self) -> Arc<[String]> {
+    pub(crate) async fn current(&self) -> Arc<[String]> {
         match &self.file {
             None => self.given.clone(),
-            Some(file) => Arc::clone(&file.get()),
+            Some(file) => Arc::clone(&*file.get().await),
         }
     }
 }
@@ -60,22 +60,36 @@ impl Debug for Tokens {
 fn parse(bytes: &[u8]) -> Result<Vec<String>> {
     // The error is dropped, because it would quote what may be a token.
     let text = std::str::from_utf8(bytes).ok().context("the file is not UTF-8")?;
-    let tokens = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    // Editors that save a byte order mark do not show it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines = text.lines().map(str::trim_ascii).enumerate().filter(|(_, line)| !line.is_empty());
+    let tokens = lines.map(|(index, line)| check(line, index + 1)).collect::<Result<Vec<_>>>()?;
     ensure!(!tokens.is_empty(), "the file holds no token");
     Ok(tokens)
+}
+
+/// Returns the token of a line. A header carries no other characters than these, and a bearer token has no blanks (RFC 6750).
+fn check(line: &str, number: usize) -> Result<String> {
+    let found = match line.chars().find(|c| !c.is_ascii_graphic()) {
+        None => return Ok(line.to_owned()),
+        Some(' ' | '\t') => "a blank within it",
+        Some(c) if c.is_ascii() => "a control character",
+        Some(_) => "a character that is not ASCII",
+    };
+    bail!("line {number} has {found}; expected one token a line, of visible ASCII characters")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn tokens_are_not_shown() {
+    #[tokio::test]
+    async fn tokens_are_not_shown() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
         std::fs::write(&path, "hidden-1\n\n hidden-2 \n").unwrap();
         let tokens = Tokens::new(["hidden-3".to_owned()]).with_file(&path).unwrap();
-        assert_eq!(*tokens.current(), ["hidden-3", "hidden-1", "hidden-2"]);
+        assert_eq!(*tokens.current().await, ["hidden-3", "hidden-1", "hidden-2"]);
         let shown = format!("{tokens:?} {:?}", crate::Config { tokens: tokens.clone(), ..Default::default() });
         assert!(!shown.contains("hidden"), "{shown}");
     }
@@ -93,6 +107,31 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let error = format!("{:#}", Tokens::default().with_file(&path).unwrap_err());
         assert!(error.contains("there is no such file"), "{error}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_token() {
+        assert_eq!(parse(b"\xef\xbb\xbfhidden-1\r\nhidden-2\r\n").unwrap(), ["hidden-1", "hidden-2"]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_bearer_token_is_refused_by_its_number_and_not_quoted() {
+        for (line, reason) in [
+            ("hidden\u{e9}", "a character that is not ASCII"),
+            ("hidden\u{a0}", "a character that is not ASCII"),
+            ("\u{feff}hidden", "a character that is not ASCII"),
+            ("hidden\0", "a control character"),
+            ("hidden\u{1b}[2J", "a control character"),
+            ("hidden\rhidden", "a control character"),
+            ("hidden hidden", "a blank within it"),
+            ("hidden\thidden", "a blank within it"),
+        ] {
+            let error = parse(format!("fine\n\n{line}\n").as_bytes()).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("line 3 has {reason}; expected ")) && !error.contains("hidden"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -1,0 +1,130 @@
+//! A folder whose files only this user can write. It is opened once and then used by its descriptor, because its path may
+//! lead to another folder by the next call.
+
+use std::fs::{DirBuilder, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use rustix::process::{getegid, geteuid};
+use sac_owner::path_line;
+
+const ROOT: u32 = 0;
+const BY_OTHERS: Mode = Mode::WGRP.union(Mode::WOTH);
+
+/// An open folder that belongs to this user alone.
+pub(super) struct PrivateFolder {
+    folder: OwnedFd,
+    /// Names it in messages.
+    path: PathBuf,
+}
+
+impl PrivateFolder {
+    /// Opens a folder, which is created if needed. Fails if another user can write it, or put another in its place.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(path, flags, Mode::empty());
+        ensure!(folder.is_ok() || !path.is_symlink(), "{} is a symlink", path_line(path));
+        let folder = PrivateFolder { folder: folder?, path: path.to_owned() };
+        let found = rustix::fs::fstat(&folder.folder)?;
+        ensure_private(&found, path)?;
+        folder.ensure_place(found)?;
+        Ok(folder)
+    }
+
+    /// Opens a file that only this user can have written. Returns `None` if there is none of this name.
+    pub(super) fn file(&self, name: &str) -> Result<Option<File>> {
+        let path = self.path.join(name);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.folder, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => bail!("{} is a symlink", path_line(&path)),
+            file => file.with_context(|| format!("{} cannot be opened", path_line(&path)))?,
+        };
+        let found = rustix::fs::fstat(&file)?;
+        ensure!(kind(&found) == FileType::RegularFile, "{} is not a regular file", path_line(&path));
+        ensure_private(&found, &path)?;
+        ensure!(found.st_nlink == 1, "{} has another name, a hard link", path_line(&path));
+        Ok(Some(file.into()))
+    }
+
+    /// Writes a file, which appears whole or not at all.
+    pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<()> {
+        let temporary = format!(".{name}.{:016x}", RandomState::new().build_hasher().finish());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.folder, &temporary, flags, Mode::RUSR | Mode::WUSR);
+        let mut file = File::from(file.with_context(|| format!("{} cannot be written", path_line(&self.path)))?);
+        let written = file.write_all(content).and_then(|()| {
+            rustix::fs::renameat(&self.folder, &temporary, &self.folder, name)?;
+            Ok(())
+        });
+        if written.is_err() {
+            // The error of the write says more than one of this.
+            let _ = rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty());
+        }
+        written.with_context(|| format!("{} cannot be written", path_line(&self.path.join(name))))
+    }
+
+    /// Returns the path of a file, for messages.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Checks that nobody but this user and root can put another folder in the place of this one, or of one above it.
+    fn ensure_place(&self, found: Stat) -> Result<()> {
+        let path = self.path.canonicalize()?;
+        let mut shown = path.ancestors().skip(1);
+        let (mut below, mut above) = (found, PathBuf::from(".."));
+        loop {
+            let found = rustix::fs::statat(&self.folder, &above, AtFlags::SYMLINK_NOFOLLOW)?;
+            // The root is its own parent.
+            if (found.st_dev, found.st_ino) == (below.st_dev, below.st_ino) {
+                return Ok(());
+            }
+            ensure_parent(&found, shown.next().unwrap_or(&above))?;
+            (below, above) = (found, above.join(".."));
+        }
+    }
+}
+
+/// Checks that a file or a folder belongs to this user, and that nobody else can write it.
+fn ensure_private(found: &Stat, path: &Path) -> Result<()> {
+    let (user, mode) = (geteuid().as_raw(), Mode::from_raw_mode(found.st_mode));
+    ensure!(found.st_uid == user, "{} belongs to user {}, not to {user}", path_line(path), found.st_uid);
+    ensure!(!mode.intersects(BY_OTHERS), "others can write {} (mode {:o})", path_line(path), mode.bits());
+    Ok(())
+}
+
+/// Checks a folder above one that is private. A sticky folder may be written by anyone: they can replace only what is theirs.
+fn ensure_parent(found: &Stat, path: &Path) -> Result<()> {
+    let (user, mode) = (geteuid().as_raw(), Mode::from_raw_mode(found.st_mode));
+    let owner = found.st_uid;
+    ensure!(
+        owner == user || owner == ROOT,
+        "{} belongs to user {owner}, who can replace what is in it; expected {user} or root",
+        path_line(path)
+    );
+    // A group of one, as many systems give to each user.
+    let is_own_group = found.st_gid == ROOT || (found.st_gid == user && getegid().as_raw() == user);
+    let by_others = if is_own_group { Mode::WOTH } else { BY_OTHERS };
+    ensure!(
+        !mode.intersects(by_others) || mode.contains(Mode::SVTX),
+        "others can write {} (mode {:o}), and replace what is in it; expected the mode 755 or a sticky folder",
+        path_line(path),
+        mode.bits()
+    );
+    Ok(())
+}
+
+fn kind(found: &Stat) -> FileType {
+    FileType::from_raw_mode(found.st_mode)
+}
+
+#[cfg(test)]
+mod tests;
