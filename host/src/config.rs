@@ -53,6 +53,9 @@ pub struct SandboxLimits {
     /// The limit for all memories of an instance together. An instance holds a checkpoint several times while it loads: the
     /// file, the tensors, and the packed weights. Allow four times the largest checkpoint.
     pub memory_bytes: usize,
+    /// The limit for all instances together, in every generation. As much of it as one instance may take is kept for loading
+    /// the next checkpoint; the rest is for the instances that answer.
+    pub total_memory_bytes: usize,
     /// An instance is replaced if it holds this much more than twice the memory that it held after loading its checkpoint.
     /// So one large request does not occupy memory for good.
     pub slack_bytes: usize,
@@ -96,6 +99,7 @@ impl Default for SandboxLimits {
     fn default() -> Self {
         SandboxLimits {
             memory_bytes: 256 << 20,
+            total_memory_bytes: 1 << 30,
             slack_bytes: 32 << 20,
             tables: 16,
             table_elements: 100_000,

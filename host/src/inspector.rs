@@ -7,7 +7,7 @@ use sac_owner::{CheckpointError, Content, Source};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::config::Config;
+use crate::config::{Config, SandboxLimits};
 use crate::sandbox::bindings::{self, Body, Outcome, Policy, Request, RequestContext, Response};
 use crate::sandbox::factory::{InstanceFactory, SetupError};
 use crate::sandbox::instance::Instance;
@@ -165,7 +165,8 @@ impl Inspector {
 
     fn load(&self, path: &Path) -> Result<(Content, Instance, Policy), InspectError> {
         let content = self.read(path)?;
-        let (instance, policy) = self.factory.loaded_instance(&content, 0, None).map_err(InspectError::Refused)?;
+        let loaded = self.factory.loaded_instance(&content, 0, None);
+        let (instance, policy) = loaded.map_err(|error| InspectError::Refused(error.to_string()))?;
         Ok((content, instance, policy))
     }
 
@@ -190,7 +191,7 @@ fn predict(instance: &mut Instance, body: &str) -> anyhow::Result<(u16, Vec<u8>)
     let request =
         Request { method: "POST", path: "/sac/predict", authorization: None, body: Body::Complete(body.as_bytes()) };
     let context = RequestContext { tokens: &[], refusal: None, absence: None, reloaded: None, may_block: true };
-    match instance.answer(request, context)? {
+    match instance.answer(request, context, SandboxLimits::default().long_call_time.into())? {
         Outcome::Respond(Response { status, body, .. }) => Ok((status, body)),
         _ => anyhow::bail!("the component does not answer"),
     }

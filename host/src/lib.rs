@@ -24,6 +24,7 @@ mod observe;
 mod sandbox;
 mod swap;
 mod watch;
+mod work;
 
 pub use config::{Config, SandboxLimits};
 pub use http::config::HttpConfig;

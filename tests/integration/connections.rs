@@ -221,6 +221,17 @@ async fn options_is_405_with_the_methods_that_are_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_with_two_hosts_or_none_is_400() {
+    let (_folder, server) = server(patient_http(), |_| ()).await;
+    for hosts in ["", "host: a\r\nhost: b\r\n", "host: a\r\nhost: a\r\n"] {
+        let answer = answer_to(&server, &format!("GET /healthz HTTP/1.1\r\n{hosts}connection: close\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("one Host header"), "{hosts:?}: {answer}");
+    }
+    let old = answer_to(&server, "GET /healthz HTTP/1.0\r\n\r\n").await;
+    assert!(old.starts_with("HTTP/1.0 200 "), "{old}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_not_http_are_answered_with_400_or_the_connection_is_closed() {
     let (_folder, server) = server(short_idle_time(), |_| ()).await;
     let noises = ["\r\n\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00", "GET\r\n\r\n", "{}\n"];

@@ -72,21 +72,42 @@ async fn a_forbidden_call_of_the_component_ends_its_instance_and_not_the_server(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_of_the_component_is_500_and_the_next_request_is_answered() {
+async fn a_component_cannot_change_how_its_responses_are_framed() {
+    let server = probing_server(|_| ()).await;
+    let mut client = server.client().await;
+    let names = ["content-length", "transfer-encoding", "connection", "upgrade", "content-type", "set-cookie", "date"];
+    let statuses = [0, 99, 100, 101, 199, 204, 205, 304, 600, 999, 1000, 65535];
+    let headers = names.map(|name| format!("header/{name}"));
+    let statuses = statuses.map(|status| format!("status/{status}"));
+    let others = ["value/0a", "value/0d", "value/00", "headers/40000"].map(str::to_owned);
+    for attempt in headers.iter().chain(&statuses).chain(&others) {
+        let answer = client.get(&format!("/sac/{attempt}")).await;
+        assert_eq!(answer.detail(500), "the server failed", "{attempt}");
+        // The connection is in step, and answers on.
+        assert_eq!(client.get("/sac/environment").await.ok(), json!(0), "{attempt}");
+    }
+    for attempt in ["header/allow", "header/retry-after", "header/www-authenticate", "status/200"] {
+        client.get(&format!("/sac/{attempt}")).await.ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_the_graph_cannot_take_is_500_with_the_reason_and_costs_no_instance() {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &odd("panics_at_five"));
     let server = Server::folder(folder.path()).await;
     let mut client = server.client().await;
     for _ in 0..5 {
         let answer = client.post("/sac/predict", json!({"state": [5, 0, 0]})).await;
-        assert_eq!(answer.detail(500), "the policy's sandbox failed and was replaced");
+        assert!(answer.detail(500).ends_with("index 5 is out of range for an axis of 5"), "{}", answer.json());
         assert_eq!(client.predict(&[0.0, 1.0, 4.0]).await["action"], json!([0.0, 1.0, 4.0]));
         // A batch of this size is answered on a thread that may block.
         let states = vec![[5.000000001, 5.000000001, 5.000000001]; 4096];
         let answer = client.post("/sac/predict/batch", json!({ "states": states })).await;
-        assert_eq!(answer.detail(500), "the policy's sandbox failed and was replaced");
+        assert!(answer.detail(500).ends_with("index 5 is out of range for an axis of 5"), "{}", answer.json());
     }
-    assert_eq!(client.info().await["generation"], 1, "the generation outlives its instances");
+    let metrics = client.get("/metrics").await;
+    assert!(metrics.text().contains("sac_instances_lost_total{reason=\"panic\"} 0\n"), "{}", metrics.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

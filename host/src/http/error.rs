@@ -1,5 +1,6 @@
 //! The errors that the host answers by itself, and their responses. Everything else is the component's own response.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,8 @@ use tracing::error;
 
 use crate::http::body::BodyError;
 use crate::sandbox::instance::InstanceError;
-use crate::swap::generation::AnswerError;
+use crate::swap::call::AnswerError;
+use crate::work::crew::CrewError;
 
 /// An error that the host answers instead of the component. The text is the response's `detail`.
 #[derive(Debug, Error)]
@@ -22,13 +24,24 @@ pub(crate) enum Error {
     MethodNotAllowed,
     #[error("no token is set, so only this machine may ask: by the name localhost, and not for a page of another site")]
     OtherSite,
+    #[error("a request must have one Host header")]
+    Host,
+    #[error("too many connections")]
+    TooManyConnections,
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error("too many requests at once: {0} are in flight")]
     TooManyRequests(usize),
+    #[error("too many {0} at once: ask again later")]
+    Busy(&'static str),
+    /// Nobody reads this.
+    #[error("the client closed its side of the connection")]
+    Gone,
     /// The reason is for the log. It is no fault of the client, and most often one of the machine.
     #[error("no instance of the policy's sandbox could be made")]
     NoInstance(#[source] anyhow::Error),
+    #[error("the machine has no thread for this request")]
+    NoThread(#[source] io::Error),
     #[error("the request was stopped: it took longer than {} s", .0.as_secs_f32())]
     Stopped(Duration),
     #[error("the policy's sandbox failed and was replaced")]
@@ -48,16 +61,24 @@ impl Error {
             // The component answers such a request, so this is for completeness.
             Error::Body(BodyError::OverLimit) => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Body(BodyError::Late(_)) => StatusCode::REQUEST_TIMEOUT,
-            Error::Body(BodyError::NoMemory) | Error::TooManyRequests(_) | Error::NoInstance(_) | Error::Stopped(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Error::Host | Error::Gone => StatusCode::BAD_REQUEST,
+            Error::Body(BodyError::NoMemory)
+            | Error::TooManyConnections
+            | Error::TooManyRequests(_)
+            | Error::Busy(_)
+            | Error::NoInstance(_)
+            | Error::NoThread(_)
+            | Error::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
             Error::Sandbox(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     /// Returns `true` if the error is one for the operator to read.
     fn is_logged(&self) -> bool {
-        matches!(self, Error::NoInstance(_) | Error::Stopped(_) | Error::Sandbox(_) | Error::Internal(_))
+        matches!(
+            self,
+            Error::NoInstance(_) | Error::NoThread(_) | Error::Stopped(_) | Error::Sandbox(_) | Error::Internal(_)
+        )
     }
 
     /// Logs the error if it is one for the operator, and returns its response.
@@ -87,9 +108,13 @@ impl From<AnswerError> for Error {
     fn from(error: AnswerError) -> Self {
         match error {
             AnswerError::NoInstance(error) => Error::NoInstance(error.0),
+            AnswerError::Busy(what) => Error::Busy(what),
+            AnswerError::Gone => Error::Gone,
             AnswerError::Instance(InstanceError::Time(limit)) => Error::Stopped(limit),
+            AnswerError::Instance(error) if error.may_pass() => Error::NoInstance(error.into()),
             AnswerError::Instance(error) => Error::Sandbox(error),
-            AnswerError::Thread(error) => Error::Internal(error.into()),
+            AnswerError::Thread(CrewError::NoThread(error)) => Error::NoThread(error),
+            AnswerError::Thread(_) | AnswerError::NoAnswer(_) => Error::Internal(error.into()),
         }
     }
 }

@@ -3,9 +3,13 @@
 
 mod body;
 pub(crate) mod config;
+mod connection;
 mod error;
 mod origin;
+mod paced;
 mod pages;
+mod peer;
+mod places;
 pub(crate) mod router;
 pub(crate) mod server;
 pub(crate) mod service;

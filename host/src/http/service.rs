@@ -1,15 +1,16 @@
 //! The service of the `/sac/…` routes: it reads bodies, limits the requests in flight, and hands calls to the generation.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
+use http::header::{ALLOW, AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
@@ -20,11 +21,13 @@ use tracing::Instrument;
 use crate::config::Config;
 use crate::http::body::{BodyError, BodyReader};
 use crate::http::error::{Error, json};
+use crate::http::peer::Peer;
 use crate::observe::trace;
-use crate::sandbox::bindings::{self, Outcome};
+use crate::sandbox::bindings;
 use crate::sandbox::factory::SetupError;
-use crate::swap::call::{Call, RequestContext};
-use crate::swap::holder::{Holder, Snapshot};
+use crate::swap::call::Call;
+use crate::swap::dispatcher::Dispatcher;
+use crate::swap::holder::Holder;
 use crate::watch::tokens::Tokens;
 
 /// The route that is answered however many requests are in flight.
@@ -37,13 +40,15 @@ const HEALTH: &str = "/sac/health";
 /// `route_service("/sac/{*route}", …)` does.
 #[derive(Clone)]
 pub struct SacService {
-    holder: Arc<Holder>,
+    dispatcher: Arc<Dispatcher>,
     tokens: Tokens,
     body_reader: Arc<BodyReader>,
     /// A permit is a request that waits for an instance, or runs.
     in_flight: Arc<Semaphore>,
     max_in_flight: usize,
     started_at: SystemTime,
+    /// Set when a shutdown begins.
+    stopping: Arc<AtomicBool>,
 }
 
 impl SacService {
@@ -53,28 +58,30 @@ impl SacService {
     ///
     /// Fails if the component does not compile, link or start.
     pub fn new(config: Config) -> Result<Self, SetupError> {
-        let holder = Holder::new(&config)?;
+        let dispatcher = Arc::new(Dispatcher::new(&config, Arc::new(Holder::new(&config)?)));
         let body_reader = Arc::new(BodyReader::new(config.max_body_bytes, config.body_time));
         let max_in_flight = config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
         let in_flight = Arc::new(Semaphore::new(max_in_flight));
-        let started_at = SystemTime::now();
-        Ok(SacService { holder, tokens: config.tokens, body_reader, in_flight, max_in_flight, started_at })
+        let (started_at, stopping) = (SystemTime::now(), Arc::default());
+        let tokens = config.tokens;
+        Ok(SacService { dispatcher, tokens, body_reader, in_flight, max_in_flight, started_at, stopping })
     }
 
     /// Loads the checkpoint before the first request. A missing or refused checkpoint is no error here; the routes report it.
     pub async fn preload(&self) {
-        self.holder.current().await;
+        self.holder().current().await;
     }
 
     /// Returns the number of checkpoints that were read and handed to the component, including refused ones.
     pub fn loads(&self) -> u64 {
-        self.holder.loads()
+        self.holder().loads()
     }
 
     /// Checks the files as a request does, and returns all metrics in Prometheus's text format. It asks for no token.
     pub async fn metrics(&self) -> Result<String> {
-        let current = self.holder.current().await;
-        self.holder.metrics().text(&current.generation.state(current.refusal.is_some()))
+        let current = self.holder().current_soon().await;
+        let state = current.generation.state(current.refusal.is_some());
+        self.holder().metrics().text(&state, self.holder().unseen_for())
     }
 
     /// Answers one request.
@@ -82,7 +89,7 @@ impl SacService {
     where
         B: Body,
     {
-        let in_flight = self.holder.metrics().request(request.uri().path());
+        let in_flight = self.holder().metrics().request(request.uri().path());
         let span = trace::request(request.method(), in_flight.route(), request.headers());
         let received = async { self.receive(request).await.unwrap_or_else(Error::into_response) };
         let response = received.instrument(span.clone()).await;
@@ -92,7 +99,16 @@ impl SacService {
     }
 
     pub(crate) fn holder(&self) -> &Holder {
-        &self.holder
+        self.dispatcher.holder()
+    }
+
+    /// Lets health say from now on that this server stops.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     pub(crate) fn started_at(&self) -> SystemTime {
@@ -103,7 +119,7 @@ impl SacService {
     /// is no model.
     pub(crate) async fn info(&self, headers: &HeaderMap) -> Result<bindings::Response, Error> {
         let (path, body) = ("/sac/model/info".to_owned(), Some(Bytes::new()));
-        self.answer(Call { method: Method::GET, path, authorization: authorization(headers), body }).await
+        self.answer(Call { method: Method::GET, path, authorization: authorization(headers), body }, None, true).await
     }
 
     async fn receive<B>(&self, request: Request<B>) -> Result<Response<Full<Bytes>>, Error>
@@ -121,11 +137,22 @@ impl SacService {
         let over_limit = body.is_none();
         let authorization = authorization(&parts.headers);
         let call = Call { method: parts.method, path: parts.uri.path().to_owned(), authorization, body };
-        let mut response = into_response(self.answer(call).await?)?;
+        let is_health = call.path == HEALTH;
+        if is_health && self.is_stopping() {
+            return Ok(self.stopping_health());
+        }
+        let mut response = into_response(self.answer(call, parts.extensions.get(), is_health).await?)?;
         if over_limit {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
+    }
+
+    /// The response to health after a shutdown began.
+    fn stopping_health(&self) -> Response<Full<Bytes>> {
+        let model_loaded = self.holder().latest().generation.loaded.is_some();
+        let body = serde_json::json!({ "status": "stopping", "model_loaded": model_loaded });
+        json(StatusCode::SERVICE_UNAVAILABLE, body.to_string().into())
     }
 
     /// Returns a permit to run, or `None` for a request that needs none.
@@ -137,28 +164,17 @@ impl SacService {
         }
     }
 
-    /// Hands a call to the generation in service. If the component asks for a reload, reloads and hands the call over again.
-    async fn answer(&self, call: Call) -> Result<bindings::Response, Error> {
-        let call = Arc::new(call);
-        let tokens = self.tokens.current();
-        let context = |snapshot: &Snapshot, reloaded| {
-            let Snapshot { refusal, absence, .. } = snapshot.clone();
-            Arc::new(RequestContext { tokens: tokens.clone(), refusal, absence, reloaded })
-        };
-        let current = self.holder.current().await;
-        match current.generation.answer(&call, &context(&current, None)).await? {
-            Outcome::Respond(response) => return Ok(response),
-            Outcome::Long | Outcome::Benchmark => {
-                return Err(Error::Internal(anyhow!("the component answered `long` to a call that may block")));
+    /// Answers a call by the generation in service. With `soon`, waits for the files within limits even if there is no policy.
+    async fn answer(&self, call: Call, peer: Option<&Peer>, soon: bool) -> Result<bindings::Response, Error> {
+        let tokens = self.tokens.current().await;
+        let current = if soon { self.holder().current_soon().await } else { self.holder().current().await };
+        let gone = async {
+            match peer {
+                Some(peer) => peer.gone().await,
+                None => pending().await,
             }
-            Outcome::Reload => {}
-        }
-        let reloaded = self.holder.force_reload().await;
-        let current = self.holder.snapshot();
-        match current.generation.answer(&call, &context(&current, Some(reloaded))).await? {
-            Outcome::Respond(response) => Ok(response),
-            _ => Err(Error::Internal(anyhow!("the component did not answer after a reload"))),
-        }
+        };
+        Ok(self.dispatcher.answer(Arc::new(call), tokens, &current, gone).await?)
     }
 }
 
@@ -182,17 +198,28 @@ where
     }
 }
 
-/// Converts a response of the component.
+/// The headers that a response of the component may have. All others are the host's, above all those that frame the body.
+const COMPONENT_HEADERS: [HeaderName; 3] = [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE];
+
+/// Converts a response of the component. It may break the contract, but neither the connection nor another response.
 pub(crate) fn into_response(answer: bindings::Response) -> Result<Response<Full<Bytes>>, Error> {
-    let internal = |error: http::Error| Error::Internal(error.into());
-    let status = StatusCode::from_u16(answer.status).map_err(|error| internal(error.into()))?;
+    let broken = |what: String| Error::Internal(anyhow!("the component's response has {what}"));
+    let status = StatusCode::from_u16(answer.status).ok().filter(|status| has_body(*status));
+    let status = status.ok_or_else(|| broken(format!("the status {}", answer.status)))?;
     let mut response = json(status, answer.body.into());
     for (name, value) in &answer.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| internal(error.into()))?;
-        let value = HeaderValue::from_str(value).map_err(|error| internal(error.into()))?;
+        let name = COMPONENT_HEADERS.into_iter().find(|known| known == name.as_str());
+        let name = name.ok_or_else(|| broken("a header that is the host's".to_owned()))?;
+        let value = HeaderValue::from_str(value).map_err(|_| broken(format!("no value for {name}")))?;
         response.headers_mut().insert(name, value);
     }
     Ok(response)
+}
+
+/// Returns `true` for the statuses of final responses with a body.
+fn has_body(status: StatusCode) -> bool {
+    let without = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
+    (200..600).contains(&status.as_u16()) && !without.contains(&status)
 }
 
 fn authorization(headers: &HeaderMap) -> Option<String> {

@@ -36,7 +36,7 @@ impl Status {
             source: service.holder().source().to_string(),
             model: detail.is_none().then_some(body),
             detail,
-            swaps: service.holder().history.swaps(),
+            swaps: service.holder().history().swaps(),
         })
     }
 }

@@ -43,14 +43,14 @@ impl Tls {
     pub fn new(chain: &Path, key: &Path) -> Result<Self> {
         let chain = WatchedFile::new(chain, parse_chain).context("the certificate is refused")?;
         let key = WatchedFile::new(key, parse_key).context("the private key is refused")?;
-        let (now, its_key) = (chain.get(), key.get());
+        let (now, its_key) = (chain.latest(), key.latest());
         let config = build(&now, &its_key).context("the certificate and the private key are refused")?;
         Ok(Tls { chain, key, built: Mutex::new(Built { chain: now, key: its_key, config }) })
     }
 
     /// Returns the acceptor for a new connection.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        let (chain, key) = (self.chain.get(), self.key.get());
+    pub(crate) async fn acceptor(&self) -> TlsAcceptor {
+        let (chain, key) = (self.chain.get().await, self.key.get().await);
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&built.chain, &chain) || !Arc::ptr_eq(&built.key, &key) {
             let config = build(&chain, &key).unwrap_or_else(|error| {

@@ -1,34 +1,59 @@
-//! The processor time that a call into the component may take.
+//! What a call into the component may take: processor time, and the interest of whoever waits for it.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::UpdateDeadline;
 
-use crate::sandbox::engine::ticks;
+use crate::work::crew::Interest;
+
+/// What a call may take.
+#[derive(Clone)]
+pub(crate) struct CallLimits {
+    /// The limit of processor time.
+    pub(crate) time: Duration,
+    /// Shows if anybody waits for the result. `None` if somebody always does.
+    pub(crate) interest: Option<Interest>,
+    /// True if a call that takes longer is moved to where it may.
+    pub(crate) is_movable: bool,
+    /// True if the call may use the memory that is kept for loading a checkpoint.
+    pub(crate) may_use_reserve: bool,
+}
+
+impl From<Duration> for CallLimits {
+    fn from(time: Duration) -> Self {
+        CallLimits { time, interest: None, is_movable: false, may_use_reserve: false }
+    }
+}
 
 /// Limits the processor time of a call. A limit of wall-clock time would stop calls on a machine that is busy or was
 /// suspended. The time counts from the first tick of the engine's epoch, so a call that ends before the tick, as nearly all
 /// do, reads no clock.
 pub(crate) struct CpuBudget {
-    limit: Duration,
+    pub(crate) limits: CallLimits,
     /// The thread's processor time at the first tick.
     began: Option<Duration>,
 }
 
 impl CpuBudget {
-    pub(crate) fn new(limit: Duration) -> Self {
-        CpuBudget { limit, began: None }
+    pub(crate) fn new(limits: CallLimits) -> Self {
+        CpuBudget { limits, began: None }
     }
 
-    /// Decides at a tick how many more ticks the call may run, or interrupts it.
+    /// Decides at a tick if the call may run until the next one, or interrupts it.
     pub(crate) fn renew(&mut self) -> UpdateDeadline {
         let now = thread_time();
         let used = now.saturating_sub(*self.began.get_or_insert(now));
-        match self.limit.checked_sub(used) {
-            Some(left) if !left.is_zero() => UpdateDeadline::Continue(ticks(left)),
-            _ => UpdateDeadline::Interrupt,
+        if used >= self.limits.time || self.is_abandoned() {
+            UpdateDeadline::Interrupt
+        } else {
+            UpdateDeadline::Continue(1)
         }
+    }
+
+    /// Returns `true` if nobody waits for the result of the call any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.limits.interest.as_ref().is_some_and(Interest::is_lost)
     }
 }
 

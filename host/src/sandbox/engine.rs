@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use wasmtime::{Config, Engine};
 
-/// The period of the epochs. Deadlines are rounded up to it.
+/// The period of the epochs. Limits of time are rounded up to it, and a call ends within it when nobody waits any more.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Creates the engine, and the thread that advances its epochs while it lives.
@@ -34,10 +34,4 @@ pub(crate) fn engine() -> Result<Engine> {
         })
         .context("the thread for epochs does not start")?;
     Ok(engine)
-}
-
-/// Returns the number of ticks that cover a duration.
-pub(crate) fn ticks(duration: Duration) -> u64 {
-    // One more, because the first tick may come at once.
-    duration.as_nanos().div_ceil(TICK.as_nanos()) as u64 + 1
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::observe::metrics::Metrics;
 use crate::sandbox::bindings::{self, Backend, Checkpoint, OperatorFacts, Policy, RouterSettings};
-use crate::sandbox::instance::Instance;
+use crate::sandbox::instance::{Instance, InstanceError};
 use crate::sandbox::{Sandbox, artefact, engine};
 
 /// Makes instances that all have the same component, limits and settings.
@@ -39,6 +39,30 @@ pub enum SetupError {
     Start(#[source] anyhow::Error),
 }
 
+/// The reason for which no instance holds a checkpoint, in one line.
+#[derive(Debug, Error)]
+pub(crate) enum LoadError {
+    /// The machine has no room for an instance.
+    #[error("no instance of the component can be made: {0:#}")]
+    NoInstance(anyhow::Error),
+    #[error(transparent)]
+    Instance(InstanceError),
+    /// The component refuses the checkpoint.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl LoadError {
+    /// Returns `true` if the machine is at fault at this moment, and not the checkpoint.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            LoadError::NoInstance(_) => true,
+            LoadError::Instance(error) => error.may_pass(),
+            LoadError::Refused(_) => false,
+        }
+    }
+}
+
 impl InstanceFactory {
     /// Compiles the component, or maps the compiled artefact from the cache. Blocks.
     pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
@@ -61,18 +85,22 @@ impl InstanceFactory {
 
     /// Makes an instance without a checkpoint. Blocks.
     pub(crate) fn instance(&self) -> anyhow::Result<Instance> {
-        Instance::new(self.sandbox.clone(), self.settings.config())
+        self.make(true)
+    }
+
+    fn make(&self, may_use_reserve: bool) -> anyhow::Result<Instance> {
+        Instance::new(self.sandbox.clone(), self.settings.config(), may_use_reserve)
     }
 
     /// Makes an instance and loads a checkpoint into it. Blocks. `backend` is the one that another instance chose for the
-    /// same content. The error says in one line why the checkpoint is refused.
+    /// same content. The first instance may use the memory that is kept for loading.
     pub(crate) fn loaded_instance(
         &self,
         content: &Content,
         generation: u64,
         backend: Option<Backend>,
-    ) -> Result<(Instance, Policy), String> {
-        let mut instance = self.instance().map_err(|error| format!("no instance of the component: {error:#}"))?;
+    ) -> Result<(Instance, Policy), LoadError> {
+        let mut instance = self.make(backend.is_none()).map_err(LoadError::NoInstance)?;
         let path = content.path.to_string_lossy();
         let checkpoint = Checkpoint {
             path: &path,
@@ -82,7 +110,7 @@ impl InstanceFactory {
             generation,
         };
         let loaded = bindings::with_file(content, |file| instance.load(checkpoint, file, backend));
-        let policy = loaded.map_err(|error| error.to_string())??;
+        let policy = loaded.map_err(LoadError::Instance)?.map_err(LoadError::Refused)?;
         Ok((instance, policy))
     }
 }

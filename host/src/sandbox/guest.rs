@@ -10,7 +10,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::config::SandboxLimits;
 use crate::observe::metrics::Metrics;
-use crate::sandbox::cpu_budget::CpuBudget;
+use crate::sandbox::cpu_budget::{CallLimits, CpuBudget};
+use crate::sandbox::memory_budget::MemoryBudget;
 
 /// The data of an instance's store.
 pub(crate) struct Guest {
@@ -27,22 +28,30 @@ impl Guest {
     /// The limit of what is kept of stderr.
     pub(crate) const MAX_STDERR_BYTES: usize = 4096;
 
-    pub(crate) fn new(limits: &SandboxLimits, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(limits: &SandboxLimits, budget: Arc<MemoryBudget>, metrics: Arc<Metrics>) -> Self {
         metrics.instances.inc();
         Guest {
             wasi: WasiCtxBuilder::new().build(),
             resources: ResourceTable::new(),
-            quota: Quota { memory_bytes: 0, denied: false, limits: limits.clone(), metrics },
-            cpu_budget: CpuBudget::new(limits.call_time),
+            quota: Quota {
+                memory_bytes: 0,
+                denied: None,
+                may_use_reserve: false,
+                limits: limits.clone(),
+                budget,
+                metrics,
+            },
+            cpu_budget: CpuBudget::new(limits.call_time.into()),
             stderr: Vec::new(),
             start: Instant::now(),
         }
     }
 
     /// Resets everything that belongs to a single call.
-    pub(crate) fn begin_call(&mut self, limit: Duration) {
-        self.cpu_budget = CpuBudget::new(limit);
-        self.quota.denied = false;
+    pub(crate) fn begin_call(&mut self, limits: CallLimits) {
+        self.quota.may_use_reserve = limits.may_use_reserve;
+        self.cpu_budget = CpuBudget::new(limits);
+        self.quota.denied = None;
         self.stderr.clear();
     }
 
@@ -59,9 +68,19 @@ impl Guest {
         self.quota.memory_bytes
     }
 
-    /// Returns `true` if the present call asked for more memory than the limit.
-    pub(crate) fn was_denied_memory(&self) -> bool {
+    /// Returns the reason if the present call asked for memory and got none.
+    pub(crate) fn denied_memory(&self) -> Option<Denial> {
         self.quota.denied
+    }
+
+    /// Returns the limits of the present call.
+    pub(crate) fn call_limits(&self) -> &CallLimits {
+        &self.cpu_budget.limits
+    }
+
+    /// Returns `true` if nobody waits for the present call any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.cpu_budget.is_abandoned()
     }
 
     /// Returns the time since the instance was made.
@@ -90,12 +109,25 @@ impl WasiView for Guest {
     }
 }
 
+/// The reason for which an instance gets no more memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denial {
+    /// The instance would exceed its own limit.
+    Instance,
+    /// All instances together would exceed theirs.
+    Together,
+    /// The system has no memory.
+    System,
+}
+
 /// Counts the memory of an instance against its limits.
 struct Quota {
     memory_bytes: usize,
-    /// Set if the present call asked for more memory than the limit.
-    denied: bool,
+    /// Set if the present call asked for memory and got none.
+    denied: Option<Denial>,
+    may_use_reserve: bool,
     limits: SandboxLimits,
+    budget: Arc<MemoryBudget>,
     metrics: Arc<Metrics>,
 }
 
@@ -103,6 +135,7 @@ impl Drop for Quota {
     fn drop(&mut self) {
         self.metrics.instances.dec();
         self.metrics.instance_memory.sub(self.memory_bytes as i64);
+        self.budget.give_back(self.memory_bytes);
     }
 }
 
@@ -110,13 +143,23 @@ impl ResourceLimiter for Quota {
     /// Counts all memories together. wasmtime's `StoreLimits` counts each memory by itself.
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let grown = self.memory_bytes.saturating_add(desired.saturating_sub(current));
-        let allowed = grown <= self.limits.memory_bytes;
-        if allowed {
-            self.metrics.instance_memory.add((grown - self.memory_bytes) as i64);
+        let more = grown - self.memory_bytes;
+        if grown > self.limits.memory_bytes {
+            self.denied = Some(Denial::Instance);
+        } else if !self.budget.take(more, self.may_use_reserve) {
+            self.denied = Some(Denial::Together);
+        } else {
+            self.metrics.instance_memory.add(more as i64);
             self.memory_bytes = grown;
+            return Ok(true);
         }
-        self.denied |= !allowed;
-        Ok(allowed)
+        Ok(false)
+    }
+
+    /// The system denies what the limits allow. What was counted stays counted, because the instance is dropped now.
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.denied = Some(Denial::System);
+        Ok(())
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {

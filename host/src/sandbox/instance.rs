@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use sac_owner::one_line;
 use thiserror::Error;
 use wasmtime::component::ResourceAny;
 use wasmtime::{Store, Trap};
@@ -11,7 +12,8 @@ use wasmtime::{Store, Trap};
 use crate::sandbox::bindings::{
     Actor, Backend, Checkpoint, File, OperatorFacts, Outcome, Policy, Request, RequestContext, Response, RouterConfig,
 };
-use crate::sandbox::guest::Guest;
+use crate::sandbox::cpu_budget::CallLimits;
+use crate::sandbox::guest::{Denial, Guest};
 use crate::sandbox::{Sandbox, begin_call};
 
 /// One instance of the component, which holds one service. After an [`InstanceError`] it must be dropped.
@@ -34,6 +36,16 @@ pub(crate) enum InstanceError {
     /// The trap itself depends on what the component did when memory was denied.
     #[error("the component was stopped: it takes more than {0} bytes of memory")]
     Memory(usize),
+    #[error("no memory is left: all instances together may take {0} bytes (--max-memory)")]
+    MemoryTogether(usize),
+    #[error("the system has no memory for the component")]
+    SystemMemory,
+    /// The call is repeated where it may take longer.
+    #[error("the component was stopped: the call takes longer than it may on this thread")]
+    Moved,
+    /// Nobody sees this error.
+    #[error("the component was stopped: nobody waits for the result")]
+    Abandoned,
     #[error("the component failed: {0:#}")]
     Trap(wasmtime::Error),
 }
@@ -44,15 +56,25 @@ impl InstanceError {
         match self {
             InstanceError::Panic(_) => "panic",
             InstanceError::Time(_) => "time",
-            InstanceError::Memory(_) => "memory",
+            InstanceError::Memory(_) | InstanceError::MemoryTogether(_) | InstanceError::SystemMemory => "memory",
+            InstanceError::Moved => "moved",
+            InstanceError::Abandoned => "abandoned",
             InstanceError::Trap(_) => "trap",
         }
     }
 }
 
+impl InstanceError {
+    /// Returns `true` if the machine is at fault at this moment, and not the component or its input.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, InstanceError::MemoryTogether(_) | InstanceError::SystemMemory)
+    }
+}
+
 impl Instance {
-    pub(crate) fn new(sandbox: Arc<Sandbox>, config: RouterConfig) -> Result<Self> {
-        let (mut store, actor) = sandbox.instantiate()?;
+    /// Makes an instance. With `may_use_reserve`, it may use the memory that is kept for loading a checkpoint.
+    pub(crate) fn new(sandbox: Arc<Sandbox>, config: RouterConfig, may_use_reserve: bool) -> Result<Self> {
+        let (mut store, actor) = sandbox.instantiate(may_use_reserve)?;
         let service = actor.sac_serving_serving().service().call_constructor(&mut store, config)?;
         let loaded_bytes = store.data().memory_bytes();
         Ok(Instance { store, actor, service, sandbox, loaded_bytes })
@@ -72,12 +94,12 @@ impl Instance {
         file: File,
         backend: Option<Backend>,
     ) -> Result<Result<Policy, String>, InstanceError> {
-        let limit = self.sandbox.limits.load_time;
-        begin_call(&mut self.store, limit);
+        let may_use_reserve = self.store.data().call_limits().may_use_reserve;
+        begin_call(&mut self.store, CallLimits { may_use_reserve, ..self.sandbox.limits.load_time.into() });
         let service = self.actor.sac_serving_serving().service();
         let loaded = service.call_load(&mut self.store, self.service, checkpoint, file, backend);
         self.loaded_bytes = self.store.data().memory_bytes();
-        loaded.map_err(|error| self.error(error, limit))
+        loaded.map_err(|error| self.error(error))
     }
 
     /// Converts a checkpoint to ONNX. The inner error is as in [`Instance::load`].
@@ -86,41 +108,47 @@ impl Instance {
         file: File,
         facts: OperatorFacts,
     ) -> Result<Result<Vec<u8>, String>, InstanceError> {
-        let limit = self.sandbox.limits.load_time;
-        begin_call(&mut self.store, limit);
+        begin_call(&mut self.store, self.sandbox.limits.load_time.into());
         let service = self.actor.sac_serving_serving().service();
         let converted = service.call_convert(&mut self.store, file, facts);
-        converted.map_err(|error| self.error(error, limit))
+        converted.map_err(|error| self.error(error))
     }
 
     /// Describes what a checkpoint says and lacks, as a card in JSON. The inner error is as in [`Instance::load`].
     pub(crate) fn card(&mut self, file: File, facts: OperatorFacts) -> Result<Result<String, String>, InstanceError> {
-        let limit = self.sandbox.limits.load_time;
-        begin_call(&mut self.store, limit);
+        begin_call(&mut self.store, self.sandbox.limits.load_time.into());
         let service = self.actor.sac_serving_serving().service();
         let card = service.call_card(&mut self.store, file, facts);
-        card.map_err(|error| self.error(error, limit))
+        card.map_err(|error| self.error(error))
     }
 
     /// Answers one request.
-    pub(crate) fn answer(&mut self, request: Request, context: RequestContext) -> Result<Outcome, InstanceError> {
-        let limits = &self.sandbox.limits;
-        let limit = if context.may_block { limits.long_call_time } else { limits.call_time };
-        begin_call(&mut self.store, limit);
+    pub(crate) fn answer(
+        &mut self,
+        request: Request,
+        context: RequestContext,
+        limits: CallLimits,
+    ) -> Result<Outcome, InstanceError> {
+        begin_call(&mut self.store, limits);
         let (start, path) = (Instant::now(), request.path);
         let service = self.actor.sac_serving_serving().service();
         let answered = service.call_answer(&mut self.store, self.service, request, context);
         if let Ok(Outcome::Respond(Response { status: 200, .. })) = answered {
             self.sandbox.metrics.predicted(path, start.elapsed());
         }
-        answered.map_err(|error| self.error(error, limit))
+        answered.map_err(|error| self.error(error))
     }
 
-    fn error(&mut self, error: wasmtime::Error, limit: Duration) -> InstanceError {
+    fn error(&mut self, error: wasmtime::Error) -> InstanceError {
         let stderr = self.store.data_mut().take_stderr();
-        let error = match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => InstanceError::Time(limit),
-            _ if self.store.data().was_denied_memory() => InstanceError::Memory(self.sandbox.limits.memory_bytes),
+        let guest = self.store.data();
+        let error = match (error.downcast_ref::<Trap>(), guest.denied_memory()) {
+            (Some(Trap::Interrupt), _) if guest.is_abandoned() => InstanceError::Abandoned,
+            (Some(Trap::Interrupt), _) if guest.call_limits().is_movable => InstanceError::Moved,
+            (Some(Trap::Interrupt), _) => InstanceError::Time(guest.call_limits().time),
+            (_, Some(Denial::Instance)) => InstanceError::Memory(self.sandbox.limits.memory_bytes),
+            (_, Some(Denial::Together)) => InstanceError::MemoryTogether(self.sandbox.budget.limit()),
+            (_, Some(Denial::System)) => InstanceError::SystemMemory,
             _ if stderr.is_empty() => InstanceError::Trap(error),
             _ => InstanceError::Panic(panic_message(&stderr)),
         };
@@ -134,7 +162,7 @@ fn panic_message(stderr: &str) -> String {
     let mut lines = stderr.lines();
     let first = lines.next().unwrap_or_default();
     let message = if first.contains("panicked at") { lines.next() } else { None };
-    message.unwrap_or(first).to_owned()
+    one_line(message.unwrap_or(first)).into_owned()
 }
 
 #[cfg(test)]

@@ -2,15 +2,15 @@
 
 pub(crate) mod artefact;
 pub(crate) mod bindings;
-mod cpu_budget;
+pub(crate) mod cpu_budget;
 pub(crate) mod engine;
 pub(crate) mod factory;
 mod guest;
 pub(crate) mod instance;
 mod linker;
+mod memory_budget;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use wasmtime::component::Component;
@@ -19,13 +19,17 @@ use wasmtime::{Engine, Store};
 use crate::config::SandboxLimits;
 use crate::observe::metrics::Metrics;
 use crate::sandbox::bindings::{Actor, ActorPre};
-use crate::sandbox::guest::Guest;
+use crate::sandbox::cpu_budget::CallLimits;
+use crate::sandbox::guest::{Denial, Guest};
+use crate::sandbox::instance::InstanceError;
+use crate::sandbox::memory_budget::MemoryBudget;
 
 /// A compiled component, linked to all that it may import.
 pub(crate) struct Sandbox {
     engine: Engine,
     component: ActorPre<Guest>,
     limits: SandboxLimits,
+    budget: Arc<MemoryBudget>,
     metrics: Arc<Metrics>,
 }
 
@@ -38,7 +42,8 @@ impl Sandbox {
     ) -> Result<Self> {
         let linker = linker::linker(&engine, component)?;
         let component = ActorPre::new(linker.instantiate_pre(component)?)?;
-        Ok(Sandbox { engine, component, limits, metrics })
+        let budget = Arc::new(MemoryBudget::new(limits.total_memory_bytes, limits.memory_bytes));
+        Ok(Sandbox { engine, component, limits, budget, metrics })
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
@@ -46,18 +51,22 @@ impl Sandbox {
     }
 
     /// Makes a new instance in its own store. It has the processor time of a short call.
-    fn instantiate(&self) -> Result<(Store<Guest>, Actor)> {
-        let mut store = Store::new(&self.engine, Guest::new(&self.limits, self.metrics.clone()));
+    fn instantiate(&self, may_use_reserve: bool) -> Result<(Store<Guest>, Actor)> {
+        let guest = Guest::new(&self.limits, self.budget.clone(), self.metrics.clone());
+        let mut store = Store::new(&self.engine, guest);
         store.limiter(Guest::limiter);
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().renew_budget()));
-        begin_call(&mut store, self.limits.call_time);
-        let actor = self.component.instantiate(&mut store)?;
+        begin_call(&mut store, CallLimits { may_use_reserve, ..self.limits.call_time.into() });
+        let actor = self.component.instantiate(&mut store);
+        let is_full = store.data().denied_memory() == Some(Denial::Together);
+        let full = || InstanceError::MemoryTogether(self.budget.limit()).into();
+        let actor = actor.map_err(|error| if is_full { full() } else { anyhow::Error::from(error) })?;
         Ok((store, actor))
     }
 }
 
-/// Prepares a store for a call that may take `limit` of processor time.
-fn begin_call(store: &mut Store<Guest>, limit: Duration) {
-    store.data_mut().begin_call(limit);
+/// Prepares a store for a call.
+fn begin_call(store: &mut Store<Guest>, limits: CallLimits) {
+    store.data_mut().begin_call(limits);
     store.set_epoch_deadline(1);
 }

@@ -1,13 +1,18 @@
-//! A request in owned form, so that it can be handed to the component more than once and from another thread.
+//! A request in owned form, so that it can be handed to the component more than once and from another thread. And the error
+//! of a request that the component does not answer.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use sac_owner::Refused;
+use thiserror::Error;
 
 use crate::observe::trace;
 use crate::sandbox::bindings::{self, Body, Outcome, Refusal, Request};
+use crate::sandbox::cpu_budget::CallLimits;
 use crate::sandbox::instance::{Instance, InstanceError};
+use crate::swap::pool::NoInstance;
+use crate::work::crew::CrewError;
 
 /// The owned form of a [`Request`].
 pub(crate) struct Call {
@@ -26,6 +31,24 @@ pub(crate) struct RequestContext {
     pub(crate) reloaded: Option<Result<(), String>>,
 }
 
+/// The error of a call that no instance answers.
+#[derive(Debug, Error)]
+pub(crate) enum AnswerError {
+    #[error(transparent)]
+    NoInstance(#[from] NoInstance),
+    #[error(transparent)]
+    Instance(#[from] InstanceError),
+    #[error(transparent)]
+    Thread(#[from] CrewError),
+    #[error("too many {0} at once")]
+    Busy(&'static str),
+    #[error("the client does not wait for the answer")]
+    Gone,
+    /// The component breaks the contract.
+    #[error("the component {0}")]
+    NoAnswer(&'static str),
+}
+
 impl Call {
     /// Hands the request to an instance. If `may_block` is `false`, the component may answer that the call takes long.
     pub(crate) fn run(
@@ -33,6 +56,7 @@ impl Call {
         instance: &mut Instance,
         context: &RequestContext,
         may_block: bool,
+        limits: CallLimits,
     ) -> Result<Outcome, InstanceError> {
         let RequestContext { tokens, refusal, absence, reloaded } = context;
         let path = refusal.as_ref().map(|refused| refused.path().to_string_lossy());
@@ -52,6 +76,6 @@ impl Call {
         };
         let absence = absence.as_deref();
         let context = bindings::RequestContext { tokens: &tokens, refusal, absence, reloaded, may_block };
-        trace::call(may_block).in_scope(|| instance.answer(request, context))
+        trace::call(may_block).in_scope(|| instance.answer(request, context, limits))
     }
 }

@@ -1,21 +1,26 @@
 //! One checkpoint in service, with the instances that hold it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
 use sac_owner::Content;
-use thiserror::Error;
-use tokio::task::{JoinError, spawn_blocking};
-use tracing::{Span, warn};
+use tracing::warn;
 
 use crate::observe::metrics::{CheckpointState, ModelState};
 use crate::sandbox::bindings::{Outcome, Policy};
-use crate::sandbox::factory::InstanceFactory;
+use crate::sandbox::cpu_budget::CallLimits;
+use crate::sandbox::factory::{InstanceFactory, LoadError};
 use crate::sandbox::instance::{Instance, InstanceError};
-use crate::swap::call::{Call, RequestContext};
-use crate::swap::pool::{Lease, NoInstance, Pool};
+use crate::swap::call::{AnswerError, Call, RequestContext};
+use crate::swap::pool::{Lease, Pool};
+use crate::work::crew::Crew;
+
+/// The processor time of a call on a thread of the runtime. The component expects such a call to take a millisecond at most,
+/// and does not know every graph.
+const SHORT: Duration = Duration::from_millis(5);
 
 /// One checkpoint in service, or none, and the instances that hold it. They are dropped with the generation.
 pub(crate) struct Generation {
@@ -24,10 +29,9 @@ pub(crate) struct Generation {
     pub(crate) loaded: Option<Loaded>,
     /// For calls that take microseconds. They run on the runtime's own threads.
     short: Arc<Pool>,
-    /// For long calls. They run on threads that may block, and never delay short calls.
+    /// For long calls and benchmarks. They run on threads that may block, and never delay short calls.
     long: Arc<Pool>,
-    /// For benchmarks. One runs at a time, so that they do not measure each other, and they delay no other long call.
-    benchmark: Arc<Pool>,
+    overrun: Overrun,
 }
 
 /// The checkpoint of a generation.
@@ -39,31 +43,32 @@ pub(crate) struct Loaded {
     pub(crate) policy: Policy,
 }
 
-/// The error of a call that a generation does not answer.
-#[derive(Debug, Error)]
-pub(crate) enum AnswerError {
-    #[error(transparent)]
-    NoInstance(#[from] NoInstance),
-    #[error(transparent)]
-    Instance(#[from] InstanceError),
-    #[error("the call did not finish")]
-    Thread(#[from] JoinError),
+/// The result of a short call.
+pub(crate) enum Short {
+    Done(Outcome),
+    /// The call takes longer than it may here. The component expected otherwise.
+    Overran,
 }
 
 impl Generation {
     /// Makes a generation without a checkpoint, with at most `size` instances. Blocks for the first instance.
-    pub(crate) fn empty(factory: &InstanceFactory, size: usize) -> anyhow::Result<Self> {
+    pub(crate) fn empty(factory: &InstanceFactory, size: usize, makers: Arc<Crew>) -> anyhow::Result<Self> {
         let make = {
             let factory = factory.clone();
             move || factory.instance()
         };
         let first = make()?;
-        Ok(Generation::new(0, None, size, first, make))
+        Ok(Generation::new(0, None, size, makers, first, make))
     }
 
-    /// Loads a checkpoint into a first instance of at most `size`. Blocks. The error says in one line why the checkpoint is
-    /// refused.
-    pub(crate) fn load(factory: &InstanceFactory, size: usize, content: Content, number: u64) -> Result<Self, String> {
+    /// Loads a checkpoint into a first instance of at most `size`. Blocks.
+    pub(crate) fn load(
+        factory: &InstanceFactory,
+        size: usize,
+        makers: Arc<Crew>,
+        content: Content,
+        number: u64,
+    ) -> Result<Self, LoadError> {
         let content = Arc::new(content);
         let (first, policy) = factory.loaded_instance(&content, number, None)?;
         let backend = Some(policy.backend);
@@ -81,20 +86,20 @@ impl Generation {
                 made.map(|(instance, _)| instance).map_err(|error| anyhow!(error))
             }
         };
-        Ok(Generation::new(number, Some(loaded), size, first, make))
+        Ok(Generation::new(number, Some(loaded), size, makers, first, make))
     }
 
     fn new(
         number: u64,
         loaded: Option<Loaded>,
         size: usize,
+        makers: Arc<Crew>,
         first: Instance,
         make: impl Fn() -> anyhow::Result<Instance> + Clone + Send + Sync + 'static,
     ) -> Self {
-        let short = Pool::new(size, vec![first], make.clone());
-        let long = Pool::new(size, vec![], make.clone());
-        let benchmark = Pool::new(1, vec![], make);
-        Generation { number, loaded, short, long, benchmark }
+        let short = Pool::new(size, vec![first], makers.clone(), make.clone());
+        let long = Pool::new(size, vec![], makers, make);
+        Generation { number, loaded, short, long, overrun: Overrun::default() }
     }
 
     /// Makes the other instances before requests need them. Blocks.
@@ -104,19 +109,30 @@ impl Generation {
         }
     }
 
-    /// Hands a call to an instance on this thread. If the component answers that the call takes long, hands it to another
-    /// instance on a thread that may block.
-    pub(crate) async fn answer(&self, call: &Arc<Call>, context: &Arc<RequestContext>) -> Result<Outcome, AnswerError> {
+    /// Hands a call to an instance on this thread.
+    pub(crate) async fn answer(&self, call: &Call, context: &RequestContext) -> Result<Short, AnswerError> {
+        if self.overrun.contains(&call.path) {
+            return Ok(Short::Overran);
+        }
         let lease = self.short.lease().await?;
-        let pool = match run(lease, call, context, false)? {
-            Outcome::Long => &self.long,
-            Outcome::Benchmark => &self.benchmark,
-            outcome => return Ok(outcome),
-        };
-        let lease = pool.lease().await?;
-        let (call, context) = (call.clone(), context.clone());
-        let span = Span::current();
-        Ok(spawn_blocking(move || span.in_scope(|| run(lease, &call, &context, true))).await??)
+        let limits = CallLimits { is_movable: true, ..SHORT.into() };
+        match run(lease, call, context, false, limits) {
+            Err(InstanceError::Moved) => {
+                self.overrun.add(&call.path);
+                Ok(Short::Overran)
+            }
+            outcome => Ok(Short::Done(outcome?)),
+        }
+    }
+
+    /// Hands a call to an instance that no short call uses. Blocks.
+    pub(crate) fn answer_blocking(
+        &self,
+        call: &Call,
+        context: &RequestContext,
+        limits: CallLimits,
+    ) -> Result<Outcome, AnswerError> {
+        Ok(run(self.long.lease_blocking()?, call, context, true, limits)?)
     }
 
     /// Returns the values that the metrics show.
@@ -136,8 +152,43 @@ impl Generation {
 }
 
 /// Runs a call, and returns the instance to its pool unless it failed.
-fn run(mut lease: Lease, call: &Call, context: &RequestContext, may_block: bool) -> Result<Outcome, InstanceError> {
-    let outcome = call.run(&mut lease.instance, context, may_block)?;
+fn run(
+    mut lease: Lease,
+    call: &Call,
+    context: &RequestContext,
+    may_block: bool,
+    limits: CallLimits,
+) -> Result<Outcome, InstanceError> {
+    let outcome = call.run(&mut lease.instance, context, may_block, limits)?;
     lease.give_back();
     Ok(outcome)
+}
+
+/// The routes that took longer than the component expected, with the checkpoint of one generation. Their calls run on
+/// threads that may block.
+#[derive(Default)]
+struct Overrun {
+    any: AtomicBool,
+    paths: Mutex<Vec<String>>,
+}
+
+impl Overrun {
+    /// A component that overruns on more paths than it has routes is broken.
+    const MAX_PATHS: usize = 16;
+
+    fn contains(&self, path: &str) -> bool {
+        self.any.load(Ordering::Relaxed) && self.lock().iter().any(|other| other == path)
+    }
+
+    fn add(&self, path: &str) {
+        let mut paths = self.lock();
+        if paths.len() < Self::MAX_PATHS && !paths.iter().any(|other| other == path) {
+            paths.push(path.to_owned());
+        }
+        self.any.store(true, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

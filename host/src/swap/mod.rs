@@ -1,7 +1,9 @@
 //! Decides which checkpoint is in service, and replaces it by the next one. It never touches HTTP connections or responses.
 
 pub(crate) mod call;
+pub(crate) mod dispatcher;
 pub(crate) mod generation;
 pub(crate) mod history;
 pub(crate) mod holder;
 pub(crate) mod pool;
+pub(crate) mod snapshot;

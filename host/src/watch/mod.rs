@@ -5,12 +5,18 @@ pub(crate) mod tokens;
 use std::fmt::{self, Debug};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use arc_swap::ArcSwap;
 use sac_owner::settings::is_blank;
-use sac_owner::{Freshness, SingleFile};
+use sac_owner::{Freshness, SingleFile, Unread, path_line};
 use tracing::{info, warn};
+
+use crate::work::lookout::Lookout;
+
+/// The time that a request waits for storage that does not answer. After it, the previous content counts.
+const WAIT: Duration = Duration::from_millis(250);
 
 /// The size limit of a file of tokens or certificates.
 const MAX_BYTES: u64 = 1 << 20;
@@ -18,9 +24,15 @@ const MAX_BYTES: u64 = 1 << 20;
 /// The parsed content of a file, which is read again at the first use after the file changed. If the file is missing, cannot
 /// be read or cannot be parsed, the previous content stays.
 pub(crate) struct WatchedFile<T> {
+    content: Arc<Content<T>>,
+    looks: Lookout<Arc<T>>,
+}
+
+/// The file, and what was read of it.
+struct Content<T> {
     file: SingleFile,
     parse: Parse<T>,
-    /// Read by every use. Written by the holder of `renewing`.
+    /// Read by every look. Written by the holder of `renewing`.
     state: ArcSwap<State<T>>,
     renewing: Mutex<()>,
 }
@@ -32,8 +44,8 @@ struct State<T> {
     freshness: Freshness,
 }
 
-impl<T> WatchedFile<T> {
-    /// Reads the file, which must exist and parse. Blocks, as [`WatchedFile::get`] does.
+impl<T: Send + Sync + 'static> WatchedFile<T> {
+    /// Reads the file, which must exist and parse. Blocks.
     pub(crate) fn new(path: &Path, parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static) -> Result<Self> {
         ensure!(!is_blank(path.as_os_str()), "the path is blank");
         let parse: Parse<T> = Box::new(parse);
@@ -44,11 +56,25 @@ impl<T> WatchedFile<T> {
             Ok(()) => anyhow!("{}: there is no such file", path.display()),
         })?;
         let state = ArcSwap::from_pointee(State { value: Arc::new(value), freshness: renewal.freshness });
-        Ok(WatchedFile { file, parse, state, renewing: Mutex::new(()) })
+        let content = Arc::new(Content { file, parse, state, renewing: Mutex::new(()) });
+        let looking = content.clone();
+        Ok(WatchedFile { content, looks: Lookout::new("sac-watch", move || looking.get()) })
     }
 
     /// Returns the content. Costs one `stat` of the file.
-    pub(crate) fn get(&self) -> Arc<T> {
+    pub(crate) async fn get(&self) -> Arc<T> {
+        self.looks.look(WAIT).await.unwrap_or_else(|| self.latest())
+    }
+
+    /// Returns the content as it was read last.
+    pub(crate) fn latest(&self) -> Arc<T> {
+        self.content.state.load().value.clone()
+    }
+}
+
+impl<T> Content<T> {
+    /// Returns the content. Blocks.
+    fn get(&self) -> Arc<T> {
         if !self.state.load().freshness.judge(&self.file).changed {
             return self.state.load().value.clone();
         }
@@ -64,10 +90,10 @@ impl<T> WatchedFile<T> {
     fn renew(&self, before: &State<T>) {
         let renewal = before.freshness.renew(&self.file, false, |bytes| read(&self.parse, &bytes));
         for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
-            warn!(path = %refused.path().display(), "the file is refused and its previous content stays: {}", refused.detail);
+            warn!(path = %path_line(refused.path()), "the file is refused and its previous content stays: {}", refused.detail);
         }
         if renewal.loaded.is_some() {
-            info!(path = %self.file.path().display(), "read again");
+            info!(path = %path_line(self.file.path()), "read again");
         }
         let value = renewal.loaded.map_or_else(|| before.value.clone(), Arc::new);
         self.state.store(Arc::new(State { value, freshness: renewal.freshness }));
@@ -77,10 +103,10 @@ impl<T> WatchedFile<T> {
 /// Shows the path alone, because the content may be secret.
 impl<T> Debug for WatchedFile<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.path().display())
+        write!(f, "{}", self.content.file.path().display())
     }
 }
 
-fn read<T>(parse: &Parse<T>, bytes: &[u8]) -> Result<T, String> {
-    parse(bytes).map_err(|error| format!("{error:#}"))
+fn read<T>(parse: &Parse<T>, bytes: &[u8]) -> Result<T, Unread> {
+    parse(bytes).map_err(|error| format!("{error:#}").into())
 }

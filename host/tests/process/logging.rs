@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use sac_test_support::{Connection, Process, card_of, publish, request};
 use serde_json::Value;
 
-use crate::program::{Signal, ask, file, folder, predict, serve};
+use crate::program::{Signal, ask, cache, command, file, folder, predict, serve};
 
 fn fields(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
@@ -49,4 +50,44 @@ fn a_swap_and_a_refusal_write_a_line_with_fields_each() {
     // It is the next line, since a refusal is logged once.
     let line = fields(&program.wait_for(""));
     assert!(line["path"].as_str().unwrap().ends_with("model_c.onnx") && line["generation"] == 2, "{line}");
+}
+
+#[test]
+fn what_a_file_is_called_or_holds_forges_no_line_and_moves_no_cursor() {
+    let place = folder();
+    let mut program = serve(place.path(), &["--dir", "."], &[]);
+    let address = program.address();
+    let forged = "model_b\n2026-11-25T00:00:00Z ERROR forged\u{1b}[31m\r\u{202e}.onnx";
+    for content in [b"broken".to_vec(), file("pendulum_08000.onnx")] {
+        publish(&place.path().join(forged), &content);
+        predict(address);
+    }
+    let card = place.path().join("model_c.onnx");
+    publish(&card_of(&card), b"{\"k\\u001b[31m\\nERROR forged\": 1}");
+    publish(&card, &file("pendulum_08000.onnx"));
+    predict(address);
+    program.signal(Signal::TERM).unwrap();
+    let log = program.end().1;
+    assert!(log.contains("checkpoint refused") && log.matches("forged").count() >= 3, "{log}");
+    assert!(!log.contains(['\u{1b}', '\r', '\u{202e}']), "{log:?}");
+    for line in log.lines() {
+        // Each line begins with the time, which no name or content can write.
+        assert!(line.starts_with("20") && !line.starts_with("2026-11-25T00:00:00Z"), "{line}");
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_delays_nothing() {
+    let place = folder();
+    let mut command = command("serve", place.path(), &cache());
+    command.args(["--dir", ".", "--access-log"]);
+    let mut program = Process::spawn(command).unwrap();
+    let mut connection = Connection::open(program.address()).unwrap();
+    // The pipe holds 64 KiB, and each request writes more than 100 bytes.
+    for _ in 0..5000 {
+        assert_eq!(connection.ask(&request("GET", "/healthz", "", "")).unwrap().status, 200);
+    }
+    program.signal(Signal::TERM).unwrap();
+    let (status, _) = program.end();
+    assert_eq!(status.code(), Some(0));
 }

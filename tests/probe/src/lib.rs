@@ -48,7 +48,23 @@ impl GuestService for Probe {
             _ => attempt_to(attempt),
         };
         let body = answer.unwrap_or("null".to_owned()).into_bytes();
-        Outcome::Respond(Response { status: 200, headers: vec![], body })
+        let status = attempt.strip_prefix("status/").and_then(|status| status.parse().ok()).unwrap_or(200);
+        Outcome::Respond(Response { status, headers: headers(attempt), body })
+    }
+}
+
+/// The headers of the answer: `header/NAME` has one of this name, `value/HEX` one whose value has these bytes, and
+/// `headers/N` has N of them.
+fn headers(attempt: &str) -> Vec<(String, String)> {
+    let header = |name: &str| (name.to_owned(), "1".to_owned());
+    match attempt.split_once('/') {
+        Some(("header", name)) => vec![header(name)],
+        Some(("value", byte)) => {
+            let byte = u8::from_str_radix(byte, 16).map_or(' ', char::from);
+            vec![("allow".to_owned(), format!("GET{byte}x: y"))]
+        }
+        Some(("headers", count)) => (0..count.parse().unwrap_or(0)).map(|n| header(&format!("x-{n}"))).collect(),
+        _ => vec![],
     }
 }
 

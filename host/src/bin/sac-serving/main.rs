@@ -12,13 +12,16 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use logging::LogFormat;
+use sac_owner::one_line;
 
 fn main() -> ExitCode {
     args::forget_blank_variables();
     let arguments = std::env::args_os().collect::<Vec<_>>();
     let invocation = args::file::Invocation::parse(&arguments).unwrap_or_else(|error| error.exit());
     let serves = invocation.cli.command.serves();
-    match logging::init(invocation.cli.log_format, serves).and_then(|_traces| commands::run(&invocation)) {
+    // Dropped last, so that an error is logged too.
+    let (_lines, traces) = logging::init(invocation.cli.log_format, serves);
+    match traces.and_then(|_traces| commands::run(&invocation)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error, invocation.cli.log_format);
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
 fn report(error: &anyhow::Error, format: LogFormat) {
     match format {
         // If stderr cannot be written, there is no place for the error.
-        LogFormat::Text => drop(writeln!(std::io::stderr(), "error: {error:#}")),
+        LogFormat::Text => drop(writeln!(std::io::stderr(), "error: {}", one_line(&format!("{error:#}")))),
         LogFormat::Json => tracing::error!("{error:#}"),
     }
 }

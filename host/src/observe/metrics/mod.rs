@@ -76,7 +76,7 @@ impl Metrics {
         let requests = r.counter_vec("sac_requests_total", &["route", "status"], requests)?;
         let reloads = "Checkpoints that were put into service (outcome `loaded`) or refused (`refused`)";
         let reload_time = "The time from checking the files until a checkpoint is in service or refused";
-        let lost = "Instances that were dropped after an error: `panic`, `time`, `memory` or `trap`";
+        let lost = "Instances that were dropped after an error (`panic`, `time`, `memory`, `trap`), because a call took longer than expected and was `moved` to another, or because nobody waited any more (`abandoned`)";
         Ok(Metrics {
             routes: routes(&r, &requests)?,
             requests,
@@ -87,7 +87,7 @@ impl Metrics {
             instances: r.gauge("sac_instances", "Instances of the component, in all generations")?,
             instance_memory: r.gauge("sac_instance_memory_bytes", "The linear memory of all instances")?,
             lost_instances: starting_with(
-                ["panic", "time", "memory", "trap"],
+                ["panic", "time", "memory", "trap", "moved", "abandoned"],
                 r.counter_vec("sac_instances_lost_total", &["reason"], lost)?,
             ),
             model: Mutex::new(ModelMetrics::new(&r)?),
@@ -129,9 +129,10 @@ impl Metrics {
     }
 
     /// Returns all metrics in Prometheus's text format.
-    pub(crate) fn text(&self, model: &ModelState) -> Result<String> {
+    /// `unseen` is the time since the files were seen.
+    pub(crate) fn text(&self, model: &ModelState, unseen: Duration) -> Result<String> {
         let metrics = self.model.lock().unwrap_or_else(PoisonError::into_inner);
-        metrics.set(model);
+        metrics.set(model, unseen);
         self.registry.text()
     }
 }

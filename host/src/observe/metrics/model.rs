@@ -1,7 +1,7 @@
 //! The metrics of the checkpoint in service.
 
 use std::borrow::Cow;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use prometheus::{Gauge, IntGauge, IntGaugeVec};
@@ -41,6 +41,7 @@ pub(super) struct ModelMetrics {
     modified: Gauge,
     age: Gauge,
     read: Gauge,
+    freshness: Gauge,
 }
 
 impl ModelMetrics {
@@ -59,10 +60,15 @@ impl ModelMetrics {
             modified: since_1970("sac_model_mtime_timestamp_seconds", "The mtime of the checkpoint in service")?,
             age: r.gauge_f64("sac_model_age_seconds", "The time since the mtime of the checkpoint in service")?,
             read: since_1970("sac_model_loaded_timestamp_seconds", "When the checkpoint in service was read")?,
+            freshness: r.gauge_f64(
+                "sac_freshness_seconds",
+                "The time since the files were seen. It grows while there is no request, or while their storage does not answer",
+            )?,
         })
     }
 
-    pub(super) fn set(&self, state: &ModelState) {
+    pub(super) fn set(&self, state: &ModelState, unseen: Duration) {
+        self.freshness.set(unseen.as_secs_f64());
         self.info.reset();
         self.generation.set(state.generation as i64);
         self.stale.set(state.stale.into());

@@ -21,6 +21,11 @@ pub struct LimitArgs {
     #[arg(long, env = "SAC_MAX_INSTANCE_BYTES", value_name = "BYTES")]
     pub max_instance_bytes: Option<usize>,
 
+    /// Limit the memory of all instances together. As much of it as one instance may take is kept for loading
+    /// the next checkpoint [default: four times --max-instance-bytes]
+    #[arg(long, env = "SAC_MAX_MEMORY", value_name = "BYTES")]
+    pub max_memory: Option<usize>,
+
     /// Refuse a checkpoint that needs more processor time to load
     #[arg(long, env = "SAC_LOAD_TIME", default_value_t = SandboxLimits::default().load_time.into(), value_name = "TIME")]
     pub load_time: humantime::Duration,
@@ -41,6 +46,10 @@ pub struct LimitArgs {
     #[arg(long, env = "SAC_MAX_CONNECTIONS", default_value_t = HttpConfig::default().max_connections, value_name = "N")]
     pub max_connections: usize,
 
+    /// Answer 503 to connections of one address beyond this number [default: seven eighths of --max-connections]
+    #[arg(long, env = "SAC_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N")]
+    pub max_connections_per_address: Option<usize>,
+
     /// Answer 431 to a larger request head, or to one of more than 100 headers
     #[arg(long, env = "SAC_MAX_HEAD_BYTES", default_value_t = HttpConfig::default().max_head_bytes, value_name = "BYTES")]
     pub max_head_bytes: usize,
@@ -52,6 +61,10 @@ pub struct LimitArgs {
     /// Answer 408 to a request whose body takes longer to arrive
     #[arg(long, env = "SAC_BODY_TIME", default_value_t = Config::default().body_time.into(), value_name = "TIME")]
     pub body_time: humantime::Duration,
+
+    /// When the server is asked to stop, let health answer 503 and serve on for this long, so that a load balancer turns away
+    #[arg(long, env = "SAC_LAME_DUCK", default_value_t = HttpConfig::default().lame_duck_time.into(), value_name = "TIME")]
+    pub lame_duck: humantime::Duration,
 
     /// When the server stops, let requests in flight finish for this long
     #[arg(long, env = "SAC_DRAIN_TIME", default_value_t = HttpConfig::default().drain_time.into(), value_name = "TIME")]
@@ -76,8 +89,10 @@ impl LimitArgs {
     pub fn config(&self, config: Config) -> Config {
         let defaults = SandboxLimits::default();
         let copies = usize::try_from(config.source.limits.max_bytes).unwrap_or(usize::MAX).saturating_mul(4);
+        let memory_bytes = self.max_instance_bytes.unwrap_or(defaults.memory_bytes.max(copies));
         let sandbox = SandboxLimits {
-            memory_bytes: self.max_instance_bytes.unwrap_or(defaults.memory_bytes.max(copies)),
+            memory_bytes,
+            total_memory_bytes: self.max_memory.unwrap_or(memory_bytes.saturating_mul(4)),
             load_time: *self.load_time,
             call_time: *self.call_time,
             long_call_time: *self.long_call_time,
@@ -96,8 +111,10 @@ impl LimitArgs {
         };
         Ok(HttpConfig {
             max_connections: self.connections(),
+            max_connections_per_address: self.max_connections_per_address,
             max_head_bytes: self.max_head_bytes,
             idle_time: *self.idle_time,
+            lame_duck_time: *self.lame_duck,
             drain_time: *self.drain_time,
             access_log: self.access_log,
             tls,

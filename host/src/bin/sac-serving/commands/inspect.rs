@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::io::Write;
 
 use anyhow::{Context, Result};
+use sac_owner::one_line;
 use sac_serving::{Config, Fact, Inspection, Inspector, Source};
 
 use crate::args::{ConvertArgs, InspectArgs};
@@ -36,17 +37,20 @@ impl Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let i = self.0;
         let mut line = |name: &str, value: &dyn Display| writeln!(f, "{name:<22}{value}");
-        line("file", &i.path)?;
+        line("file", &one_line(&i.path))?;
         line("size", &format_args!("{} bytes", i.size_bytes))?;
         line("sha256", &i.sha256)?;
         line("format", &i.format)?;
         line("layout", &i.layout)?;
         for (index, layer) in i.layers.iter().enumerate() {
             let name = if index == 0 { "layers" } else { "" };
-            line(name, &format_args!("{} ({} to {})", layer.name, layer.inputs, layer.outputs))?;
+            line(name, &format_args!("{} ({} to {})", one_line(&layer.name), layer.inputs, layer.outputs))?;
         }
         for (index, Fact { name, value, source }) in i.facts.iter().enumerate() {
-            line(if index == 0 { "facts" } else { "" }, &format_args!("{name}: {value} ({source})"))?;
+            line(
+                if index == 0 { "facts" } else { "" },
+                &format_args!("{name}: {} ({})", one_line(value), one_line(source)),
+            )?;
         }
         let verified = match i.verified_examples {
             0 => "none: no card has examples".to_owned(),

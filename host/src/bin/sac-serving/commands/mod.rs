@@ -68,20 +68,24 @@ pub async fn build(config: Config, shutdown: impl Future<Output = ()>) -> Result
 
 /// Runs a future on a new runtime. Does not wait for other tasks, such as a benchmark whose client is gone.
 pub fn on_runtime<T>(workers: usize, future: impl Future<Output = Result<T>>) -> Result<T> {
+    // A look at files may hold up one thread for a moment. Another one must be left.
+    let workers = workers.max(2);
     let runtime: Runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     let outcome = runtime.block_on(future);
     runtime.shutdown_background();
     outcome
 }
 
-/// Returns a future that resolves on SIGTERM or Ctrl-C. From this call on, these signals do not end the process.
+/// Returns a future that resolves on SIGTERM, on SIGHUP or on Ctrl-C. From this call on, these signals do not end the process.
 pub fn shutdown_signal() -> Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
         }
     })
 }

@@ -62,7 +62,8 @@ async fn serve(args: &BenchArgs, file: &Path, defaults: Config) -> Result<Endpoi
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = Endpoint::local(&listener)?;
     let defaults = HttpConfig::default();
-    let http = HttpConfig { max_connections: defaults.max_connections.max(connections), ..defaults };
+    let connections = defaults.max_connections.max(connections);
+    let http = HttpConfig { max_connections: connections, max_connections_per_address: Some(connections), ..defaults };
     tokio::spawn(sac_serving::serve(listener, service, http, pending()));
     Ok(endpoint)
 }

@@ -1,0 +1,177 @@
+//! One connection: its limits, and the checks that every request passes whatever its route.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, HeaderValue};
+use http::{Request, Response, Version};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::Watcher;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::info;
+
+use crate::http::config::HttpConfig;
+use crate::http::error::Error;
+use crate::http::origin::is_from_other_site;
+use crate::http::paced::Paced;
+use crate::http::peer::{Peer, Socket};
+use crate::http::places::Place;
+use crate::http::service::SacService;
+
+/// The size of a connection's buffer, for heads and for parts of bodies.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// The time in which a connection in a spare place must ask.
+const SPARE_TIME: Duration = Duration::from_secs(1);
+/// The routes that a connection in a spare place may ask for.
+const SPARE_ROUTES: [&str; 3] = ["/healthz", "/metrics", "/sac/health"];
+
+/// The response to a connection over the limit, if it is one without TLS.
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+    content-length: 33\r\nretry-after: 1\r\nconnection: close\r\n\r\n{\"detail\":\"too many connections\"}";
+
+/// The state that all connections share.
+pub(crate) struct Server<A> {
+    pub(crate) service: SacService,
+    pub(crate) answer: A,
+    pub(crate) config: HttpConfig,
+}
+
+/// One connection, for its requests.
+#[derive(Clone)]
+struct Client {
+    address: SocketAddr,
+    peer: Peer,
+    place: Arc<Place>,
+}
+
+/// Answers a connection over the limit, as far as that takes no time.
+pub(crate) fn turn_away(stream: &TcpStream, config: &HttpConfig) {
+    if config.tls.is_none() {
+        // The buffer of a new connection has room for the response. If not, the client gets none.
+        let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+        // If the kernel closed the connection with unread data, it would discard the response.
+        let _ = stream.try_read(&mut [0; 4096]);
+    }
+}
+
+impl<A, R> Server<A>
+where
+    A: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
+    R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    /// Serves a connection to its end.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        watcher: Watcher,
+        place: Place,
+    ) -> Result<()> {
+        stream.set_nodelay(true)?;
+        if place.is_spare && timeout(SPARE_TIME, stream.peek(&mut [0])).await.is_err() {
+            turn_away(&stream, &self.config);
+            return Ok(());
+        }
+        let _counted = self.service.holder().metrics().connection();
+        let (stream, peer) = Socket::new(stream);
+        let client = Client { address, peer: peer.clone(), place: Arc::new(place) };
+        let served = self.serve_stream(stream, client, watcher).await;
+        if served.as_ref().is_err_and(is_late) {
+            peer.reset();
+        }
+        served
+    }
+
+    async fn serve_stream(self: Arc<Self>, stream: Socket, client: Client, watcher: Watcher) -> Result<()> {
+        match &self.config.tls {
+            None => self.serve_requests(stream, client, watcher).await,
+            Some(tls) => {
+                let handshake = async { tls.acceptor().await.accept(stream).await };
+                let stream = timeout(self.idle_time(&client), handshake).await??;
+                self.serve_requests(stream, client, watcher).await
+            }
+        }
+    }
+
+    async fn serve_requests<S>(self: Arc<Self>, stream: S, client: Client, watcher: Watcher) -> Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let config = &self.config;
+        let (idle_time, is_spare) = (self.idle_time(&client), client.place.is_spare);
+        // Reading has its own limits, and nothing is read while a response is computed.
+        let stream = Paced::new(stream, idle_time);
+        let server = self.clone();
+        let answer = service_fn(move |request| {
+            let (server, client) = (server.clone(), client.clone());
+            async move { Ok::<_, Infallible>(server.answer(request, client).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(idle_time)
+            .max_header_size(config.max_head_bytes)
+            .max_buf_size(BUFFER_BYTES.max(config.max_head_bytes))
+            .keep_alive(!is_spare)
+            // A client that closes its sending side may still read.
+            .half_close(true)
+            .serve_connection(TokioIo::new(stream), answer);
+        Ok(watcher.watch(connection).await?)
+    }
+
+    fn idle_time(&self, client: &Client) -> Duration {
+        if client.place.is_spare { self.config.idle_time.min(SPARE_TIME) } else { self.config.idle_time }
+    }
+
+    // A connection reserves memory for this future, and each `await` of a response would add its own. So there is one.
+    async fn answer(&self, mut request: Request<Incoming>, client: Client) -> Response<Full<Bytes>> {
+        client.place.ask();
+        let logged = || (request.method().clone(), request.uri().path().to_owned(), Instant::now());
+        let logged = self.config.access_log.then(logged);
+        let mut response = match self.refusal(&request, &client) {
+            Some(error) => error.into_response(),
+            None => {
+                request.extensions_mut().insert(client.peer);
+                (self.answer)(request).await
+            }
+        };
+        if self.service.is_stopping() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some((method, path, start)) = logged {
+            let (client, status, duration) = (client.address, response.status().as_u16(), start.elapsed());
+            info!(%client, %method, path, status, duration_ms = duration.as_micros() as f64 / 1e3, "request");
+        }
+        response
+    }
+
+    /// Returns the error of a request that no route may answer.
+    fn refusal(&self, request: &Request<Incoming>, client: &Client) -> Option<Error> {
+        let (uri, headers) = (request.uri(), request.headers());
+        // RFC 9112, section 3.2.
+        if request.version() == Version::HTTP_11 && headers.get_all(HOST).iter().count() != 1 {
+            return Some(Error::Host);
+        }
+        if client.place.is_spare && !SPARE_ROUTES.contains(&uri.path()) {
+            return Some(Error::TooManyConnections);
+        }
+        (self.config.refuse_other_sites && is_from_other_site(uri, headers)).then_some(Error::OtherSite)
+    }
+}
+
+/// Returns `true` if the client took too long to read.
+fn is_late(error: &anyhow::Error) -> bool {
+    let io = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    error.chain().any(|cause| io(cause) == Some(io::ErrorKind::TimedOut))
+}

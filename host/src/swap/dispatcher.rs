@@ -1,0 +1,134 @@
+//! Hands requests to the generation in service: short ones on the runtime's threads, long ones on threads of their own.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::Span;
+
+use crate::config::Config;
+use crate::sandbox::bindings::{Outcome, Response};
+use crate::sandbox::cpu_budget::CallLimits;
+use crate::swap::call::{AnswerError, Call};
+use crate::swap::generation::Short;
+use crate::swap::holder::{Holder, Reloaded};
+use crate::swap::snapshot::Snapshot;
+use crate::work::crew::Crew;
+
+/// The number of benchmarks that run or wait. Each takes up to a minute, so more of them would wait longer than their
+/// clients do.
+const BENCHMARKS: usize = 5;
+/// The part of all requests in flight that may run long or wait for it. The others are left for predictions.
+const LONG_SHARE: usize = 8;
+
+/// Hands requests to the generation in service. Its limits are those of the process, whatever the number of generations.
+pub(crate) struct Dispatcher {
+    holder: Arc<Holder>,
+    /// Runs calls that take long.
+    long: Crew,
+    /// Runs one benchmark at a time, so that they do not measure each other, and delay no other long call.
+    benchmarks: Crew,
+    /// A permit is a request that runs long, or waits for it. A forced reload is one.
+    long_places: Semaphore,
+    benchmark_places: Semaphore,
+    call_time: Duration,
+    long_call_time: Duration,
+}
+
+/// The work that a request needs after its short call.
+enum Rest {
+    Reload,
+    Long(Duration),
+    Benchmark,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(config: &Config, holder: Arc<Holder>) -> Self {
+        let long = Crew::new("sac-long", config.workers.max(1));
+        let benchmarks = Crew::new("sac-benchmark", 1);
+        let places = (config.max_in_flight / LONG_SHARE).clamp(1, Semaphore::MAX_PERMITS);
+        Dispatcher {
+            holder,
+            long,
+            benchmarks,
+            long_places: Semaphore::new(places),
+            benchmark_places: Semaphore::new(BENCHMARKS),
+            call_time: config.sandbox.call_time,
+            long_call_time: config.sandbox.long_call_time,
+        }
+    }
+
+    pub(crate) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// Answers a request by what is in service now. If the answer takes long, it is given up when `gone` resolves, which says
+    /// that the client does not wait any more.
+    pub(crate) async fn answer(
+        &self,
+        call: Arc<Call>,
+        tokens: Arc<[String]>,
+        current: &Snapshot,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Response, AnswerError> {
+        let rest = match current.generation.answer(&call, &current.context(&tokens, None)).await? {
+            Short::Done(Outcome::Respond(response)) => return Ok(response),
+            Short::Done(Outcome::Reload) => Rest::Reload,
+            Short::Done(Outcome::Long) => Rest::Long(self.long_call_time),
+            Short::Done(Outcome::Benchmark) => Rest::Benchmark,
+            Short::Overran => Rest::Long(self.call_time),
+        };
+        tokio::select! {
+            response = self.finish(rest, call, tokens) => response,
+            () = gone => Err(AnswerError::Gone),
+        }
+    }
+
+    async fn finish(&self, rest: Rest, call: Arc<Call>, tokens: Arc<[String]>) -> Result<Response, AnswerError> {
+        match rest {
+            Rest::Reload => {
+                let _place = place(&self.long_places, "reloads or long requests")?;
+                let Reloaded { outcome, snapshot } = self.holder.force_reload().await;
+                match snapshot.generation.answer(&call, &snapshot.context(&tokens, Some(outcome))).await? {
+                    Short::Done(Outcome::Respond(response)) => Ok(response),
+                    _ => Err(AnswerError::NoAnswer("did not answer after a reload")),
+                }
+            }
+            Rest::Long(time) => {
+                let _place = place(&self.long_places, "reloads or long requests")?;
+                self.run(&self.long, call, tokens, time).await
+            }
+            Rest::Benchmark => {
+                let _place = place(&self.benchmark_places, "benchmarks")?;
+                self.run(&self.benchmarks, call, tokens, self.long_call_time).await
+            }
+        }
+    }
+
+    /// Runs a call on a thread of `crew`, by what is in service when it begins. So a call that waits keeps no generation
+    /// alive.
+    async fn run(
+        &self,
+        crew: &Crew,
+        call: Arc<Call>,
+        tokens: Arc<[String]>,
+        time: Duration,
+    ) -> Result<Response, AnswerError> {
+        let (holder, span) = (self.holder.clone(), Span::current());
+        let outcome = crew.run(move |interest| {
+            let current = holder.latest();
+            let limits = CallLimits { interest: Some(interest.clone()), ..time.into() };
+            span.in_scope(|| current.generation.answer_blocking(&call, &current.context(&tokens, None), limits))
+        });
+        match outcome.await?? {
+            Outcome::Respond(response) => Ok(response),
+            _ => Err(AnswerError::NoAnswer("did not answer a call that may block")),
+        }
+    }
+}
+
+/// Takes a place, or says that there are too many of `what`.
+fn place<'a>(places: &'a Semaphore, what: &'static str) -> Result<SemaphorePermit<'a>, AnswerError> {
+    places.try_acquire().map_err(|_| AnswerError::Busy(what))
+}

@@ -1,0 +1,151 @@
+//! Looks at files for requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use crate::work::repeated::Repeated;
+
+/// A look that takes longer is slow.
+const SLOW: Duration = Duration::from_millis(1);
+/// The number of looks that must not be slow, one after another, before requests look for themselves again.
+const TRUST: u32 = 64;
+
+/// Looks at files for requests.
+///
+/// A look takes microseconds on most storage, so a request looks on its own thread. After a look that was slow, as on a
+/// network or a disk that stalls, a thread of its own looks, and all requests that wait share the next look. At most all
+/// but one of the runtime's threads look at the same time, so storage that hangs never stops all of them.
+pub(crate) struct Lookout<T> {
+    look: Arc<dyn Fn() -> T + Send + Sync>,
+    thread: Repeated<(), T>,
+    /// The number of requests that look on their own thread now.
+    looking: AtomicUsize,
+    /// The number of looks that are missing until requests look for themselves again.
+    distrust: Arc<AtomicU32>,
+}
+
+impl<T: Clone + Send + 'static> Lookout<T> {
+    /// `look` may block.
+    pub(crate) fn new(name: &'static str, look: impl Fn() -> T + Send + Sync + 'static) -> Self {
+        let look: Arc<dyn Fn() -> T + Send + Sync> = Arc::new(look);
+        let distrust = Arc::new(AtomicU32::new(0));
+        let (own, owns) = (look.clone(), distrust.clone());
+        let thread = Repeated::new(name, move |_| timed(&*own, &owns));
+        Lookout { look, thread, looking: AtomicUsize::new(0), distrust }
+    }
+
+    /// Returns the result of a look that begins after this call, or `None` if there is none within `wait`.
+    pub(crate) async fn look(&self, wait: Duration) -> Option<T> {
+        if let Some(_turn) = self.turn() {
+            return Some(self.look_here());
+        }
+        let answer = timeout(wait, self.thread.ask(())).await.ok()?;
+        Some(answer.unwrap_or_else(|_| self.look_here()))
+    }
+
+    /// Returns the result of a look that begins after this call, however long it takes.
+    pub(crate) async fn look_patiently(&self) -> T {
+        if let Some(_turn) = self.turn() {
+            return self.look_here();
+        }
+        self.thread.ask(()).await.unwrap_or_else(|_| self.look_here())
+    }
+
+    /// Looks on this thread. Also the last resort if there is no other thread.
+    fn look_here(&self) -> T {
+        timed(&*self.look, &self.distrust)
+    }
+
+    /// Returns the right to look on this thread.
+    fn turn(&self) -> Option<Turn<'_>> {
+        if self.distrust.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let spare = Handle::current().metrics().num_workers().saturating_sub(1);
+        let turn = Turn(&self.looking);
+        (self.looking.fetch_add(1, Ordering::Relaxed) < spare).then_some(turn)
+    }
+}
+
+fn timed<T>(look: &(dyn Fn() -> T + Send + Sync), distrust: &AtomicU32) -> T {
+    let start = Instant::now();
+    let found = look();
+    if start.elapsed() > SLOW {
+        distrust.store(TRUST, Ordering::Relaxed);
+    } else if distrust.load(Ordering::Relaxed) > 0 {
+        // One thread looks now, so that no other changes it.
+        distrust.fetch_sub(1, Ordering::Relaxed);
+    }
+    found
+}
+
+/// A request that looks, or that found too many others doing so.
+struct Turn<'a>(&'a AtomicUsize);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::thread;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    async fn requests_look_for_themselves_until_a_look_is_slow_and_again_after_many_quick_ones() {
+        let slow = Arc::new(AtomicBool::new(false));
+        let says = slow.clone();
+        let look = move || {
+            while says.load(Ordering::Relaxed) {
+                thread::sleep(2 * SLOW);
+                says.store(false, Ordering::Relaxed);
+            }
+            thread::current().name().unwrap_or_default().to_owned()
+        };
+        let lookout = Arc::new(Lookout::new("files", look));
+        slow.store(true, Ordering::Relaxed);
+        tokio::spawn({
+            let lookout = lookout.clone();
+            async move {
+                lookout.look_patiently().await;
+                assert_eq!(lookout.look_patiently().await, "files");
+                // A busy machine may make some of these slow.
+                while lookout.look_patiently().await == "files" {}
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn storage_that_hangs_holds_up_one_of_two_threads_and_nobody_longer_than_they_wait() {
+        let (go, goes) = channel::<()>();
+        let goes: Arc<Mutex<Receiver<()>>> = Arc::new(Mutex::new(goes));
+        let lookout = Arc::new(Lookout::new("files", move || goes.lock().unwrap().recv().is_ok()));
+        let waiting = (0..64).map(|_| {
+            let lookout = lookout.clone();
+            tokio::spawn(async move { lookout.look(Duration::from_millis(1)).await })
+        });
+        let waiting = waiting.collect::<Vec<_>>();
+        // The timer of the runtime works on, and so does this task.
+        while waiting.iter().filter(|look| look.is_finished()).count() < 63 {
+            tokio::task::yield_now().await;
+        }
+        drop(go);
+        let mut answered = 0;
+        for look in waiting {
+            answered += usize::from(look.await.unwrap().is_some());
+        }
+        assert!(answered <= 1, "{answered}");
+    }
+}
