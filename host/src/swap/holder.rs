@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use sac_owner::{Absence, Content, Freshness, Refused, Source, Unread, path_line};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
@@ -40,8 +40,11 @@ struct Core {
     size: usize,
     /// Read by every request. Written only by [`Core::renew`].
     published: ArcSwap<Published>,
-    /// Written by every look.
-    seen: Mutex<Seen>,
+    /// The time from `started` to the last look, in nanoseconds. Written by every look.
+    seen: AtomicU64,
+    started: Instant,
+    /// The refusal that the last look saw, for requests that cannot wait for another.
+    refusal: ArcSwapOption<Refused>,
     /// When the reload under way began. Written by the thread that reloads.
     reloading_since: Mutex<Option<Instant>>,
     /// The reason for the absence of candidates that was logged last.
@@ -57,12 +60,6 @@ struct Core {
 struct Published {
     generation: Arc<Generation>,
     freshness: Freshness,
-}
-
-/// What the last look saw, for requests that cannot wait for another.
-struct Seen {
-    at: (Instant, SystemTime),
-    refusal: Option<Arc<Refused>>,
 }
 
 /// The result of comparing the files with those in service.
@@ -104,7 +101,9 @@ impl Holder {
             factory,
             size,
             published: ArcSwap::from_pointee(Published { generation, freshness: Freshness::default() }),
-            seen: Mutex::new(Seen { at: (Instant::now(), SystemTime::now()), refusal: None }),
+            seen: AtomicU64::new(0),
+            started: Instant::now(),
+            refusal: ArcSwapOption::empty(),
             reloading_since: Mutex::default(),
             absence: Mutex::default(),
             loads: AtomicU64::new(0),
@@ -136,13 +135,13 @@ impl Holder {
 
     /// Returns the time since the files were seen.
     pub(crate) fn unseen_for(&self) -> Duration {
-        lock(&self.core.seen).at.0.elapsed()
+        self.core.unseen_for()
     }
 
     /// Returns the generation for a request that arrives now, and reloads first if the files changed. With a policy in
     /// service, waits for the files and for the reload at most `reload_wait`, and not at all for a reload that takes longer.
     pub(crate) async fn current(&self) -> Snapshot {
-        if self.core.latest().generation.loaded.is_some() {
+        if self.core.published.load().generation.loaded.is_some() {
             return self.current_soon().await;
         }
         let Look { snapshot, changed, .. } = self.looks.look_patiently().await;
@@ -193,11 +192,15 @@ impl Holder {
 
 impl Core {
     fn look(&self) -> Look {
-        let at = (Instant::now(), SystemTime::now());
+        let at = self.started.elapsed();
         let published = self.published.load_full();
         let judgement = published.freshness.judge(&self.source);
         let refusal = judgement.refusal.cloned();
-        *lock(&self.seen) = Seen { at, refusal: refusal.clone() };
+        self.seen.store(at.as_nanos() as u64, Ordering::Relaxed);
+        let known = self.refusal.load().as_ref().map(Arc::as_ptr);
+        if known != refusal.as_ref().map(Arc::as_ptr) {
+            self.refusal.store(refusal.clone());
+        }
         let generation = published.generation.clone();
         let absence = if generation.loaded.is_none() { self.absence() } else { None };
         let (changed, is_quick) = (judgement.changed, judgement.is_quick);
@@ -207,13 +210,16 @@ impl Core {
     /// Returns what is in service, with the refusal that was seen last.
     fn latest(&self) -> Snapshot {
         let generation = self.published.load().generation.clone();
-        Snapshot { generation, refusal: lock(&self.seen).refusal.clone(), absence: None }
+        Snapshot { generation, refusal: self.refusal.load_full(), absence: None }
     }
 
     /// Returns what is in service, for a request that could not see the files.
     fn unseen(&self) -> Snapshot {
-        let last = lock(&self.seen).at.1;
-        self.latest().unseen(last)
+        self.latest().unseen(SystemTime::now() - self.unseen_for())
+    }
+
+    fn unseen_for(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_nanos(self.seen.load(Ordering::Relaxed)))
     }
 
     /// Returns the reason why there is no candidate. Logs it once.

@@ -1,7 +1,7 @@
 //! Looks at files for requests.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -24,6 +24,8 @@ pub(crate) struct Lookout<T> {
     thread: Repeated<(), T>,
     /// The number of requests that look on their own thread now.
     looking: AtomicUsize,
+    /// The largest number of them. Known from the first look on.
+    most: OnceLock<usize>,
     /// The number of looks that are missing until requests look for themselves again.
     distrust: Arc<AtomicU32>,
 }
@@ -35,7 +37,7 @@ impl<T: Clone + Send + 'static> Lookout<T> {
         let distrust = Arc::new(AtomicU32::new(0));
         let (own, owns) = (look.clone(), distrust.clone());
         let thread = Repeated::new(name, move |_| timed(&*own, &owns));
-        Lookout { look, thread, looking: AtomicUsize::new(0), distrust }
+        Lookout { look, thread, looking: AtomicUsize::new(0), most: OnceLock::new(), distrust }
     }
 
     /// Returns the result of a look that begins after this call, or `None` if there is none within `wait`.
@@ -65,9 +67,9 @@ impl<T: Clone + Send + 'static> Lookout<T> {
         if self.distrust.load(Ordering::Relaxed) > 0 {
             return None;
         }
-        let spare = Handle::current().metrics().num_workers().saturating_sub(1);
+        let most = *self.most.get_or_init(|| Handle::current().metrics().num_workers().saturating_sub(1));
         let turn = Turn(&self.looking);
-        (self.looking.fetch_add(1, Ordering::Relaxed) < spare).then_some(turn)
+        (self.looking.fetch_add(1, Ordering::Relaxed) < most).then_some(turn)
     }
 }
 
