@@ -14,7 +14,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use rayon::ThreadPoolBuilder;
 use sac_owner::path_line;
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
@@ -57,7 +58,9 @@ fn compile(engine: &Engine, component: &[u8], is_kept: bool) -> Result<Component
     let when = if is_kept { "at the first start only" } else { "at each start, because there is no cache folder" };
     info!(bytes = component.len(), "compiling the component: this takes some seconds, {when}");
     let start = Instant::now();
-    let compiled = Component::new(engine, component)?;
+    // A pool of its own, so that the compiler's threads end with it.
+    let compiler = ThreadPoolBuilder::new().build().context("the compiler's threads do not start")?;
+    let compiled = compiler.install(|| Component::new(engine, component))?;
     info!(seconds = start.elapsed().as_secs_f32(), "compiled the component");
     Ok(compiled)
 }

@@ -28,6 +28,8 @@ struct Desk<A, T> {
 struct State<A, T> {
     waiting: Vec<(A, oneshot::Sender<T>)>,
     is_started: bool,
+    /// True if the thread did not start the last time, and the log says so.
+    has_failed: bool,
     is_closed: bool,
 }
 
@@ -38,7 +40,7 @@ where
 {
     /// `run` gets all questions that a run answers.
     pub(crate) fn new(name: &'static str, run: impl Fn(Vec<A>) -> T + Send + Sync + 'static) -> Self {
-        let state = Mutex::new(State { waiting: Vec::new(), is_started: false, is_closed: false });
+        let state = Mutex::new(State { waiting: Vec::new(), is_started: false, has_failed: false, is_closed: false });
         Repeated { name, desk: Arc::new(Desk { run: Box::new(run), state, wake: Condvar::new() }) }
     }
 
@@ -51,7 +53,9 @@ where
             match self.start() {
                 Ok(()) => state.is_started = true,
                 Err(error) => {
-                    warn!("the thread {} does not start, and is tried again: {error}", self.name);
+                    if !std::mem::replace(&mut state.has_failed, true) {
+                        warn!("the thread {} does not start, and is tried again: {error}", self.name);
+                    }
                     return receiver;
                 }
             }

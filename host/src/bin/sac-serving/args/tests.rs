@@ -146,3 +146,40 @@ fn the_gateway_accepts_the_values_that_the_host_accepts() {
         }
     }
 }
+
+/// The values of the variables in a Kubernetes manifest, and its limit of memory.
+fn kubernetes() -> (Vec<(String, String)>, usize) {
+    let manifest = include_str!("../../../../deploy/kubernetes.yaml");
+    let variable = |line: &str| {
+        let (name, value) = line.trim().strip_prefix("- { name: ")?.strip_suffix(" }")?.split_once(", value: ")?;
+        Some((name.to_owned(), value.trim_matches('"').to_owned()))
+    };
+    let limit = manifest.lines().find_map(|line| line.trim().strip_prefix("limits: { memory: ")?.strip_suffix("Gi }"));
+    (manifest.lines().filter_map(variable).collect(), limit.unwrap().parse::<usize>().unwrap() << 30)
+}
+
+#[test]
+fn the_manifest_of_kubernetes_has_the_memory_and_the_time_that_its_settings_take() {
+    let (variables, limit) = kubernetes();
+    let flags = settings().into_iter().filter_map(|argument| {
+        let variable = argument.get_env()?.to_str()?.to_owned();
+        let value = &variables.iter().find(|(name, _)| *name == variable)?.1;
+        // The file of tokens is only in the container.
+        (variable != "SAC_API_TOKEN_FILE").then(|| format!("--{}={value}", argument.get_long().expect("a flag")))
+    });
+    let flags = flags.collect::<Vec<_>>();
+    assert!(flags.len() >= 3, "{flags:?}");
+    let cli = Cli::try_parse_from(["sac-serving", "serve"].map(str::to_owned).into_iter().chain(flags)).unwrap();
+    let Command::Serve(args) = &cli.command else { panic!("it is `serve`") };
+    let config = args.config(Config::default()).unwrap();
+    let files = 3 * usize::try_from(config.source.limits.max_bytes).unwrap();
+    let needed = config.sandbox.total_memory_bytes + files + 16 * config.max_body_bytes + (128 << 20);
+    assert!(needed <= limit, "{needed} bytes of {limit}");
+    let readme = include_str!("../../../../README.md");
+    let formula = "`--max-memory` + 3 × `--max-checkpoint-bytes` + 16 × `--max-body-bytes` +\n128 MiB";
+    assert!(readme.contains(formula));
+    let manifest = include_str!("../../../../deploy/kubernetes.yaml");
+    let grace = manifest.lines().find_map(|line| line.trim().strip_prefix("terminationGracePeriodSeconds: ")).unwrap();
+    let http = args.http_config(&config.tokens).unwrap();
+    assert!(http.lame_duck_time + http.drain_time < std::time::Duration::from_secs(grace.parse().unwrap()));
+}
