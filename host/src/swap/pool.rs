@@ -36,13 +36,12 @@ pub(crate) struct Lease {
 /// Counts a lease of its pool.
 struct InUse(Arc<Pool>);
 
-/// The way to an instance.
-enum Way {
-    Idle(Lease),
-    /// None is idle. Some are in use.
-    Wait,
-    /// There is none.
-    Make,
+/// The reason why no instance is idle.
+enum Missing {
+    /// Some are in use.
+    InUse,
+    /// There is none at all.
+    None,
 }
 
 /// An instance cannot be made.
@@ -71,7 +70,7 @@ impl Pool {
                 // The semaphore is never closed, so this waits for a permit.
                 Err(_) => self.permits.clone().acquire_owned().await.map_err(|error| NoInstance(error.into()))?,
             };
-            if let Way::Idle(lease) = self.way() {
+            if let Ok(lease) = self.idle() {
                 return Ok(lease.with(permit));
             }
             let pool = self.clone();
@@ -79,20 +78,20 @@ impl Pool {
                 Ok(instance) => return Ok(self.lend(instance).with(permit)),
                 Err(error) => error,
             };
-            match self.way() {
-                Way::Idle(lease) => return Ok(lease.with(permit)),
+            match self.idle() {
+                Ok(lease) => return Ok(lease.with(permit)),
                 // Those in use have permits of their own, so this one is of no use.
-                Way::Wait => permit.forget(),
-                Way::Make => return Err(NoInstance(error)),
+                Err(Missing::InUse) => permit.forget(),
+                Err(Missing::None) => return Err(NoInstance(error)),
             }
         }
     }
 
     /// Returns an idle instance or makes one, however many there are. Blocks.
     pub(crate) fn lease_blocking(self: &Arc<Self>) -> Result<Lease, NoInstance> {
-        match self.way() {
-            Way::Idle(lease) => Ok(lease),
-            Way::Wait | Way::Make => Ok(self.lend((self.make)().map_err(NoInstance)?)),
+        match self.idle() {
+            Ok(lease) => Ok(lease),
+            Err(_) => Ok(self.lend((self.make)().map_err(NoInstance)?)),
         }
     }
 
@@ -113,15 +112,15 @@ impl Pool {
         Lease { instance, in_use: InUse(self.clone()), _permit: None }
     }
 
-    fn way(self: &Arc<Self>) -> Way {
+    fn idle(self: &Arc<Self>) -> Result<Lease, Missing> {
         let mut instances = self.lock();
         match instances.idle.pop() {
             Some(instance) => {
                 instances.in_use += 1;
-                Way::Idle(Lease { instance, in_use: InUse(self.clone()), _permit: None })
+                Ok(Lease { instance, in_use: InUse(self.clone()), _permit: None })
             }
-            None if instances.in_use > 0 => Way::Wait,
-            None => Way::Make,
+            None if instances.in_use > 0 => Err(Missing::InUse),
+            None => Err(Missing::None),
         }
     }
 
