@@ -18,5 +18,5 @@ pub use environment::{Environment, EnvironmentError};
 pub use text::{one_line, path_line};
 pub use watch::{
     FileState, Freshness, Identify, Identity, Judgement, ReadError, Refused, Renewal, RenewalError, Seen, SingleFile,
-    Unread, Watch, since_epoch,
+    Failure, Watch, since_epoch,
 };

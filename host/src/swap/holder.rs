@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use sac_owner::{Absence, Content, Freshness, Refused, Source, Unread, path_line};
+use sac_owner::{Absence, Content, Freshness, Refused, Source, Failure, path_line};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 use tracing::{Span, info, warn};
@@ -272,10 +272,10 @@ impl Core {
         renewal.outcome.map_err(|error| error.to_string())
     }
 
-    fn load(&self, content: Content, number: u64) -> Result<Arc<Generation>, Unread> {
+    fn load(&self, content: Content, number: u64) -> Result<Arc<Generation>, Failure> {
         self.loads.fetch_add(1, Ordering::Relaxed);
         let loaded = Generation::load(&self.factory, self.size, self.makers.clone(), content, number);
-        loaded.map(Arc::new).map_err(|error| Unread { may_pass: error.may_pass(), detail: error.to_string() })
+        loaded.map(Arc::new).map_err(|error| Failure { may_pass: error.may_pass(), detail: error.to_string() })
     }
 
     fn announce(&self, generation: &Generation, duration: Duration) {

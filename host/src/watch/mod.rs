@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use arc_swap::ArcSwap;
 use sac_owner::settings::is_blank;
-use sac_owner::{Freshness, SingleFile, Unread, path_line};
+use sac_owner::{Freshness, SingleFile, Failure, path_line};
 use tracing::{info, warn};
 
 use crate::work::lookout::Lookout;
@@ -107,6 +107,6 @@ impl<T> Debug for WatchedFile<T> {
     }
 }
 
-fn read<T>(parse: &Parse<T>, bytes: &[u8]) -> Result<T, Unread> {
+fn read<T>(parse: &Parse<T>, bytes: &[u8]) -> Result<T, Failure> {
     parse(bytes).map_err(|error| format!("{error:#}").into())
 }

@@ -98,6 +98,10 @@ fn ask_once(soak: &Soak, connection: &mut Option<Connection>, question: &Questio
 }
 
 fn check(soak: &Soak, question: &Question, answer: &Answer, newest_before: u64) -> Result<()> {
+    // The places of benchmarks may be taken by clients that are greedy.
+    if question.name == "benchmark" && answer.status == 503 {
+        return Ok(());
+    }
     ensure!(answer.status == question.status, "{} instead of {}: {}", answer.status, question.status, answer.text());
     let json = serde_json::from_str::<Value>(answer.text())?;
     let action = question.action.and_then(|action| json.pointer(action));

@@ -4,10 +4,14 @@
 //! and go, others connect and send slowly, do not read, or vanish; the program is killed now and then, and stopped once.
 //! Every action is compared with what its checkpoint gives, and every answer has to come from a checkpoint at least as new as
 //! the one that was there when its request began. Anything else is unexpected, and the exit status is 1.
+//!
+//! With `--phases`, each nuisance has some time for itself, and the latencies of its neighbours are compared with those of a
+//! quiet server in the same run.
 
 mod clients;
 mod folder;
 mod nuisance;
+mod phases;
 #[path = "../program/mod.rs"]
 mod program;
 mod record;
@@ -41,22 +45,27 @@ impl Soak {
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let (mut minutes, mut kills) = (20.0, true);
+    let (mut minutes, mut kills, mut phases) = (20.0, true, false);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--minutes" => minutes = arguments.next().context("--minutes N")?.parse()?,
             // A single process shows best that its memory stays flat.
             "--without-kills" => kills = false,
+            "--phases" => phases = true,
             // Cargo's own.
             "--bench" => {}
-            other => bail!("{other}: `--minutes N` and `--without-kills` are known"),
+            other => bail!("{other}: `--minutes N`, `--without-kills` and `--phases` are known"),
         }
     }
     program::build()?;
     let folder = Folder::new()?;
     let soak = Soak { server: Server::start(folder.path())?, folder, record: Record::default(), over: false.into() };
     soak.folder.learn(&soak.server)?;
-    run(&soak, Duration::from_secs_f64(minutes * 60.0), kills)?;
+    let time = Duration::from_secs_f64(minutes * 60.0);
+    if phases {
+        return phases::run(&soak, time);
+    }
+    run(&soak, time, kills)?;
     let fine = soak.record.report(&soak.server, soak.folder.published());
     if !fine {
         std::process::exit(1);
@@ -70,8 +79,7 @@ fn run(soak: &Soak, time: Duration, kills: bool) -> Result<()> {
         for number in 0..CLIENTS {
             scope.spawn(move || clients::ask(soak, number));
         }
-        let nuisances = [nuisance::slow, nuisance::deaf, nuisance::fickle, nuisance::silent];
-        for nuisance in nuisances {
+        for (_, nuisance) in nuisance::ALL {
             scope.spawn(move || nuisance(soak));
         }
         let swaps = scope.spawn(|| soak.folder.swap_until_over(soak));

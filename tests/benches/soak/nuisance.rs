@@ -13,6 +13,17 @@ use crate::server::request;
 /// The server's limits are 3 s; the machine is busy.
 const LONG_ENOUGH: Duration = Duration::from_secs(20);
 
+/// All kinds, by their names.
+pub const ALL: [(&str, fn(&Soak)); 7] = [
+    ("silent", silent),
+    ("slow", slow),
+    ("deaf", deaf),
+    ("fickle", fickle),
+    ("greedy", greedy),
+    ("crowd", crowd),
+    ("wrong", wrong),
+];
+
 /// Connects and sends nothing, half a head, or half a body, ten at once.
 pub fn silent(soak: &Soak) {
     let whole = request("POST", "/sac/predict", "", STATE);
@@ -76,6 +87,46 @@ pub fn fickle(soak: &Soak) {
             }
         }
         thread::sleep(Duration::from_millis(200));
+        Ok(())
+    });
+}
+
+/// Asks for benchmarks of a minute and for reloads, and goes away.
+pub fn greedy(soak: &Soak) {
+    let benchmark = request("POST", "/sac/benchmark", "", r#"{"iterations":100000,"batch_size":40}"#);
+    let reload = request("POST", "/sac/model/reload", "", "");
+    again(soak, "greedy client gone", |soak| {
+        for asked in [&benchmark, &reload] {
+            for _ in 0..10 {
+                Connection::open(soak.server.address)?.send(asked)?;
+            }
+        }
+        thread::sleep(Duration::from_millis(300));
+        Ok(())
+    });
+}
+
+/// Connects hundreds of times, and asks for nothing.
+pub fn crowd(soak: &Soak) {
+    again(soak, "crowd gone", |soak| {
+        let connections = (0..300).map(|_| Connection::open(soak.server.address)).collect::<io::Result<Vec<_>>>()?;
+        thread::sleep(Duration::from_millis(200));
+        drop(connections);
+        Ok(())
+    });
+}
+
+/// Sends a large body that is wrong everywhere.
+pub fn wrong(soak: &Soak) {
+    let body = format!("{{\"state\":[{}0]}}", "{\"\":0},".repeat(1 << 19));
+    let bodies = ["/sac/predict", "/sac/benchmark"].map(|path| request("POST", path, "", &body));
+    again(soak, "large wrong body refused", |soak| {
+        for body in &bodies {
+            let answer = Connection::open(soak.server.address)?.ask(body)?;
+            if !matches!(answer.status, 200 | 422 | 503) {
+                soak.record.unexpected(format!("a wrong body: {} {}", answer.status, answer.text()));
+            }
+        }
         Ok(())
     });
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::text::{one_line, path_line};
-use crate::watch::{ReadError, Unread};
+use crate::watch::{ReadError, Failure};
 
 /// A checkpoint is refused before it is loaded. No text repeats the content of a file, and each is one line.
 #[derive(Debug, Error)]
@@ -61,12 +61,12 @@ pub enum CheckpointError {
     },
 }
 
-impl From<CheckpointError> for Unread {
+impl From<CheckpointError> for Failure {
     fn from(error: CheckpointError) -> Self {
         match error {
             CheckpointError::Read(error) => error.into(),
-            CheckpointError::Sidecar(_, ReadError::Io(_)) => Unread { detail: error.to_string(), may_pass: true },
-            error => Unread { detail: error.to_string(), may_pass: false },
+            CheckpointError::Sidecar(_, ReadError::Io(_)) => Failure { detail: error.to_string(), may_pass: true },
+            error => Failure { detail: error.to_string(), may_pass: false },
         }
     }
 }

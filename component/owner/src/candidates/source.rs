@@ -17,7 +17,7 @@ use super::limits::Limits;
 use super::listing::Listing;
 use crate::settings::{Patterns, defaults, is_blank};
 use crate::text::{one_line, path_line};
-use crate::watch::{FileReader, FileState, Identify, Identity, Seen, Unread, Watch};
+use crate::watch::{FileReader, FileState, Identify, Identity, Seen, Failure, Watch};
 
 /// Where checkpoints come from: one file, or a folder of candidates.
 #[derive(Debug, Clone)]
@@ -144,7 +144,7 @@ impl Watch for Source {
         listing.0.considered(serving, &self.limits)
     }
 
-    fn read(&self, candidate: &Candidate) -> Result<(Seen, Content), Unread> {
+    fn read(&self, candidate: &Candidate) -> Result<(Seen, Content), Failure> {
         let content = Source::read(self, candidate)?;
         let state = FileState {
             path: candidate.state.path.clone(),

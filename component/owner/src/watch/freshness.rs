@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::file_state::FileState;
 use super::identity::Identity;
-use super::read::Unread;
+use super::read::Failure;
 use super::refused::Refused;
 use super::renewal_error::RenewalError;
 use super::seen::Seen;
@@ -74,7 +74,7 @@ impl Freshness {
         &self,
         watched: &W,
         forced: bool,
-        mut load: impl FnMut(W::Content) -> Result<T, Unread>,
+        mut load: impl FnMut(W::Content) -> Result<T, Failure>,
     ) -> Renewal<T> {
         let mut renewal = Renewal { freshness: self.clone(), loaded: None, refused: Vec::new(), outcome: Ok(()) };
         let listing = if forced { watched.look_anew(self.path()) } else { watched.look(self.path()) };
@@ -161,7 +161,7 @@ impl Freshness {
         candidate: &W::Candidate,
         watched: &W,
         keep_same: bool,
-        load: &mut impl FnMut(W::Content) -> Result<T, Unread>,
+        load: &mut impl FnMut(W::Content) -> Result<T, Failure>,
     ) -> Result<Attempt<T>, Arc<Refused>> {
         let start = Instant::now();
         // It is identified before the read that looks at it, so that a change in between makes another try.
@@ -196,7 +196,7 @@ impl Freshness {
         known.next().map(|known| known.recheck_at = None).is_some()
     }
 
-    fn refuse(&mut self, seen: Seen, remedy: Option<Identity>, error: Unread, took: Duration) -> Arc<Refused> {
+    fn refuse(&mut self, seen: Seen, remedy: Option<Identity>, error: Failure, took: Duration) -> Arc<Refused> {
         let before = self.refused.extract_if(.., |refused| refused.path() == seen.state.path).next();
         let refused = Arc::new(Refused::new(seen, remedy, error, took, before));
         self.refused.push(refused.clone());

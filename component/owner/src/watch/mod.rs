@@ -14,7 +14,7 @@ pub use file_state::FileState;
 pub use freshness::{Freshness, Judgement, Renewal};
 pub use identity::{Identify, Identity, since_epoch};
 pub(crate) use read::{FileReader, is_absence, may_pass, open, open_resolved, sha256};
-pub use read::{ReadError, Unread};
+pub use read::{ReadError, Failure};
 pub use refused::Refused;
 pub use renewal_error::RenewalError;
 pub(crate) use seen::Moment;

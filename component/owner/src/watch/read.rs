@@ -50,7 +50,7 @@ pub enum ReadError {
 
 /// The reason why a candidate is refused.
 #[derive(Debug)]
-pub struct Unread {
+pub struct Failure {
     /// The reason, in one line.
     pub detail: String,
     /// True if another try may succeed although the file stays the same.
@@ -104,15 +104,15 @@ impl FileReader {
 }
 
 /// A reason that is a fault of the file.
-impl From<String> for Unread {
+impl From<String> for Failure {
     fn from(detail: String) -> Self {
-        Unread { detail, may_pass: false }
+        Failure { detail, may_pass: false }
     }
 }
 
-impl From<ReadError> for Unread {
+impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
-        Unread { detail: error.to_string(), may_pass: matches!(error, ReadError::Io(_)) }
+        Failure { detail: error.to_string(), may_pass: matches!(error, ReadError::Io(_)) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::identity::Identity;
-use super::read::Unread;
+use super::read::Failure;
 use super::seen::Seen;
 use super::watched::Watch;
 use crate::text::one_line;
@@ -66,11 +66,11 @@ impl Refused {
     pub(super) fn new(
         seen: Seen,
         remedy: Option<Identity>,
-        error: Unread,
+        error: Failure,
         took: Duration,
         before: Option<Arc<Refused>>,
     ) -> Self {
-        let Unread { detail, may_pass } = error;
+        let Failure { detail, may_pass } = error;
         let detail = one_line(&detail).into_owned();
         let slow_tries = match &before {
             _ if took < SLOW => 0,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::SETTLE;
 use super::file_state::FileState;
 use super::identity::Identity;
-use super::read::{FileReader, Unread, sha256};
+use super::read::{FileReader, Failure, sha256};
 use super::seen::{Moment, Seen};
 use super::watched::Watch;
 use crate::text::path_line;
@@ -61,7 +61,7 @@ impl Watch for SingleFile {
         listing.iter()
     }
 
-    fn read(&self, candidate: &FileState) -> Result<(Seen, Vec<u8>), Unread> {
+    fn read(&self, candidate: &FileState) -> Result<(Seen, Vec<u8>), Failure> {
         let began = Moment::now();
         let (bytes, identity) = self.reader.read(&candidate.path)?;
         let state = FileState { identity, ..candidate.clone() };

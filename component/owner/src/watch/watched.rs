@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::file_state::FileState;
 use super::identity::Identity;
-use super::read::Unread;
+use super::read::Failure;
 use super::seen::Seen;
 
 /// One file, or a folder of candidates, that [`Freshness`](crate::Freshness) watches. `Display` names it in errors.
@@ -53,7 +53,7 @@ pub trait Watch: Display {
     ///
     /// # Errors
     /// The candidate is refused.
-    fn read(&self, candidate: &Self::Candidate) -> Result<(Seen, Self::Content), Unread>;
+    fn read(&self, candidate: &Self::Candidate) -> Result<(Seen, Self::Content), Failure>;
 
     /// Returns the identity of the file whose change makes a refused candidate worth another try, if there is such a file.
     fn remedy(&self, _candidate: &Self::Candidate) -> Option<Identity> {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::watch::{Unread, Watch};
+use crate::watch::{Failure, Watch};
 
 /// The sha256 of "a".
 const DIGEST: &str = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb";
@@ -12,7 +12,7 @@ const TOKEN: &str = "5eed0000000000000000000000000000000000000000000000000000000
 
 impl Owner {
     /// Reads the newest candidate, and returns the reason of its refusal.
-    fn refusal(&self) -> Option<Unread> {
+    fn refusal(&self) -> Option<Failure> {
         let candidate = self.source.candidates().expect("listed").remove(0);
         Watch::read(&self.source, &candidate).err()
     }
@@ -20,7 +20,7 @@ impl Owner {
     #[track_caller]
     fn assert_refused(&mut self, reason: &str) {
         assert_eq!(self.request(), (None, true));
-        let Unread { detail, may_pass } = self.refusal().expect("a refusal");
+        let Failure { detail, may_pass } = self.refusal().expect("a refusal");
         assert_eq!((detail.as_str(), may_pass), (reason, false));
     }
 }
@@ -85,7 +85,7 @@ fn an_error_of_the_digest_may_pass_and_names_it() {
     let owner = Owner::new();
     owner.write("model_a.onnx", "a", 0);
     symlink("model_a.onnx.sha256", owner.path("model_a.onnx.sha256")).expect("linked");
-    let Unread { detail, may_pass } = owner.refusal().expect("a link to itself");
+    let Failure { detail, may_pass } = owner.refusal().expect("a link to itself");
     assert!(detail.starts_with("model_a.onnx.sha256: cannot be read: ") && may_pass, "{detail}");
 }
 

@@ -55,14 +55,14 @@ impl Watch for Files {
         listing.iter()
     }
 
-    fn read(&self, candidate: &FileState) -> Result<(Seen, Self::Content), Unread> {
+    fn read(&self, candidate: &FileState) -> Result<(Seen, Self::Content), Failure> {
         let seen =
             Seen::read(candidate.clone(), vec![candidate.identity.ino.to_string()], Moment::now(), Duration::ZERO);
         Ok((seen, (candidate.path.clone(), candidate.identity.ino)))
     }
 }
 
-fn refusal() -> Unread {
+fn refusal() -> Failure {
     "it is bad".to_owned().into()
 }
 
@@ -142,7 +142,7 @@ fn a_quick_refusal_has_no_pause() {
 fn a_fault_of_the_machine_is_tried_again_although_the_file_stays_the_same() {
     let files = Files::default();
     files.put("good", 1);
-    let fault = |_| Err(Unread { detail: "no memory".to_owned(), may_pass: true });
+    let fault = |_| Err(Failure { detail: "no memory".to_owned(), may_pass: true });
     let renewal = Freshness::default().renew::<_, ()>(&files, false, fault);
     assert!(renewal.refused[0].may_pass);
     assert!(renewal.freshness.judge(&files).changed);
