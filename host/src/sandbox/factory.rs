@@ -66,7 +66,7 @@ impl LoadError {
 impl InstanceFactory {
     /// Compiles the component, or maps the compiled artefact from the cache. Blocks.
     pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
-        let engine = engine::engine().map_err(SetupError::Engine)?;
+        let engine = engine::engine(config.sandbox.memory_bytes).map_err(SetupError::Engine)?;
         let metrics = Arc::new(Metrics::new().map_err(SetupError::Metrics)?);
         let component = artefact::load_or_compile(&engine, config.component.as_deref(), config.cache_dir.as_deref());
         let component = component.map_err(SetupError::Compile)?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use sac_owner::{Absence, Content, Freshness, Refused, Source, Failure, path_line};
+use sac_owner::{Absence, Content, Failure, Freshness, Refused, Source, path_line};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 use tracing::{Span, info, warn};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use arc_swap::ArcSwap;
 use sac_owner::settings::is_blank;
-use sac_owner::{Freshness, SingleFile, Failure, path_line};
+use sac_owner::{Failure, Freshness, SingleFile, path_line};
 use tracing::{info, warn};
 
 use crate::work::lookout::Lookout;

@@ -19,7 +19,7 @@ use crate::program::*;
 const NAMES: [&str; 2] = ["pendulum_00500.onnx", "pendulum_08000.onnx"];
 
 /// `serve` with limits, soft and hard, on a resource.
-fn limited(place: &Path, cache: &Path, resource: Resource, soft: u64, hard: u64) -> Command {
+pub fn limited(place: &Path, cache: &Path, resource: Resource, soft: u64, hard: u64) -> Command {
     let mut command = command("serve", place, cache);
     command.args(["--dir", "."]);
     let limit = Rlimit { current: Some(soft), maximum: Some(hard) };

@@ -7,6 +7,7 @@ mod commands;
 mod configuration;
 mod demo;
 mod faults;
+mod injection;
 mod logging;
 mod program;
 mod serving;
