@@ -17,6 +17,6 @@ pub use candidates::{Absence, Candidate, CheckpointError, Content, Limits, Sidec
 pub use environment::{Environment, EnvironmentError};
 pub use text::{one_line, path_line};
 pub use watch::{
-    FileState, Freshness, Identify, Identity, Judgement, ReadError, Refused, Renewal, RenewalError, Seen, SingleFile,
-    Failure, Watch, since_epoch,
+    Failure, FileState, Freshness, Identify, Identity, Judgement, ReadError, Refused, Renewal, RenewalError, Seen,
+    SingleFile, Watch, since_epoch,
 };

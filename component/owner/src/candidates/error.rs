@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::text::{one_line, path_line};
-use crate::watch::{ReadError, Failure};
+use crate::watch::{Failure, ReadError};
 
 /// A checkpoint is refused before it is loaded. No text repeats the content of a file, and each is one line.
 #[derive(Debug, Error)]

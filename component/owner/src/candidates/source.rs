@@ -17,7 +17,7 @@ use super::limits::Limits;
 use super::listing::Listing;
 use crate::settings::{Patterns, defaults, is_blank};
 use crate::text::{one_line, path_line};
-use crate::watch::{FileReader, FileState, Identify, Identity, Seen, Failure, Watch};
+use crate::watch::{Failure, FileReader, FileState, Identify, Identity, Seen, Watch};
 
 /// Where checkpoints come from: one file, or a folder of candidates.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::SETTLE;
 use super::file_state::FileState;
 use super::identity::Identity;
-use super::read::{FileReader, Failure, sha256};
+use super::read::{Failure, FileReader, sha256};
 use super::seen::{Moment, Seen};
 use super::watched::Watch;
 use crate::text::path_line;
