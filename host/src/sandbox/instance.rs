@@ -109,6 +109,8 @@ impl Instance {
         facts: OperatorFacts,
     ) -> Result<Result<Vec<u8>, String>, InstanceError> {
         begin_call(&mut self.store, self.sandbox.limits.load_time.into());
+        // The model is about as large as the checkpoint.
+        self.store.set_hostcall_fuel(self.sandbox.limits.memory_bytes);
         let service = self.actor.sac_serving_serving().service();
         let converted = service.call_convert(&mut self.store, file, facts);
         converted.map_err(|error| self.error(error))

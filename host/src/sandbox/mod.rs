@@ -24,6 +24,10 @@ use crate::sandbox::guest::{Denial, Guest};
 use crate::sandbox::instance::InstanceError;
 use crate::sandbox::memory_budget::MemoryBudget;
 
+/// The limit of what the host copies from a component for one call: several times the largest response, and the description
+/// of the largest policy.
+const MAX_RESULT_BYTES: usize = 64 << 20;
+
 /// A compiled component, linked to all that it may import.
 pub(crate) struct Sandbox {
     engine: Engine,
@@ -55,6 +59,7 @@ impl Sandbox {
         let guest = Guest::new(&self.limits, self.budget.clone(), self.metrics.clone());
         let mut store = Store::new(&self.engine, guest);
         store.limiter(Guest::limiter);
+        store.set_hostcall_fuel(MAX_RESULT_BYTES);
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().renew_budget()));
         begin_call(&mut store, CallLimits { may_use_reserve, ..self.limits.call_time.into() });
         let actor = self.component.instantiate(&mut store);

@@ -13,8 +13,11 @@ use crate::server::request;
 /// The server's limits are 3 s; the machine is busy.
 const LONG_ENOUGH: Duration = Duration::from_secs(20);
 
+/// Misbehaves until the soak is over.
+pub type Nuisance = fn(&Soak);
+
 /// All kinds, by their names.
-pub const ALL: [(&str, fn(&Soak)); 7] = [
+pub const ALL: [(&str, Nuisance); 7] = [
     ("silent", silent),
     ("slow", slow),
     ("deaf", deaf),

@@ -8,9 +8,10 @@ use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
 use sac_tests::Connection;
 
+use crate::Soak;
 use crate::folder::STATE;
+use crate::nuisance::{self, Nuisance};
 use crate::server::request;
-use crate::{Soak, nuisance};
 
 /// The 99th percentile may be so many times that of a quiet server.
 const MOST: f64 = 10.0;
@@ -21,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Gives each nuisance the same part of the time, after a quiet part.
 pub fn run(soak: &Soak, time: Duration) -> Result<()> {
-    let swaps: fn(&Soak) = |soak| {
+    let swaps: Nuisance = |soak| {
         if let Err(error) = soak.folder.swap_until_over(soak) {
             soak.record.unexpected(format!("the folder: {error:#}"));
         }
@@ -51,7 +52,7 @@ pub fn run(soak: &Soak, time: Duration) -> Result<()> {
 }
 
 /// Returns the 99th percentiles of predictions and of liveness beside one nuisance.
-fn phase(soak: &Soak, time: Duration, nuisance: Option<fn(&Soak)>) -> Result<[Duration; 2]> {
+fn phase(soak: &Soak, time: Duration, nuisance: Option<Nuisance>) -> Result<[Duration; 2]> {
     let predict = request("POST", "/sac/predict", "", STATE);
     let liveness = request("GET", "/healthz", "", "");
     soak.over.store(false, Ordering::Relaxed);

@@ -47,7 +47,10 @@ impl GuestService for Probe {
             Some(refusal) if attempt == "refusal" => Some(format!("{:?}", refusal.detail)),
             _ => attempt_to(attempt),
         };
-        let body = answer.unwrap_or("null".to_owned()).into_bytes();
+        let mut body = answer.unwrap_or("null".to_owned()).into_bytes();
+        if let Some(mebibytes) = attempt.strip_prefix("body/").and_then(|size| size.parse::<usize>().ok()) {
+            body.resize(mebibytes << 20, b' ');
+        }
         let status = attempt.strip_prefix("status/").and_then(|status| status.parse().ok()).unwrap_or(200);
         Outcome::Respond(Response { status, headers: headers(attempt), body })
     }
