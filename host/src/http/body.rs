@@ -1,7 +1,6 @@
 //! Reads request bodies into memory, with limits of size, time and memory. It knows no route.
 
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -11,26 +10,22 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use sac_owner::settings::DRAIN_BYTES;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+
+use crate::http::memory::{Memory, MemoryShare};
 
 /// The time for reading and dropping the rest of a body over the limit, up to [`DRAIN_BYTES`].
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
-/// The part of each body that is not counted against the shared memory. So slow uploads never cause the refusal of a
-/// prediction, however many they are.
-const FREE_BYTES: usize = 64 << 10;
 /// The number of the largest bodies that the shared memory holds.
 const LARGEST_AT_ONCE: usize = 16;
-/// The unit of shared memory.
-const UNIT: usize = 1 << 10;
 
 /// Reads request bodies whole.
 pub(crate) struct BodyReader {
     max_bytes: usize,
     time: Duration,
-    /// The memory that all bodies share. Each permit is a unit.
-    memory: Arc<Semaphore>,
+    /// The memory that all bodies share.
+    memory: Memory,
 }
 
 /// The reason for not reading a body.
@@ -47,14 +42,9 @@ pub(crate) enum BodyError {
     NoMemory,
 }
 
-/// The share of the memory that a body takes, until it is dropped.
-#[derive(Debug, Default)]
-pub(crate) struct MemoryShare(Option<OwnedSemaphorePermit>);
-
 impl BodyReader {
     pub(crate) fn new(max_bytes: usize, time: Duration) -> Self {
-        let units = (max_bytes / UNIT).saturating_mul(LARGEST_AT_ONCE).clamp(1, u32::MAX as usize);
-        BodyReader { max_bytes, time, memory: Arc::new(Semaphore::new(units)) }
+        BodyReader { max_bytes, time, memory: Memory::new(max_bytes.saturating_mul(LARGEST_AT_ONCE)) }
     }
 
     /// Reads a body of at most `max_bytes`. A body whose `content-length` is larger is not buffered at all.
@@ -97,24 +87,6 @@ impl BodyReader {
     }
 }
 
-impl MemoryShare {
-    /// Grows the share for a body of `bytes` in all. Returns `false` if there is not enough memory left.
-    fn grow(&mut self, memory: &Arc<Semaphore>, bytes: usize) -> bool {
-        let held = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let missing = bytes.saturating_sub(FREE_BYTES).div_ceil(UNIT).saturating_sub(held);
-        if missing == 0 {
-            return true;
-        }
-        let more = u32::try_from(missing).ok().and_then(|units| memory.clone().try_acquire_many_owned(units).ok());
-        match (more, &mut self.0) {
-            (None, _) => return false,
-            (Some(more), Some(held)) => held.merge(more),
-            (more, none) => *none = more,
-        }
-        true
-    }
-}
-
 /// Reads and drops the rest of a body, within limits.
 async fn drain(mut body: Pin<&mut impl Body>) {
     let rest = async {
@@ -135,6 +107,7 @@ mod tests {
     use http_body_util::Full;
 
     use super::*;
+    use crate::http::memory::FREE_BYTES;
 
     async fn read(reader: &BodyReader, bytes: usize) -> Result<(Bytes, MemoryShare), BodyError> {
         reader.read(&HeaderMap::new(), Full::new(Bytes::from(vec![b' '; bytes]))).await

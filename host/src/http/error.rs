@@ -32,6 +32,8 @@ pub(crate) enum Error {
     Body(#[from] BodyError),
     #[error("too many requests at once: {0} are in flight")]
     TooManyRequests(usize),
+    #[error("too many large responses at once are unread")]
+    Unread,
     #[error("too many {0} at once: ask again later")]
     Busy(&'static str),
     /// Nobody reads this.
@@ -64,6 +66,7 @@ impl Error {
             Error::Host | Error::Gone => StatusCode::BAD_REQUEST,
             Error::Body(BodyError::NoMemory)
             | Error::TooManyConnections
+            | Error::Unread
             | Error::TooManyRequests(_)
             | Error::Busy(_)
             | Error::NoInstance(_)

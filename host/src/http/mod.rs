@@ -5,6 +5,7 @@ mod body;
 pub(crate) mod config;
 mod connection;
 mod error;
+mod memory;
 mod origin;
 mod paced;
 mod pages;

@@ -27,7 +27,7 @@ const LAST_REQUEST: Duration = Duration::from_millis(500);
 
 /// The size of the kernel's buffer for what a client has not read. The kernel doubles it. So a client that does not read is
 /// noticed, whatever the size of its response, and costs little.
-const SEND_BUFFER_BYTES: usize = 128 << 10;
+const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// Serves the routes of a [`Router`] over HTTP/1.1 until `shutdown` resolves, then lets the requests in flight finish.
 ///

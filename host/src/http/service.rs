@@ -21,6 +21,7 @@ use tracing::Instrument;
 use crate::config::Config;
 use crate::http::body::{BodyError, BodyReader};
 use crate::http::error::{Error, json};
+use crate::http::memory::Memory;
 use crate::http::peer::Peer;
 use crate::observe::trace;
 use crate::sandbox::bindings;
@@ -29,6 +30,9 @@ use crate::swap::call::Call;
 use crate::swap::dispatcher::Dispatcher;
 use crate::swap::holder::Holder;
 use crate::watch::tokens::Tokens;
+
+/// The memory for the responses that clients have not read, apart from small ones.
+const RESPONSE_BYTES: usize = 64 << 20;
 
 /// The route that is answered however many requests are in flight.
 const HEALTH: &str = "/sac/health";
@@ -46,6 +50,8 @@ pub struct SacService {
     /// A permit is a request that waits for an instance, or runs.
     in_flight: Arc<Semaphore>,
     max_in_flight: usize,
+    /// The memory that responses share until clients have read them.
+    responses: Memory,
     started_at: SystemTime,
     /// Set when a shutdown begins.
     stopping: Arc<AtomicBool>,
@@ -62,9 +68,10 @@ impl SacService {
         let body_reader = Arc::new(BodyReader::new(config.max_body_bytes, config.body_time));
         let max_in_flight = config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
         let in_flight = Arc::new(Semaphore::new(max_in_flight));
+        let responses = Memory::new(RESPONSE_BYTES);
         let (started_at, stopping) = (SystemTime::now(), Arc::default());
         let tokens = config.tokens;
-        Ok(SacService { dispatcher, tokens, body_reader, in_flight, max_in_flight, started_at, stopping })
+        Ok(SacService { dispatcher, tokens, body_reader, in_flight, max_in_flight, responses, started_at, stopping })
     }
 
     /// Loads the checkpoint before the first request. A missing or refused checkpoint is no error here; the routes report it.
@@ -141,11 +148,17 @@ impl SacService {
         if is_health && self.is_stopping() {
             return Ok(self.stopping_health());
         }
-        let mut response = into_response(self.answer(call, parts.extensions.get(), is_health).await?)?;
+        let mut response = self.into_response(self.answer(call, parts.extensions.get(), is_health).await?)?;
         if over_limit {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
+    }
+
+    /// Converts a response of the component.
+    pub(crate) fn into_response(&self, answer: bindings::Response) -> Result<Response<Full<Bytes>>, Error> {
+        let body = self.responses.hold(answer.body).ok_or(Error::Unread)?;
+        response(answer.status, &answer.headers, body)
     }
 
     /// The response to health after a shutdown began.
@@ -201,13 +214,13 @@ where
 /// The headers that a response of the component may have. All others are the host's, above all those that frame the body.
 const COMPONENT_HEADERS: [HeaderName; 3] = [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE];
 
-/// Converts a response of the component. It may break the contract, but neither the connection nor another response.
-pub(crate) fn into_response(answer: bindings::Response) -> Result<Response<Full<Bytes>>, Error> {
+/// Makes the response of a component. It may break the contract, but neither the connection nor another response.
+fn response(status: u16, headers: &[(String, String)], body: Bytes) -> Result<Response<Full<Bytes>>, Error> {
     let broken = |what: String| Error::Internal(anyhow!("the component's response has {what}"));
-    let status = StatusCode::from_u16(answer.status).ok().filter(|status| has_body(*status));
-    let status = status.ok_or_else(|| broken(format!("the status {}", answer.status)))?;
-    let mut response = json(status, answer.body.into());
-    for (name, value) in &answer.headers {
+    let known = StatusCode::from_u16(status).ok().filter(|status| has_body(*status));
+    let status = known.ok_or_else(|| broken(format!("the status {status}")))?;
+    let mut response = json(status, body);
+    for (name, value) in headers {
         let name = COMPONENT_HEADERS.into_iter().find(|known| known == name.as_str());
         let name = name.ok_or_else(|| broken("a header that is the host's".to_owned()))?;
         let value = HeaderValue::from_str(value).map_err(|_| broken(format!("no value for {name}")))?;
