@@ -68,7 +68,7 @@ impl Router {
     async fn metrics(&self, headers: &HeaderMap) -> Answer {
         let info = self.service.info(headers).await?;
         if is_unauthorised(&info) {
-            return self.service.into_response(info);
+            return self.service.convert(info);
         }
         let text = self.service.metrics().await.map_err(Error::Internal)?;
         let mut response = Response::new(Full::new(text.into()));
@@ -79,7 +79,7 @@ impl Router {
     async fn status(&self, headers: &HeaderMap) -> Answer {
         let info = self.service.info(headers).await?;
         if is_unauthorised(&info) {
-            return self.service.into_response(info);
+            return self.service.convert(info);
         }
         let status = Status::new(&self.service, &info).map_err(Error::Internal)?;
         let body = serde_json::to_vec(&status).map_err(|error| Error::Internal(error.into()))?;

@@ -148,7 +148,7 @@ impl SacService {
         if is_health && self.is_stopping() {
             return Ok(self.stopping_health());
         }
-        let mut response = self.into_response(self.answer(call, parts.extensions.get(), is_health).await?)?;
+        let mut response = self.convert(self.answer(call, parts.extensions.get(), is_health).await?)?;
         if over_limit {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -156,7 +156,7 @@ impl SacService {
     }
 
     /// Converts a response of the component.
-    pub(crate) fn into_response(&self, answer: bindings::Response) -> Result<Response<Full<Bytes>>, Error> {
+    pub(crate) fn convert(&self, answer: bindings::Response) -> Result<Response<Full<Bytes>>, Error> {
         let body = self.responses.hold(answer.body).ok_or(Error::Unread)?;
         response(answer.status, &answer.headers, body)
     }
