@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 
 const BODY: &str = r#"{"state":[0.1,0.2,0.3]}"#;
 
-async fn server(http: HttpConfig, adapt: impl FnOnce(&mut Config)) -> (TempDir, Server) {
+/// A server of one checkpoint, which is loaded.
+pub async fn server(http: HttpConfig, adapt: impl FnOnce(&mut Config)) -> (TempDir, Server) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
     let mut config = Settings::folder(folder.path()).config();

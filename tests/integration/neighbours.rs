@@ -4,24 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use sac_serving::{Config, HttpConfig, Identity, SandboxLimits};
-use sac_tests::{Server, Settings, checkpoint, patient_http, patient_sandbox, publish, request};
+use sac_serving::{HttpConfig, Identity, SandboxLimits};
+use sac_tests::{Server, checkpoint, patient_http, patient_sandbox, publish, request};
 use serde_json::{Value, json};
-use tempfile::{TempDir, tempdir};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-const STATE: [f64; 3] = [0.1, 0.2, 0.3];
+use crate::connections::server;
 
-async fn server(http: HttpConfig, adapt: impl FnOnce(&mut Config)) -> (TempDir, Server) {
-    let folder = tempdir().unwrap();
-    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
-    let mut config = Settings::folder(folder.path()).config();
-    adapt(&mut config);
-    let server = Server::with_http(config, http).await;
-    server.service().preload().await;
-    (folder, server)
-}
+const STATE: [f64; 3] = [0.1, 0.2, 0.3];
 
 /// A benchmark of most of a minute. The limit is the component's own.
 fn long_benchmark() -> Value {

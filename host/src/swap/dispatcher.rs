@@ -12,7 +12,8 @@ use crate::sandbox::bindings::{Outcome, Response};
 use crate::sandbox::cpu_budget::CallLimits;
 use crate::swap::call::{AnswerError, Call};
 use crate::swap::generation::Short;
-use crate::swap::holder::{Holder, Reloaded};
+use crate::swap::holder::Holder;
+use crate::swap::publisher::Reloaded;
 use crate::swap::snapshot::Snapshot;
 use crate::work::crew::Crew;
 

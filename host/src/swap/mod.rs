@@ -6,4 +6,5 @@ pub(crate) mod generation;
 pub(crate) mod history;
 pub(crate) mod holder;
 pub(crate) mod pool;
+mod publisher;
 pub(crate) mod snapshot;

@@ -1,0 +1,241 @@
+//! What is in service, compared with the files and replaced by newer ones. Only [`Publisher::renew`] publishes.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use sac_owner::{Absence, Content, Failure, Freshness, Refused, Source, path_line};
+use tracing::{Span, info, warn};
+
+use crate::config::Config;
+use crate::observe::metrics::Metrics;
+use crate::observe::trace;
+use crate::sandbox::factory::{InstanceFactory, SetupError};
+use crate::swap::generation::{Generation, Loaded};
+use crate::swap::history::{History, Swap};
+use crate::swap::snapshot::Snapshot;
+use crate::work::crew::Crew;
+
+/// What requests, the thread that looks and the thread that reloads share.
+pub(crate) struct Publisher {
+    source: Source,
+    factory: InstanceFactory,
+    /// The number of instances of a generation.
+    size: usize,
+    /// Read by every request. Written only by [`Publisher::renew`].
+    published: ArcSwap<Published>,
+    /// The time from `started` to the last look, in nanoseconds. Written by every look.
+    seen: AtomicU64,
+    started: Instant,
+    /// The refusal that the last look saw, for requests that cannot wait for another.
+    refusal: ArcSwapOption<Refused>,
+    /// When the reload under way began. Written by the thread that reloads.
+    reloading_since: Mutex<Option<Instant>>,
+    /// The reason for the absence of candidates that was logged last.
+    absence: Mutex<Option<Absence>>,
+    /// The number of checkpoints that were read and handed to the component.
+    loads: AtomicU64,
+    /// Makes instances, and drops those of old generations.
+    makers: Arc<Crew>,
+    history: History,
+}
+
+/// Everything that changes together.
+struct Published {
+    generation: Arc<Generation>,
+    freshness: Freshness,
+}
+
+/// The result of comparing the files with those in service.
+#[derive(Clone)]
+pub(crate) struct Look {
+    pub(crate) snapshot: Snapshot,
+    /// True if the files call for a reload.
+    pub(crate) changed: bool,
+    /// True if the reload is not known to take long.
+    pub(crate) is_quick: bool,
+}
+
+/// Asks for a reload.
+pub(crate) struct Question {
+    /// True if it is to take place even if nothing changed.
+    pub(crate) forced: bool,
+    /// The span of the request that asks.
+    pub(crate) span: Span,
+}
+
+/// The result of a reload, with what is in service after it.
+#[derive(Clone)]
+pub(crate) struct Reloaded {
+    /// The error is for the client that asked for the reload.
+    pub(crate) outcome: Result<(), String>,
+    pub(crate) snapshot: Snapshot,
+}
+
+impl Publisher {
+    /// Makes the state without a checkpoint, and blocks for an instance.
+    pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
+        let factory = InstanceFactory::new(config)?;
+        let makers = Arc::new(Crew::new("sac-instances", 1));
+        let size = config.workers.max(1);
+        let generation = Arc::new(Generation::empty(&factory, size, makers.clone()).map_err(SetupError::Start)?);
+        Ok(Publisher {
+            source: config.source.clone(),
+            factory,
+            size,
+            published: ArcSwap::from_pointee(Published { generation, freshness: Freshness::default() }),
+            seen: AtomicU64::new(0),
+            started: Instant::now(),
+            refusal: ArcSwapOption::empty(),
+            reloading_since: Mutex::default(),
+            absence: Mutex::default(),
+            loads: AtomicU64::new(0),
+            makers,
+            history: History::default(),
+        })
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        self.factory.metrics()
+    }
+
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub(crate) fn loads(&self) -> u64 {
+        self.loads.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_policy(&self) -> bool {
+        self.published.load().generation.loaded.is_some()
+    }
+
+    /// Returns when the reload under way began.
+    pub(crate) fn reloading_since(&self) -> Option<Instant> {
+        *lock(&self.reloading_since)
+    }
+
+    /// Compares the files with those in service. Blocks.
+    pub(crate) fn look(&self) -> Look {
+        let at = self.started.elapsed();
+        let published = self.published.load_full();
+        let judgement = published.freshness.judge(&self.source);
+        let refusal = judgement.refusal.cloned();
+        self.seen.store(at.as_nanos() as u64, Ordering::Relaxed);
+        let known = self.refusal.load().as_ref().map(Arc::as_ptr);
+        if known != refusal.as_ref().map(Arc::as_ptr) {
+            self.refusal.store(refusal.clone());
+        }
+        let generation = published.generation.clone();
+        let absence = if generation.loaded.is_none() { self.absence() } else { None };
+        let (changed, is_quick) = (judgement.changed, judgement.is_quick);
+        Look { snapshot: Snapshot { generation, refusal, absence }, changed, is_quick }
+    }
+
+    /// Returns what is in service, with the refusal that was seen last.
+    pub(crate) fn latest(&self) -> Snapshot {
+        let generation = self.published.load().generation.clone();
+        Snapshot { generation, refusal: self.refusal.load_full(), absence: None }
+    }
+
+    /// Returns what is in service, for a request that could not see the files.
+    pub(crate) fn unseen(&self) -> Snapshot {
+        self.latest().unseen(SystemTime::now() - self.unseen_for())
+    }
+
+    /// Returns the time since the files were seen.
+    pub(crate) fn unseen_for(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_nanos(self.seen.load(Ordering::Relaxed)))
+    }
+
+    /// Returns the reason why there is no candidate. Logs it once.
+    fn absence(&self) -> Option<Arc<str>> {
+        let now = self.source.absence();
+        let mut logged = lock(&self.absence);
+        if let Some(absence) = now.as_ref().filter(|_| logged.is_none()) {
+            let (folder, example) = (path_line(self.source.path()), &absence.example);
+            warn!("no candidate in {folder}: {absence}. One of its files is {example}");
+        }
+        logged.clone_from(&now);
+        now.map(|absence| absence.to_string().into())
+    }
+
+    /// Reloads if the files changed, or if one of those who ask forces it. Runs on one thread only.
+    pub(crate) fn reload(&self, asked: &[Question]) -> Reloaded {
+        *lock(&self.reloading_since) = Some(Instant::now());
+        let forced = asked.iter().find(|question| question.forced);
+        let outcome = match forced.or(asked.first()) {
+            Some(Question { forced, span }) if *forced || self.look().changed => {
+                let span = span.in_scope(|| trace::reload(*forced));
+                span.in_scope(|| self.renew(*forced))
+            }
+            _ => Ok(()),
+        };
+        *lock(&self.reloading_since) = None;
+        Reloaded { outcome, snapshot: self.look().snapshot }
+    }
+
+    /// Reads, loads and publishes.
+    fn renew(&self, forced: bool) -> Result<(), String> {
+        let start = Instant::now();
+        let before = self.published.load_full();
+        let number = before.generation.number + 1;
+        let renewal = before.freshness.renew(&self.source, forced, |content| self.load(content, number));
+        let duration = start.elapsed();
+        for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
+            warn!(path = %path_line(refused.path()), "checkpoint refused: {}", refused.detail);
+            self.record(refused.path(), Err(refused.detail.clone()), duration);
+        }
+        let generation = renewal.loaded.clone().unwrap_or_else(|| before.generation.clone());
+        self.published.store(Arc::new(Published { generation, freshness: renewal.freshness }));
+        if let Some(generation) = renewal.loaded {
+            self.announce(&generation, duration);
+            // Dropping the instances of the generation before takes time, and so does making the new ones.
+            // Without a thread, the first happens at once, and requests make the instances.
+            let _ = self.makers.send(move || drop(before));
+            let _ = self.makers.send(move || generation.fill());
+        }
+        renewal.outcome.map_err(|error| error.to_string())
+    }
+
+    fn load(&self, content: Content, number: u64) -> Result<Arc<Generation>, Failure> {
+        self.loads.fetch_add(1, Ordering::Relaxed);
+        let loaded = Generation::load(&self.factory, self.size, self.makers.clone(), content, number);
+        loaded.map(Arc::new).map_err(|error| Failure { may_pass: error.may_pass(), detail: error.to_string() })
+    }
+
+    fn announce(&self, generation: &Generation, duration: Duration) {
+        let Some(Loaded { path, policy, .. }) = &generation.loaded else { return };
+        self.record(path, Ok(generation.number), duration);
+        info!(
+            path = %path_line(path),
+            format = policy.format,
+            layout = policy.layout,
+            activation = policy.fact("activation"),
+            state_dim = policy.state_dim,
+            action_dim = policy.action_dim,
+            stochastic = policy.stochastic,
+            verified_examples = policy.verified_examples,
+            generation = generation.number,
+            duration_ms = duration.as_micros() as f64 / 1e3,
+            "checkpoint in service"
+        );
+    }
+
+    fn record(&self, path: &Path, outcome: Result<u64, String>, duration: Duration) {
+        self.metrics().reloaded(outcome.is_ok(), duration);
+        self.history.add(Swap::new(path.to_string_lossy().into_owned(), outcome, duration));
+    }
+}
+
+/// Locks a value that no panic can leave half written.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
