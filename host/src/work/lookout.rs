@@ -1,6 +1,6 @@
 //! Looks at files for requests.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::work::repeated::Repeated;
+use crate::work::watchdog::{Watched, watch};
 
 /// A look that takes longer is slow.
 const SLOW: Duration = Duration::from_millis(1);
@@ -22,12 +23,20 @@ const TRUST: u32 = 64;
 pub(crate) struct Lookout<T> {
     look: Arc<dyn Fn() -> T + Send + Sync>,
     thread: Repeated<(), T>,
-    /// The number of requests that look on their own thread now.
-    looking: AtomicUsize,
-    /// The largest number of them. Known from the first look on.
-    most: OnceLock<usize>,
+    here: Arc<LooksHere>,
     /// The number of looks that are missing until requests look for themselves again.
     distrust: Arc<AtomicU32>,
+}
+
+/// The looks on threads of the runtime.
+struct LooksHere {
+    /// The number of requests that look now.
+    count: AtomicUsize,
+    /// The time from `started` to the beginning of the last look, in nanoseconds.
+    began: AtomicU64,
+    started: Instant,
+    /// The runtime of the first look, and the largest number of looks at once.
+    runtime: OnceLock<(Handle, usize)>,
 }
 
 impl<T: Clone + Send + 'static> Lookout<T> {
@@ -36,30 +45,38 @@ impl<T: Clone + Send + 'static> Lookout<T> {
         let look: Arc<dyn Fn() -> T + Send + Sync> = Arc::new(look);
         let distrust = Arc::new(AtomicU32::new(0));
         let (own, owns) = (look.clone(), distrust.clone());
-        let thread = Repeated::new(name, move |_| timed(&*own, &owns));
-        Lookout { look, thread, looking: AtomicUsize::new(0), most: OnceLock::new(), distrust }
+        let thread = Repeated::new(name, move |_| timed(&*own, Instant::now(), &owns));
+        let here = LooksHere {
+            count: AtomicUsize::new(0),
+            began: AtomicU64::new(0),
+            started: Instant::now(),
+            runtime: OnceLock::new(),
+        };
+        Lookout { look, thread, here: Arc::new(here), distrust }
     }
 
     /// Returns the result of a look that begins after this call, or `None` if there is none within `wait`.
     pub(crate) async fn look(&self, wait: Duration) -> Option<T> {
-        if let Some(_turn) = self.turn() {
-            return Some(self.look_here());
+        if let Some(turn) = self.turn() {
+            return Some(self.look_here(&turn));
         }
         let answer = timeout(wait, self.thread.ask(())).await.ok()?;
-        Some(answer.unwrap_or_else(|_| self.look_here()))
+        Some(answer.unwrap_or_else(|_| (self.look)()))
     }
 
     /// Returns the result of a look that begins after this call, however long it takes.
     pub(crate) async fn look_patiently(&self) -> T {
-        if let Some(_turn) = self.turn() {
-            return self.look_here();
+        if let Some(turn) = self.turn() {
+            return self.look_here(&turn);
         }
-        self.thread.ask(()).await.unwrap_or_else(|_| self.look_here())
+        // Without another thread, this one is the last resort.
+        self.thread.ask(()).await.unwrap_or_else(|_| (self.look)())
     }
 
-    /// Looks on this thread. Also the last resort if there is no other thread.
-    fn look_here(&self) -> T {
-        timed(&*self.look, &self.distrust)
+    fn look_here(&self, Turn(here): &Turn) -> T {
+        let start = Instant::now();
+        here.began.store(here.elapsed(start), Ordering::Relaxed);
+        timed(&*self.look, start, &self.distrust)
     }
 
     /// Returns the right to look on this thread.
@@ -67,14 +84,39 @@ impl<T: Clone + Send + 'static> Lookout<T> {
         if self.distrust.load(Ordering::Relaxed) > 0 {
             return None;
         }
-        let most = *self.most.get_or_init(|| Handle::current().metrics().num_workers().saturating_sub(1));
-        let turn = Turn(&self.looking);
-        (self.looking.fetch_add(1, Ordering::Relaxed) < most).then_some(turn)
+        let (_, most) = self.here.runtime.get_or_init(|| self.here.clone().enter(Handle::current()));
+        let turn = Turn(&self.here);
+        (self.here.count.fetch_add(1, Ordering::Relaxed) < *most).then_some(turn)
     }
 }
 
-fn timed<T>(look: &(dyn Fn() -> T + Send + Sync), distrust: &AtomicU32) -> T {
-    let start = Instant::now();
+impl LooksHere {
+    /// Returns the runtime, and the number of looks that it may have at once.
+    fn enter(self: Arc<Self>, runtime: Handle) -> (Handle, usize) {
+        let spare = runtime.metrics().num_workers().saturating_sub(1);
+        // Without the watchdog, a look that hangs could stop the runtime.
+        let most = if watch(self).is_ok() { spare } else { 0 };
+        (runtime, most)
+    }
+
+    fn elapsed(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.started).as_nanos() as u64
+    }
+}
+
+/// The thread that looks may be the one that receives the runtime's events. While it is held up, no other takes its place
+/// until it is woken.
+impl Watched for LooksHere {
+    fn check(&self) {
+        let waits = self.elapsed(Instant::now()).saturating_sub(self.began.load(Ordering::Relaxed));
+        let is_held_up = self.count.load(Ordering::Relaxed) > 0 && waits > SLOW.as_nanos() as u64;
+        if let Some((runtime, _)) = self.runtime.get().filter(|_| is_held_up) {
+            runtime.spawn(async {});
+        }
+    }
+}
+
+fn timed<T>(look: &(dyn Fn() -> T + Send + Sync), start: Instant, distrust: &AtomicU32) -> T {
     let found = look();
     if start.elapsed() > SLOW {
         distrust.store(TRUST, Ordering::Relaxed);
@@ -86,11 +128,11 @@ fn timed<T>(look: &(dyn Fn() -> T + Send + Sync), distrust: &AtomicU32) -> T {
 }
 
 /// A request that looks, or that found too many others doing so.
-struct Turn<'a>(&'a AtomicUsize);
+struct Turn<'a>(&'a LooksHere);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -134,14 +176,15 @@ mod tests {
         let (go, goes) = channel::<()>();
         let goes: Arc<Mutex<Receiver<()>>> = Arc::new(Mutex::new(goes));
         let lookout = Arc::new(Lookout::new("files", move || goes.lock().unwrap().recv().is_ok()));
-        let waiting = (0..64).map(|_| {
+        // The first waits alone: nothing else wakes the other thread.
+        let mut waiting = Vec::new();
+        for _ in 0..64 {
             let lookout = lookout.clone();
-            tokio::spawn(async move { lookout.look(Duration::from_millis(1)).await })
-        });
-        let waiting = waiting.collect::<Vec<_>>();
-        // The timer of the runtime works on, and so does this task.
+            waiting.push(tokio::spawn(async move { lookout.look(Duration::from_millis(1)).await }));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         while waiting.iter().filter(|look| look.is_finished()).count() < 63 {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         drop(go);
         let mut answered = 0;
