@@ -12,6 +12,18 @@ use sha2::{Digest, Sha256};
 
 const TARGET: &str = "wasm32-wasip2";
 
+/// What the components are built from.
+const INPUTS: [&str; 8] = [
+    "component/actor/Cargo.toml",
+    "component/actor/src",
+    "component/owner",
+    "component/spin",
+    "wit",
+    ".cargo/config.toml",
+    "Cargo.toml",
+    "Cargo.lock",
+];
+
 /// The opcode of the relaxed fused multiply-add on f32x4: the SIMD prefix, then 0x105 as LEB128.
 const RELAXED_MADD: [u8; 3] = [0xfd, 0x85, 0x02];
 
@@ -25,7 +37,7 @@ fn main() -> Result<()> {
             path
         }
         None => {
-            for input in ["component", "wit", ".cargo/config.toml", "Cargo.toml", "Cargo.lock"] {
+            for input in INPUTS {
                 println!("cargo::rerun-if-changed={}", workspace.join(input).display());
             }
             add_target()?;
