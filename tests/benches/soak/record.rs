@@ -14,7 +14,7 @@ use crate::server::Server;
 
 /// A process that has served for a minute grows no more than this, and keeps no more descriptors than its clients have.
 const MOST_GROWTH: u64 = 32 << 20;
-const MOST_DESCRIPTORS: usize = 200;
+const MOST_DESCRIPTORS: usize = 500;
 /// A longer time is recorded as this.
 const LONGEST: Duration = Duration::from_secs(120);
 const SETTLED: Duration = Duration::from_secs(60);
