@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 const TARGET: &str = "wasm32-wasip2";
 
-/// What the components are built from.
+/// The files and folders that the components are built from.
 const INPUTS: [&str; 8] = [
     "component/actor/Cargo.toml",
     "component/actor/src",

@@ -23,9 +23,7 @@ impl Peer {
             Ok(_) => pending().await,
         }
     }
-}
 
-impl Peer {
     /// Lets the connection end without delivering what the client has not read.
     pub(crate) fn reset(&self) {
         // If this fails, the kernel goes on delivering for a while.
@@ -40,6 +38,20 @@ impl Socket {
     pub(crate) fn new(stream: TcpStream) -> (Socket, Peer) {
         let stream = Arc::new(stream);
         (Socket(stream.clone()), Peer(stream))
+    }
+
+    fn write(
+        &self,
+        context: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_write_ready(context))?;
+            match write(&self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
     }
 }
 
@@ -79,21 +91,5 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = rustix::net::shutdown(&*self.0, rustix::net::Shutdown::Write);
         Poll::Ready(shut.map_err(io::Error::from))
-    }
-}
-
-impl Socket {
-    fn write(
-        &self,
-        context: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.0.poll_write_ready(context))?;
-            match write(&self.0) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! What a call into the component may take: processor time, and the interest of whoever waits for it.
+//! The limits of a call into the component. A call ends when it exceeds its processor time, or when nobody waits for it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use wasmtime::UpdateDeadline;
 
 use crate::work::crew::Interest;
 
-/// What a call may take.
+/// The limits of a call.
 #[derive(Clone)]
 pub(crate) struct CallLimits {
     /// The limit of processor time.

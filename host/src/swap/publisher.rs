@@ -1,4 +1,4 @@
-//! What is in service, compared with the files and replaced by newer ones. Only [`Publisher::renew`] publishes.
+//! Compares the checkpoint in service with the files, and replaces it by a newer one. Only [`Publisher::renew`] publishes.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use crate::swap::history::{History, Swap};
 use crate::swap::snapshot::Snapshot;
 use crate::work::crew::Crew;
 
-/// What requests, the thread that looks and the thread that reloads share.
+/// The state that requests, the thread that looks and the thread that reloads share.
 pub(crate) struct Publisher {
     source: Source,
     factory: InstanceFactory,

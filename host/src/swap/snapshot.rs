@@ -1,4 +1,4 @@
-//! What is in service at one moment, for one request.
+//! The generation in service at one moment, for one request.
 
 use std::sync::Arc;
 use std::time::SystemTime;

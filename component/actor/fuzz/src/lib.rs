@@ -1,4 +1,4 @@
-//! What the fuzz targets share: how an input becomes a file, how it is loaded, and which panics are findings.
+//! The code that the fuzz targets share: it turns an input into a file, loads it, and tells findings from other panics.
 
 mod input;
 #[path = "../../../../tests/fuzz/memory.rs"]

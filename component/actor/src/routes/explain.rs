@@ -129,7 +129,7 @@ impl Visitor<'_> for Key {
     }
 }
 
-/// What a value should be.
+/// The type that a value must have.
 #[derive(Clone, Copy)]
 enum Rule {
     Of(Kind),

@@ -250,7 +250,7 @@ mod tests {
     fn issues_are_in_the_order_of_the_fields_whatever_that_of_the_body_is() {
         let (state, seed) = ((json!(["body", "state", 0]), "float_type"), (json!(["body", "seed"]), "int_type"));
         assert_eq!(issues::<Predict>(r#"{"seed": -1, "x": [{}], "state": ["x"]}"#), [state.clone(), seed.clone()]);
-        // Of a field that occurs twice, the last counts.
+        // If a field occurs twice, the last one counts.
         assert_eq!(issues::<Predict>(r#"{"seed": 1, "state": 1, "seed": -1, "state": ["x"]}"#), [state, seed]);
         assert_eq!(issues::<Predict>(r#"{"seed": -1, "state": ["x"]} x"#), [(json!(["body"]), "json_invalid")]);
         let both = format!(r#"{{"seed": -1, "state": [{}]}}"#, vec!["null"; 30].join(","));

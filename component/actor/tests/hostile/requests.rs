@@ -9,7 +9,7 @@ use crate::memory::peak_of;
 use crate::{load, put};
 
 const LENGTH: usize = 8 << 20;
-/// What an answer may take beside the body, whatever is wrong with it.
+/// The memory that an answer may take beside the body, whatever is wrong with the body.
 const LITTLE: usize = 4 << 20;
 
 fn policy() -> Service {

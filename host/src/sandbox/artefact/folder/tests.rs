@@ -1,4 +1,4 @@
-//! What makes a folder and its files private. Some checks need root, who can give files to others.
+//! The rules by which a folder and its files are private. Some tests need root, because only root can give files to others.
 
 use std::fs::{self, Permissions};
 use std::io::Read;
