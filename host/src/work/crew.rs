@@ -210,7 +210,8 @@ mod tests {
         assert_eq!(crew.run(names).await.unwrap(), first);
         let (go, goes) = channel::<()>();
         crew.send(move || while goes.recv().is_ok() {}).unwrap();
-        assert_ne!(crew.run(names).await.unwrap(), first);
+        // One of two threads is free, whichever has taken the first job.
+        crew.run(names).await.unwrap();
         drop(go);
         assert_eq!(crew.queue.lock().started, 2);
     }

@@ -171,6 +171,34 @@ mod tests {
         .unwrap();
     }
 
+    #[test]
+    fn a_thread_that_hangs_with_the_runtimes_events_keeps_them_from_nobody() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (go, goes) = channel::<()>();
+        let (begun, begins) = channel();
+        let goes = Mutex::new(goes);
+        let look = move || {
+            begun.send(()).unwrap();
+            goes.lock().unwrap().recv().is_ok()
+        };
+        let lookout = Arc::new(Lookout::new("files", look));
+        let (sender, receiver) = channel();
+        let begin = tokio::time::Instant::now() + Duration::from_millis(50);
+        // The thread that receives the first event hangs. The second event comes later, and nothing else happens.
+        runtime.spawn(async move {
+            tokio::time::sleep_until(begin).await;
+            lookout.look_patiently().await
+        });
+        runtime.spawn(async move {
+            tokio::time::sleep_until(begin + Duration::from_millis(50)).await;
+            sender.send(()).unwrap();
+        });
+        begins.recv().unwrap();
+        let received = receiver.recv_timeout(Duration::from_secs(60));
+        drop(go);
+        received.unwrap();
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn storage_that_hangs_holds_up_one_of_two_threads_and_nobody_longer_than_they_wait() {
         let (go, goes) = channel::<()>();
