@@ -18,7 +18,7 @@ pub struct HttpConfig {
     pub max_head_bytes: usize,
     /// The time in which the whole head of a connection's first or next request must arrive. After it, the connection is
     /// closed, whether it is idle or slow. The same limit holds for a TLS handshake, and for a client that does not read its response.
-    /// A client that reads slowly has as much longer as 16 KiB a second allow.
+    /// A client that reads slowly has more time: one second for each 16 KiB that it has read.
     pub idle_time: Duration,
     /// The time after a shutdown begins in which health answers 503 and requests are served, so that a load balancer turns
     /// to others. Each response says that its connection ends.

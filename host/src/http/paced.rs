@@ -22,7 +22,7 @@ pub(crate) struct Paced<S> {
     congestion: Option<Congestion>,
 }
 
-/// The time since the client has not read everything.
+/// The state of a client that has not read everything yet.
 struct Congestion {
     began: Instant,
     written: u64,

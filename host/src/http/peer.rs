@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 pub(crate) struct Peer(Arc<TcpStream>);
 
 impl Peer {
-    /// Returns when the client has closed its side of the connection and has sent nothing more before. Whether it still
-    /// reads cannot be seen, so only what takes long should end for it.
+    /// Returns when the client has closed its side of the connection, unless it sent another request before that. The client may
+    /// still read, which nobody can see from here, so only requests that take long should end by this.
     pub(crate) async fn gone(&self) {
         match self.0.peek(&mut [0]).await {
             Ok(0) | Err(_) => {}

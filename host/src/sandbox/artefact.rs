@@ -141,7 +141,7 @@ unsafe fn map(engine: &Engine, code: &File) -> Result<Component> {
     Ok(unsafe { Component::deserialize(engine, bytes) }?)
 }
 
-/// Reads what is stored of a digest. Any content that is longer than one differs from it in what is read, too.
+/// Reads a stored digest. Of longer content it reads more than a digest has, which therefore matches none.
 fn read_digest(file: File) -> Result<Vec<u8>> {
     let mut digest = Vec::new();
     file.take(128).read_to_end(&mut digest)?;

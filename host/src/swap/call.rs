@@ -1,5 +1,5 @@
-//! A request in owned form, so that it can be handed to the component more than once and from another thread. And the error
-//! of a request that the component does not answer.
+//! A request in owned form, so that it can be handed to the component more than once and from another thread. Also the
+//! error of a request that the component does not answer.
 
 use std::sync::Arc;
 

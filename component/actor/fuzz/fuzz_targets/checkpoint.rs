@@ -1,4 +1,4 @@
-//! A checkpoint with what stands beside it.
+//! A checkpoint and the files beside it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

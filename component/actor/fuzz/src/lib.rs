@@ -19,7 +19,7 @@ const MOST_MEMORY: usize = 256 << 20;
 /// Larger bodies are not read.
 pub const MAX_BODY_BYTES: u64 = 4 << 10;
 
-/// Returns the facts that let those files load that lack them.
+/// Returns the facts that a file without facts of its own needs.
 pub fn usual_facts() -> OperatorFacts {
     let unit = Bounds { low: vec![-1.0], high: vec![1.0] };
     OperatorFacts { activation: Some(Activation::Relu), action_bounds: Some(unit) }
@@ -30,8 +30,8 @@ pub fn no_facts() -> OperatorFacts {
     OperatorFacts { activation: None, action_bounds: None }
 }
 
-/// Loads a file, which must act then, and so must what it converts to. For one that is refused, a card is written. Panics
-/// in tract are contained.
+/// Loads a file. If it loads, it must act, and its conversion to ONNX must act too. If it is refused, a card of it is written.
+/// Panics in tract are contained.
 pub fn check(file: &File, facts: &OperatorFacts) {
     let length = file.bytes.len() + file.sidecars.iter().map(|sidecar| sidecar.bytes.len()).sum::<usize>();
     let (_, peak) = memory::peak_of(|| contain(|| run(file, facts)));

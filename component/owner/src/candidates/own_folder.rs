@@ -1,4 +1,4 @@
-//! A checkpoint's own folder. What stands beside the checkpoint is read from there, and from nowhere that a link leads to.
+//! A checkpoint's own folder. The files beside the checkpoint are read from it alone: a link that leads out of it is refused.
 
 use std::fs::File;
 use std::io;

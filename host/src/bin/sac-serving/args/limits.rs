@@ -62,7 +62,7 @@ pub struct LimitArgs {
     #[arg(long, env = "SAC_BODY_TIME", default_value_t = Config::default().body_time.into(), value_name = "TIME")]
     pub body_time: humantime::Duration,
 
-    /// When the server is asked to stop, let health answer 503 and serve on for this long, so that a load balancer turns away
+    /// When the server is asked to stop, let health answer 503 and serve on for this long, so that load balancers send requests elsewhere
     #[arg(long, env = "SAC_LAME_DUCK", default_value_t = HttpConfig::default().lame_duck_time.into(), value_name = "TIME")]
     pub lame_duck: humantime::Duration,
 
