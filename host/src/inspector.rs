@@ -8,8 +8,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::config::{Config, SandboxLimits};
-use crate::sandbox::bindings::{self, Body, Outcome, Policy, Request, RequestContext, Response};
-use crate::sandbox::factory::{InstanceFactory, SetupError};
+use crate::sandbox::bindings::{self, Backend, Body, Outcome, Policy, Request, RequestContext, Response};
+use crate::sandbox::factory::{InstanceFactory, LoadError, SetupError};
 use crate::sandbox::instance::Instance;
 
 /// Loads checkpoint files in a sandbox as a server would, without serving them.
@@ -165,8 +165,13 @@ impl Inspector {
 
     fn load(&self, path: &Path) -> Result<(Content, Instance, Policy), InspectError> {
         let content = self.read(path)?;
-        let loaded = self.factory.loaded_instance(&content, 0, None);
-        let (instance, policy) = loaded.map_err(|error| InspectError::Refused(error.to_string()))?;
+        let refused = |error: LoadError| InspectError::Refused(error.to_string());
+        let load = |backend| self.factory.loaded_instance(&content, 0, backend, true).map_err(refused);
+        let (mut instance, mut policy) = load(None)?;
+        // A server compares after the policy is in service, and then acts alike.
+        if policy.backend == Backend::Kernel && matches!(self.factory.compare(&content), Ok(Some(_))) {
+            (instance, policy) = load(Some(Backend::Tract))?;
+        }
         Ok((content, instance, policy))
     }
 

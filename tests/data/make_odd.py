@@ -72,3 +72,12 @@ write("cancels", [
     linear("log_std", "w2", "b1", of="active"),
 ], {"w0": np.zeros((64, 3), np.float32), "b0": np.full(64, 1.1, np.float32), "w1": large - large.mean(),
     "w2": 0.01 * f32(1, 64), "b1": np.zeros(1, np.float32)}, both)
+
+# Large terms that cancel in the order in which the kernel adds, and before which others lose small ones.
+write("cancels_on_tract", [
+    linear("hidden", "w0", "b0"),
+    helper.make_node("Relu", ["hidden"], ["active"]),
+    linear("mean", "w1", "b1", of="active"),
+    linear("log_std", "w2", "b1", of="active"),
+], {"w0": np.zeros((4, 3), np.float32), "b0": np.ones(4, np.float32), "w1": np.array([[1, 1, 1e8, -1e8]], np.float32),
+    "w2": np.zeros((1, 4), np.float32), "b1": np.zeros(1, np.float32)}, both)

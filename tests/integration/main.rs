@@ -1,5 +1,6 @@
 //! The real component over real sockets: in the host, and composed with the Spin gateway.
 
+mod backends;
 mod concurrency;
 mod connections;
 mod contract;

@@ -152,16 +152,16 @@ async fn the_last_hundred_swaps_are_listed_and_the_instances_of_earlier_ones_end
     let generations = status["swaps"].as_array().unwrap().iter().map(|swap| swap["generation"].as_u64().unwrap());
     let newest = status["model"]["generation"].as_u64().unwrap();
     assert!(generations.eq((newest - 99..=newest).rev()));
-    // The generation in service has two instances.
-    let two_are_left = async {
+    // The generation in service has two instances, and one is ready for the next.
+    let three_are_left = async {
         loop {
             let metrics = Metrics::of(&mut client).await;
-            if metrics.get("sac_instances", &[]) == 2.0 {
+            if metrics.get("sac_instances", &[]) == 3.0 {
                 break metrics.get("sac_instance_memory_bytes", &[]);
             }
         }
     };
-    let memory = tokio::time::timeout(Duration::from_secs(300), two_are_left)
+    let memory = tokio::time::timeout(Duration::from_secs(300), three_are_left)
         .await
         .expect("the instances of earlier generations end");
     assert!((1e5..8e6).contains(&memory), "{memory}");

@@ -23,8 +23,16 @@ impl GuestService for RefCell<Service> {
         RefCell::new(Service::new(config))
     }
 
+    fn prepare(&self, bytes: u64) {
+        Service::prepare(bytes);
+    }
+
     fn load(&self, checkpoint: Checkpoint, file: File, backend: Option<Backend>) -> Result<Policy, String> {
         self.borrow_mut().load(checkpoint, file, backend).map_err(|error| one_line(&error))
+    }
+
+    fn compare(file: File, facts: OperatorFacts) -> Result<Option<String>, String> {
+        Service::compare(file, &facts).map_err(|error| one_line(&error))
     }
 
     fn convert(file: File, facts: OperatorFacts) -> Result<Vec<u8>, String> {

@@ -8,22 +8,19 @@ use crate::card::{self, Card, Example};
 use crate::file::{self, Contents, Decoded};
 use crate::layout::{self, PolicySettings};
 use crate::model::{Fact, Facts, Format, Normalisation, Outputs, Source, Squashing};
-use crate::onnx::{self, Interface, NamedBy, Names, Network, Recognised};
+use crate::onnx::{self, Blueprint, Interface, NamedBy, Names};
 use crate::program;
 use crate::resolve::{self, Given, Resolved, ResolvedGraph};
 use crate::wit::{File, OperatorFacts, Sidecar, SidecarKind};
 
 /// The policy that a file describes, from which an actor is made.
 pub struct Model {
-    pub network: Network,
-    /// The same network as linear layers, if it consists of them.
-    pub recognised: Option<Recognised>,
+    pub network: Blueprint,
     pub normalisation: Option<Normalisation>,
     pub squashing: Squashing,
     pub facts: Facts,
     /// The examples of the card.
     pub examples: Vec<Example>,
-    proto: ModelProto,
 }
 
 /// A file that was decoded, with the facts from outside of it.
@@ -70,20 +67,26 @@ impl Model {
             }
             Decoded::Program(program) => {
                 let (proto, interface) = onnx::select(program::translate(program)?, &names(&checkpoint.card, false))?;
-                let network = Network::new(&proto, interface)?;
+                let network = Blueprint::of_graph(proto, interface)?;
                 Ok(card::template(&[], network.state_dim, network.action_dim))
             }
             Decoded::Onnx => {
                 let (proto, interface) = onnx::select(checkpoint.graph()?, &names(&checkpoint.card, false))?;
-                let network = Network::new(&proto, interface)?;
+                let network = Blueprint::of_graph(proto, interface)?;
                 Ok(card::template(&[], network.state_dim, network.action_dim))
             }
         }
     }
 
     /// Writes the model as an ONNX file that contains all that the policy does.
-    pub fn export(self) -> Vec<u8> {
-        onnx::export(self.proto, self.normalisation.as_ref(), &self.squashing, self.network.action_dim)
+    ///
+    /// # Errors
+    ///
+    /// Fails if tract cannot run the graph.
+    pub fn export(self) -> Result<Vec<u8>> {
+        let action_dim = self.network.action_dim;
+        let proto = self.network.into_proto()?;
+        Ok(onnx::export(proto, self.normalisation.as_ref(), &self.squashing, action_dim))
     }
 
     fn of_tensors(format: Format, contents: &Contents, given: &Given) -> Result<Self> {
@@ -110,10 +113,7 @@ impl Model {
             verified_examples: 0,
             observation_bounds: settings.observation_bounds()?,
         };
-        let proto = onnx::model(&mlp);
-        let network = Network::new(&proto, Interface::built(&mlp))?;
-        let recognised = Recognised { mlp, normalisation: None, log_std: None };
-        Model::new(proto, network, Some(recognised), &settings, normalisation, squashing, facts)
+        Model::new(Blueprint::of_layers(mlp)?, &settings, normalisation, squashing, facts)
     }
 
     fn of_graph(format: Format, proto: ModelProto, given: &Given) -> Result<Self> {
@@ -128,14 +128,13 @@ impl Model {
              FILE.policy.json if the first two are the mean before its squash and the log_std, or examples; or save a \
              program that returns the action"
         );
-        let network = Network::new(&proto, interface)?;
+        let named = interface_facts(&interface);
+        let network = Blueprint::of_graph(proto, interface)?;
         let dims = [network.state_dim, network.action_dim];
-        let recognised =
-            onnx::recognise(&proto).filter(|found| [found.mlp.state_dim(), found.mlp.action_dim()] == dims);
-        let mean_of = |state: &[f64]| recognised.as_ref().map(|found| found.mean_of(state));
-        let resolved = resolve::resolve_graph(&settings, given, network.outputs, dims, &mean_of)?;
+        let mean_of = |state: &[f64]| network.recognised().map(|found| found.mean_of(state));
+        let resolved = resolve::resolve_graph(&settings, given, network.outputs(), dims, &mean_of)?;
         let ResolvedGraph { normalisation, squashing, mut facts } = resolved;
-        facts.extend(interface_facts(&network.interface));
+        facts.extend(named);
         let facts = Facts {
             format,
             layout: "graph",
@@ -144,13 +143,11 @@ impl Model {
             verified_examples: 0,
             observation_bounds: settings.observation_bounds()?,
         };
-        Model::new(proto, network, recognised, &settings, normalisation, squashing, facts)
+        Model::new(network, &settings, normalisation, squashing, facts)
     }
 
     fn new(
-        proto: ModelProto,
-        network: Network,
-        recognised: Option<Recognised>,
+        network: Blueprint,
         settings: &PolicySettings,
         normalisation: Option<Normalisation>,
         squashing: Squashing,
@@ -159,8 +156,8 @@ impl Model {
         let (state_dim, action_dim) = (network.state_dim, network.action_dim);
         settings.check_dimension(&["state_dim", "obs_dim", "observation_dim", "state_size"], state_dim)?;
         settings.check_dimension(&["action_dim", "act_dim", "action_size"], action_dim)?;
-        let facts = Facts { layers: onnx::layers(&proto), ..facts };
-        Ok(Model { network, recognised, normalisation, squashing, facts, examples: vec![], proto })
+        let facts = Facts { layers: network.layers(), ..facts };
+        Ok(Model { network, normalisation, squashing, facts, examples: vec![] })
     }
 }
 

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use crate::load::Model;
 use crate::routes::{self, Documents, Loaded};
-use crate::run::Actor;
+use crate::run::{self, Actor};
 use crate::wit::{Backend, Checkpoint, File, OperatorFacts, Outcome, Policy, Request, RequestContext, RouterConfig};
 
 /// A policy and the /sac/* routes that it answers: the resource `service` of `wit/serving.wit`.
@@ -23,10 +23,20 @@ impl Service {
         Service { config, loaded: None, documents: Documents::default() }
     }
 
+    /// Takes so many bytes of memory from the system, and leaves them to the allocator. The first use of each page takes
+    /// time, which a load then need not spend.
+    pub fn prepare(bytes: u64) {
+        let mut memory = Vec::new();
+        if usize::try_from(bytes).is_ok_and(|bytes| memory.try_reserve_exact(bytes).is_ok()) {
+            memory.resize(memory.capacity(), 1_u8);
+            std::hint::black_box(&memory);
+        }
+    }
+
     /// Loads a checkpoint and replaces the policy in service.
     ///
     /// `backend` is the backend that was chosen for the same file and config before; if it is given, the kernel is not
-    /// compared with tract again.
+    /// proven again.
     ///
     /// # Errors
     ///
@@ -42,6 +52,16 @@ impl Service {
         Ok(policy)
     }
 
+    /// Compares the kernel with tract for a checkpoint that the kernel serves. Returns what they differ in, if they differ by
+    /// more than rounding.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Service::load`] does, and if tract cannot run the network.
+    pub fn compare(file: File, facts: &OperatorFacts) -> Result<Option<String>> {
+        run::compare(&Model::read(file, facts)?)
+    }
+
     /// Converts a checkpoint to an ONNX model that computes `mean`, `log_std` and `action` from `state`, without help
     /// from this crate. `facts` are those that the operator supplies for files that do not contain them.
     ///
@@ -49,7 +69,7 @@ impl Service {
     ///
     /// Fails as [`Service::load`] does.
     pub fn convert(file: File, facts: &OperatorFacts) -> Result<Vec<u8>> {
-        Model::read(file, facts).map(Model::export)
+        Model::read(file, facts)?.export()
     }
 
     /// Writes a card in JSON for a checkpoint, with null for each fact that it lacks.

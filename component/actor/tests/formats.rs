@@ -332,6 +332,19 @@ fn a_network_for_which_the_kernel_computes_other_numbers_runs_on_tract() {
 }
 
 #[test]
+fn the_kernel_is_compared_with_tract_on_demand() {
+    let compare = |name: &str| Service::compare(file(name), &relu_and_unit()).unwrap();
+    for (name, ..) in trained() {
+        assert_eq!(compare(&name), None, "{name}");
+    }
+    // tract serves it already.
+    assert_eq!(compare("odd/action_only.onnx"), None);
+    assert_eq!(load(file("odd/cancels_on_tract.onnx")).unwrap().info()["plan"], "kernel");
+    let difference = compare("odd/cancels_on_tract.onnx").unwrap();
+    assert!(difference.starts_with("the kernel gives mean = [2.0], and tract gives "), "{difference}");
+}
+
+#[test]
 fn a_backend_that_was_chosen_before_is_used_if_it_can_be() {
     for (name, backend, taken) in [
         ("pendulum_00500.onnx", Backend::Kernel, "kernel"),

@@ -1,6 +1,6 @@
 //! Makes instances of the component, empty or with a checkpoint loaded.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sac_owner::Content;
 use thiserror::Error;
@@ -16,6 +16,15 @@ use crate::sandbox::{Sandbox, artefact, engine};
 pub(crate) struct InstanceFactory {
     sandbox: Arc<Sandbox>,
     settings: Arc<RouterSettings>,
+    spare: Arc<Mutex<Spare>>,
+}
+
+/// An instance without a checkpoint, made beforehand for the next load.
+#[derive(Default)]
+struct Spare {
+    instance: Option<Instance>,
+    /// The memory that the last load took, which the instance has in readiness.
+    load_bytes: usize,
 }
 
 /// The error of setting up a service or an inspector.
@@ -71,7 +80,7 @@ impl InstanceFactory {
         let component = artefact::load_or_compile(&engine, config.component.as_deref(), config.cache_dir.as_deref());
         let component = component.map_err(SetupError::Compile)?;
         let sandbox = Sandbox::new(engine, &component, config.sandbox.clone(), metrics).map_err(SetupError::Link)?;
-        Ok(InstanceFactory { sandbox: Arc::new(sandbox), settings: Arc::new(config.into()) })
+        Ok(InstanceFactory { sandbox: Arc::new(sandbox), settings: Arc::new(config.into()), spare: Arc::default() })
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
@@ -92,15 +101,32 @@ impl InstanceFactory {
         Instance::new(self.sandbox.clone(), self.settings.config(), may_use_reserve)
     }
 
-    /// Makes an instance and loads a checkpoint into it. Blocks. `backend` is the one that another instance chose for the
-    /// same content. The first instance may use the memory that is kept for loading.
+    /// Makes the instance for the next load, unless there is one. Blocks. Where there is no room, the load makes its own.
+    pub(crate) fn prepare(&self) {
+        let load_bytes = {
+            let spare = self.spare();
+            if spare.instance.is_some() {
+                return;
+            }
+            spare.load_bytes
+        };
+        let Ok(mut instance) = self.make(false) else { return };
+        if instance.prepare(load_bytes).is_ok() {
+            self.spare().instance = Some(instance);
+        }
+    }
+
+    /// Loads a checkpoint into a new instance. Blocks. `backend` is given if it is known for this content. With
+    /// `may_use_reserve`, the instance may use the memory that is kept for loading.
     pub(crate) fn loaded_instance(
         &self,
         content: &Content,
         generation: u64,
         backend: Option<Backend>,
+        may_use_reserve: bool,
     ) -> Result<(Instance, Policy), LoadError> {
-        let mut instance = self.make(backend.is_none()).map_err(LoadError::NoInstance)?;
+        let spare = self.spare().instance.take();
+        let mut instance = spare.map_or_else(|| self.make(may_use_reserve), Ok).map_err(LoadError::NoInstance)?;
         let path = content.path.to_string_lossy();
         let checkpoint = Checkpoint {
             path: &path,
@@ -109,8 +135,21 @@ impl InstanceFactory {
             sha256: &content.sha256,
             generation,
         };
-        let loaded = bindings::with_file(content, |file| instance.load(checkpoint, file, backend));
+        let loaded = bindings::with_file(content, |file| instance.load(checkpoint, file, backend, may_use_reserve));
         let policy = loaded.map_err(LoadError::Instance)?.map_err(LoadError::Refused)?;
+        self.spare().load_bytes = instance.load_bytes();
         Ok((instance, policy))
+    }
+
+    /// Compares the kernel with tract for a checkpoint, on an instance of its own. Blocks. Returns what they differ in.
+    pub(crate) fn compare(&self, content: &Content) -> Result<Option<String>, LoadError> {
+        let mut instance = self.make(false).map_err(LoadError::NoInstance)?;
+        let compared = bindings::with_file(content, |file| instance.compare(file, self.facts()));
+        compared.map_err(LoadError::Instance)?.map_err(LoadError::Refused)
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Spare> {
+        // A panic cannot interrupt an assignment.
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Instance {
     actor: Actor,
     service: ResourceAny,
     sandbox: Arc<Sandbox>,
+    /// The memory in use after the instance was made.
+    empty_bytes: usize,
     /// The memory in use after the checkpoint was loaded, or after the instance was made.
     loaded_bytes: usize,
 }
@@ -76,8 +78,8 @@ impl Instance {
     pub(crate) fn new(sandbox: Arc<Sandbox>, config: RouterConfig, may_use_reserve: bool) -> Result<Self> {
         let (mut store, actor) = sandbox.instantiate(may_use_reserve)?;
         let service = actor.sac_serving_serving().service().call_constructor(&mut store, config)?;
-        let loaded_bytes = store.data().memory_bytes();
-        Ok(Instance { store, actor, service, sandbox, loaded_bytes })
+        let empty_bytes = store.data().memory_bytes();
+        Ok(Instance { store, actor, service, sandbox, empty_bytes, loaded_bytes: empty_bytes })
     }
 
     /// Returns `true` if the instance holds far more memory than its checkpoint needs. Memory never shrinks.
@@ -86,20 +88,46 @@ impl Instance {
         self.store.data().memory_bytes() > expected
     }
 
+    /// Takes so much memory for the next load, if there is as much.
+    pub(crate) fn prepare(&mut self, bytes: usize) -> Result<(), InstanceError> {
+        begin_call(&mut self.store, self.sandbox.limits.load_time.into());
+        let service = self.actor.sac_serving_serving().service();
+        let prepared = service.call_prepare(&mut self.store, self.service, bytes as u64);
+        prepared.map_err(|error| self.error(error))
+    }
+
+    /// Returns the memory that the checkpoint took.
+    pub(crate) fn load_bytes(&self) -> usize {
+        self.loaded_bytes.saturating_sub(self.empty_bytes)
+    }
+
     /// Loads a checkpoint. The inner error comes from the component: it refuses the checkpoint, and the instance remains
-    /// usable.
+    /// usable. With `may_use_reserve`, the instance may use the memory that is kept for loading a checkpoint.
     pub(crate) fn load(
         &mut self,
         checkpoint: Checkpoint,
         file: File,
         backend: Option<Backend>,
+        may_use_reserve: bool,
     ) -> Result<Result<Policy, String>, InstanceError> {
-        let may_use_reserve = self.store.data().call_limits().may_use_reserve;
         begin_call(&mut self.store, CallLimits { may_use_reserve, ..self.sandbox.limits.load_time.into() });
         let service = self.actor.sac_serving_serving().service();
         let loaded = service.call_load(&mut self.store, self.service, checkpoint, file, backend);
         self.loaded_bytes = self.store.data().memory_bytes();
         loaded.map_err(|error| self.error(error))
+    }
+
+    /// Compares the kernel with tract for a checkpoint. Returns what they differ in. The inner error is as in
+    /// [`Instance::load`].
+    pub(crate) fn compare(
+        &mut self,
+        file: File,
+        facts: OperatorFacts,
+    ) -> Result<Result<Option<String>, String>, InstanceError> {
+        begin_call(&mut self.store, self.sandbox.limits.load_time.into());
+        let service = self.actor.sac_serving_serving().service();
+        let compared = service.call_compare(&mut self.store, file, facts);
+        compared.map_err(|error| self.error(error))
     }
 
     /// Converts a checkpoint to ONNX. The inner error is as in [`Instance::load`].

@@ -1,16 +1,15 @@
 //! One checkpoint in service, with the instances that hold it.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use sac_owner::Content;
 use tracing::warn;
 
 use crate::observe::metrics::{CheckpointState, ModelState};
-use crate::sandbox::bindings::{Outcome, Policy};
+use crate::sandbox::bindings::{Backend, Outcome, Policy};
 use crate::sandbox::cpu_budget::CallLimits;
 use crate::sandbox::factory::{InstanceFactory, LoadError};
 use crate::sandbox::instance::{Instance, InstanceError};
@@ -36,10 +35,7 @@ pub(crate) struct Generation {
 
 /// The checkpoint of a generation.
 pub(crate) struct Loaded {
-    pub(crate) path: PathBuf,
-    pub(crate) modified: SystemTime,
-    pub(crate) read_at: SystemTime,
-    pub(crate) sha256: String,
+    pub(crate) content: Arc<Content>,
     pub(crate) policy: Policy,
 }
 
@@ -61,28 +57,22 @@ impl Generation {
         Ok(Generation::new(0, None, size, makers, first, make))
     }
 
-    /// Loads a checkpoint into a first instance of at most `size`. Blocks.
+    /// Loads a checkpoint into a first instance of at most `size`, on `backend` if it is given. Blocks.
     pub(crate) fn load(
         factory: &InstanceFactory,
         size: usize,
         makers: Arc<Crew>,
-        content: Content,
+        content: Arc<Content>,
         number: u64,
+        backend: Option<Backend>,
     ) -> Result<Self, LoadError> {
-        let content = Arc::new(content);
-        let (first, policy) = factory.loaded_instance(&content, number, None)?;
+        let (first, policy) = factory.loaded_instance(&content, number, backend, true)?;
         let backend = Some(policy.backend);
-        let loaded = Loaded {
-            path: content.path.clone(),
-            modified: content.identity.modified,
-            read_at: content.read_at,
-            sha256: content.sha256.clone(),
-            policy,
-        };
+        let loaded = Loaded { content: content.clone(), policy };
         let make = {
             let factory = factory.clone();
             move || {
-                let made = factory.loaded_instance(&content, number, backend);
+                let made = factory.loaded_instance(&content, number, backend, false);
                 made.map(|(instance, _)| instance).map_err(|error| anyhow!(error))
             }
         };
@@ -138,14 +128,14 @@ impl Generation {
     /// Returns the values that the metrics show.
     pub(crate) fn state(&self, stale: bool) -> ModelState<'_> {
         let checkpoint = self.loaded.as_ref().map(|loaded| CheckpointState {
-            path: loaded.path.to_string_lossy(),
+            path: loaded.content.path.to_string_lossy(),
             format: &loaded.policy.format,
             layout: &loaded.policy.layout,
             backend: loaded.policy.backend.name(),
-            sha256: &loaded.sha256,
+            sha256: &loaded.content.sha256,
             verified_examples: loaded.policy.verified_examples,
-            modified: loaded.modified,
-            read_at: loaded.read_at,
+            modified: loaded.content.identity.modified,
+            read_at: loaded.content.read_at,
         });
         ModelState { generation: self.number, stale, checkpoint }
     }

@@ -1,6 +1,7 @@
 //! Decides which checkpoint is in service, and replaces it by the next one. It never touches HTTP connections or responses.
 
 pub(crate) mod call;
+mod comparisons;
 pub(crate) mod dispatcher;
 pub(crate) mod generation;
 pub(crate) mod history;

@@ -130,6 +130,17 @@ impl Pool {
     }
 }
 
+/// Ending an instance takes longer than an answer, and the last reference to a generation may be a request's.
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let idle = std::mem::take(&mut self.lock().idle);
+        if !idle.is_empty() {
+            // Without a thread, this ends them at once.
+            let _ = self.makers.send(move || drop(idle));
+        }
+    }
+}
+
 impl Lease {
     fn with(self, permit: OwnedSemaphorePermit) -> Lease {
         Lease { _permit: Some(permit), ..self }

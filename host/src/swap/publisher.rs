@@ -1,4 +1,4 @@
-//! Compares the checkpoint in service with the files, and replaces it by a newer one. Only [`Publisher::renew`] publishes.
+//! Compares the checkpoint in service with the files, and replaces it by a newer one. Only [`Publisher::publish`] publishes.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use sac_owner::{Absence, Content, Failure, Freshness, Refused, Source, path_line};
+use sac_owner::{Absence, Content, Failure, Freshness, Refused, Source, one_line, path_line};
 use tracing::{Span, info, warn};
 
 use crate::config::Config;
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
+use crate::sandbox::bindings::Backend;
 use crate::sandbox::factory::{InstanceFactory, SetupError};
+use crate::swap::comparisons::Comparisons;
 use crate::swap::generation::{Generation, Loaded};
 use crate::swap::history::{History, Swap};
 use crate::swap::snapshot::Snapshot;
@@ -24,8 +26,11 @@ pub(crate) struct Publisher {
     factory: InstanceFactory,
     /// The number of instances of a generation.
     size: usize,
-    /// Read by every request. Written only by [`Publisher::renew`].
+    /// Read by every request. Written only by [`Publisher::publish`].
     published: ArcSwap<Published>,
+    /// Locked from the choice of a number until its generation is published or given up.
+    numbers: Mutex<()>,
+    comparisons: Comparisons,
     /// The time from `started` to the last look, in nanoseconds. Written by every look.
     seen: AtomicU64,
     started: Instant,
@@ -86,6 +91,8 @@ impl Publisher {
             factory,
             size,
             published: ArcSwap::from_pointee(Published { generation, freshness: Freshness::default() }),
+            numbers: Mutex::default(),
+            comparisons: Comparisons::default(),
             seen: AtomicU64::new(0),
             started: Instant::now(),
             refusal: ArcSwapOption::empty(),
@@ -168,7 +175,7 @@ impl Publisher {
     }
 
     /// Reloads if the files changed, or if one of those who ask forces it. Runs on one thread only.
-    pub(crate) fn reload(&self, asked: &[Question]) -> Reloaded {
+    pub(crate) fn reload(self: &Arc<Self>, asked: &[Question]) -> Reloaded {
         *lock(&self.reloading_since) = Some(Instant::now());
         let forced = asked.iter().find(|question| question.forced);
         let outcome = match forced.or(asked.first()) {
@@ -183,36 +190,99 @@ impl Publisher {
     }
 
     /// Reads, loads and publishes.
-    fn renew(&self, forced: bool) -> Result<(), String> {
+    fn renew(self: &Arc<Self>, forced: bool) -> Result<(), String> {
         let start = Instant::now();
+        let _numbers = lock(&self.numbers);
         let before = self.published.load_full();
         let number = before.generation.number + 1;
-        let renewal = before.freshness.renew(&self.source, forced, |content| self.load(content, number));
+        let load = |content: Content| self.load(content.into(), number);
+        let renewal = before.freshness.renew(&self.source, forced, load);
         let duration = start.elapsed();
         for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
             warn!(path = %path_line(refused.path()), "checkpoint refused: {}", refused.detail);
             self.record(refused.path(), Err(refused.detail.clone()), duration);
         }
         let generation = renewal.loaded.clone().unwrap_or_else(|| before.generation.clone());
-        self.published.store(Arc::new(Published { generation, freshness: renewal.freshness }));
+        self.publish(generation, renewal.freshness);
         if let Some(generation) = renewal.loaded {
             self.announce(&generation, duration);
-            // Dropping the instances of the generation before takes time, and so does making the new ones.
-            // Without a thread, the first happens at once, and requests make the instances.
-            let _ = self.makers.send(move || drop(before));
-            let _ = self.makers.send(move || generation.fill());
+            // Its instances end before those of the new generation are made: memory may not suffice for both.
+            drop(before);
+            self.complete(generation);
         }
         renewal.outcome.map_err(|error| error.to_string())
     }
 
-    fn load(&self, content: Content, number: u64) -> Result<Arc<Generation>, Failure> {
+    fn publish(&self, generation: Arc<Generation>, freshness: Freshness) {
+        self.published.store(Arc::new(Published { generation, freshness }));
+    }
+
+    /// Does what is left after a generation was published, for which no request should wait. Without a thread, requests make
+    /// the instances, and the backends are not compared.
+    fn complete(self: &Arc<Self>, generation: Arc<Generation>) {
+        let publisher = self.clone();
+        let _ = self.makers.send(move || {
+            generation.fill();
+            publisher.factory.prepare();
+            publisher.compare(&generation);
+        });
+    }
+
+    /// Compares the kernel with tract, if the kernel serves the generation. If they differ, tract takes over.
+    fn compare(self: &Arc<Self>, generation: &Arc<Generation>) {
+        let Some(Loaded { content, policy }) = &generation.loaded else { return };
+        let path = path_line(&content.path);
+        if policy.backend != Backend::Kernel || self.comparisons.agree(content).is_some() {
+            return;
+        }
+        match self.factory.compare(content) {
+            Ok(None) => {
+                self.metrics().compared("agree");
+                self.comparisons.add(content.clone(), true);
+            }
+            Ok(Some(difference)) => {
+                self.metrics().compared("differ");
+                warn!(%path, "tract takes over from the kernel: {}", one_line(&difference));
+                self.comparisons.add(content.clone(), false);
+                self.replace(generation, content);
+            }
+            // The layers are the graph for certain, and the kernel is proven without tract.
+            Err(error) => {
+                self.metrics().compared("failed");
+                warn!(%path, "the kernel cannot be compared with tract: {error}");
+            }
+        }
+    }
+
+    /// Publishes the content of a generation once more, unless a newer one is in service.
+    fn replace(self: &Arc<Self>, generation: &Arc<Generation>, content: &Arc<Content>) {
+        let start = Instant::now();
+        let _numbers = lock(&self.numbers);
+        let before = self.published.load_full();
+        if !Arc::ptr_eq(&before.generation, generation) {
+            return;
+        }
+        match self.load(content.clone(), generation.number + 1) {
+            Ok(generation) => {
+                self.publish(generation.clone(), before.freshness.clone());
+                self.announce(&generation, start.elapsed());
+                drop(before);
+                self.complete(generation);
+            }
+            Err(failure) => warn!(path = %path_line(&content.path), "tract cannot take over: {}", failure.detail),
+        }
+    }
+
+    fn load(&self, content: Arc<Content>, number: u64) -> Result<Arc<Generation>, Failure> {
         self.loads.fetch_add(1, Ordering::Relaxed);
-        let loaded = Generation::load(&self.factory, self.size, self.makers.clone(), content, number);
+        let backend = self.comparisons.backend(&content);
+        let loaded = Generation::load(&self.factory, self.size, self.makers.clone(), content, number, backend);
         loaded.map(Arc::new).map_err(|error| Failure { may_pass: error.may_pass(), detail: error.to_string() })
     }
 
     fn announce(&self, generation: &Generation, duration: Duration) {
-        let Some(Loaded { path, policy, .. }) = &generation.loaded else { return };
+        let Some(Loaded { content, policy }) = &generation.loaded else { return };
+        let path = &content.path;
         self.record(path, Ok(generation.number), duration);
         info!(
             path = %path_line(path),

@@ -32,6 +32,12 @@ impl GuestService for Probe {
         Err("a probe loads nothing".to_owned())
     }
 
+    fn prepare(&self, _: u64) {}
+
+    fn compare(_: File, _: OperatorFacts) -> Result<Option<String>, String> {
+        Err("a probe compares nothing".to_owned())
+    }
+
     fn convert(_: File, _: OperatorFacts) -> Result<Vec<u8>, String> {
         Err("a probe converts nothing".to_owned())
     }

@@ -17,7 +17,20 @@ impl Linear {
     /// Computes y in double precision.
     pub fn of(&self, x: &[f64]) -> Vec<f64> {
         let rows = self.weight.chunks_exact(self.inputs.max(1));
-        let product = |row: &[f32]| row.iter().zip(x).map(|(weight, x)| f64::from(*weight) * x).sum::<f64>();
-        rows.zip(&self.bias).map(|(row, bias)| product(row) + f64::from(*bias)).collect()
+        rows.zip(&self.bias).map(|(row, bias)| product(row, x) + f64::from(*bias)).collect()
     }
+}
+
+/// Multiplies in four independent sums: one would wait for each addition before the next.
+fn product(row: &[f32], x: &[f64]) -> f64 {
+    let (rows, row_rest) = row.as_chunks::<4>();
+    let (xs, x_rest) = x.as_chunks::<4>();
+    let mut sums = [0.0; 4];
+    for (row, x) in rows.iter().zip(xs) {
+        for ((sum, weight), x) in sums.iter_mut().zip(row).zip(x) {
+            *sum += f64::from(*weight) * x;
+        }
+    }
+    let rest = row_rest.iter().zip(x_rest).map(|(weight, x)| f64::from(*weight) * x).sum::<f64>();
+    sums.iter().sum::<f64>() + rest
 }

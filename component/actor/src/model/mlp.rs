@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::linear::Linear;
-use crate::wit::Activation;
+use crate::wit::{Activation, Layer};
 
 /// The most weights that a network may have. Views on one storage, and layers that share weights, can stand for far more
 /// numbers than their file holds.
@@ -122,11 +122,34 @@ impl Mlp {
         self.trunk.iter().map(|hidden| &hidden.linear).chain([&self.mean]).chain(&self.log_std)
     }
 
-    /// Computes the mean for one state in double precision, slowly and without regard to the backends. Examples are
-    /// compared with it where a fact is missing.
+    /// Returns the linear layers as they are reported.
+    pub fn layers(&self) -> Vec<Layer> {
+        // Checked dimensions are far below 2³².
+        let size = |dim: usize| u32::try_from(dim).unwrap_or(u32::MAX);
+        let layer = |it: &Linear| Layer { name: it.name.clone(), inputs: size(it.inputs), outputs: size(it.outputs) };
+        self.linears().map(layer).collect()
+    }
+
+    /// Computes the mean for one state in double precision, slowly and without regard to the backends. The kernel is
+    /// compared with it, and so are examples where a fact is missing.
     pub fn mean_of(&self, state: &[f64]) -> Vec<f64> {
-        let features = self.trunk.iter().fold(state.to_vec(), |x, hidden| hidden.of(&x));
-        let mut mean = self.mean.of(&features);
+        self.mean_after(&self.features(state))
+    }
+
+    /// Computes the mean and the output of the log_std head, which is empty without one, as [`Mlp::mean_of`] does.
+    pub fn outputs_of(&self, state: &[f64]) -> [Vec<f64>; 2] {
+        let features = self.features(state);
+        let log_std = self.log_std.as_ref().map(|head| head.of(&features));
+        [self.mean_after(&features), log_std.unwrap_or_default()]
+    }
+
+    /// Computes what the heads take.
+    fn features(&self, state: &[f64]) -> Vec<f64> {
+        self.trunk.iter().fold(state.to_vec(), |x, hidden| hidden.of(&x))
+    }
+
+    fn mean_after(&self, features: &[f64]) -> Vec<f64> {
+        let mut mean = self.mean.of(features);
         for mean in &mut mean {
             *mean = match self.mean_step {
                 None => *mean,

@@ -4,6 +4,7 @@
 //! [batch, state_dim] of f32, and the outputs are `mean` and `log_std`, or `action` alone, [batch, action_dim] of f32.
 //! Everything after it relies on these names.
 
+mod blueprint;
 pub mod build;
 mod canonical;
 mod export;
@@ -20,9 +21,9 @@ mod rename;
 #[cfg(test)]
 mod tests;
 
-pub use build::model;
+pub use blueprint::Blueprint;
 pub use export::export;
 pub use interface::{Interface, NamedBy, Names, Rows, select};
 pub use network::Network;
-pub use read::{layers, metadata, read};
+pub use read::{metadata, read};
 pub use recognise::{Recognised, recognise};

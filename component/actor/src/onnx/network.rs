@@ -5,7 +5,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
 use super::interface::{Interface, Rows};
-use crate::model::{Outputs, check_action_dim, check_fixed, check_state_dim};
+use crate::model::{check_action_dim, check_fixed, check_state_dim};
 
 /// A graph from `state` to `mean` and `log_std`, or to `action`.
 pub struct Network {
@@ -13,7 +13,6 @@ pub struct Network {
     base: TypedModel,
     /// The names in the file, and how they were chosen.
     pub interface: Interface,
-    pub outputs: Outputs,
     pub state_dim: usize,
     pub action_dim: usize,
 }
@@ -48,8 +47,7 @@ impl Network {
         let action_dim = action_dim(&base, &interface)?;
         check_action_dim(action_dim)?;
         check_fixed(fixed, action_dim, "actions")?;
-        let outputs = interface.kind;
-        Ok(Network { graph, base, interface, outputs, state_dim, action_dim })
+        Ok(Network { graph, base, interface, state_dim, action_dim })
     }
 
     /// Returns the graph for as many states as it takes at least: one, or as many as it is fixed to.

@@ -25,19 +25,17 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Makes a model ready to run. With a `backend` that was chosen for the same model before, the kernel is not compared
-    /// with tract again.
+    /// Makes a model ready to run. With a `backend` that was chosen for the same model before, the kernel is not proven
+    /// again.
     ///
     /// # Errors
     ///
     /// Fails if neither backend can run the network, if a forward pass on a state of zeros is not finite, or if one of ones
     /// fails.
     pub fn new(model: Model, optimised: bool, backend: Option<Backend>) -> Result<Self> {
-        let Model { network, normalisation, squashing, facts, recognised, examples, .. } = model;
+        let Selected { engine, normalisation, squashing } = Selected::new(&model, optimised, backend)?;
+        let Model { network, facts, examples, .. } = model;
         let (state_dim, action_dim, row_time) = (network.state_dim, network.action_dim, Duration::ZERO);
-        let recognised = recognised.filter(|_| optimised && backend != Some(Backend::Tract));
-        let Selected { engine, normalisation, squashing } =
-            Selected::new(network, recognised, optimised, backend, normalisation, squashing)?;
         let mut actor = Actor { state_dim, action_dim, normalisation, squashing, facts, optimised, engine, row_time };
         actor.check_zeros()?;
         actor.try_others()?;

@@ -4,8 +4,9 @@ use anyhow::Result;
 
 use super::kernel::Kernel;
 use super::tract::{self, Tract};
+use crate::load::Model;
 use crate::model::{Forward, LogStd, Normalisation, Squashing};
-use crate::onnx::{Network, Recognised};
+use crate::onnx::Recognised;
 use crate::wit::Backend;
 
 /// A network on one of the backends.
@@ -45,63 +46,103 @@ pub struct Selected {
 }
 
 impl Selected {
-    /// Selects the kernel if the network was recognised and the kernel reproduces tract's output, and tract otherwise. A
-    /// given `backend` says that the comparison has been made.
-    pub fn new(
-        network: Network,
-        recognised: Option<Recognised>,
-        optimised: bool,
-        backend: Option<Backend>,
-        normalisation: Option<Normalisation>,
-        squashing: Squashing,
-    ) -> Result<Self> {
-        if let Some(mut fused) = recognised.and_then(|found| Fused::new(found, normalisation.as_ref(), &squashing))
-            && (backend.is_some() || fused.agrees(&network, &squashing)?)
+    /// Selects the kernel if the network was recognised and the kernel is proven, and tract otherwise. A given `backend` says
+    /// which one was selected before.
+    pub fn new(model: &Model, optimised: bool, backend: Option<Backend>) -> Result<Self> {
+        if optimised
+            && backend != Some(Backend::Tract)
+            && let Some(mut fused) = Fused::of(model)
+            && (backend.is_some() || fused.is_proven(model)?)
         {
-            let Fused { kernel, squashing, inner } = fused;
-            let normalisation = normalisation.or(inner);
+            let Fused { kernel, squashing, inner, .. } = fused;
+            let normalisation = model.normalisation.clone().or(inner);
             return Ok(Selected { engine: Engine::Kernel(Box::new(kernel)), normalisation, squashing });
         }
-        Ok(Selected { engine: Engine::Tract(Box::new(Tract::new(&network, optimised)?)), normalisation, squashing })
+        let tract = Tract::new(model.network.network()?, optimised)?;
+        let (normalisation, squashing) = (model.normalisation.clone(), model.squashing.clone());
+        Ok(Selected { engine: Engine::Tract(Box::new(tract)), normalisation, squashing })
     }
 }
 
-/// The kernel of a recognised graph, with what the graph itself does before and after the layers.
-struct Fused {
+/// Compares the kernel with tract. Returns what they differ in; `None` if they agree, or if the kernel cannot run the network.
+///
+/// # Errors
+///
+/// Fails if tract cannot run the network.
+pub fn compare(model: &Model) -> Result<Option<String>> {
+    Fused::of(model).map_or(Ok(None), |mut fused| fused.differs(model))
+}
+
+/// The kernel of recognised layers, with what a graph itself does before and after them.
+struct Fused<'a> {
+    recognised: &'a Recognised,
     kernel: Kernel,
     squashing: Squashing,
     inner: Option<Normalisation>,
 }
 
-/// The largest difference between the kernel and tract, relative to numbers above 1. It is ten times the difference that
-/// their orders of summation make.
-const TOLERANCE: f32 = 1e-5;
+/// The largest difference between the kernel and what it is compared with, relative to numbers above 1. It is ten times the
+/// difference that their orders of summation make.
+const TOLERANCE: f64 = 1e-5;
 
-impl Fused {
-    /// Returns `None` if the graph's normalisation and the file's, or their rules for log_std, cannot be made one.
-    fn new(recognised: Recognised, outer: Option<&Normalisation>, squashing: &Squashing) -> Option<Self> {
-        let Recognised { mlp, normalisation: inner, log_std } = recognised;
-        (outer.is_none() || inner.is_none()).then_some(())?;
-        let log_std = match (squashing.log_std, log_std) {
+impl<'a> Fused<'a> {
+    /// Returns `None` if the network was not recognised, if the kernel cannot run its layers, or if the graph's normalisation
+    /// and the file's, or their rules for log_std, cannot be made one.
+    fn of(model: &'a Model) -> Option<Self> {
+        let recognised = model.network.recognised()?;
+        let Recognised { mlp, normalisation: inner, log_std, .. } = recognised;
+        (model.normalisation.is_none() || inner.is_none()).then_some(())?;
+        let log_std = match (model.squashing.log_std, *log_std) {
             (Some(outer), Some(inner)) => Some(outer.after(inner)?),
             (outer, _) => outer,
         };
-        Some(Fused { kernel: Kernel::pack(&mlp)?, squashing: Squashing { log_std, ..squashing.clone() }, inner })
+        let squashing = Squashing { log_std, ..model.squashing.clone() };
+        Some(Fused { recognised, kernel: Kernel::pack(mlp)?, squashing, inner: inner.clone() })
     }
 
-    /// Compares the kernel with tract on one state of numbers spread over [-1, 1) (a Weyl sequence). One state is enough,
-    /// since every weight and bias is part of its answer, and tract's pass over it is already a quarter of the load.
-    fn agrees(&mut self, network: &Network, squashing: &Squashing) -> Result<bool> {
-        let state = (0..network.state_dim).map(|i| (i as f32 * 0.618_034).fract() * 2.0 - 1.0).collect::<Vec<_>>();
-        let theirs = tract::run_once(network, &state)?;
-        let state = self.inner.as_ref().map_or(state.clone(), |inner| inner.apply(&state));
-        let mut ours = Forward::default();
-        self.kernel.run(&state, &mut ours.mean, Some(&mut ours.log_std));
-        let apply = |rule: Option<LogStd>, value: f32| rule.map_or(0.0, |rule| rule.apply(value));
-        let rule = |ours: &f32, theirs: &f32| (apply(self.squashing.log_std, *ours), apply(squashing.log_std, *theirs));
-        let log_stds = ours.log_std.iter().zip(&theirs.log_std).map(|(ours, theirs)| rule(ours, theirs));
-        let mut both = ours.mean.iter().copied().zip(theirs.mean.iter().copied()).chain(log_stds);
-        // A NaN differs from everything.
-        Ok(both.all(|(ours, theirs)| (ours - theirs).abs() <= TOLERANCE * theirs.abs().max(1.0)))
+    /// Returns `true` if the kernel computes what the layers compute in double precision, and what the graph computes unless the
+    /// layers are the graph for certain. tract is built for the latter only: that takes most of a load.
+    fn is_proven(&mut self, model: &Model) -> Result<bool> {
+        let state = spread(model.network.state_dim);
+        let [mean, log_std] = self.recognised.mlp.outputs_of(&state.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
+        let ours = self.run(&state);
+        let has_log_std = ours.log_std.len() == log_std.len();
+        let computes = has_log_std && agree(&ours.mean, mean) && agree(&ours.log_std, log_std);
+        Ok(computes && (self.recognised.is_certain || self.differs(model)?.is_none()))
     }
+
+    /// Compares the kernel with tract on one state. One is enough, since every weight and bias is part of its answer.
+    fn differs(&mut self, model: &Model) -> Result<Option<String>> {
+        let state = spread(model.network.state_dim);
+        let theirs = tract::run_once(model.network.network()?, &state)?;
+        let ours = self.run(&self.inner.as_ref().map_or(state.clone(), |inner| inner.apply(&state)));
+        let used = |rule: Option<LogStd>, values: &[f32]| {
+            values.iter().map(|value| rule.map_or(0.0, |rule| rule.apply(*value))).collect::<Vec<_>>()
+        };
+        // A file without a rule for log_std has no use for it.
+        let log_stds = (used(self.squashing.log_std, &ours.log_std), used(model.squashing.log_std, &theirs.log_std));
+        for (name, (ours, theirs)) in [("mean", (ours.mean, theirs.mean)), ("log_std", log_stds)] {
+            if !agree(&ours, theirs.iter().map(|x| f64::from(*x))) {
+                return Ok(Some(format!("the kernel gives {name} = {ours:?}, and tract gives {theirs:?}")));
+            }
+        }
+        Ok(None)
+    }
+
+    fn run(&mut self, state: &[f32]) -> Forward {
+        let mut forward = Forward::default();
+        self.kernel.run(state, &mut forward.mean, Some(&mut forward.log_std));
+        forward
+    }
+}
+
+/// Returns a state of numbers spread over [-1, 1): a Weyl sequence.
+fn spread(state_dim: usize) -> Vec<f32> {
+    (0..state_dim).map(|i| (i as f32 * 0.618_034).fract() * 2.0 - 1.0).collect()
+}
+
+/// Returns `true` if the numbers differ by no more than rounding. A NaN differs from everything.
+fn agree(ours: &[f32], theirs: impl IntoIterator<Item = f64>) -> bool {
+    let near = |(ours, theirs): (&f32, f64)| (f64::from(*ours) - theirs).abs() <= TOLERANCE * theirs.abs().max(1.0);
+    ours.iter().zip(theirs).all(near)
 }

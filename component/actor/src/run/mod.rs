@@ -6,3 +6,4 @@ mod kernel;
 mod tract;
 
 pub use actor::Actor;
+pub use engine::compare;

@@ -45,6 +45,15 @@ pub struct Sidecar {
 }
 
 impl Content {
+    /// Returns `true` if the other content is the same to the last byte, wherever it was read.
+    pub fn has_same_bytes(&self, other: &Content) -> bool {
+        let sidecars = |content: &Content| {
+            let digests = content.sidecars.iter().map(|it| (it.kind, it.name.clone(), it.sha256.clone()));
+            digests.collect::<Vec<_>>()
+        };
+        self.sha256 == other.sha256 && sidecars(self) == sidecars(other)
+    }
+
     /// Reads a checkpoint and its sidecars. Nothing that a FIFO or a device could delay blocks it.
     pub(super) fn read(candidate: &Candidate, reader: FileReader) -> Result<Self, CheckpointError> {
         let checkpoint = &candidate.state.path;

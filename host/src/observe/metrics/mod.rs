@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     connections: IntGauge,
     reloads: IntCounterVec,
     reload_time: Histogram,
+    comparisons: IntCounterVec,
     pub(crate) instances: IntGauge,
     pub(crate) instance_memory: IntGauge,
     lost_instances: IntCounterVec,
@@ -76,6 +77,7 @@ impl Metrics {
         let requests = r.counter_vec("sac_requests_total", &["route", "status"], requests)?;
         let reloads = "Checkpoints that were put into service (outcome `loaded`) or refused (`refused`)";
         let reload_time = "The time from checking the files until a checkpoint is in service or refused";
+        let comparisons = "Comparisons of the kernel with tract after a checkpoint was put into service: they `agree`, `differ` (tract then serves it), or tract cannot run it (`failed`)";
         let lost = "Instances that were dropped after an error (`panic`, `time`, `memory`, `trap`), because a call took longer than expected and was `moved` to another, or because nobody waited any more (`abandoned`)";
         Ok(Metrics {
             routes: routes(&r, &requests)?,
@@ -84,6 +86,10 @@ impl Metrics {
             connections: r.gauge("sac_connections", "Open connections")?,
             reloads: starting_with(["loaded", "refused"], r.counter_vec("sac_reloads_total", &["outcome"], reloads)?),
             reload_time: r.histogram("sac_reload_duration_seconds", reload_time)?,
+            comparisons: starting_with(
+                ["agree", "differ", "failed"],
+                r.counter_vec("sac_backend_comparisons_total", &["outcome"], comparisons)?,
+            ),
             instances: r.gauge("sac_instances", "Instances of the component, in all generations")?,
             instance_memory: r.gauge("sac_instance_memory_bytes", "The linear memory of all instances")?,
             lost_instances: starting_with(
@@ -126,6 +132,11 @@ impl Metrics {
     pub(crate) fn reloaded(&self, loaded: bool, time: Duration) {
         self.reloads.with_label_values(&[if loaded { "loaded" } else { "refused" }]).inc();
         self.reload_time.observe(time.as_secs_f64());
+    }
+
+    /// Counts a comparison of the kernel with tract. `outcome` is a label value.
+    pub(crate) fn compared(&self, outcome: &str) {
+        self.comparisons.with_label_values(&[outcome]).inc();
     }
 
     /// Returns all metrics in Prometheus's text format.

@@ -140,7 +140,12 @@ impl<'a> Graph<'a> {
     }
 
     /// Matches `Clip`, with its bounds as inputs or attributes, or `Max` and then `Min`. Returns the input and both bounds.
+    /// Bounds in the wrong order are no clamp.
     pub fn clamp(&self, value: &str) -> Option<(&'a str, f32, f32)> {
+        self.bounded(value).filter(|(_, low, high)| low <= high)
+    }
+
+    fn bounded(&self, value: &str) -> Option<(&'a str, f32, f32)> {
         if let Some(("Clip", node)) = self.producer(value) {
             return match &node.input[..] {
                 [input, low, high] => Some((input, self.scalar(low)?, self.scalar(high)?)),

@@ -2,11 +2,13 @@
 
 mod activation;
 mod graph;
+mod plain;
 
 use tract_onnx::pb::ModelProto;
 
 use crate::model::{Hidden, Linear, LogStd, MeanStep, Mlp, Normalisation};
 use graph::Graph;
+use plain::is_plain;
 
 /// A graph as linear layers, with what the graph does before and after them.
 pub struct Recognised {
@@ -15,6 +17,8 @@ pub struct Recognised {
     pub normalisation: Option<Normalisation>,
     /// The rule that the graph applies to the output of the log_std head.
     pub log_std: Option<LogStd>,
+    /// True if the layers are the graph for certain. Otherwise they have to be compared with the graph.
+    pub is_certain: bool,
 }
 
 impl Recognised {
@@ -27,8 +31,8 @@ impl Recognised {
     }
 }
 
-/// Returns `None` for a graph that does anything else. A mistake here costs no wrong action: the backend is chosen by
-/// comparing the layers with the graph, and their dimensions with the network's.
+/// Returns `None` for a graph that does anything else. A mistake here costs no wrong action: the layers of a graph that is
+/// not plain are compared with the graph, and their dimensions with the network's.
 pub fn recognise(model: &ModelProto) -> Option<Recognised> {
     let graph = Graph::new(model)?;
     let (head, has_log_std) = (if graph.computes("action") { "action" } else { "mean" }, graph.computes("log_std"));
@@ -42,7 +46,7 @@ pub fn recognise(model: &ModelProto) -> Option<Recognised> {
     let mlp = Mlp { trunk, mean, mean_step, log_std };
     mlp.check().ok()?;
     let normalisation = normalisation(&graph, input, mlp.state_dim())?;
-    Some(Recognised { mlp, normalisation, log_std: rule })
+    Some(Recognised { mlp, normalisation, log_std: rule, is_certain: is_plain(model) })
 }
 
 /// Returns the value of the mean's head, and the step after it.

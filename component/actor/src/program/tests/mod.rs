@@ -43,7 +43,7 @@ fn check(folder: &Path) -> Result<(), String> {
     let rows = |name: &str| serde_json::from_value::<Vec<Vec<f32>>>(case[name].clone()).ok();
     let states = rows("states").unwrap();
     let network = network(&std::fs::read(folder.join(case["file"].as_str().unwrap())).unwrap())?;
-    let expected = match network.outputs {
+    let expected = match network.interface.kind {
         Outputs::Action => vec![rows("expected").unwrap()],
         Outputs::MeanAndLogStd => vec![rows("mean").unwrap(), rows("log_std").unwrap()],
     };

@@ -59,7 +59,7 @@ fn real_exports_give_the_actions_of_their_library() {
         let recognised = onnx::recognise(&proto);
         let network = Network::new(&proto, interface).unwrap();
         let written = onnx::export(proto, None, &Squashing::AS_IT_IS, network.action_dim);
-        let (kind, state_dim) = (network.outputs, network.state_dim);
+        let (kind, state_dim) = (network.interface.kind, network.state_dim);
         let first = run_once(&network, &states[..state_dim]).unwrap();
         let mut tract = Tract::new(&network, true).unwrap();
         let batch = tract.run(&states).unwrap();
