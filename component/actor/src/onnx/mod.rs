@@ -15,6 +15,7 @@ mod flow;
 mod interface;
 mod names;
 mod network;
+mod operators;
 mod read;
 mod recognise;
 mod rename;

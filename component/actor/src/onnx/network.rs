@@ -5,6 +5,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
 use super::interface::{Interface, Rows};
+use super::operators;
 use crate::model::{check_action_dim, check_fixed, check_state_dim};
 
 /// A graph from `state` to `mean` and `log_std`, or to `action`.
@@ -18,7 +19,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Parses a graph that [`super::select`] returned, or that [`super::model`] built.
+    /// Parses a graph that [`super::select`] returned, or that [`super::build`] built.
     ///
     /// # Errors
     ///
@@ -28,9 +29,7 @@ impl Network {
         check_state_dim(interface.state_dim)?;
         let fixed = if let Rows::Fixed(rows) = interface.rows { rows } else { 1 };
         check_fixed(fixed, interface.state_dim, "states")?;
-        // Exporters leave shapes of the example in there, which contradict the graph for any other number of states.
-        let parser = tract_onnx::onnx().with_ignore_value_info(true);
-        let graph = parser.parse(proto, None).context("unusable ONNX graph")?;
+        let graph = operators::parse(proto).context("unusable ONNX graph")?;
         ensure!(
             graph.unresolved_inputs.is_empty(),
             "the graph uses undefined values: {}",
