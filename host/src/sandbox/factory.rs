@@ -125,7 +125,8 @@ impl InstanceFactory {
         backend: Option<Backend>,
         may_use_reserve: bool,
     ) -> Result<(Instance, Policy), LoadError> {
-        let spare = self.spare().instance.take();
+        // The first instance of a generation is what requests wait for.
+        let spare = self.spare().instance.take_if(|_| may_use_reserve);
         let mut instance = spare.map_or_else(|| self.make(may_use_reserve), Ok).map_err(LoadError::NoInstance)?;
         let path = content.path.to_string_lossy();
         let checkpoint = Checkpoint {

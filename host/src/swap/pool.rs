@@ -1,10 +1,12 @@
 //! The instances of one generation, each lent to one request at a time. It does not look into requests.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Error, Result};
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::sandbox::instance::Instance;
 use crate::work::crew::Crew;
@@ -15,6 +17,11 @@ pub(crate) struct Pool {
     permits: Arc<Semaphore>,
     /// Locked to take or to return an instance, and never while a component runs.
     instances: Mutex<Instances>,
+    /// Wakes one who waits whenever an instance is idle, or is lost.
+    changed: Notify,
+    /// True while a missing instance is made for those who wait, and after that has failed.
+    is_making: AtomicBool,
+    size: usize,
     /// May block, and runs on a thread of `makers` only.
     make: Box<dyn Fn() -> Result<Instance> + Send + Sync>,
     makers: Arc<Crew>,
@@ -58,33 +65,64 @@ impl Pool {
         make: impl Fn() -> Result<Instance> + Send + Sync + 'static,
     ) -> Arc<Self> {
         let instances = Mutex::new(Instances { idle, in_use: 0 });
-        Arc::new(Pool { permits: Arc::new(Semaphore::new(size)), instances, make: Box::new(make), makers })
+        Arc::new(Pool {
+            permits: Arc::new(Semaphore::new(size)),
+            instances,
+            changed: Notify::new(),
+            is_making: AtomicBool::new(false),
+            size,
+            make: Box::new(make),
+            makers,
+        })
     }
 
-    /// Waits for an instance. If none is idle and the pool is not full yet, makes one, off the runtime's threads. If none can
-    /// be made, waits for one of the others.
+    /// Waits for an instance. If none is idle and the pool is not full yet, one is made, off the runtime's threads. One in use
+    /// usually returns before that.
     pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease, NoInstance> {
+        let permit = match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            // The semaphore is never closed, so this waits for a permit.
+            Err(_) => self.permits.clone().acquire_owned().await.map_err(|error| NoInstance(error.into()))?,
+        };
         loop {
-            let permit = match self.permits.clone().try_acquire_owned() {
-                Ok(permit) => permit,
-                // The semaphore is never closed, so this waits for a permit.
-                Err(_) => self.permits.clone().acquire_owned().await.map_err(|error| NoInstance(error.into()))?,
-            };
-            if let Ok(lease) = self.idle() {
-                return Ok(lease.with(permit));
-            }
-            let pool = self.clone();
-            let error = match self.makers.run(move |_| (pool.make)()).await.map_err(Error::from).flatten() {
-                Ok(instance) => return Ok(self.lend(instance).with(permit)),
-                Err(error) => error,
-            };
+            // What changes from here on wakes this request.
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
             match self.idle() {
                 Ok(lease) => return Ok(lease.with(permit)),
-                // Those in use have permits of their own, so this one is of no use.
-                Err(Missing::InUse) => permit.forget(),
-                Err(Missing::None) => return Err(NoInstance(error)),
+                Err(Missing::InUse) => {
+                    self.make_missing();
+                    changed.await;
+                }
+                Err(Missing::None) => {
+                    let pool = self.clone();
+                    let made = self.makers.run(move |_| (pool.make)()).await.map_err(Error::from).flatten();
+                    return Ok(self.lend(made.map_err(NoInstance)?).with(permit));
+                }
             }
         }
+    }
+
+    /// Lets one instance be made, unless one is being made. If that fails, those in use have to do from then on.
+    fn make_missing(self: &Arc<Self>) {
+        if self.is_making.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let pool = self.clone();
+        // Without a thread, the next request that waits tries again.
+        let sent = self.makers.send(move || {
+            if pool.is_full() || (pool.make)().map(|instance| pool.lend(instance).give_back()).is_ok() {
+                pool.is_making.store(false, Ordering::Relaxed);
+            }
+        });
+        if sent.is_err() {
+            self.is_making.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let instances = self.lock();
+        instances.idle.len() + instances.in_use >= self.size
     }
 
     /// Returns an idle instance or makes one, however many there are. Blocks.
@@ -152,11 +190,13 @@ impl Lease {
             let InUse(pool) = &self.in_use;
             pool.lock().idle.push(self.instance);
         }
+        // Dropping `in_use` wakes one who waits.
     }
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
         self.0.lock().in_use -= 1;
+        self.0.changed.notify_one();
     }
 }

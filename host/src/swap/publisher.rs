@@ -222,8 +222,8 @@ impl Publisher {
     fn complete(self: &Arc<Self>, generation: Arc<Generation>) {
         let publisher = self.clone();
         let _ = self.makers.send(move || {
-            generation.fill();
             publisher.factory.prepare();
+            generation.fill();
             publisher.compare(&generation);
         });
     }

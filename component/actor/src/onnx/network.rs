@@ -19,7 +19,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Parses a graph that [`super::select`] returned, or that [`super::build`] built.
+    /// Parses a graph that [`super::select`] returned, or that [`super::build::model`] built.
     ///
     /// # Errors
     ///
