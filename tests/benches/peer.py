@@ -1,4 +1,8 @@
-"""The FastAPI + PyTorch server that sac-serving is compared with: peer.py CHECKPOINT PORT, STAT_PAIR_RL_JIT=1 compiles."""
+"""The FastAPI server that sac-serving is compared with: peer.py CHECKPOINT PORT.
+
+A .pt runs on PyTorch, compiled if STAT_PAIR_RL_JIT is 1, and an .onnx on ONNX Runtime. Both use one thread a request, which
+is the fastest for networks of this size.
+"""
 
 import os
 import statistics
@@ -8,34 +12,59 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-import torch
 import uvicorn
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
-from torch import nn
 
 PATH = os.path.abspath(sys.argv[1])
 JIT = os.environ.get("STAT_PAIR_RL_JIT") == "1"
 
 
-class Actor(nn.Module):
-    def __init__(self, weights):
-        super().__init__()
-        shapes = {name: weights[f"{name}.weight"].shape for name in ("net.0", "net.2", "mean", "log_std")}
-        layer = lambda name: nn.Linear(shapes[name][1], shapes[name][0])
-        self.net = nn.Sequential(layer("net.0"), nn.ReLU(), layer("net.2"), nn.ReLU())
-        self.mean, self.log_std = layer("mean"), layer("log_std")
-        self.load_state_dict(weights)
+if PATH.endswith(".onnx"):
+    import numpy as np
+    import onnxruntime
 
-    def forward(self, state):
-        hidden = self.net(state)
-        return self.mean(hidden), self.log_std(hidden).clamp(-20.0, 2.0)
+    class Backend:
+        def __init__(self):
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            self.session = onnxruntime.InferenceSession(PATH, options, providers=["CPUExecutionProvider"])
+            self.state_dim = self.session.get_inputs()[0].shape[1]
+
+        def zeros(self, rows):
+            return np.zeros((rows, self.state_dim), np.float32)
+
+        def forward(self, states):
+            return self.session.run(["mean", "log_std"], {"state": states})
+
+        def act(self, states):
+            return np.tanh(self.forward(np.array(states, np.float32))[0]).tolist()
+
+else:
+    import torch
+    from actor import load_actor
+
+    torch.set_num_threads(1)
+
+    class Backend:
+        def __init__(self):
+            self.actor, self.state_dim = load_actor(PATH, JIT)
+
+        def zeros(self, rows):
+            return torch.zeros(rows, self.state_dim)
+
+        @torch.inference_mode()
+        def forward(self, states):
+            return self.actor(states)
+
+        @torch.inference_mode()
+        def act(self, states):
+            return torch.tanh(self.actor(torch.tensor(states))[0]).tolist()
 
 
 @dataclass(frozen=True)
 class Loaded:
-    actor: nn.Module
-    state_dim: int
+    backend: Backend
     identity: tuple
     modified: str
 
@@ -47,12 +76,8 @@ def identity():
 
 def load():
     found = identity()
-    actor = Actor(torch.load(PATH, map_location="cpu", weights_only=True)).eval()
-    state_dim = actor.net[0].in_features
-    if JIT:
-        actor = torch.jit.freeze(torch.jit.trace(actor, torch.zeros(1, state_dim)))
     modified = datetime.fromtimestamp(found[3] / 1e9, timezone.utc).isoformat()
-    return Loaded(actor, state_dim, found, modified)
+    return Loaded(Backend(), found, modified)
 
 
 class Holder:
@@ -74,32 +99,49 @@ class Predict(BaseModel):
     state: list[float]
 
 
+class PredictBatch(BaseModel):
+    states: list[list[float]]
+
+
 class Benchmark(BaseModel):
     warmup: int = 50
     iterations: int = 1000
     batch_size: int = 1
 
 
-torch.set_num_threads(1)
 app, holder = FastAPI(), Holder()
 
 
 @app.post("/sac/predict")
 def predict(request: Predict):
     loaded = holder.current()
-    if len(request.state) != loaded.state_dim:
-        raise HTTPException(400, f"state_dim mismatch: got {len(request.state)}, expected {loaded.state_dim}")
+    actions, latency = act(loaded.backend, [request.state])
+    return {"action": one(actions[0]), **origin(loaded), "latency_ms": latency}
+
+
+@app.post("/sac/predict/batch")
+def predict_batch(request: PredictBatch):
+    loaded = holder.current()
+    actions, latency = act(loaded.backend, request.states)
+    batch_size = len(actions)
+    return {"actions": [one(row) for row in actions], "batch_size": batch_size, **origin(loaded), "latency_ms": latency}
+
+
+def act(backend, states):
+    for state in states:
+        if len(state) != backend.state_dim:
+            raise HTTPException(400, f"state_dim mismatch: got {len(state)}, expected {backend.state_dim}")
     start = time.perf_counter()
-    with torch.inference_mode():
-        action = torch.tanh(loaded.actor(torch.tensor([request.state]))[0])[0].tolist()
-    latency = (time.perf_counter() - start) * 1e3
-    return {
-        "action": action[0] if len(action) == 1 else action,
-        "model_path": PATH,
-        "model_mtime_utc": loaded.modified,
-        "latency_ms": latency,
-        "jit_compiled": JIT,
-    }
+    actions = backend.act(states)
+    return actions, (time.perf_counter() - start) * 1e3
+
+
+def one(action):
+    return action[0] if len(action) == 1 else action
+
+
+def origin(loaded):
+    return {"model_path": PATH, "model_mtime_utc": loaded.modified, "jit_compiled": JIT}
 
 
 @app.post("/sac/model/reload")
@@ -110,13 +152,12 @@ def reload():
 @app.post("/sac/benchmark")
 def benchmark(request: Benchmark):
     loaded = holder.current()
-    states, times = torch.zeros(request.batch_size, loaded.state_dim), []
-    with torch.inference_mode():
-        for index in range(request.warmup + request.iterations):
-            start = time.perf_counter()
-            loaded.actor(states)
-            if index >= request.warmup:
-                times.append((time.perf_counter() - start) * 1e3)
+    states, times = loaded.backend.zeros(request.batch_size), []
+    for index in range(request.warmup + request.iterations):
+        start = time.perf_counter()
+        loaded.backend.forward(states)
+        if index >= request.warmup:
+            times.append((time.perf_counter() - start) * 1e3)
     return {"p50_ms": statistics.median(times)}
 
 

@@ -44,6 +44,8 @@ pub(crate) struct Publisher {
     loads: AtomicU64,
     /// Makes instances, and drops those of old generations.
     makers: Arc<Crew>,
+    /// Compares backends, which takes longer than the next swap may wait for an instance.
+    comparers: Crew,
     history: History,
 }
 
@@ -100,6 +102,7 @@ impl Publisher {
             absence: Mutex::default(),
             loads: AtomicU64::new(0),
             makers,
+            comparers: Crew::new("sac-comparison", 1),
             history: History::default(),
         })
     }
@@ -220,11 +223,12 @@ impl Publisher {
     /// Does what is left after a generation was published, for which no request should wait. Without a thread, requests make
     /// the instances, and the backends are not compared.
     fn complete(self: &Arc<Self>, generation: Arc<Generation>) {
-        let publisher = self.clone();
+        let (publisher, published) = (self.clone(), generation.clone());
         let _ = self.makers.send(move || {
             publisher.factory.prepare();
             generation.fill();
-            publisher.compare(&generation);
+            let comparing = publisher.clone();
+            let _ = publisher.comparers.send(move || comparing.compare(&published));
         });
     }
 

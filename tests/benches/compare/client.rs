@@ -16,6 +16,13 @@ pub fn predict() -> Vec<u8> {
     post("/sac/predict", &format!("{{\"state\":[{state}]}}"))
 }
 
+/// A prediction for so many states.
+pub fn predict_batch(rows: usize) -> Vec<u8> {
+    let state = |row: usize| (0..28).map(move |i| format!("{:.6}", ((row * 28 + i) as f64 * 0.618_034).fract() - 0.5));
+    let states = (0..rows).map(|row| format!("[{}]", state(row).collect::<Vec<_>>().join(","))).collect::<Vec<_>>();
+    post("/sac/predict/batch", &format!("{{\"states\":[{}]}}", states.join(",")))
+}
+
 /// Sends a request and waits for its answer.
 pub fn ask(connection: &mut Connection, request: &[u8]) -> Result<Answer> {
     let answer = connection.ask(request)?;
@@ -23,9 +30,9 @@ pub fn ask(connection: &mut Connection, request: &[u8]) -> Result<Answer> {
     Ok(answer)
 }
 
-/// Sends `requests` predictions over these connections without a pause. Returns the time of each, and of all together.
-pub fn load(connections: &mut [Connection], requests: usize) -> Result<(Vec<Duration>, Duration)> {
-    let (request, share) = (predict(), requests / connections.len());
+/// Sends a request so many times over these connections without a pause. Returns the time of each, and of all together.
+pub fn load(connections: &mut [Connection], request: &[u8], requests: usize) -> Result<(Vec<Duration>, Duration)> {
+    let share = requests / connections.len();
     let start = Instant::now();
     let times = thread::scope(|scope| {
         let clients = connections.iter_mut().map(|connection| {
@@ -33,7 +40,7 @@ pub fn load(connections: &mut [Connection], requests: usize) -> Result<(Vec<Dura
                 let mut times = Vec::with_capacity(share);
                 for _ in 0..share {
                     let start = Instant::now();
-                    ask(connection, &request)?;
+                    ask(connection, request)?;
                     times.push(start.elapsed());
                 }
                 anyhow::Ok(times)

@@ -1,12 +1,14 @@
 //! sac-serving beside what it is compared with, in one run and turn about: `cargo bench -p sac-tests --bench compare`.
 //!
-//! The ceiling is a native server without a sandbox (`native`); the thing to beat is FastAPI with PyTorch (`peer.py`),
-//! where the Python that `SAC_BENCH_PYTHON` names, or else `python3`, has both. All serve one file with one stat a
+//! The ceiling is a native server without a sandbox (`native`). The others are those that a user would pick instead, as far
+//! as the Python that `SAC_BENCH_PYTHON` names, or else `python3`, has them: FastAPI with PyTorch, with TorchScript and with
+//! ONNX Runtime (`peer.py`), and LitServe with PyTorch (`peer_litserve.py`). All serve one file with one stat a
 //! request. The clients run on the same cores as the servers, alike for all of them.
 //!
 //! `--quick` takes fewer rounds; `--svg FILE` draws the figures.
 
 mod client;
+mod figures;
 mod measure;
 mod native;
 mod plot;
@@ -19,7 +21,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::measure::{Effort, Figures};
+use crate::measure::Effort;
 use crate::server::{Kind, Server};
 
 fn main() -> Result<()> {
@@ -35,7 +37,8 @@ fn main() -> Result<()> {
             other => bail!("{other}: `--quick` and `--svg FILE` are known"),
         }
     }
-    let peers = compare(&effort)?;
+    let servers = start()?;
+    let peers = measure::all(&servers, &effort)?;
     print!("{}", report::table(&peers)?);
     if let Some(path) = svg {
         // Cargo runs this in the folder of the package.
@@ -45,8 +48,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Every server that is installed, and its figures.
-fn compare(effort: &Effort) -> Result<Vec<(Kind, Figures)>> {
+/// Starts every server that is installed, and checks that all compute the same action.
+fn start() -> Result<Vec<Server>> {
     program::build()?;
     let mut servers = Vec::new();
     for kind in Kind::ALL {
@@ -59,6 +62,5 @@ fn compare(effort: &Effort) -> Result<Vec<(Kind, Figures)>> {
     }
     let actions = servers.iter().map(Server::action).collect::<Result<Vec<_>>>()?;
     ensure!(actions.iter().all(|action| (action - actions[0]).abs() < 1e-5), "the servers disagree: {actions:?}");
-    let figures = measure::all(&mut servers, effort)?;
-    Ok(servers.iter().map(|server| server.kind).zip(figures).collect())
+    Ok(servers)
 }

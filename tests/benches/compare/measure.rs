@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use sac_tests::Connection;
 use serde_json::json;
 
-use crate::client::{ask, load, post, predict};
+use crate::client::{ask, load, post, predict, predict_batch};
+use crate::figures::{Figures, P50, P99, P999};
 use crate::server::{Kind, Server};
 
 /// The number of rounds that measure everything.
@@ -21,110 +22,110 @@ pub struct Effort {
 }
 
 impl Effort {
-    pub const FULL: Effort = Effort { rounds: 10, requests: 2000, swaps: 100, disturbances: 100 };
-    pub const QUICK: Effort = Effort { rounds: 3, requests: 500, swaps: 20, disturbances: 20 };
+    pub const FULL: Effort = Effort { rounds: 10, requests: 2000, swaps: 20, disturbances: 20 };
+    pub const QUICK: Effort = Effort { rounds: 3, requests: 500, swaps: 10, disturbances: 10 };
 }
 
-pub const CONNECTIONS: [usize; 3] = [1, 16, 64];
-pub const BATCHES: [usize; 3] = [1, 32, 256];
+const CONNECTIONS: [usize; 3] = [1, 16, 64];
+const BATCHES: [usize; 3] = [1, 32, 256];
+/// The time before the memory at rest is read: what a server does after its first answer has ended.
+const REST: Duration = Duration::from_secs(1);
 
-/// The figures of one server. Times are medians unless they say otherwise.
-#[derive(Default, Clone)]
-pub struct Figures {
-    /// One for each of [`CONNECTIONS`].
-    pub http: [Http; CONNECTIONS.len()],
-    /// The forward pass alone, one for each of [`BATCHES`].
-    pub forward: [Duration; BATCHES.len()],
-    pub load: Duration,
-    /// The time from a rename to the first answer of the new file: p50 and p99.
-    pub swap: [Duration; 2],
-    /// The p99.9 of requests while the file is replaced each 50 ms.
-    pub disturbed: Duration,
-    pub start: Duration,
-    /// With an empty cache.
-    pub first_start: Option<Duration>,
-    /// The resident memory and the anonymous part of it in bytes, at rest and at the end.
-    pub memory: [(u64, u64); 2],
-}
-
-#[derive(Default, Clone, Copy)]
-pub struct Http {
-    pub p50: Duration,
-    pub p99: Duration,
-    pub per_second: f64,
+/// One server with its figures.
+pub struct Measured<'a> {
+    pub server: &'a Server,
+    pub figures: Figures,
 }
 
 /// Measures all servers in turns.
-pub fn all(servers: &mut [Server], effort: &Effort) -> Result<Vec<Figures>> {
-    let mut figures = vec![Figures::default(); servers.len()];
-    for (server, figures) in servers.iter().zip(&mut figures) {
-        figures.start = server.start;
-        figures.memory[0] = server.memory()?;
-    }
-    for (index, connections) in CONNECTIONS.into_iter().enumerate() {
-        for (of, figures) in http(servers, connections, effort)?.into_iter().zip(&mut figures) {
-            figures.http[index] = of;
-        }
-    }
-    for (index, batch) in BATCHES.into_iter().enumerate() {
-        for (of, figures) in forward(servers, batch, effort)?.into_iter().zip(&mut figures) {
-            figures.forward[index] = of;
-        }
-    }
-    for (server, figures) in servers.iter().zip(&mut figures) {
-        eprintln!("load and swap: {}", server.kind.name());
-        figures.load = reload(server, effort)?;
-        figures.swap = swap(server, effort)?;
-        figures.disturbed = disturb(server, effort)?;
-        figures.memory[1] = server.memory()?;
-        if server.kind == Kind::SacServing {
-            eprintln!("first start: {}", server.kind.name());
-            figures.first_start = Some(Server::first_start(server.kind)?);
-        }
-    }
-    Ok(figures)
-}
-
-fn http(servers: &[Server], connections: usize, effort: &Effort) -> Result<Vec<Http>> {
-    let open = |server: &Server| (0..connections).map(|_| Ok(Connection::open(server.address)?)).collect();
-    let mut clients = servers.iter().map(open).collect::<Result<Vec<Vec<_>>>>()?;
-    let mut times = vec![(Vec::new(), Duration::ZERO); servers.len()];
-    for round in 0..=effort.rounds {
-        eprintln!("{connections} connections: round {round} of {}", effort.rounds);
-        for (clients, (times, whole)) in clients.iter_mut().zip(&mut times) {
-            let (of_round, took) = load(clients, effort.requests)?;
-            // The first warms up.
-            if round > 0 {
-                times.extend(of_round);
-                *whole += took;
+pub fn all<'a>(servers: &'a [Server], effort: &Effort) -> Result<Vec<Measured<'a>>> {
+    thread::sleep(REST);
+    let at_rest = servers.iter().map(Server::memory).collect::<Result<Vec<_>>>()?;
+    let mut measured =
+        servers.iter().map(|server| Measured { server, figures: Figures::default() }).collect::<Vec<_>>();
+    let turns: [(&str, Turn); 4] = [("requests", http), ("batches", batches), ("forward", forward), ("swaps", swaps)];
+    for (name, turn) in turns {
+        for round in 0..=effort.rounds {
+            eprintln!("{name}: round {round} of {}", effort.rounds);
+            for Measured { server, figures } in &mut measured {
+                // The first round warms up.
+                let mut warmup = Figures::default();
+                turn(server, if round == 0 { &mut warmup } else { figures }, effort)?;
             }
         }
     }
-    Ok(times
-        .into_iter()
-        .map(|(mut times, whole)| {
-            let per_second = times.len() as f64 / whole.as_secs_f64();
-            Http { p50: percentile(&mut times, 50.0), p99: percentile(&mut times, 99.0), per_second }
-        })
-        .collect())
-}
-
-fn forward(servers: &[Server], batch: usize, effort: &Effort) -> Result<Vec<Duration>> {
-    let body = json!({ "warmup": 50, "iterations": 60_000 / batch.max(6), "batch_size": batch });
-    let request = post("/sac/benchmark", &body.to_string());
-    let mut times = vec![Vec::new(); servers.len()];
-    for round in 1..=effort.rounds {
-        eprintln!("forward pass of {batch}: round {round} of {}", effort.rounds);
-        for (server, times) in servers.iter().zip(&mut times) {
-            let answer = ask(&mut Connection::open(server.address)?, &request)?;
-            let milliseconds = answer.json()["p50_ms"].as_f64().context("no p50_ms")?;
-            times.push(Duration::from_secs_f64(milliseconds / 1e3));
+    for (Measured { server, figures }, (resident, anonymous)) in measured.iter_mut().zip(at_rest) {
+        figures.add_time("start to first answer", P50, [server.start]);
+        if server.kind == Kind::SacServing {
+            figures.add_time("the very first start", P50, [Server::first_start(server.kind)?]);
         }
+        figures.add("resident at rest", "B", P50, [resident as f64]);
+        figures.add("of it anonymous", "B", P50, [anonymous as f64]);
+        figures.add("resident at the end", "B", P50, [server.memory()?.0 as f64]);
     }
-    Ok(times.into_iter().map(|mut times| percentile(&mut times, 50.0)).collect())
+    Ok(measured)
 }
 
-fn reload(server: &Server, effort: &Effort) -> Result<Duration> {
+/// Measures one server for a part of a round.
+type Turn = fn(&Server, &mut Figures, &Effort) -> Result<()>;
+
+fn http(server: &Server, figures: &mut Figures, effort: &Effort) -> Result<()> {
+    for connections in CONNECTIONS {
+        let mut clients = open(server, connections)?;
+        // New connections make their first requests before the others are timed.
+        load(&mut clients, &predict(), 4 * connections)?;
+        let (times, whole) = load(&mut clients, &predict(), effort.requests)?;
+        let on = |what: &str| format!("{what}, {connections} connection{}", if connections == 1 { "" } else { "s" });
+        let per_second = times.len() as f64 / whole.as_secs_f64();
+        figures.add_time(&on("predict p50"), P50, times.iter().copied());
+        figures.add_time(&on("predict p99"), P99, times);
+        figures.add(&on("predictions a second"), "", P50, [per_second]);
+    }
+    Ok(())
+}
+
+fn batches(server: &Server, figures: &mut Figures, effort: &Effort) -> Result<()> {
+    if !server.kind.has_all_routes() {
+        return Ok(());
+    }
+    let mut clients = open(server, 1)?;
+    for rows in &BATCHES[1..] {
+        let (times, _) = load(&mut clients, &predict_batch(*rows), effort.requests / 10)?;
+        figures.add_time(&format!("predict/batch of {rows} p50"), P50, times);
+    }
+    Ok(())
+}
+
+fn forward(server: &Server, figures: &mut Figures, _: &Effort) -> Result<()> {
+    if !server.kind.has_all_routes() {
+        return Ok(());
+    }
+    for batch in BATCHES {
+        let body = json!({ "warmup": 50, "iterations": 60_000 / batch.max(6), "batch_size": batch });
+        let request = post("/sac/benchmark", &body.to_string());
+        let answer = ask(&mut Connection::open(server.address)?, &request)?;
+        let milliseconds = answer.json()["p50_ms"].as_f64().context("no p50_ms")?;
+        figures.add(&format!("forward pass, {batch}"), "s", P50, [milliseconds / 1e3]);
+    }
+    Ok(())
+}
+
+fn swaps(server: &Server, figures: &mut Figures, effort: &Effort) -> Result<()> {
+    if server.kind.has_all_routes() {
+        figures.add_time("forced reload", P50, reload(server, effort)?);
+        let times = swap(server, effort)?;
+        figures.add_time("first answer after a rename, p50", P50, times.iter().copied());
+        figures.add_time("first answer after a rename, p99", P99, times);
+        figures.add_time("p99.9 while swapped each 50 ms", P999, disturb(server, effort)?);
+    }
+    Ok(())
+}
+
+fn open(server: &Server, connections: usize) -> Result<Vec<Connection>> {
+    (0..connections).map(|_| Ok(Connection::open(server.address)?)).collect()
+}
+
+fn reload(server: &Server, effort: &Effort) -> Result<Vec<Duration>> {
     let (mut connection, request) = (Connection::open(server.address)?, post("/sac/model/reload", ""));
     let mut times = Vec::new();
     for _ in 0..effort.swaps {
@@ -132,10 +133,10 @@ fn reload(server: &Server, effort: &Effort) -> Result<Duration> {
         ask(&mut connection, &request)?;
         times.push(start.elapsed());
     }
-    Ok(percentile(&mut times, 50.0))
+    Ok(times)
 }
 
-fn swap(server: &Server, effort: &Effort) -> Result<[Duration; 2]> {
+fn swap(server: &Server, effort: &Effort) -> Result<Vec<Duration>> {
     let (mut connection, request) = (Connection::open(server.address)?, predict());
     let mut modified = ask(&mut connection, &request)?.json()["model_mtime_utc"].clone();
     let mut times = Vec::new();
@@ -152,12 +153,12 @@ fn swap(server: &Server, effort: &Effort) -> Result<[Duration; 2]> {
         }
         times.push(start.elapsed());
     }
-    Ok([50.0, 99.0].map(|percent| percentile(&mut times, percent)))
+    Ok(times)
 }
 
 /// Measures two clients that ask without a pause while the file is replaced again and again.
-fn disturb(server: &Server, effort: &Effort) -> Result<Duration> {
-    let mut clients = [Connection::open(server.address)?, Connection::open(server.address)?];
+fn disturb(server: &Server, effort: &Effort) -> Result<Vec<Duration>> {
+    let mut clients = open(server, 2)?;
     thread::scope(|scope| {
         let swaps = scope.spawn(|| {
             for _ in 0..effort.disturbances {
@@ -168,15 +169,9 @@ fn disturb(server: &Server, effort: &Effort) -> Result<Duration> {
         });
         let mut times = Vec::new();
         while !swaps.is_finished() {
-            times.extend(load(&mut clients, 200)?.0);
+            times.extend(load(&mut clients, &predict(), 200)?.0);
         }
         swaps.join().expect("a swap does not panic")?;
-        Ok(percentile(&mut times, 99.9))
+        Ok(times)
     })
-}
-
-fn percentile(times: &mut [Duration], percent: f64) -> Duration {
-    times.sort_unstable();
-    let index = (times.len() as f64 * percent / 100.0) as usize;
-    times.get(index.min(times.len().saturating_sub(1))).copied().unwrap_or_default()
 }

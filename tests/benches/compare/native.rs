@@ -1,6 +1,7 @@
 //! The ceiling: hyper and tract, the same JSON and the same stat, and no sandbox.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -53,8 +54,9 @@ type Plan = Arc<TypedSimplePlan>;
 
 struct Loaded {
     one_row: Plan,
-    /// For batches, which only the benchmark asks for.
+    /// For batches.
     graph: InferenceModel,
+    batches: Mutex<HashMap<usize, Plan>>,
     state_dim: usize,
     identity: Identity,
     modified: String,
@@ -94,7 +96,7 @@ impl Loaded {
         let one_row = plan(&graph, 1, state_dim)?;
         let modified = Duration::new(identity.3 as u64, identity.4 as u32);
         let modified = humantime::format_rfc3339_micros(UNIX_EPOCH + modified).to_string().replace('Z', "+00:00");
-        Ok(Loaded { one_row, graph, state_dim, identity, modified })
+        Ok(Loaded { one_row, graph, batches: Mutex::default(), state_dim, identity, modified })
     }
 
     fn predict(self: &Arc<Self>, state: &[f32]) -> Result<f32> {
@@ -109,6 +111,39 @@ impl Loaded {
             Ok(outputs[0].try_as_plain_ram()?.as_slice::<f32>()?[0].tanh())
         })
     }
+}
+
+impl Loaded {
+    /// Computes the actions of row-major states.
+    fn predict_batch(&self, states: &[f32]) -> Result<Vec<f32>> {
+        let rows = states.len() / self.state_dim;
+        let kept = self.batches.lock().unwrap_or_else(PoisonError::into_inner).get(&rows).cloned();
+        let plan = match kept {
+            Some(plan) => plan,
+            None => {
+                let made = plan(&self.graph, rows, self.state_dim)?;
+                self.batches.lock().unwrap_or_else(PoisonError::into_inner).insert(rows, made.clone());
+                made
+            }
+        };
+        let outputs = plan.run(tvec!(Tensor::from_shape(&[rows, self.state_dim], states)?.into()))?;
+        Ok(outputs[0].try_as_plain_ram()?.as_slice::<f32>()?.iter().map(|mean| mean.tanh()).collect())
+    }
+}
+
+#[derive(Deserialize)]
+struct PredictBatch {
+    states: Vec<Vec<f32>>,
+}
+
+#[derive(Serialize)]
+struct BatchPrediction<'a> {
+    actions: Vec<f32>,
+    batch_size: usize,
+    model_path: &'a str,
+    model_mtime_utc: &'a str,
+    jit_compiled: bool,
+    latency_ms: f64,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +172,7 @@ async fn respond(holder: &Holder, request: Request<Incoming>) -> Response<Full<B
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let answer = match path.as_str() {
         "/sac/predict" => predict(holder, &body),
+        "/sac/predict/batch" => predict_batch(holder, &body),
         "/sac/benchmark" => benchmark(holder, &body),
         "/sac/model/reload" => reload(holder),
         _ => Err(anyhow::anyhow!("Not Found")),
@@ -159,6 +195,20 @@ fn predict(holder: &Holder, body: &[u8]) -> Result<Vec<u8>> {
     let latency_ms = start.elapsed().as_nanos() as f64 / 1e6;
     let (model_path, model_mtime_utc) = (holder.path.to_str().unwrap_or_default(), loaded.modified.as_str());
     let answer = Prediction { action, model_path, model_mtime_utc, jit_compiled: true, latency_ms };
+    Ok(serde_json::to_vec(&answer)?)
+}
+
+fn predict_batch(holder: &Holder, body: &[u8]) -> Result<Vec<u8>> {
+    let loaded = holder.current(false)?;
+    let PredictBatch { states } = serde_json::from_slice(body)?;
+    ensure!(states.iter().all(|state| state.len() == loaded.state_dim), "a state has another length");
+    let start = Instant::now();
+    let actions = loaded.predict_batch(&states.concat())?;
+    ensure!(actions.iter().all(|action| action.is_finite()), "an action is not finite");
+    let latency_ms = start.elapsed().as_nanos() as f64 / 1e6;
+    let (model_path, model_mtime_utc) = (holder.path.to_str().unwrap_or_default(), loaded.modified.as_str());
+    let (batch_size, jit_compiled) = (states.len(), true);
+    let answer = BatchPrediction { actions, batch_size, model_path, model_mtime_utc, jit_compiled, latency_ms };
     Ok(serde_json::to_vec(&answer)?)
 }
 

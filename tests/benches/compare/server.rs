@@ -21,6 +21,8 @@ pub enum Kind {
     SacServing,
     Eager,
     Jit,
+    OnnxRuntime,
+    LitServe,
 }
 
 /// The process of a server, with a folder of its own for its checkpoint.
@@ -34,7 +36,8 @@ pub struct Server {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Native, Kind::SacServing, Kind::Eager, Kind::Jit];
+    pub const ALL: [Kind; 6] =
+        [Kind::Native, Kind::SacServing, Kind::Eager, Kind::Jit, Kind::OnnxRuntime, Kind::LitServe];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -42,18 +45,31 @@ impl Kind {
             Kind::SacServing => "sac-serving",
             Kind::Eager => "FastAPI + PyTorch",
             Kind::Jit => "FastAPI + torch.jit",
+            Kind::OnnxRuntime => "FastAPI + ONNX Runtime",
+            Kind::LitServe => "LitServe + PyTorch",
         }
     }
 
+    /// Returns `true` if the server has the routes for batches, benchmarks and reloads, and looks at its file.
+    pub fn has_all_routes(self) -> bool {
+        self != Kind::LitServe
+    }
+
     pub fn is_installed(self) -> bool {
-        let imports =
-            || Command::new(python()).args(["-c", "import torch, fastapi, uvicorn"]).stderr(Stdio::null()).status();
-        matches!(self, Kind::Native | Kind::SacServing) || imports().is_ok_and(|status| status.success())
+        let modules = match self {
+            Kind::Native | Kind::SacServing => return true,
+            Kind::Eager | Kind::Jit => "torch, fastapi, uvicorn",
+            Kind::OnnxRuntime => "onnxruntime, fastapi, uvicorn",
+            Kind::LitServe => "torch, litserve",
+        };
+        let imports = format!("import {modules}");
+        let imports = Command::new(python()).args(["-c", &imports]).stderr(Stdio::null()).status();
+        imports.is_ok_and(|status| status.success())
     }
 
     /// The same policy, in the format that the server reads.
     pub fn checkpoint(self) -> PathBuf {
-        let format = if matches!(self, Kind::Eager | Kind::Jit) { "state_dict.pt" } else { "onnx" };
+        let format = if matches!(self, Kind::Eager | Kind::Jit | Kind::LitServe) { "state_dict.pt" } else { "onnx" };
         workspace().join("tests/data").join(format!("stat_pair_03000.{format}"))
     }
 
@@ -63,17 +79,19 @@ impl Kind {
         let mut command = match self {
             Kind::Native => Command::new(env::current_exe()?),
             Kind::SacServing => Command::new(program::path()?),
-            Kind::Eager | Kind::Jit => Command::new(python()),
+            Kind::Eager | Kind::Jit | Kind::OnnxRuntime | Kind::LitServe => Command::new(python()),
         };
         match self {
             Kind::Native => command.arg("native").arg(checkpoint),
             Kind::SacServing => command.args(["serve", "--listen", "127.0.0.1:0", "--model"]).arg(checkpoint),
-            Kind::Eager | Kind::Jit => {
+            Kind::Eager | Kind::Jit | Kind::OnnxRuntime | Kind::LitServe => {
                 command.env("STAT_PAIR_RL_JIT", if self == Kind::Jit { "1" } else { "0" });
                 // uvicorn does not print which port it was given.
                 let chosen = free_port(Ipv4Addr::LOCALHOST.into())?;
                 address = Some(chosen);
-                command.arg(workspace().join("tests/benches/peer.py")).arg(checkpoint).arg(chosen.port().to_string())
+                let script = if self == Kind::LitServe { "peer_litserve.py" } else { "peer.py" };
+                let script = workspace().join("tests/benches").join(script);
+                command.arg(script).arg(checkpoint).arg(chosen.port().to_string())
             }
         };
         Ok((command, address))

@@ -18,9 +18,10 @@ pub struct Blueprint {
 }
 
 /// What a file has.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Form {
-    Layers(Box<Recognised>),
-    Graph { proto: ModelProto, interface: Interface, recognised: Option<Box<Recognised>> },
+    Layers(Recognised),
+    Graph { proto: ModelProto, interface: Interface, recognised: Option<Recognised> },
 }
 
 impl Blueprint {
@@ -33,7 +34,7 @@ impl Blueprint {
         let (state_dim, action_dim) = (mlp.state_dim(), mlp.action_dim());
         check_state_dim(state_dim)?;
         check_action_dim(action_dim)?;
-        let recognised = Box::new(Recognised { mlp, normalisation: None, log_std: None, is_certain: true });
+        let recognised = Recognised { mlp, normalisation: None, log_std: None, is_certain: true };
         Ok(Blueprint { form: Form::Layers(recognised), network: OnceCell::new(), state_dim, action_dim })
     }
 
@@ -43,8 +44,7 @@ impl Blueprint {
     ///
     /// Fails if tract cannot run the graph, unless its layers are certain; and if a state or an action is too long.
     pub fn of_graph(proto: ModelProto, interface: Interface) -> Result<Self> {
-        let recognised = recognise(&proto).filter(|found| found.mlp.state_dim() == interface.state_dim);
-        let mut recognised = recognised.map(Box::new);
+        let mut recognised = recognise(&proto).filter(|found| found.mlp.state_dim() == interface.state_dim);
         let network = OnceCell::new();
         let (state_dim, action_dim) = match &mut recognised {
             Some(found) if found.is_certain && interface.rows == Rows::Any => {
@@ -68,7 +68,7 @@ impl Blueprint {
     pub fn recognised(&self) -> Option<&Recognised> {
         match &self.form {
             Form::Layers(recognised) => Some(recognised),
-            Form::Graph { recognised, .. } => recognised.as_deref(),
+            Form::Graph { recognised, .. } => recognised.as_ref(),
         }
     }
 
