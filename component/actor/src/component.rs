@@ -23,10 +23,6 @@ impl GuestService for RefCell<Service> {
         RefCell::new(Service::new(config))
     }
 
-    fn prepare(&self, bytes: u64) {
-        Service::prepare(bytes);
-    }
-
     fn load(&self, checkpoint: Checkpoint, file: File, backend: Option<Backend>) -> Result<Policy, String> {
         self.borrow_mut().load(checkpoint, file, backend).map_err(|error| one_line(&error))
     }

@@ -23,16 +23,6 @@ impl Service {
         Service { config, loaded: None, documents: Documents::default() }
     }
 
-    /// Takes so many bytes of memory from the system, and leaves them to the allocator. The first use of each page takes
-    /// time, which a load then need not spend.
-    pub fn prepare(bytes: u64) {
-        let mut memory = Vec::new();
-        if usize::try_from(bytes).is_ok_and(|bytes| memory.try_reserve_exact(bytes).is_ok()) {
-            memory.resize(memory.capacity(), 1_u8);
-            std::hint::black_box(&memory);
-        }
-    }
-
     /// Loads a checkpoint and replaces the policy in service.
     ///
     /// `backend` is the backend that was chosen for the same file and config before; if it is given, the kernel is not

@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::{Resource, getrlimit};
 use tracing::warn;
-use wasmtime::{Config, Engine};
+use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
+
+use crate::config::SandboxLimits;
 
 /// The period of the epochs. Limits of time are rounded up to it, and a call ends within it when nobody waits any more.
 const TICK: Duration = Duration::from_millis(10);
@@ -14,8 +16,15 @@ const TICK: Duration = Duration::from_millis(10);
 /// The smallest guard behind a memory whose accesses are checked.
 const GUARD_BYTES: u64 = 64 << 10;
 
-/// Creates the engine, and the thread that advances its epochs while it lives. `memory_bytes` is the limit of an instance.
-pub(crate) fn engine(memory_bytes: usize) -> Result<Engine> {
+/// The limit of what the engine keeps of an instance beside its memories and tables, such as pointers to its functions.
+const MAX_DESCRIPTION_BYTES: usize = 8 << 20;
+
+/// The part of an instance's memory whose pages are cleared when it ends, and kept for the next one. Getting new ones from the
+/// system would take a third of the time of a load.
+const KEPT_BYTES: usize = 2 << 20;
+
+/// Creates the engine, and the thread that advances its epochs while it lives.
+pub(crate) fn engine(limits: &SandboxLimits, workers: usize) -> Result<Engine> {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -31,7 +40,12 @@ pub(crate) fn engine(memory_bytes: usize) -> Result<Engine> {
         warn!(
             "the address space has a limit of {limit} bytes (ulimit -v): memory accesses are checked, which is slower"
         );
-        config.memory_reservation(memory_bytes as u64).memory_reservation_for_growth(0).memory_guard_size(GUARD_BYTES);
+        config
+            .memory_reservation(limits.memory_bytes as u64)
+            .memory_reservation_for_growth(0)
+            .memory_guard_size(GUARD_BYTES);
+    } else {
+        config.allocation_strategy(pool(limits, workers));
     }
     let engine = Engine::new(&config)?;
     let weak = engine.weak();
@@ -46,6 +60,37 @@ pub(crate) fn engine(memory_bytes: usize) -> Result<Engine> {
         })
         .context("the thread for epochs does not start")?;
     Ok(engine)
+}
+
+/// Reserves the addresses of all instances at once, so that making and ending one changes few mappings.
+fn pool(limits: &SandboxLimits, workers: usize) -> PoolingAllocationConfig {
+    let instances = bounded(most_instances(workers));
+    let (modules, tables) = (bounded(limits.instances), bounded(limits.tables));
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(modules))
+        .total_memories(instances)
+        .total_tables(instances.saturating_mul(2))
+        .max_core_instances_per_component(modules)
+        .max_memories_per_component(modules)
+        .max_tables_per_component(tables)
+        .max_core_instance_size(MAX_DESCRIPTION_BYTES)
+        .max_component_instance_size(MAX_DESCRIPTION_BYTES)
+        .table_elements(limits.table_elements)
+        .max_memory_size(limits.memory_bytes)
+        .linear_memory_keep_resident(KEPT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// Returns the most instances that are alive at once: on each worker one for short calls, one for a long call and one of the
+/// generation before; and a benchmark's, those that load and compare, and the spare one.
+fn most_instances(workers: usize) -> usize {
+    3 * workers.max(1) + 8
+}
+
+fn bounded(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Returns the limit of the process's address space, if there is one.

@@ -16,15 +16,8 @@ use crate::sandbox::{Sandbox, artefact, engine};
 pub(crate) struct InstanceFactory {
     sandbox: Arc<Sandbox>,
     settings: Arc<RouterSettings>,
-    spare: Arc<Mutex<Spare>>,
-}
-
-/// An instance without a checkpoint, made beforehand for the next load.
-#[derive(Default)]
-struct Spare {
-    instance: Option<Instance>,
-    /// The memory that the last load took, which the instance has in readiness.
-    load_bytes: usize,
+    /// An instance without a checkpoint, made beforehand for the next load.
+    spare: Arc<Mutex<Option<Instance>>>,
 }
 
 /// The error of setting up a service or an inspector.
@@ -75,7 +68,7 @@ impl LoadError {
 impl InstanceFactory {
     /// Compiles the component, or maps the compiled artefact from the cache. Blocks.
     pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
-        let engine = engine::engine(config.sandbox.memory_bytes).map_err(SetupError::Engine)?;
+        let engine = engine::engine(&config.sandbox, config.workers).map_err(SetupError::Engine)?;
         let metrics = Arc::new(Metrics::new().map_err(SetupError::Metrics)?);
         let component = artefact::load_or_compile(&engine, config.component.as_deref(), config.cache_dir.as_deref());
         let component = component.map_err(SetupError::Compile)?;
@@ -103,16 +96,10 @@ impl InstanceFactory {
 
     /// Makes the instance for the next load, unless there is one. Blocks. Where there is no room, the load makes its own.
     pub(crate) fn prepare(&self) {
-        let load_bytes = {
-            let spare = self.spare();
-            if spare.instance.is_some() {
-                return;
-            }
-            spare.load_bytes
-        };
-        let Ok(mut instance) = self.make(false) else { return };
-        if instance.prepare(load_bytes).is_ok() {
-            self.spare().instance = Some(instance);
+        if self.spare().is_none()
+            && let Ok(instance) = self.make(false)
+        {
+            *self.spare() = Some(instance);
         }
     }
 
@@ -126,7 +113,7 @@ impl InstanceFactory {
         may_use_reserve: bool,
     ) -> Result<(Instance, Policy), LoadError> {
         // The first instance of a generation is what requests wait for.
-        let spare = self.spare().instance.take_if(|_| may_use_reserve);
+        let spare = self.spare().take_if(|_| may_use_reserve);
         let mut instance = spare.map_or_else(|| self.make(may_use_reserve), Ok).map_err(LoadError::NoInstance)?;
         let path = content.path.to_string_lossy();
         let checkpoint = Checkpoint {
@@ -138,7 +125,6 @@ impl InstanceFactory {
         };
         let loaded = bindings::with_file(content, |file| instance.load(checkpoint, file, backend, may_use_reserve));
         let policy = loaded.map_err(LoadError::Instance)?.map_err(LoadError::Refused)?;
-        self.spare().load_bytes = instance.load_bytes();
         Ok((instance, policy))
     }
 
@@ -149,7 +135,7 @@ impl InstanceFactory {
         compared.map_err(LoadError::Instance)?.map_err(LoadError::Refused)
     }
 
-    fn spare(&self) -> MutexGuard<'_, Spare> {
+    fn spare(&self) -> MutexGuard<'_, Option<Instance>> {
         // A panic cannot interrupt an assignment.
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -22,8 +22,6 @@ pub(crate) struct Instance {
     actor: Actor,
     service: ResourceAny,
     sandbox: Arc<Sandbox>,
-    /// The memory in use after the instance was made.
-    empty_bytes: usize,
     /// The memory in use after the checkpoint was loaded, or after the instance was made.
     loaded_bytes: usize,
 }
@@ -78,27 +76,14 @@ impl Instance {
     pub(crate) fn new(sandbox: Arc<Sandbox>, config: RouterConfig, may_use_reserve: bool) -> Result<Self> {
         let (mut store, actor) = sandbox.instantiate(may_use_reserve)?;
         let service = actor.sac_serving_serving().service().call_constructor(&mut store, config)?;
-        let empty_bytes = store.data().memory_bytes();
-        Ok(Instance { store, actor, service, sandbox, empty_bytes, loaded_bytes: empty_bytes })
+        let loaded_bytes = store.data().memory_bytes();
+        Ok(Instance { store, actor, service, sandbox, loaded_bytes })
     }
 
     /// Returns `true` if the instance holds far more memory than its checkpoint needs. Memory never shrinks.
     pub(crate) fn is_outgrown(&self) -> bool {
         let expected = self.loaded_bytes.saturating_mul(2).saturating_add(self.sandbox.limits.slack_bytes);
         self.store.data().memory_bytes() > expected
-    }
-
-    /// Takes so much memory for the next load, if there is as much.
-    pub(crate) fn prepare(&mut self, bytes: usize) -> Result<(), InstanceError> {
-        begin_call(&mut self.store, self.sandbox.limits.load_time.into());
-        let service = self.actor.sac_serving_serving().service();
-        let prepared = service.call_prepare(&mut self.store, self.service, bytes as u64);
-        prepared.map_err(|error| self.error(error))
-    }
-
-    /// Returns the memory that the checkpoint took.
-    pub(crate) fn load_bytes(&self) -> usize {
-        self.loaded_bytes.saturating_sub(self.empty_bytes)
     }
 
     /// Loads a checkpoint. The inner error comes from the component: it refuses the checkpoint, and the instance remains

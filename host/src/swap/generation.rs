@@ -14,8 +14,8 @@ use crate::sandbox::cpu_budget::CallLimits;
 use crate::sandbox::factory::{InstanceFactory, LoadError};
 use crate::sandbox::instance::{Instance, InstanceError};
 use crate::swap::call::{AnswerError, Call, RequestContext};
+use crate::swap::makers::Makers;
 use crate::swap::pool::{Lease, Pool};
-use crate::work::crew::Crew;
 
 /// The processor time of a call on a thread of the runtime. The component expects such a call to take a millisecond at most,
 /// and does not know every graph.
@@ -48,7 +48,7 @@ pub(crate) enum Short {
 
 impl Generation {
     /// Makes a generation without a checkpoint, with at most `size` instances. Blocks for the first instance.
-    pub(crate) fn empty(factory: &InstanceFactory, size: usize, makers: Arc<Crew>) -> anyhow::Result<Self> {
+    pub(crate) fn empty(factory: &InstanceFactory, size: usize, makers: Arc<Makers>) -> anyhow::Result<Self> {
         let make = {
             let factory = factory.clone();
             move || factory.instance()
@@ -61,7 +61,7 @@ impl Generation {
     pub(crate) fn load(
         factory: &InstanceFactory,
         size: usize,
-        makers: Arc<Crew>,
+        makers: Arc<Makers>,
         content: Arc<Content>,
         number: u64,
         backend: Option<Backend>,
@@ -83,7 +83,7 @@ impl Generation {
         number: u64,
         loaded: Option<Loaded>,
         size: usize,
-        makers: Arc<Crew>,
+        makers: Arc<Makers>,
         first: Instance,
         make: impl Fn() -> anyhow::Result<Instance> + Clone + Send + Sync + 'static,
     ) -> Self {

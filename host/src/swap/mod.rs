@@ -6,6 +6,7 @@ pub(crate) mod dispatcher;
 pub(crate) mod generation;
 pub(crate) mod history;
 pub(crate) mod holder;
+mod makers;
 pub(crate) mod pool;
 mod publisher;
 pub(crate) mod snapshot;

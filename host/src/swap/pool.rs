@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::sandbox::instance::Instance;
-use crate::work::crew::Crew;
+use crate::swap::makers::Makers;
 
 /// At most `size` instances.
 pub(crate) struct Pool {
@@ -24,7 +24,7 @@ pub(crate) struct Pool {
     size: usize,
     /// May block, and runs on a thread of `makers` only.
     make: Box<dyn Fn() -> Result<Instance> + Send + Sync>,
-    makers: Arc<Crew>,
+    makers: Arc<Makers>,
 }
 
 struct Instances {
@@ -61,7 +61,7 @@ impl Pool {
     pub(crate) fn new(
         size: usize,
         idle: Vec<Instance>,
-        makers: Arc<Crew>,
+        makers: Arc<Makers>,
         make: impl Fn() -> Result<Instance> + Send + Sync + 'static,
     ) -> Arc<Self> {
         let instances = Mutex::new(Instances { idle, in_use: 0 });
@@ -173,8 +173,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let idle = std::mem::take(&mut self.lock().idle);
         if !idle.is_empty() {
-            // Without a thread, this ends them at once.
-            let _ = self.makers.send(move || drop(idle));
+            self.makers.retire(idle);
         }
     }
 }

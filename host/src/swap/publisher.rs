@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -17,6 +17,7 @@ use crate::sandbox::factory::{InstanceFactory, SetupError};
 use crate::swap::comparisons::Comparisons;
 use crate::swap::generation::{Generation, Loaded};
 use crate::swap::history::{History, Swap};
+use crate::swap::makers::Makers;
 use crate::swap::snapshot::Snapshot;
 use crate::work::crew::Crew;
 
@@ -43,7 +44,7 @@ pub(crate) struct Publisher {
     /// The number of checkpoints that were read and handed to the component.
     loads: AtomicU64,
     /// Makes instances, and drops those of old generations.
-    makers: Arc<Crew>,
+    makers: Arc<Makers>,
     /// Compares backends, which takes longer than the next swap may wait for an instance.
     comparers: Crew,
     history: History,
@@ -85,7 +86,7 @@ impl Publisher {
     /// Makes the state without a checkpoint, and blocks for an instance.
     pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
         let factory = InstanceFactory::new(config)?;
-        let makers = Arc::new(Crew::new("sac-instances", 1));
+        let makers = Arc::new(Makers::new());
         let size = config.workers.max(1);
         let generation = Arc::new(Generation::empty(&factory, size, makers.clone()).map_err(SetupError::Start)?);
         Ok(Publisher {
@@ -211,7 +212,7 @@ impl Publisher {
             self.announce(&generation, duration);
             // Its instances end before those of the new generation are made: memory may not suffice for both.
             drop(before);
-            self.complete(generation);
+            self.complete(&generation);
         }
         renewal.outcome.map_err(|error| error.to_string())
     }
@@ -222,14 +223,29 @@ impl Publisher {
 
     /// Does what is left after a generation was published, for which no request should wait. Without a thread, requests make
     /// the instances, and the backends are not compared.
-    fn complete(self: &Arc<Self>, generation: Arc<Generation>) {
-        let (publisher, published) = (self.clone(), generation.clone());
+    fn complete(self: &Arc<Self>, generation: &Arc<Generation>) {
+        // What waits for a thread keeps no generation alive.
+        let (publisher, generation) = (self.clone(), Arc::downgrade(generation));
         let _ = self.makers.send(move || {
             publisher.factory.prepare();
-            generation.fill();
+            let Some(current) = publisher.if_current(&generation) else { return };
+            current.fill();
             let comparing = publisher.clone();
-            let _ = publisher.comparers.send(move || comparing.compare(&published));
+            let _ = publisher.comparers.send(move || {
+                if let Some(current) = comparing.if_current(&generation) {
+                    comparing.compare(&current);
+                }
+            });
         });
+    }
+
+    /// Returns the generation if it is in service.
+    fn if_current(&self, generation: &Weak<Generation>) -> Option<Arc<Generation>> {
+        generation.upgrade().filter(|generation| self.is_current(generation))
+    }
+
+    fn is_current(&self, generation: &Arc<Generation>) -> bool {
+        Arc::ptr_eq(&self.published.load().generation, generation)
     }
 
     /// Compares the kernel with tract, if the kernel serves the generation. If they differ, tract takes over.
@@ -263,7 +279,7 @@ impl Publisher {
         let start = Instant::now();
         let _numbers = lock(&self.numbers);
         let before = self.published.load_full();
-        if !Arc::ptr_eq(&before.generation, generation) {
+        if !self.is_current(generation) {
             return;
         }
         match self.load(content.clone(), generation.number + 1) {
@@ -271,7 +287,7 @@ impl Publisher {
                 self.publish(generation.clone(), before.freshness.clone());
                 self.announce(&generation, start.elapsed());
                 drop(before);
-                self.complete(generation);
+                self.complete(&generation);
             }
             Err(failure) => warn!(path = %path_line(&content.path), "tract cannot take over: {}", failure.detail),
         }
@@ -280,7 +296,15 @@ impl Publisher {
     fn load(&self, content: Arc<Content>, number: u64) -> Result<Arc<Generation>, Failure> {
         self.loads.fetch_add(1, Ordering::Relaxed);
         let backend = self.comparisons.backend(&content);
-        let loaded = Generation::load(&self.factory, self.size, self.makers.clone(), content, number, backend);
+        let load = || Generation::load(&self.factory, self.size, self.makers.clone(), content.clone(), number, backend);
+        let loaded = load().or_else(|error| {
+            if !error.may_pass() {
+                return Err(error);
+            }
+            // Those of earlier generations may still take the room.
+            self.makers.end_retired();
+            load()
+        });
         loaded.map(Arc::new).map_err(|error| Failure { may_pass: error.may_pass(), detail: error.to_string() })
     }
 

@@ -39,7 +39,8 @@ fn after_a_kill_in_the_middle_of_swaps_it_starts_and_serves_the_newest() {
             let name = format!("model_{round}_{swap}.onnx");
             publish(&place.path().join(&name), &file(NAMES[swap % 2]));
             if swap < 9 {
-                assert!(predict(address).1.contains(&name));
+                let (_, body) = predict(address);
+                assert!(body.contains(&name), "{name}: {body}");
             }
         }
         // The last swap is under way.

@@ -32,8 +32,6 @@ impl GuestService for Probe {
         Err("a probe loads nothing".to_owned())
     }
 
-    fn prepare(&self, _: u64) {}
-
     fn compare(_: File, _: OperatorFacts) -> Result<Option<String>, String> {
         Err("a probe compares nothing".to_owned())
     }
