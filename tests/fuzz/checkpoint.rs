@@ -258,6 +258,7 @@ fn acts(file: &File, operator_facts: OperatorFacts) -> bool {
         on_refusal: OnRefusal::Keep,
         max_batch: 16,
         max_body_bytes: 1 << 16,
+        splits: false,
     };
     let mut service = Service::new(config);
     let epoch = Instant { seconds: 0, nanoseconds: 0 };

@@ -81,6 +81,12 @@ fn ask(rng: &mut Rng, service: &mut Service, is_loaded: bool) -> String {
             assert!(is_reload && is_authorized && context.reloaded.is_none());
             "reload".to_owned()
         }
+        Outcome::Split(batch) => {
+            assert!(is_authorized && !batch.states.is_empty());
+            let outputs = service.forward(&batch).unwrap();
+            assert!(matches!(service.finish(outputs), Outcome::Respond(_)));
+            "split".to_owned()
+        }
         outcome @ (Outcome::Long | Outcome::Benchmark) => {
             assert!(!context.may_block && is_authorized);
             if matches!(outcome, Outcome::Long) { "long" } else { "benchmark" }.to_owned()
@@ -95,6 +101,7 @@ fn config(rng: &mut Rng) -> RouterConfig {
         on_refusal: if rng.bool() { OnRefusal::Keep } else { OnRefusal::Fail },
         max_batch: [0, 1, 64, u32::MAX][rng.usize(..4)],
         max_body_bytes: [0, 64, u64::MAX][rng.usize(..3)],
+        splits: rng.bool(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Actions agree with what PyTorch computes.
 
+use sac_serving::Config;
 use sac_tests::{Golden, Owner, Server, Settings, both_owners, checkpoint, odd, publish};
 use serde_json::{Value, json};
 use tempfile::tempdir;
@@ -71,6 +72,25 @@ async fn a_seed_fixes_the_action_and_a_row_of_a_batch_takes_its_own_draw() {
     let (one, other) =
         (client.post("/sac/predict", unseeded.clone()).await, client.post("/sac/predict", unseeded).await);
     assert_ne!(one.ok()["action"], other.ok()["action"], "without a seed no two actions are the same");
+}
+
+/// A batch of this size is computed in parts, on several instances.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_row_of_a_large_batch_has_the_action_that_it_has_alone() {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("stat_pair_03000"));
+    for workers in [1, 4] {
+        let config = Config { workers, ..Settings::folder(folder.path()).config() };
+        let server = Server::with_config(config).await;
+        let mut client = server.client().await;
+        let state = |row: usize| (0..28).map(move |i| ((row * 28 + i) as f64 * 0.618_034).fract() - 0.5);
+        let states = (0..1001).map(|row| state(row).collect::<Vec<_>>()).collect::<Vec<_>>();
+        let batch = client.post("/sac/predict/batch", json!({ "states": states })).await.ok();
+        assert_eq!(batch["batch_size"], 1001);
+        for row in (0..1001).step_by(50) {
+            assert_eq!(client.predict(&states[row]).await["action"], batch["actions"][row], "{workers} workers, {row}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -88,6 +88,10 @@ async fn a_component_cannot_change_how_its_responses_are_framed() {
     }
     let answer = client.get("/sac/body/65").await;
     assert_eq!(answer.detail(500), "the policy's sandbox failed and was replaced", "a response of 65 MiB");
+    for attempt in ["split/0", "split/1", "split/1000000"] {
+        client.get(&format!("/sac/{attempt}")).await.detail(500);
+        assert_eq!(client.get("/sac/environment").await.ok(), json!(0), "{attempt}");
+    }
     for attempt in ["header/allow", "header/retry-after", "header/www-authenticate", "status/200"] {
         client.get(&format!("/sac/{attempt}")).await.ok();
     }

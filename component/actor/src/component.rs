@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use crate::Service;
 use crate::one_line::one_line;
 use crate::wit::{
-    Backend, Checkpoint, File, Guest, GuestService, OperatorFacts, Outcome, Policy, Request, RequestContext,
-    RouterConfig, export,
+    Backend, Batch, Checkpoint, File, Guest, GuestService, OperatorFacts, Outcome, Policy, Request, RequestContext,
+    RouterConfig, RowOutputs, export,
 };
 
 struct Component;
@@ -41,5 +41,13 @@ impl GuestService for RefCell<Service> {
 
     fn answer(&self, request: Request, context: RequestContext) -> Outcome {
         self.borrow_mut().answer(&request, &context)
+    }
+
+    fn forward(&self, part: Batch) -> Result<RowOutputs, String> {
+        self.borrow_mut().forward(&part).map_err(|error| one_line(&error))
+    }
+
+    fn finish(&self, outputs: RowOutputs) -> Outcome {
+        self.borrow_mut().finish(outputs)
     }
 }

@@ -1,12 +1,15 @@
 //! The service: a policy and the routes that it answers. It hands requests to `routes` and checkpoints to `load` and
 //! `run`, and does nothing else.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use crate::load::Model;
+use crate::model::Forward;
 use crate::routes::{self, Documents, Loaded};
 use crate::run::{self, Actor};
-use crate::wit::{Backend, Checkpoint, File, OperatorFacts, Outcome, Policy, Request, RequestContext, RouterConfig};
+use crate::wit::{
+    Backend, Batch, Checkpoint, File, OperatorFacts, Outcome, Policy, Request, RequestContext, RouterConfig, RowOutputs,
+};
 
 /// A policy and the /sac/* routes that it answers: the resource `service` of `wit/serving.wit`.
 ///
@@ -74,6 +77,25 @@ impl Service {
     /// Answers one request. Faults of the client and of the checkpoint are responses with a status of 4xx or 5xx.
     pub fn answer(&mut self, request: &Request, context: &RequestContext) -> Outcome {
         routes::answer(&self.config, &mut self.loaded, &mut self.documents, request, context)
+    }
+
+    /// Runs the network on a part of a batch.
+    ///
+    /// # Errors
+    ///
+    /// Fails without a policy, or if the states are not whole rows.
+    pub fn forward(&mut self, part: &Batch) -> Result<RowOutputs> {
+        let actor = &mut self.loaded.as_mut().context("no policy is loaded")?.actor;
+        let (found, expected) = (part.states.len(), actor.state_dim());
+        ensure!(found > 0 && found % expected == 0, "{found} numbers are not whole states of {expected}");
+        let Forward { mean, log_std } = actor.forward(&part.states, part.log_std)?;
+        Ok(RowOutputs { mean, log_std })
+    }
+
+    /// Answers the request that [`Service::answer`] answered with [`Outcome::Split`], by the outputs of all its rows.
+    pub fn finish(&mut self, outputs: RowOutputs) -> Outcome {
+        let RowOutputs { mean, log_std } = outputs;
+        routes::finish(&mut self.loaded, Forward { mean, log_std })
     }
 }
 

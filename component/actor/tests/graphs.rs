@@ -55,6 +55,7 @@ fn load(file: File) -> Result<(Service, Policy), String> {
         on_refusal: OnRefusal::Keep,
         max_batch: 4096,
         max_body_bytes: 1 << 20,
+        splits: true,
     });
     let epoch = Instant { seconds: 0, nanoseconds: 0 };
     let checkpoint =

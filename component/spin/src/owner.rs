@@ -27,6 +27,8 @@ impl Owner {
             on_refusal: environment.on_bad_checkpoint.into(),
             max_batch: environment.max_batch,
             max_body_bytes: environment.max_body_bytes,
+            // It has one instance.
+            splits: false,
         });
         let tokens = environment.token.into_iter().collect();
         Owner { service, source: environment.source, freshness: Freshness::default(), generation: 0, tokens }
@@ -43,6 +45,7 @@ impl Owner {
         }
         match self.ask(request, refusal, None) {
             wit::Outcome::Respond(response) => return Ok(response),
+            wit::Outcome::Split(_) => bail!("the actor answered `split`, which this owner does not act on"),
             wit::Outcome::Long | wit::Outcome::Benchmark => bail!("the actor answered `long` where it may block"),
             wit::Outcome::Reload => {}
         }

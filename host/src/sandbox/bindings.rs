@@ -42,6 +42,7 @@ pub(crate) struct RouterSettings {
     on_refusal: OnRefusal,
     max_batch: u32,
     max_body_bytes: u64,
+    splits: bool,
 }
 
 impl From<&Config> for RouterSettings {
@@ -53,6 +54,7 @@ impl From<&Config> for RouterSettings {
             on_refusal: config.on_bad_checkpoint.into(),
             max_batch: config.max_batch,
             max_body_bytes: config.max_body_bytes as u64,
+            splits: config.workers > 1,
         }
     }
 }
@@ -65,6 +67,7 @@ impl RouterSettings {
             on_refusal: self.on_refusal,
             max_batch: self.max_batch,
             max_body_bytes: self.max_body_bytes,
+            splits: self.splits,
         }
     }
 

@@ -10,7 +10,8 @@ use wasmtime::component::ResourceAny;
 use wasmtime::{Store, Trap};
 
 use crate::sandbox::bindings::{
-    Actor, Backend, Checkpoint, File, OperatorFacts, Outcome, Policy, Request, RequestContext, Response, RouterConfig,
+    Actor, Backend, BatchParam, Checkpoint, File, OperatorFacts, Outcome, OutputsParam, OutputsResult as Outputs,
+    Policy, Request, RequestContext, Response, RouterConfig,
 };
 use crate::sandbox::cpu_budget::CallLimits;
 use crate::sandbox::guest::{Denial, Guest};
@@ -46,6 +47,9 @@ pub(crate) enum InstanceError {
     /// Nobody sees this error.
     #[error("the component was stopped: nobody waits for the result")]
     Abandoned,
+    /// The component breaks the contract.
+    #[error("the component does not compute a part of a batch: {0}")]
+    Part(String),
     #[error("the component failed: {0:#}")]
     Trap(wasmtime::Error),
 }
@@ -59,7 +63,7 @@ impl InstanceError {
             InstanceError::Memory(_) | InstanceError::MemoryTogether(_) | InstanceError::SystemMemory => "memory",
             InstanceError::Moved => "moved",
             InstanceError::Abandoned => "abandoned",
-            InstanceError::Trap(_) => "trap",
+            InstanceError::Part(_) | InstanceError::Trap(_) => "trap",
         }
     }
 }
@@ -152,6 +156,32 @@ impl Instance {
             self.sandbox.metrics.predicted(path, start.elapsed());
         }
         answered.map_err(|error| self.error(error))
+    }
+
+    /// Runs the network on a part of a batch.
+    pub(crate) fn forward(&mut self, part: BatchParam, limits: CallLimits) -> Result<Outputs, InstanceError> {
+        begin_call(&mut self.store, limits);
+        let service = self.actor.sac_serving_serving().service();
+        let forward = service.call_forward(&mut self.store, self.service, part);
+        forward.map_err(|error| self.error(error))?.map_err(InstanceError::Part)
+    }
+
+    /// Answers the request that was answered with `split`, by the outputs of all its rows. Its answer began at `start`.
+    pub(crate) fn finish(
+        &mut self,
+        path: &str,
+        start: Instant,
+        outputs: &Outputs,
+        limits: CallLimits,
+    ) -> Result<Outcome, InstanceError> {
+        begin_call(&mut self.store, limits);
+        let outputs = OutputsParam { mean: &outputs.mean, log_std: &outputs.log_std };
+        let service = self.actor.sac_serving_serving().service();
+        let finished = service.call_finish(&mut self.store, self.service, outputs);
+        if let Ok(Outcome::Respond(Response { status: 200, .. })) = finished {
+            self.sandbox.metrics.predicted(path, start.elapsed());
+        }
+        finished.map_err(|error| self.error(error))
     }
 
     fn error(&mut self, error: wasmtime::Error) -> InstanceError {

@@ -78,6 +78,8 @@ impl Dispatcher {
             Short::Done(Outcome::Reload) => Rest::Reload,
             Short::Done(Outcome::Long) => Rest::Long(self.long_call_time),
             Short::Done(Outcome::Benchmark) => Rest::Benchmark,
+            // Whoever runs a call computes the parts of its batch.
+            Short::Done(Outcome::Split(_)) => return Err(AnswerError::NoAnswer("did not finish a batch")),
             Short::Overran => Rest::Long(self.call_time),
         };
         tokio::select! {

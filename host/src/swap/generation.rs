@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use sac_owner::Content;
@@ -16,6 +16,7 @@ use crate::sandbox::instance::{Instance, InstanceError};
 use crate::swap::call::{AnswerError, Call, RequestContext};
 use crate::swap::makers::Makers;
 use crate::swap::pool::{Lease, Pool};
+use crate::swap::split::Helpers;
 
 /// The processor time of a call on a thread of the runtime. The component expects such a call to take a millisecond at most,
 /// and does not know every graph.
@@ -30,7 +31,15 @@ pub(crate) struct Generation {
     short: Arc<Pool>,
     /// For long calls and benchmarks. They run on threads that may block, and never delay short calls.
     long: Arc<Pool>,
+    helpers: Arc<Helpers>,
     overrun: Overrun,
+}
+
+/// The threads that work for all generations.
+#[derive(Clone)]
+pub(crate) struct Threads {
+    pub(crate) makers: Arc<Makers>,
+    pub(crate) helpers: Arc<Helpers>,
 }
 
 /// The checkpoint of a generation.
@@ -48,20 +57,20 @@ pub(crate) enum Short {
 
 impl Generation {
     /// Makes a generation without a checkpoint, with at most `size` instances. Blocks for the first instance.
-    pub(crate) fn empty(factory: &InstanceFactory, size: usize, makers: Arc<Makers>) -> anyhow::Result<Self> {
+    pub(crate) fn empty(factory: &InstanceFactory, size: usize, threads: Threads) -> anyhow::Result<Self> {
         let make = {
             let factory = factory.clone();
             move || factory.instance()
         };
         let first = make()?;
-        Ok(Generation::new(0, None, size, makers, first, make))
+        Ok(Generation::new(0, None, size, threads, first, make))
     }
 
     /// Loads a checkpoint into a first instance of at most `size`, on `backend` if it is given. Blocks.
     pub(crate) fn load(
         factory: &InstanceFactory,
         size: usize,
-        makers: Arc<Makers>,
+        threads: Threads,
         content: Arc<Content>,
         number: u64,
         backend: Option<Backend>,
@@ -76,20 +85,20 @@ impl Generation {
                 made.map(|(instance, _)| instance).map_err(|error| anyhow!(error))
             }
         };
-        Ok(Generation::new(number, Some(loaded), size, makers, first, make))
+        Ok(Generation::new(number, Some(loaded), size, threads, first, make))
     }
 
     fn new(
         number: u64,
         loaded: Option<Loaded>,
         size: usize,
-        makers: Arc<Makers>,
+        Threads { makers, helpers }: Threads,
         first: Instance,
         make: impl Fn() -> anyhow::Result<Instance> + Clone + Send + Sync + 'static,
     ) -> Self {
         let short = Pool::new(size, vec![first], makers.clone(), make.clone());
         let long = Pool::new(size, vec![], makers, make);
-        Generation { number, loaded, short, long, overrun: Overrun::default() }
+        Generation { number, loaded, short, long, helpers, overrun: Overrun::default() }
     }
 
     /// Makes the other instances before requests need them. Blocks.
@@ -106,7 +115,7 @@ impl Generation {
         }
         let lease = self.short.lease().await?;
         let limits = CallLimits { is_movable: true, ..SHORT.into() };
-        match run(lease, call, context, false, limits) {
+        match self.run(lease, call, context, false, limits) {
             Err(InstanceError::Moved) => {
                 self.overrun.add(&call.path);
                 Ok(Short::Overran)
@@ -122,7 +131,27 @@ impl Generation {
         context: &RequestContext,
         limits: CallLimits,
     ) -> Result<Outcome, AnswerError> {
-        Ok(run(self.long.lease_blocking()?, call, context, true, limits)?)
+        Ok(self.run(self.long.lease_blocking()?, call, context, true, limits)?)
+    }
+
+    /// Runs a call, and returns the instance to its pool unless it failed.
+    fn run(
+        &self,
+        mut lease: Lease,
+        call: &Call,
+        context: &RequestContext,
+        may_block: bool,
+        limits: CallLimits,
+    ) -> Result<Outcome, InstanceError> {
+        let start = Instant::now();
+        let mut outcome = call.run(&mut lease.instance, context, may_block, limits.clone())?;
+        if let Outcome::Split(batch) = outcome {
+            let state_dim = self.loaded.as_ref().map_or(1, |loaded| loaded.policy.state_dim as usize);
+            let outputs = self.helpers.compute(&mut lease.instance, &self.short, batch, state_dim, &limits)?;
+            outcome = lease.instance.finish(&call.path, start, &outputs, limits)?;
+        }
+        lease.give_back();
+        Ok(outcome)
     }
 
     /// Returns the values that the metrics show.
@@ -139,19 +168,6 @@ impl Generation {
         });
         ModelState { generation: self.number, stale, checkpoint }
     }
-}
-
-/// Runs a call, and returns the instance to its pool unless it failed.
-fn run(
-    mut lease: Lease,
-    call: &Call,
-    context: &RequestContext,
-    may_block: bool,
-    limits: CallLimits,
-) -> Result<Outcome, InstanceError> {
-    let outcome = call.run(&mut lease.instance, context, may_block, limits)?;
-    lease.give_back();
-    Ok(outcome)
 }
 
 /// The routes that took longer than the component expected, with the checkpoint of one generation. Their calls run on

@@ -10,3 +10,4 @@ mod makers;
 pub(crate) mod pool;
 mod publisher;
 pub(crate) mod snapshot;
+mod split;

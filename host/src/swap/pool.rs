@@ -133,6 +133,12 @@ impl Pool {
         }
     }
 
+    /// Returns an idle instance that no request waits for.
+    pub(crate) fn lease_idle(self: &Arc<Self>) -> Option<Lease> {
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        self.idle().ok().map(|lease| lease.with(permit))
+    }
+
     /// Makes the missing instances one by one, while no request needs the permits. Blocks.
     pub(crate) fn fill(self: &Arc<Self>) -> Result<()> {
         while let Ok(permit) = self.permits.clone().try_acquire_owned() {

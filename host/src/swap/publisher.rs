@@ -15,10 +15,11 @@ use crate::observe::trace;
 use crate::sandbox::bindings::Backend;
 use crate::sandbox::factory::{InstanceFactory, SetupError};
 use crate::swap::comparisons::Comparisons;
-use crate::swap::generation::{Generation, Loaded};
+use crate::swap::generation::{Generation, Loaded, Threads};
 use crate::swap::history::{History, Swap};
 use crate::swap::makers::Makers;
 use crate::swap::snapshot::Snapshot;
+use crate::swap::split::Helpers;
 use crate::work::crew::Crew;
 
 /// The state that requests, the thread that looks and the thread that reloads share.
@@ -43,8 +44,7 @@ pub(crate) struct Publisher {
     absence: Mutex<Option<Absence>>,
     /// The number of checkpoints that were read and handed to the component.
     loads: AtomicU64,
-    /// Makes instances, and drops those of old generations.
-    makers: Arc<Makers>,
+    threads: Threads,
     /// Compares backends, which takes longer than the next swap may wait for an instance.
     comparers: Crew,
     history: History,
@@ -86,9 +86,10 @@ impl Publisher {
     /// Makes the state without a checkpoint, and blocks for an instance.
     pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
         let factory = InstanceFactory::new(config)?;
-        let makers = Arc::new(Makers::new());
+        let (makers, helpers) = (Arc::new(Makers::new()), Arc::new(Helpers::new(config.workers.saturating_sub(1))));
+        let threads = Threads { makers, helpers };
         let size = config.workers.max(1);
-        let generation = Arc::new(Generation::empty(&factory, size, makers.clone()).map_err(SetupError::Start)?);
+        let generation = Arc::new(Generation::empty(&factory, size, threads.clone()).map_err(SetupError::Start)?);
         Ok(Publisher {
             source: config.source.clone(),
             factory,
@@ -102,7 +103,7 @@ impl Publisher {
             reloading_since: Mutex::default(),
             absence: Mutex::default(),
             loads: AtomicU64::new(0),
-            makers,
+            threads,
             comparers: Crew::new("sac-comparison", 1),
             history: History::default(),
         })
@@ -226,7 +227,7 @@ impl Publisher {
     fn complete(self: &Arc<Self>, generation: &Arc<Generation>) {
         // What waits for a thread keeps no generation alive.
         let (publisher, generation) = (self.clone(), Arc::downgrade(generation));
-        let _ = self.makers.send(move || {
+        let _ = self.threads.makers.send(move || {
             publisher.factory.prepare();
             let Some(current) = publisher.if_current(&generation) else { return };
             current.fill();
@@ -296,13 +297,14 @@ impl Publisher {
     fn load(&self, content: Arc<Content>, number: u64) -> Result<Arc<Generation>, Failure> {
         self.loads.fetch_add(1, Ordering::Relaxed);
         let backend = self.comparisons.backend(&content);
-        let load = || Generation::load(&self.factory, self.size, self.makers.clone(), content.clone(), number, backend);
+        let load =
+            || Generation::load(&self.factory, self.size, self.threads.clone(), content.clone(), number, backend);
         let loaded = load().or_else(|error| {
             if !error.may_pass() {
                 return Err(error);
             }
             // Those of earlier generations may still take the room.
-            self.makers.end_retired();
+            self.threads.makers.end_retired();
             load()
         });
         loaded.map(Arc::new).map_err(|error| Failure { may_pass: error.may_pass(), detail: error.to_string() })

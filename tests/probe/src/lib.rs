@@ -44,9 +44,20 @@ impl GuestService for Probe {
         Err("a probe describes nothing".to_owned())
     }
 
+    fn forward(&self, _: Batch) -> Result<Outputs, String> {
+        Err("a probe has no network".to_owned())
+    }
+
+    fn finish(&self, _: Outputs) -> Outcome {
+        Outcome::Long
+    }
+
     fn answer(&self, request: Request, context: RequestContext) -> Outcome {
         CALLS.fetch_add(1, Ordering::Relaxed);
         let attempt = request.path.trim_start_matches("/sac/");
+        if let Some(numbers) = attempt.strip_prefix("split/").and_then(|numbers| numbers.parse().ok()) {
+            return Outcome::Split(Batch { states: vec![0.0; numbers], log_std: true });
+        }
         let answer = match context.refusal {
             Some(refusal) if attempt == "refusal" => Some(format!("{:?}", refusal.detail)),
             _ => attempt_to(attempt),

@@ -69,6 +69,7 @@ pub fn load(
         on_refusal: OnRefusal::Keep,
         max_batch: 16,
         max_body_bytes: MAX_BODY_BYTES,
+        splits: false,
     });
     let epoch = Instant { seconds: 0, nanoseconds: 0 };
     let checkpoint =

@@ -10,7 +10,7 @@ use super::openapi::Documents;
 use super::schema::{self, Schema};
 use crate::model::Forward;
 use crate::run::Actor;
-use crate::wit::{OnRefusal, Outcome, RequestContext, Response, RouterConfig};
+use crate::wit::{Backend, OnRefusal, Outcome, RequestContext, Response, RouterConfig};
 
 /// A request that has found its route.
 pub struct Call<'a> {
@@ -26,6 +26,8 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// The longest time that a call may take unless it may block.
     const LONG: Duration = Duration::from_millis(1);
+    /// The time of a forward pass from which parts of it are worth the way to other threads.
+    const SPLIT: Duration = Duration::from_micros(100);
     /// The size of a JSON body, in bytes, that takes as long to parse.
     const LONG_BODY: usize = 128 << 10;
 
@@ -55,6 +57,14 @@ impl Call<'_> {
     pub fn is_long(&mut self, rows: usize) -> Result<bool, Error> {
         let may_block = self.context.may_block;
         Ok(!may_block && self.model()?.actor.expected_time(rows) > Self::LONG)
+    }
+
+    /// Returns `true` if a forward pass of so many rows gains by being computed in parts.
+    pub fn is_worth_splitting(&mut self, rows: usize) -> Result<bool, Error> {
+        let splits = self.config.splits;
+        let actor = &self.model()?.actor;
+        // A graph on tract may take any time for a row.
+        Ok(splits && actor.backend() == Backend::Kernel && actor.expected_time(rows) > Self::SPLIT)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The checkpoint in service.
 
+use std::time::Instant;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -13,12 +15,22 @@ pub struct Loaded {
     pub size_bytes: usize,
     /// `checkpoint.modified` as responses write it, formatted once.
     pub modified: String,
+    /// The batch that the owner computes in parts.
+    pub split: Option<Split>,
+}
+
+/// A request for a batch, between its reading and its answer.
+pub struct Split {
+    pub rows: usize,
+    pub deterministic: bool,
+    pub seed: Option<u64>,
+    pub start: Instant,
 }
 
 impl Loaded {
     pub fn new(actor: Actor, checkpoint: Checkpoint, size_bytes: usize) -> Self {
         let modified = checkpoint.modified.to_rfc3339();
-        Loaded { actor, checkpoint, size_bytes, modified }
+        Loaded { actor, checkpoint, size_bytes, modified, split: None }
     }
 }
 

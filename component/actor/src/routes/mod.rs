@@ -18,6 +18,7 @@ mod values;
 pub use loaded::Loaded;
 pub use openapi::Documents;
 
+use crate::model::Forward;
 use crate::wit::{Body, Outcome, Request, RequestContext, Response, RouterConfig};
 use authorisation::is_authorised;
 use call::Call;
@@ -55,6 +56,15 @@ fn route(
         return Err(Error::Unauthorized);
     }
     (route.handler)(&mut Call { config, loaded, documents, body, context, authorised })
+}
+
+/// Answers the request that was answered with [`Outcome::Split`], by the outputs of its rows.
+pub fn finish(loaded: &mut Option<Loaded>, outputs: Forward) -> Outcome {
+    let finished = match loaded {
+        Some(loaded) => predict::finish(loaded, outputs),
+        None => Err(Error::NoModel),
+    };
+    finished.unwrap_or_else(|error| Outcome::Respond(error.into()))
 }
 
 struct Route {

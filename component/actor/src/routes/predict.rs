@@ -9,12 +9,12 @@ use serde_json::json;
 use super::call::{Call, forward, milliseconds, respond};
 use super::error::{Error, Row};
 use super::limits::{check, check_answer};
-use super::loaded::{Loaded, Origin};
+use super::loaded::{Loaded, Origin, Split};
 use super::openapi::{Operation, Request, schema_of};
 use super::schema::{Field, Kind, Schema, finite};
 use super::values::{States, Whole, flag, numbers};
-use crate::model::Noise;
-use crate::wit::Outcome;
+use crate::model::{Forward, Noise};
+use crate::wit::{Batch, Outcome};
 
 #[derive(Deserialize, JsonSchema)]
 struct Predict {
@@ -142,15 +142,37 @@ pub(super) fn predict_batch(call: &mut Call) -> Result<Outcome, Error> {
     if call.is_long(states.count)? {
         return Ok(Outcome::Long);
     }
+    let is_split = call.is_worth_splitting(states.count)?;
     let loaded = call.model()?;
     let expected = loaded.actor.state_dim();
     if let Some((row, got)) = states.other_than(expected) {
         return Err(Error::StateDim { row: Row(Some(row)), got, expected });
     }
-    let (actions, latency_ms) = act(loaded, &states.numbers, deterministic, seed.map(u64::from), |row| Row(Some(row)))?;
+    let seed = seed.map(u64::from);
+    if is_split && (deterministic || loaded.actor.stochastic()) {
+        loaded.split = Some(Split { rows: states.count, deterministic, seed, start: Instant::now() });
+        return Ok(Outcome::Split(Batch { states: states.numbers, log_std: !deterministic }));
+    }
+    let (actions, latency_ms) = act(loaded, &states.numbers, deterministic, seed, |row| Row(Some(row)))?;
+    respond_batch(loaded, &actions, latency_ms)
+}
+
+/// Answers the batch that the owner has computed in parts.
+pub(super) fn finish(loaded: &mut Loaded, outputs: Forward) -> Result<Outcome, Error> {
+    let wrong = |what: &'static str| Error::Inference(anyhow::anyhow!(what));
+    let Split { rows, deterministic, seed, start } = loaded.split.take().ok_or_else(|| wrong("no batch is split"))?;
+    let numbers = rows * loaded.actor.action_dim();
+    if outputs.mean.len() != numbers || !(deterministic || outputs.log_std.len() == numbers) {
+        return Err(wrong("the outputs are not those of the batch"));
+    }
+    let actions = squash(loaded, outputs, deterministic, seed, |row| Row(Some(row)))?;
+    respond_batch(loaded, &actions, milliseconds(start))
+}
+
+fn respond_batch(loaded: &Loaded, actions: &[f32], latency_ms: f64) -> Result<Outcome, Error> {
     let actions = actions.chunks(loaded.actor.action_dim()).map(action).collect::<Vec<_>>();
     let batch_size = actions.len();
-    respond(200, &BatchPrediction { actions, batch_size, origin: Origin::from(&*loaded), latency_ms })
+    respond(200, &BatchPrediction { actions, batch_size, origin: Origin::from(loaded), latency_ms })
 }
 
 /// Computes the actions of row-major states. Returns them and the milliseconds that they took.
@@ -167,15 +189,27 @@ fn act(
     }
     let start = Instant::now();
     let forward = forward(actor, states, !deterministic)?;
+    let actions = squash(loaded, forward, deterministic, seed, row)?;
+    Ok((actions, milliseconds(start)))
+}
+
+/// Computes the actions of a network's outputs.
+fn squash(
+    loaded: &Loaded,
+    forward: Forward,
+    deterministic: bool,
+    seed: Option<u64>,
+    row: fn(usize) -> Row,
+) -> Result<Vec<f32>, Error> {
+    let actor = &loaded.actor;
     let mut noise = match deterministic {
         true => None,
         false => Some(Noise::new(seed).map_err(|error| Error::Inference(error.into()))?),
     };
     let actions = actor.squashing().actions(forward, noise.as_mut());
-    let latency_ms = milliseconds(start);
     match actions.iter().position(|number| !number.is_finite()) {
         Some(index) => Err(Error::NotFinite { row: row(index / actor.action_dim()) }),
-        None => Ok((actions, latency_ms)),
+        None => Ok(actions),
     }
 }
 

@@ -31,7 +31,8 @@ impl Actor {
 
     pub fn load_on(file: File, operator_facts: OperatorFacts, backend: Option<Backend>) -> Result<Actor, String> {
         let (on_refusal, max_batch, max_body_bytes) = (OnRefusal::Keep, 4096, 1 << 20);
-        let config = RouterConfig { optimised: true, operator_facts, on_refusal, max_batch, max_body_bytes };
+        let splits = false;
+        let config = RouterConfig { optimised: true, operator_facts, on_refusal, max_batch, max_body_bytes, splits };
         let mut service = Service::new(config);
         service.load(checkpoint(), file, backend).map_err(|error| format!("{error:#}"))?;
         Ok(Actor(service))

@@ -31,8 +31,14 @@ fn load_for(max_batch: u32, bytes: impl Into<Vec<u8>>) -> Result<Service, String
         activation: Some(Activation::Relu),
         action_bounds: Some(Bounds { low: vec![-1.0], high: vec![1.0] }),
     };
-    let mut service =
-        Service::new(RouterConfig { optimised: true, operator_facts, on_refusal, max_batch, max_body_bytes });
+    let mut service = Service::new(RouterConfig {
+        optimised: true,
+        operator_facts,
+        on_refusal,
+        max_batch,
+        max_body_bytes,
+        splits: false,
+    });
     put(&mut service, bytes.into()).map(|()| service)
 }
 

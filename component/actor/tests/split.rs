@@ -1,0 +1,88 @@
+//! A batch that its owner computes in parts is answered as one that is computed at once.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod harness;
+
+use harness::{checkpoint, read, relu_and_unit};
+use sac_actor::{
+    Batch, Body, OnRefusal, Outcome, Request, RequestContext, Response, RouterConfig, RowOutputs, Service,
+};
+use sac_test_support::path;
+use serde_json::{Value, json};
+
+/// More rows than a pass of a tenth of a millisecond has, however quick the machine is.
+const ROWS: usize = 4000;
+
+fn service(splits: bool) -> Service {
+    let mut service = Service::new(RouterConfig {
+        optimised: true,
+        operator_facts: relu_and_unit(),
+        on_refusal: OnRefusal::Keep,
+        max_batch: 4096,
+        max_body_bytes: 1 << 24,
+        splits,
+    });
+    service.load(checkpoint(), read(&path("stat_pair_03000.onnx")), None).unwrap();
+    service
+}
+
+fn ask(service: &mut Service, rows: usize, sampling: &Value) -> Outcome {
+    let state = |row: usize| (0..28).map(move |i| ((row * 28 + i) as f64 * 0.618_034).fract() - 0.5);
+    let states = (0..rows).map(|row| state(row).collect::<Vec<_>>()).collect::<Vec<_>>();
+    let mut body = json!({ "states": states });
+    body.as_object_mut().unwrap().extend(sampling.as_object().unwrap().clone());
+    let body = Body::Complete(body.to_string().into_bytes());
+    let request = Request { method: "POST".into(), path: "/sac/predict/batch".into(), authorization: None, body };
+    let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
+    service.answer(&request, &context)
+}
+
+/// Returns the status and the actions.
+fn actions(outcome: Outcome) -> (u16, Value) {
+    let Outcome::Respond(Response { status, body, .. }) = outcome else { panic!("no response") };
+    (status, serde_json::from_slice::<Value>(&body).unwrap()["actions"].clone())
+}
+
+fn in_parts(service: &mut Service, batch: &Batch, rows: usize) -> RowOutputs {
+    let mut outputs = RowOutputs { mean: vec![], log_std: vec![] };
+    for states in batch.states.chunks(28 * rows) {
+        let part = service.forward(&Batch { states: states.to_vec(), log_std: batch.log_std }).unwrap();
+        outputs.mean.extend(part.mean);
+        outputs.log_std.extend(part.log_std);
+    }
+    outputs
+}
+
+#[test]
+fn parts_of_any_size_give_the_answer_of_the_whole() {
+    for sampling in [json!({}), json!({ "deterministic": false, "seed": 7 })] {
+        let (status, whole) = actions(ask(&mut service(false), ROWS, &sampling));
+        assert_eq!((status, whole.as_array().unwrap().len()), (200, ROWS));
+        for rows in [1, 7, 32, 1000, ROWS] {
+            let mut service = service(true);
+            let Outcome::Split(batch) = ask(&mut service, ROWS, &sampling) else { panic!("it is not split") };
+            let outputs = in_parts(&mut service, &batch, rows);
+            assert!(actions(service.finish(outputs)) == (200, whole.clone()), "parts of {rows} rows");
+        }
+    }
+}
+
+#[test]
+fn a_small_batch_is_answered_at_once() {
+    assert_eq!(actions(ask(&mut service(true), 2, &json!({}))).0, 200);
+}
+
+#[test]
+fn outputs_that_belong_to_no_request_are_an_error() {
+    let mut service = service(true);
+    let nothing = || RowOutputs { mean: vec![], log_std: vec![] };
+    assert_eq!(actions(service.finish(nothing())).0, 500);
+    let Outcome::Split(batch) = ask(&mut service, ROWS, &json!({})) else { panic!("it is not split") };
+    assert_eq!(actions(service.finish(nothing())).0, 500);
+    // The request has been answered.
+    let outputs = in_parts(&mut service, &batch, ROWS);
+    assert_eq!(actions(service.finish(outputs)).0, 500);
+    for numbers in [0, 1, 27, 29] {
+        assert!(service.forward(&Batch { states: vec![0.0; numbers], log_std: false }).is_err(), "{numbers}");
+    }
+}
