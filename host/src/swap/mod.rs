@@ -1,5 +1,6 @@
 //! Decides which checkpoint is in service, and replaces it by the next one. It never touches HTTP connections or responses.
 
+mod aftermath;
 pub(crate) mod call;
 mod comparisons;
 pub(crate) mod dispatcher;

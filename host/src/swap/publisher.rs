@@ -2,17 +2,16 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use sac_owner::{Absence, Content, Failure, Freshness, Refused, Source, one_line, path_line};
+use sac_owner::{Absence, Content, Failure, Freshness, Refused, Source, path_line};
 use tracing::{Span, info, warn};
 
 use crate::config::Config;
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
-use crate::sandbox::bindings::Backend;
 use crate::sandbox::factory::{InstanceFactory, SetupError};
 use crate::swap::comparisons::Comparisons;
 use crate::swap::generation::{Generation, Loaded, Threads};
@@ -25,14 +24,14 @@ use crate::work::crew::Crew;
 /// The state that requests, the thread that looks and the thread that reloads share.
 pub(crate) struct Publisher {
     source: Source,
-    factory: InstanceFactory,
+    pub(super) factory: InstanceFactory,
     /// The number of instances of a generation.
     size: usize,
     /// Read by every request. Written only by [`Publisher::publish`].
-    published: ArcSwap<Published>,
+    pub(super) published: ArcSwap<Published>,
     /// Locked from the choice of a number until its generation is published or given up.
-    numbers: Mutex<()>,
-    comparisons: Comparisons,
+    pub(super) numbers: Mutex<()>,
+    pub(super) comparisons: Comparisons,
     /// The time from `started` to the last look, in nanoseconds. Written by every look.
     seen: AtomicU64,
     started: Instant,
@@ -44,16 +43,16 @@ pub(crate) struct Publisher {
     absence: Mutex<Option<Absence>>,
     /// The number of checkpoints that were read and handed to the component.
     loads: AtomicU64,
-    threads: Threads,
+    pub(super) threads: Threads,
     /// Compares backends, which takes longer than the next swap may wait for an instance.
-    comparers: Crew,
+    pub(super) comparers: Crew,
     history: History,
 }
 
 /// Everything that changes together.
-struct Published {
-    generation: Arc<Generation>,
-    freshness: Freshness,
+pub(super) struct Published {
+    pub(super) generation: Arc<Generation>,
+    pub(super) freshness: Freshness,
 }
 
 /// The result of comparing the files with those in service.
@@ -218,83 +217,11 @@ impl Publisher {
         renewal.outcome.map_err(|error| error.to_string())
     }
 
-    fn publish(&self, generation: Arc<Generation>, freshness: Freshness) {
+    pub(super) fn publish(&self, generation: Arc<Generation>, freshness: Freshness) {
         self.published.store(Arc::new(Published { generation, freshness }));
     }
 
-    /// Does what is left after a generation was published, for which no request should wait. Without a thread, requests make
-    /// the instances, and the backends are not compared.
-    fn complete(self: &Arc<Self>, generation: &Arc<Generation>) {
-        // What waits for a thread keeps no generation alive.
-        let (publisher, generation) = (self.clone(), Arc::downgrade(generation));
-        let _ = self.threads.makers.send(move || {
-            publisher.factory.prepare();
-            let Some(current) = publisher.if_current(&generation) else { return };
-            current.fill();
-            let comparing = publisher.clone();
-            let _ = publisher.comparers.send(move || {
-                if let Some(current) = comparing.if_current(&generation) {
-                    comparing.compare(&current);
-                }
-            });
-        });
-    }
-
-    /// Returns the generation if it is in service.
-    fn if_current(&self, generation: &Weak<Generation>) -> Option<Arc<Generation>> {
-        generation.upgrade().filter(|generation| self.is_current(generation))
-    }
-
-    fn is_current(&self, generation: &Arc<Generation>) -> bool {
-        Arc::ptr_eq(&self.published.load().generation, generation)
-    }
-
-    /// Compares the kernel with tract, if the kernel serves the generation. If they differ, tract takes over.
-    fn compare(self: &Arc<Self>, generation: &Arc<Generation>) {
-        let Some(Loaded { content, policy }) = &generation.loaded else { return };
-        let path = path_line(&content.path);
-        if policy.backend != Backend::Kernel || self.comparisons.agree(content).is_some() {
-            return;
-        }
-        match self.factory.compare(content) {
-            Ok(None) => {
-                self.metrics().compared("agree");
-                self.comparisons.add(content.clone(), true);
-            }
-            Ok(Some(difference)) => {
-                self.metrics().compared("differ");
-                warn!(%path, "tract takes over from the kernel: {}", one_line(&difference));
-                self.comparisons.add(content.clone(), false);
-                self.replace(generation, content);
-            }
-            // The layers are the graph for certain, and the kernel is proven without tract.
-            Err(error) => {
-                self.metrics().compared("failed");
-                warn!(%path, "the kernel cannot be compared with tract: {error}");
-            }
-        }
-    }
-
-    /// Publishes the content of a generation once more, unless a newer one is in service.
-    fn replace(self: &Arc<Self>, generation: &Arc<Generation>, content: &Arc<Content>) {
-        let start = Instant::now();
-        let _numbers = lock(&self.numbers);
-        let before = self.published.load_full();
-        if !self.is_current(generation) {
-            return;
-        }
-        match self.load(content.clone(), generation.number + 1) {
-            Ok(generation) => {
-                self.publish(generation.clone(), before.freshness.clone());
-                self.announce(&generation, start.elapsed());
-                drop(before);
-                self.complete(&generation);
-            }
-            Err(failure) => warn!(path = %path_line(&content.path), "tract cannot take over: {}", failure.detail),
-        }
-    }
-
-    fn load(&self, content: Arc<Content>, number: u64) -> Result<Arc<Generation>, Failure> {
+    pub(super) fn load(&self, content: Arc<Content>, number: u64) -> Result<Arc<Generation>, Failure> {
         self.loads.fetch_add(1, Ordering::Relaxed);
         let backend = self.comparisons.backend(&content);
         let load =
@@ -310,7 +237,7 @@ impl Publisher {
         loaded.map(Arc::new).map_err(|error| Failure { may_pass: error.may_pass(), detail: error.to_string() })
     }
 
-    fn announce(&self, generation: &Generation, duration: Duration) {
+    pub(super) fn announce(&self, generation: &Generation, duration: Duration) {
         let Some(Loaded { content, policy }) = &generation.loaded else { return };
         let path = &content.path;
         self.record(path, Ok(generation.number), duration);
@@ -336,6 +263,6 @@ impl Publisher {
 }
 
 /// Locks a value that no panic can leave half written.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

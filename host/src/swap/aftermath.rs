@@ -1,0 +1,86 @@
+//! What is done after a generation was published: its other instances are made, the next one is prepared, and its backend is
+//! compared.
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use sac_owner::{Content, one_line, path_line};
+use tracing::warn;
+
+use crate::sandbox::bindings::Backend;
+use crate::swap::generation::{Generation, Loaded};
+use crate::swap::publisher::{Publisher, lock};
+
+impl Publisher {
+    /// Does what is left after a generation was published, for which no request should wait. Without a thread, requests make
+    /// the instances, and the backends are not compared.
+    pub(super) fn complete(self: &Arc<Self>, generation: &Arc<Generation>) {
+        // What waits for a thread keeps no generation alive.
+        let (publisher, generation) = (self.clone(), Arc::downgrade(generation));
+        let _ = self.threads.makers.send(move || {
+            publisher.factory.prepare();
+            let Some(current) = publisher.if_current(&generation) else { return };
+            current.fill();
+            let comparing = publisher.clone();
+            let _ = publisher.comparers.send(move || {
+                if let Some(current) = comparing.if_current(&generation) {
+                    comparing.compare(&current);
+                }
+            });
+        });
+    }
+
+    /// Returns the generation if it is in service.
+    fn if_current(&self, generation: &Weak<Generation>) -> Option<Arc<Generation>> {
+        generation.upgrade().filter(|generation| self.is_current(generation))
+    }
+
+    fn is_current(&self, generation: &Arc<Generation>) -> bool {
+        Arc::ptr_eq(&self.published.load().generation, generation)
+    }
+
+    /// Compares the kernel with tract, if the kernel serves the generation. If they differ, tract takes over.
+    fn compare(self: &Arc<Self>, generation: &Arc<Generation>) {
+        let Some(Loaded { content, policy }) = &generation.loaded else { return };
+        let path = path_line(&content.path);
+        if policy.backend != Backend::Kernel || self.comparisons.agree(content).is_some() {
+            return;
+        }
+        match self.factory.compare(content) {
+            Ok(None) => {
+                self.metrics().compared("agree");
+                self.comparisons.add(content.clone(), true);
+            }
+            Ok(Some(difference)) => {
+                self.metrics().compared("differ");
+                warn!(%path, "tract takes over from the kernel: {}", one_line(&difference));
+                self.comparisons.add(content.clone(), false);
+                self.replace(generation, content);
+            }
+            // The layers are the graph for certain, and the kernel is proven without tract.
+            Err(error) => {
+                self.metrics().compared("failed");
+                warn!(%path, "the kernel cannot be compared with tract: {error}");
+            }
+        }
+    }
+
+    /// Publishes the content of a generation once more, unless a newer one is in service.
+    fn replace(self: &Arc<Self>, generation: &Arc<Generation>, content: &Arc<Content>) {
+        let start = Instant::now();
+        let _numbers = lock(&self.numbers);
+        let before = self.published.load_full();
+        if !self.is_current(generation) {
+            return;
+        }
+        match self.load(content.clone(), generation.number + 1) {
+            Ok(generation) => {
+                self.publish(generation.clone(), before.freshness.clone());
+                self.announce(&generation, start.elapsed());
+                drop(before);
+                self.complete(&generation);
+            }
+            Err(failure) => warn!(path = %path_line(&content.path), "tract cannot take over: {}", failure.detail),
+        }
+    }
+}
