@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::{Resource, getrlimit};
 use tracing::warn;
-use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::config::SandboxLimits;
 
@@ -47,7 +47,11 @@ pub(crate) fn engine(limits: &SandboxLimits, workers: usize) -> Result<Engine> {
     } else {
         config.allocation_strategy(pool(limits, workers));
     }
-    let engine = Engine::new(&config)?;
+    let engine = Engine::new(&config).or_else(|error| {
+        // A system with few addresses has no room for all instances at once.
+        warn!("the addresses of instances are not reserved, so swaps take longer: {error:#}");
+        Engine::new(config.allocation_strategy(InstanceAllocationStrategy::OnDemand))
+    })?;
     let weak = engine.weak();
     thread::Builder::new()
         .name("sac-epochs".to_owned())
@@ -83,10 +87,10 @@ fn pool(limits: &SandboxLimits, workers: usize) -> PoolingAllocationConfig {
     pool
 }
 
-/// Returns the most instances that are alive at once: on each worker one for short calls, one for a long call and one of the
-/// generation before; and a benchmark's, those that load and compare, and the spare one.
+/// Returns the most instances that are alive at once: for each worker one for short calls and one for long ones, in the
+/// generation in service and in those before it; and a few for benchmarks, for loading, and to compare. Some have not ended yet.
 fn most_instances(workers: usize) -> usize {
-    3 * workers.max(1) + 8
+    4 * workers.max(1) + 16
 }
 
 fn bounded(count: usize) -> u32 {
@@ -96,4 +100,14 @@ fn bounded(count: usize) -> u32 {
 /// Returns the limit of the process's address space, if there is one.
 fn address_limit() -> Option<u64> {
     getrlimit(Resource::As).current
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_addresses_for_all_instances_at_once_the_engine_starts() {
+        assert!(engine(&SandboxLimits::default(), 100_000).is_ok());
+    }
 }

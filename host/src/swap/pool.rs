@@ -96,7 +96,7 @@ impl Pool {
                 }
                 Err(Missing::None) => {
                     let pool = self.clone();
-                    let made = self.makers.run(move |_| (pool.make)()).await.map_err(Error::from).flatten();
+                    let made = self.makers.run(move |_| pool.made()).await.map_err(Error::from).flatten();
                     return Ok(self.lend(made.map_err(NoInstance)?).with(permit));
                 }
             }
@@ -111,13 +111,22 @@ impl Pool {
         let pool = self.clone();
         // Without a thread, the next request that waits tries again.
         let sent = self.makers.send(move || {
-            if pool.is_full() || (pool.make)().map(|instance| pool.lend(instance).give_back()).is_ok() {
+            if pool.is_full() || pool.made().map(|instance| pool.lend(instance).give_back()).is_ok() {
                 pool.is_making.store(false, Ordering::Relaxed);
             }
         });
         if sent.is_err() {
             self.is_making.store(false, Ordering::Relaxed);
         }
+    }
+
+    /// Makes an instance. Blocks.
+    fn made(&self) -> Result<Instance> {
+        (self.make)().or_else(|_| {
+            // Those of earlier generations may still take the room.
+            self.makers.end_retired();
+            (self.make)()
+        })
     }
 
     fn is_full(&self) -> bool {
@@ -129,7 +138,7 @@ impl Pool {
     pub(crate) fn lease_blocking(self: &Arc<Self>) -> Result<Lease, NoInstance> {
         match self.idle() {
             Ok(lease) => Ok(lease),
-            Err(_) => Ok(self.lend((self.make)().map_err(NoInstance)?)),
+            Err(_) => Ok(self.lend(self.made().map_err(NoInstance)?)),
         }
     }
 
@@ -145,7 +154,7 @@ impl Pool {
             if self.lock().idle.len() > self.permits.available_permits() {
                 break;
             }
-            self.lend((self.make)()?).with(permit).give_back();
+            self.lend(self.made()?).with(permit).give_back();
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use sac_tests::Connection;
 use serde_json::json;
 
-use crate::client::{ask, load, post, predict, predict_batch};
+use crate::client::{ask, load, load_together, post, predict, predict_batch};
 use crate::figures::{Figures, P50, P99, P999};
 use crate::server::{Kind, Server};
 
@@ -71,10 +71,14 @@ type Turn = fn(&Server, &mut Figures, &Effort) -> Result<()>;
 
 fn http(server: &Server, figures: &mut Figures, effort: &Effort) -> Result<()> {
     for connections in CONNECTIONS {
-        let mut clients = open(server, connections)?;
-        // New connections make their first requests before the others are timed.
-        load(&mut clients, &predict(), 4 * connections)?;
-        let (times, whole) = load(&mut clients, &predict(), effort.requests)?;
+        let (times, whole) = if connections == 1 {
+            let mut connection = Connection::open(server.address)?;
+            load(&mut connection, &predict(), 4)?;
+            let start = Instant::now();
+            (load(&mut connection, &predict(), effort.requests)?, start.elapsed())
+        } else {
+            load_together(server.address, connections, &predict(), effort.requests)?
+        };
         let on = |what: &str| format!("{what}, {connections} connection{}", if connections == 1 { "" } else { "s" });
         let per_second = times.len() as f64 / whole.as_secs_f64();
         figures.add_time(&on("predict p50"), P50, times.iter().copied());
@@ -88,9 +92,9 @@ fn batches(server: &Server, figures: &mut Figures, effort: &Effort) -> Result<()
     if !server.kind.has_all_routes() {
         return Ok(());
     }
-    let mut clients = open(server, 1)?;
+    let mut connection = Connection::open(server.address)?;
     for rows in &BATCHES[1..] {
-        let (times, _) = load(&mut clients, &predict_batch(*rows), effort.requests / 10)?;
+        let times = load(&mut connection, &predict_batch(*rows), effort.requests / 10)?;
         figures.add_time(&format!("predict/batch of {rows} p50"), P50, times);
     }
     Ok(())
@@ -119,10 +123,6 @@ fn swaps(server: &Server, figures: &mut Figures, effort: &Effort) -> Result<()> 
         figures.add_time("p99.9 while swapped each 50 ms", P999, disturb(server, effort)?);
     }
     Ok(())
-}
-
-fn open(server: &Server, connections: usize) -> Result<Vec<Connection>> {
-    (0..connections).map(|_| Ok(Connection::open(server.address)?)).collect()
 }
 
 fn reload(server: &Server, effort: &Effort) -> Result<Vec<Duration>> {
@@ -158,7 +158,6 @@ fn swap(server: &Server, effort: &Effort) -> Result<Vec<Duration>> {
 
 /// Measures two clients that ask without a pause while the file is replaced again and again.
 fn disturb(server: &Server, effort: &Effort) -> Result<Vec<Duration>> {
-    let mut clients = open(server, 2)?;
     thread::scope(|scope| {
         let swaps = scope.spawn(|| {
             for _ in 0..effort.disturbances {
@@ -169,7 +168,7 @@ fn disturb(server: &Server, effort: &Effort) -> Result<Vec<Duration>> {
         });
         let mut times = Vec::new();
         while !swaps.is_finished() {
-            times.extend(load(&mut clients, &predict(), 200)?.0);
+            times.extend(load_together(server.address, 2, &predict(), 200)?.0);
         }
         swaps.join().expect("a swap does not panic")?;
         Ok(times)

@@ -173,12 +173,12 @@ fn the_manifest_of_kubernetes_has_the_memory_and_the_time_that_its_settings_take
     let Command::Serve(args) = &cli.command else { panic!("it is `serve`") };
     let config = args.config(Config::default()).unwrap();
     let files = 3 * usize::try_from(config.source.limits.max_bytes).unwrap();
-    let kept = config.workers * (6 << 20);
+    let kept = config.workers * (8 << 20);
     let needed = config.sandbox.total_memory_bytes + files + 16 * config.max_body_bytes + kept + (176 << 20);
     assert!(needed <= limit, "{needed} bytes of {limit}");
     let readme = include_str!("../../../../README.md");
     let formula =
-        "`--max-memory` + 3 × `--max-checkpoint-bytes` + 16 × `--max-body-bytes` +\n6 MiB × `--workers` + 176 MiB";
+        "`--max-memory` + 3 × `--max-checkpoint-bytes` + 16 × `--max-body-bytes` +\n8 MiB × `--workers` + 176 MiB";
     assert!(readme.contains(formula));
     let manifest = include_str!("../../../../deploy/kubernetes.yaml");
     let grace = manifest.lines().find_map(|line| line.trim().strip_prefix("terminationGracePeriodSeconds: ")).unwrap();
