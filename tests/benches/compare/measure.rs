@@ -1,5 +1,6 @@
 //! Measures the servers in turns. What a server is, and how a figure is shown, is in `server` and `report`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -158,19 +159,25 @@ fn swap(server: &Server, effort: &Effort) -> Result<Vec<Duration>> {
 
 /// Measures two clients that ask without a pause while the file is replaced again and again.
 fn disturb(server: &Server, effort: &Effort) -> Result<Vec<Duration>> {
-    thread::scope(|scope| {
-        let swaps = scope.spawn(|| {
-            for _ in 0..effort.disturbances {
-                server.swap()?;
-                thread::sleep(Duration::from_millis(50));
-            }
-            anyhow::Ok(())
-        });
+    let (request, is_over) = (predict(), AtomicBool::new(false));
+    let ask_on = || {
+        let mut connection = Connection::open(server.address)?;
+        load(&mut connection, &request, 4)?;
         let mut times = Vec::new();
-        while !swaps.is_finished() {
-            times.extend(load_together(server.address, 2, &predict(), 200)?.0);
+        while !is_over.load(Ordering::Relaxed) {
+            times.extend(load(&mut connection, &request, 100)?);
         }
-        swaps.join().expect("a swap does not panic")?;
-        Ok(times)
+        anyhow::Ok(times)
+    };
+    thread::scope(|scope| {
+        let clients = [scope.spawn(ask_on), scope.spawn(ask_on)];
+        let swapped = (0..effort.disturbances).try_for_each(|_| {
+            server.swap()?;
+            thread::sleep(Duration::from_millis(50));
+            Ok(())
+        });
+        is_over.store(true, Ordering::Relaxed);
+        let times = clients.map(|client| client.join().expect("a client does not panic"));
+        swapped.and_then(|()| Ok(times.into_iter().collect::<Result<Vec<_>>>()?.concat()))
     })
 }
