@@ -1,5 +1,4 @@
-//! What is done after a generation was published: its other instances are made, the next one is prepared, and its backend is
-//! compared.
+//! The work that follows a publication: preparing the next instance, making the other ones, and comparing the backends.
 
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -12,10 +11,10 @@ use crate::swap::generation::{Generation, Loaded};
 use crate::swap::publisher::{Publisher, lock};
 
 impl Publisher {
-    /// Does what is left after a generation was published, for which no request should wait. Without a thread, requests make
+    /// Does the work that follows a publication, for which no request should wait. Without a thread, requests make
     /// the instances, and the backends are not compared.
     pub(super) fn complete(self: &Arc<Self>, generation: &Arc<Generation>) {
-        // What waits for a thread keeps no generation alive.
+        // A job holds a weak reference, so it keeps no generation alive while it waits for a thread.
         let (publisher, generation) = (self.clone(), Arc::downgrade(generation));
         let _ = self.threads.makers.send(move || {
             publisher.factory.prepare();

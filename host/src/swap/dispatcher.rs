@@ -78,7 +78,7 @@ impl Dispatcher {
             Short::Done(Outcome::Reload) => Rest::Reload,
             Short::Done(Outcome::Long) => Rest::Long(self.long_call_time),
             Short::Done(Outcome::Benchmark) => Rest::Benchmark,
-            // Whoever runs a call computes the parts of its batch.
+            // The generation has computed the parts of a batch before it returns.
             Short::Done(Outcome::Split(_)) => return Err(AnswerError::NoAnswer("did not finish a batch")),
             Short::Overran => Rest::Long(self.call_time),
         };

@@ -85,7 +85,7 @@ impl Pool {
             Err(_) => self.permits.clone().acquire_owned().await.map_err(|error| NoInstance(error.into()))?,
         };
         loop {
-            // What changes from here on wakes this request.
+            // Registers before it looks, so that it misses no instance that returns in between.
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
             match self.idle() {

@@ -50,7 +50,7 @@ impl Helpers {
     ) -> Result<Outputs, InstanceError> {
         let parts = Arc::new(Parts::new(batch, state_dim));
         for _ in 0..self.count.min(parts.outputs.len().saturating_sub(1)) {
-            // What waits for a thread keeps no instance from others.
+            // A job takes an instance only when it runs, so it keeps none from others while it waits for a thread.
             let (parts, pool, limits) = (parts.clone(), Arc::downgrade(pool), limits.clone());
             if self.crew.send(move || parts.help(&pool, &limits)).is_err() {
                 break;

@@ -17,7 +17,7 @@ pub struct Blueprint {
     pub action_dim: usize,
 }
 
-/// What a file has.
+/// The content of a file that describes its network.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Form {
     Layers(Recognised),

@@ -9,7 +9,7 @@ use super::{Built, alone};
 
 type Wire = dyn Fn(&mut Wiring, &[OutletId]) -> TractResult<TVec<OutletId>> + Send + Sync;
 
-/// An operator that writes itself into a graph as other operators. What it gives is inferred by writing it into an empty
+/// An operator that writes itself into a graph as other operators. Its outputs are inferred by writing it into an empty
 /// graph of the same inputs.
 #[derive(Clone)]
 pub struct Lowered {

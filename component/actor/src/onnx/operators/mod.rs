@@ -21,7 +21,7 @@ use tract_onnx::model::{OnnxOpRegister, ParseResult, ParsingContext};
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 use tract_onnx::tract_hir::internal::*;
 
-/// What a builder returns: the operator, and the names of the outer values that its graphs use.
+/// The result of a builder: the operator, and the names of the outer values that its graphs use.
 type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
 /// Makes an operator from a node.

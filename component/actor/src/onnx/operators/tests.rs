@@ -183,7 +183,7 @@ fn an_operator_without_its_inputs_is_an_error() {
         for inputs in [&[][..], &["x"], &["x", "x"], &["", "x"]] {
             let attributes = [("num_groups", I(2)), ("to", I(1)), ("equation", S("ij->j"))];
             let odd = case(vec![of(node(name, inputs, "y"), &attributes)], &[1, 4], vec![]);
-            // Some of them need no more. What counts is that none of them panics.
+            // Some of them need no input. None of them may panic.
             let _ = parse(&odd.proto()).and_then(|found| odd.typed(found.model));
         }
     }
