@@ -11,6 +11,7 @@ mod loaded;
 mod model;
 mod openapi;
 mod predict;
+mod scan;
 mod schema;
 mod time;
 mod values;

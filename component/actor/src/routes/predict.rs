@@ -11,12 +11,13 @@ use super::error::{Error, Row};
 use super::limits::{check, check_answer};
 use super::loaded::{Loaded, Origin, Split};
 use super::openapi::{Operation, Request, schema_of};
+use super::scan::{Sampling, scan};
 use super::schema::{Field, Kind, Schema, finite};
 use super::values::{States, Whole, flag, numbers};
 use crate::model::{Forward, Noise};
 use crate::wit::{Batch, Outcome};
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
 struct Predict {
     /// state_dim numbers, each finite as an f32.
     #[serde(deserialize_with = "numbers")]
@@ -28,7 +29,7 @@ struct Predict {
     seed: Option<Whole>,
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
 struct PredictBatch {
     #[schemars(with = "Vec<Vec<f32>>", length(min = 1), inner(inner(range(min = f32::MIN, max = f32::MAX))))]
     states: States,
@@ -52,6 +53,12 @@ impl Schema for Predict {
     fn is_valid(&self) -> bool {
         finite(&self.state)
     }
+
+    fn scan(body: &[u8]) -> Option<Self> {
+        let mut state = vec![];
+        let (_, Sampling { deterministic, seed }) = scan(body, "state", |scan| scan.numbers(&mut state))?;
+        Some(Predict { state, deterministic: deterministic.unwrap_or_else(yes), seed: seed.flatten().map(Whole) })
+    }
 }
 
 impl Schema for PredictBatch {
@@ -60,6 +67,11 @@ impl Schema for PredictBatch {
 
     fn is_valid(&self) -> bool {
         self.states.count > 0 && finite(&self.states.numbers)
+    }
+
+    fn scan(body: &[u8]) -> Option<Self> {
+        let (states, Sampling { deterministic, seed }) = scan(body, "states", States::scan)?;
+        Some(PredictBatch { states, deterministic: deterministic.unwrap_or_else(yes), seed: seed.flatten().map(Whole) })
     }
 }
 
@@ -289,6 +301,52 @@ mod tests {
         assert_eq!(issues::<Predict>(r#"{"seed": -1, "state": ["x"]} x"#), [(json!(["body"]), "json_invalid")]);
         let both = format!(r#"{{"seed": -1, "state": [{}]}}"#, vec!["null"; 30].join(","));
         assert!(issues::<Predict>(&both).iter().all(|(loc, _)| loc[1] == "state"));
+    }
+
+    /// Reads a body by the scan and by serde, which agree wherever the scan does not give up.
+    fn scanned<T: Schema + PartialEq + std::fmt::Debug>(body: &str) -> bool {
+        let Some(scanned) = T::scan(body.as_bytes()) else { return false };
+        assert!(scanned.is_valid(), "{body}");
+        assert_eq!(serde_json::from_str::<T>(body).ok(), Some(scanned), "{body}");
+        true
+    }
+
+    #[test]
+    fn usual_bodies_are_read_without_serde() {
+        for body in [
+            r#"{"state":[0.25,-1e-3,7]}"#,
+            " {\n\t\"deterministic\" : false , \"state\" : [ 1.5 , -2 ] , \"seed\" : 18446744073709551 }\r\n",
+            r#"{"seed": null, "state": [0.30000001192092896], "deterministic": true}"#,
+        ] {
+            assert!(scanned::<Predict>(body), "{body}");
+        }
+        assert!(scanned::<PredictBatch>(r#"{"states": [[1, 2], [3, 4.5]], "seed": 0}"#));
+        assert!(scanned::<PredictBatch>(r#"{"states": [[1], [3, 4]]}"#));
+    }
+
+    #[test]
+    fn the_scan_gives_up_on_all_that_serde_reads_otherwise_or_refuses() {
+        let usual = r#"{"states": [[0.5, -2e1], [3, 4]], "deterministic": false, "seed": 12}"#;
+        for index in 0..usual.len() {
+            scanned::<PredictBatch>(&usual[..index]);
+            for other in
+                ["", " ", "0", "9", "-", ".", "e", "\"", ",", "[", "]", "{", "}", ":", "null", "\\", "é", "\u{0}"]
+            {
+                scanned::<PredictBatch>(&format!("{}{other}{}", &usual[..index], &usual[index..]));
+                scanned::<PredictBatch>(&format!("{}{other}{}", &usual[..index], &usual[index + 1..]));
+            }
+        }
+        for (body, other) in [
+            (r#"{"state": [1], "state": [1]}"#, "a field that occurs twice"),
+            (r#"{"state": []}"#, "an empty state"),
+            (r#"{"state": [1], "x": 1}"#, "an unknown field"),
+            (r#"{"state": [1], "seed": 2.0}"#, "a whole number as a fraction"),
+            (r#"{"st\u0061te": [1]}"#, "an escape"),
+            (r#"{"state": [1e39]}"#, "a number that is infinite as an f32"),
+            (r#"{"seed": 1}"#, "no state"),
+        ] {
+            assert!(!scanned::<Predict>(body), "{other}");
+        }
     }
 
     #[test]

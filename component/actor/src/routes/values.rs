@@ -7,6 +7,8 @@ use serde::de::{DeserializeSeed, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
 
+use super::scan::Scan;
+
 /// A whole number from 0 to 2⁶⁴-1. `2.0` is one, as in JSON Schema and pydantic.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
@@ -48,7 +50,7 @@ impl JsonSchema for Whole {
 }
 
 /// The states of a batch.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct States {
     /// The numbers of all states, one state after the other.
     pub numbers: Vec<f32>,
@@ -64,6 +66,13 @@ impl States {
     /// Returns the first state of another length, and its length.
     pub fn other_than(&self, length: usize) -> Option<(usize, usize)> {
         if self.count > 0 && self.length != length { Some((0, self.length)) } else { self.other }
+    }
+
+    /// Reads the usual form. Returns `None` for any other.
+    pub fn scan(scan: &mut Scan) -> Option<Self> {
+        let (mut states, mut numbers) = (States::default(), vec![]);
+        scan.lists(&mut numbers, |length| states.end_state(length))?;
+        Some(States { numbers, ..states })
     }
 
     fn end_state(&mut self, length: usize) {
