@@ -29,7 +29,7 @@ impl Call<'_> {
     /// The time of a forward pass from which parts of it are worth the way to other threads.
     const SPLIT: Duration = Duration::from_micros(100);
     /// The size of a JSON body, in bytes, that takes as long to parse.
-    const LONG_BODY: usize = 128 << 10;
+    const LONG_BODY: usize = 256 << 10;
 
     /// Parses the body, or returns the error for a 422.
     pub fn parse<T: Schema>(&self) -> Result<T, Error> {
