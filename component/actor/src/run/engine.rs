@@ -1,8 +1,9 @@
 //! The engine: the kernel or tract, and the choice between them.
 
 use anyhow::Result;
+use sac_kernel::Kernel;
 
-use super::kernel::Kernel;
+use super::network;
 use super::tract::{self, Tract};
 use crate::load::Model;
 use crate::model::{Forward, LogStd, Normalisation, Squashing};
@@ -97,7 +98,7 @@ impl<'a> Fused<'a> {
             (outer, _) => outer,
         };
         let squashing = Squashing { log_std, ..model.squashing.clone() };
-        Some(Fused { recognised, kernel: Kernel::pack(mlp)?, squashing, inner: inner.clone() })
+        Some(Fused { recognised, kernel: Kernel::pack(&network::plain(mlp)?)?, squashing, inner: inner.clone() })
     }
 
     /// Returns `true` if the kernel computes what the layers compute in double precision, and what the graph computes unless the

@@ -5,7 +5,8 @@ use std::array::from_fn;
 use super::dots::Dots;
 use super::simd::{F32x4, LANES};
 use super::tile::{ROWS, WIDTH, accumulate};
-use crate::model::Linear;
+use crate::network::Linear;
+use crate::vector::Vector;
 
 /// The outputs of a panel.
 const PANEL: usize = WIDTH * LANES;
@@ -21,7 +22,7 @@ pub struct Layer {
 
 impl Layer {
     pub fn pack(linear: &Linear) -> Self {
-        let Linear { inputs, outputs, weight, bias, .. } = linear;
+        let Linear { inputs, outputs, weight, bias } = linear;
         let panels = outputs / PANEL;
         let vectors = |value: &dyn Fn(usize) -> f32, panel: usize| {
             from_fn(|v| F32x4::from_array(from_fn(|lane| value(panel * PANEL + v * LANES + lane))))

@@ -4,7 +4,8 @@ use std::array::from_fn;
 
 use super::simd::{F32x4, LANES};
 use super::tile::{WIDTH, accumulate};
-use crate::model::Linear;
+use crate::network::Linear;
+use crate::vector::Vector;
 
 /// A few outputs of a linear layer, packed with four inputs to a vector.
 pub struct Dots {
@@ -22,8 +23,7 @@ impl Dots {
     pub fn pack(linear: &Linear, first: usize) -> Self {
         let bias = linear.bias[first..].to_vec();
         let groups = bias.len() / WIDTH;
-        let row = |output: usize| &linear.weight[(first + output) * linear.inputs..][..linear.inputs];
-        let weights = |output: usize, k: usize| F32x4::from_prefix(&row(output)[k..]);
+        let weights = |output: usize, k: usize| F32x4::from_prefix(&linear.row(first + output)[k..]);
         let inputs = || (0..linear.inputs).step_by(LANES);
         let group = |group: usize| inputs().map(move |k| from_fn(|i| weights(group * WIDTH + i, k)));
         Self {
