@@ -11,6 +11,15 @@ impl Draw {
         (self.step() >> 40) as f32 / 8_388_608.0 - 1.0
     }
 
+    /// Draws an integer below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.step() >> 33) as usize % bound
+    }
+
+    pub fn bits(&mut self) -> u32 {
+        (self.step() >> 32) as u32
+    }
+
     pub fn values(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.next()).collect()
     }

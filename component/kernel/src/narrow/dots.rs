@@ -41,6 +41,17 @@ impl Dots {
         self.bias.len()
     }
 
+    /// Returns the outputs as a layer that was not packed. `inputs` is its number of inputs.
+    pub fn unpack(&self, inputs: usize) -> Linear<'static> {
+        let groups = self.groups.chunks_exact(self.vectors);
+        let mut weight = Vec::with_capacity(self.outputs() * inputs);
+        for (group, output) in groups.flat_map(|group| (0..WIDTH).map(move |output| (group, output))) {
+            weight.extend(group.iter().flat_map(|weights| weights[output].to_array()).take(inputs));
+        }
+        weight.extend(self.rest.iter().flat_map(|[weights]| weights.to_array()).take(inputs));
+        Linear { inputs, outputs: self.outputs(), weight: weight.into(), bias: self.bias.clone().into() }
+    }
+
     /// Fills `to`, row-major [R, outputs]. The lanes of `x` past the last input must be finite.
     pub fn run<const R: usize>(&self, x: &[[F32x4; R]], to: &mut [f32]) {
         let x = &x[..self.vectors];

@@ -3,14 +3,14 @@
 mod dots;
 #[cfg(test)]
 mod exact;
-mod layer;
+pub mod layer;
 mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
 
 use crate::activation::{self, Activation};
-use crate::network::{MeanStep, Network};
+use crate::network::{Hidden, MeanStep, Network};
 use crate::vector::Vector;
 use dots::Dots;
 use layer::Layer;
@@ -22,6 +22,8 @@ pub struct Kernel {
     state_dim: usize,
     /// The hidden layers, each with the activation after it.
     trunk: Vec<(Layer, Option<Activation>)>,
+    /// The number of inputs of the heads.
+    features: usize,
     mean: Dots,
     mean_step: Option<MeanStep>,
     log_std: Option<Dots>,
@@ -46,12 +48,24 @@ impl Kernel {
         Self {
             state_dim: network.state_dim(),
             trunk: network.trunk.iter().map(|hidden| (Layer::pack(&hidden.linear), hidden.activation)).collect(),
+            features: network.mean.inputs,
             mean: Dots::pack(&network.mean, 0),
             mean_step: network.mean_step,
             log_std: network.log_std.as_ref().map(|log_std| Dots::pack(log_std, 0)),
             x: buffer(vectors * LANES),
             packed: buffer(vectors),
             y: buffer(vectors),
+        }
+    }
+
+    /// Returns the network as it was before it was packed.
+    pub fn network(&self) -> Network<'static> {
+        let hidden = |(layer, activation): &(Layer, _)| Hidden { linear: layer.unpack(), activation: *activation };
+        Network {
+            trunk: self.trunk.iter().map(hidden).collect(),
+            mean: self.mean.unpack(self.features),
+            mean_step: self.mean_step,
+            log_std: self.log_std.as_ref().map(|log_std| log_std.unpack(self.features)),
         }
     }
 

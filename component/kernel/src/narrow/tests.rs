@@ -5,7 +5,7 @@ use super::exact::{exact, exact_row};
 use super::simd::F32x4;
 use crate::activation::{self, Activation};
 use crate::draw::Draw;
-use crate::network::{Hidden, Linear, Network};
+use crate::network::{Hidden, Linear, MeanStep, Network};
 use crate::vector::Vector;
 
 fn pack(network: &Network) -> Kernel {
@@ -173,6 +173,19 @@ fn a_second_call_allocates_nothing() {
     let before = (mean.as_ptr(), mean.capacity(), log_std.as_ptr(), log_std.capacity());
     kernel.run(&states, &mut mean, Some(&mut log_std));
     assert_eq!(before, (mean.as_ptr(), mean.capacity(), log_std.as_ptr(), log_std.capacity()));
+}
+
+#[test]
+fn a_network_can_be_unpacked() {
+    let mut draw = Draw(6);
+    for width in 1..=20 {
+        let mut network = draw.network(&[3, width, 21 - width], width, Activation::ALL[width % 13]);
+        network.mean_step = Some(MeanStep::Clamp(width as f32));
+        assert_eq!(pack(&network).network(), network);
+        network.log_std = None;
+        network.trunk[1].activation = None;
+        assert_eq!(pack(&network).network(), network);
+    }
 }
 
 #[test]
