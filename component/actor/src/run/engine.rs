@@ -8,7 +8,7 @@ use super::tract::{self, Tract};
 use crate::load::Model;
 use crate::model::{Forward, LogStd, Normalisation, Squashing};
 use crate::onnx::Recognised;
-use crate::wit::Backend;
+use crate::wit::{Backend, Network};
 
 /// A network on one of the backends.
 pub enum Engine {
@@ -23,6 +23,14 @@ impl Engine {
         match self {
             Engine::Kernel(_) => Backend::Kernel,
             Engine::Tract(_) => Backend::Tract,
+        }
+    }
+
+    /// Describes the kernel's network, with the normalisation before it, to an owner that can compute it with the same bits.
+    pub fn network(&self, normalisation: Option<&Normalisation>) -> Option<Network> {
+        match self {
+            Engine::Kernel(kernel) => network::contract(kernel, normalisation),
+            Engine::Tract(_) => None,
         }
     }
 
