@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use crate::Service;
 use crate::one_line::one_line;
 use crate::wit::{
-    Backend, Batch, Checkpoint, File, Guest, GuestService, OperatorFacts, Outcome, Policy, Request, RequestContext,
-    RouterConfig, RowOutputs, export,
+    Backend, Batch, Checkpoint, File, Guest, GuestService, Network, OperatorFacts, Outcome, Policy, Request,
+    RequestContext, RouterConfig, RowOutputs, export,
 };
 
 struct Component;
@@ -45,6 +45,10 @@ impl GuestService for RefCell<Service> {
 
     fn forward(&self, part: Batch) -> Result<RowOutputs, String> {
         self.borrow_mut().forward(&part).map_err(|error| one_line(&error))
+    }
+
+    fn network(&self) -> Option<Network> {
+        self.borrow().network()
     }
 
     fn finish(&self, outputs: RowOutputs) -> Outcome {

@@ -8,7 +8,8 @@ use crate::model::Forward;
 use crate::routes::{self, Documents, Loaded};
 use crate::run::{self, Actor};
 use crate::wit::{
-    Backend, Batch, Checkpoint, File, OperatorFacts, Outcome, Policy, Request, RequestContext, RouterConfig, RowOutputs,
+    Backend, Batch, Checkpoint, File, Network, OperatorFacts, Outcome, Policy, Request, RequestContext, RouterConfig,
+    RowOutputs,
 };
 
 /// A policy and the /sac/* routes that it answers: the resource `service` of `wit/serving.wit`.
@@ -90,6 +91,12 @@ impl Service {
         ensure!(found > 0 && found % expected == 0, "{found} numbers are not whole states of {expected}");
         let Forward { mean, log_std } = actor.forward(&part.states, part.log_std)?;
         Ok(RowOutputs { mean, log_std })
+    }
+
+    /// Describes the layers of the policy in service to an owner that computes the parts of a batch itself. There is nothing
+    /// to describe without a policy, if tract serves it, or if it has a step that only the component computes.
+    pub fn network(&self) -> Option<Network> {
+        self.loaded.as_ref()?.actor.network()
     }
 
     /// Answers the request that [`Service::answer`] answered with [`Outcome::Split`], by the outputs of all its rows.

@@ -48,6 +48,10 @@ impl GuestService for Probe {
         Err("a probe has no network".to_owned())
     }
 
+    fn network(&self) -> Option<Network> {
+        None
+    }
+
     fn finish(&self, _: Outputs) -> Outcome {
         Outcome::Long
     }

@@ -39,11 +39,11 @@ impl Activation {
         Activation::Relu6,
     ];
 
-    /// The slope of a LeakyReLU for negative inputs, which is PyTorch's default.
-    pub(crate) const LEAKY_SLOPE: f32 = 0.01;
+    /// The slope of a LeakyReLU for negative inputs.
+    pub(crate) const LEAKY_SLOPE: f32 = sac_kernel::Activation::LEAKY_SLOPE;
 
-    /// The scale and the alpha of SELU (Klambauer et al., 2017).
-    pub(crate) const SELU: [f32; 2] = [1.050_701, 1.673_263_2];
+    /// The scale and the alpha of SELU.
+    pub(crate) const SELU: [f32; 2] = sac_kernel::Activation::SELU;
 
     /// Parses a name such as `relu`, `nn.ReLU`, `torch.nn.modules.activation.ReLU` or `<class '…ReLU'>`.
     pub(crate) fn parse(name: &str) -> Result<Self> {

@@ -1,6 +1,7 @@
 //! The network of an actor as trainers build it: hidden layers, and one or two linear heads.
 
 use anyhow::{Result, ensure};
+use sac_kernel::MeanStep;
 
 use super::linear::Linear;
 use crate::wit::{Activation, Layer};
@@ -53,15 +54,6 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// The number added to the variance: PyTorch's default.
     pub const EPSILON: f32 = 1e-5;
-}
-
-/// A step after the head of the mean.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum MeanStep {
-    /// Bounds the mean by tanh, as tianshou's actor does unless it is `unbounded`.
-    Tanh,
-    /// Clamps the mean to ± this, as gSDE does (`clip_mean`).
-    Clamp(f32),
 }
 
 impl Mlp {

@@ -1,5 +1,5 @@
 //! The policy as mathematics: normalisation of a state, the layers, and squashing of their outputs to an action.
-//! Nothing here reads a file or names a backend.
+//! Nothing here reads a file or chooses a backend. Numbers and steps that the kernel also has are the kernel's.
 
 mod action_bounds;
 mod activation;
@@ -24,9 +24,11 @@ pub use format::Format;
 pub use forward::Forward;
 pub use linear::Linear;
 pub use log_std::LogStd;
-pub use mlp::{Hidden, LayerNorm, MAX_WEIGHTS, MeanStep, Mlp};
+pub use mlp::{Hidden, LayerNorm, MAX_WEIGHTS, Mlp};
 pub use noise::Noise;
 pub use outputs::Outputs;
 pub use squashing::{Squash, Squashing};
+
+pub use sac_kernel::MeanStep;
 
 pub use crate::wit::{Activation, Bounds, Fact, Layer, Normalisation};

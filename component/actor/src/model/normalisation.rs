@@ -1,5 +1,7 @@
 //! The normalisation of states: clip((state - mean) / std, -clip, clip).
 
+use std::borrow::Cow;
+
 use anyhow::{Result, ensure};
 
 use crate::wit::Normalisation;
@@ -35,14 +37,8 @@ impl Normalisation {
 
     /// Normalises row-major states [rows, state_dim].
     pub(crate) fn apply(&self, states: &[f32]) -> Vec<f32> {
-        let mut normalised = Vec::with_capacity(states.len());
-        for row in states.chunks_exact(self.mean.len()) {
-            normalised.extend(row.iter().zip(&self.mean).zip(&self.std).map(|((state, mean), std)| {
-                let value = (state - mean) / std;
-                self.clip.map_or(value, |clip| value.clamp(-clip, clip))
-            }));
-        }
-        normalised
+        let (mean, std) = (Cow::Borrowed(&self.mean[..]), Cow::Borrowed(&self.std[..]));
+        sac_kernel::Normalisation { mean, std, clip: self.clip }.apply(states)
     }
 }
 

@@ -8,7 +8,7 @@ use super::engine::{Engine, Selected};
 use crate::card::Example;
 use crate::load::Model;
 use crate::model::{Facts, Forward, Normalisation, Squashing};
-use crate::wit::Backend;
+use crate::wit::{Backend, Network};
 
 /// The policy of a checkpoint, ready to run.
 pub struct Actor {
@@ -147,6 +147,11 @@ impl Actor {
 
     pub fn backend(&self) -> Backend {
         self.engine.backend()
+    }
+
+    /// Describes what [`Actor::forward`] computes, if an owner can compute it with the same bits.
+    pub fn network(&self) -> Option<Network> {
+        self.engine.network(self.normalisation.as_ref())
     }
 
     /// Estimates the time that [`Actor::forward`] takes for a number of rows.

@@ -1,13 +1,14 @@
 //! The engine: the kernel or tract, and the choice between them.
 
 use anyhow::Result;
+use sac_kernel::Kernel;
 
-use super::kernel::Kernel;
+use super::network;
 use super::tract::{self, Tract};
 use crate::load::Model;
 use crate::model::{Forward, LogStd, Normalisation, Squashing};
 use crate::onnx::Recognised;
-use crate::wit::Backend;
+use crate::wit::{Backend, Network};
 
 /// A network on one of the backends.
 pub enum Engine {
@@ -22,6 +23,14 @@ impl Engine {
         match self {
             Engine::Kernel(_) => Backend::Kernel,
             Engine::Tract(_) => Backend::Tract,
+        }
+    }
+
+    /// Describes the kernel's network, with the normalisation before it, to an owner that can compute it with the same bits.
+    pub fn network(&self, normalisation: Option<&Normalisation>) -> Option<Network> {
+        match self {
+            Engine::Kernel(kernel) => network::contract(kernel, normalisation),
+            Engine::Tract(_) => None,
         }
     }
 
@@ -97,7 +106,7 @@ impl<'a> Fused<'a> {
             (outer, _) => outer,
         };
         let squashing = Squashing { log_std, ..model.squashing.clone() };
-        Some(Fused { recognised, kernel: Kernel::pack(mlp)?, squashing, inner: inner.clone() })
+        Some(Fused { recognised, kernel: Kernel::pack(&network::plain(mlp)?)?, squashing, inner: inner.clone() })
     }
 
     /// Returns `true` if the kernel computes what the layers compute in double precision, and what the graph computes unless the

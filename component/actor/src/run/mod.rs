@@ -2,7 +2,7 @@
 
 mod actor;
 mod engine;
-mod kernel;
+mod network;
 mod tract;
 
 pub use actor::Actor;

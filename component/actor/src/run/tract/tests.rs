@@ -12,7 +12,7 @@ use super::{Tract, run_once};
 use crate::model::{Activation, Forward, Outputs, Squashing};
 use crate::onnx::fixtures::{FREE, constant, model, node, with};
 use crate::onnx::{self, Names, Network, Recognised};
-use crate::run::kernel::Kernel;
+use crate::run::network;
 
 fn network(proto: ModelProto, names: &Names) -> anyhow::Result<Network> {
     let (proto, interface) = onnx::select(proto, names)?;
@@ -90,7 +90,8 @@ fn real_exports_give_the_actions_of_their_library() {
 fn on_kernel(recognised: &Recognised, states: &[f32]) -> Vec<f32> {
     let states = recognised.normalisation.as_ref().map_or(states.to_vec(), |normalisation| normalisation.apply(states));
     let mut mean = vec![];
-    Kernel::pack(&recognised.mlp).unwrap().run(&states, &mut mean, None);
+    let network = network::plain(&recognised.mlp).unwrap();
+    sac_kernel::Kernel::pack(&network).unwrap().run(&states, &mut mean, None);
     mean
 }
 

@@ -1,84 +1,15 @@
 //! Tests of the kernel against f64, at every width, depth and number of rows that takes a path of its own.
 
+use super::Kernel;
+use super::exact::{exact, exact_row};
 use super::simd::F32x4;
-use super::{Kernel, activation};
-use crate::model::{Activation, Hidden, Linear, Mlp};
+use crate::activation::{self, Activation};
+use crate::draw::Draw;
+use crate::network::{Hidden, Linear, MeanStep, Network};
+use crate::vector::Vector;
 
-/// A source of numbers in [-1, 1), the same in every run.
-struct Draw(u64);
-
-impl Draw {
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 40) as f32 / 8_388_608.0 - 1.0
-    }
-
-    fn values(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.next()).collect()
-    }
-
-    fn linear(&mut self, inputs: usize, outputs: usize) -> Linear {
-        let scale = (inputs as f32).sqrt().recip() * 2.0;
-        let weight = (0..inputs * outputs).map(|_| self.next() * scale).collect();
-        Linear { name: String::new(), inputs, outputs, weight, bias: self.values(outputs) }
-    }
-
-    /// Makes a network. `widths` go from the state's to the last trunk layer's.
-    fn mlp(&mut self, widths: &[usize], actions: usize, activation: Activation) -> Mlp {
-        let width = widths[widths.len() - 1];
-        let hidden = |pair: &[usize]| Hidden::new(self.linear(pair[0], pair[1]), Some(activation));
-        let trunk = widths.windows(2).map(hidden).collect();
-        Mlp { trunk, mean: self.linear(width, actions), mean_step: None, log_std: Some(self.linear(width, actions)) }
-    }
-}
-
-/// Computes erf by its Taylor series, and for large |x|, where that would cancel, by the continued fraction of erfc.
-fn erf(x: f64) -> f64 {
-    let square = x * x;
-    if x.abs() < 3.0 {
-        let mut term = x;
-        let mut sum = x;
-        for n in 1..100 {
-            term *= -square / f64::from(n);
-            sum += term / f64::from(2 * n + 1);
-        }
-        return sum * std::f64::consts::FRAC_2_SQRT_PI;
-    }
-    let fraction = (1..200).rev().fold(0.0, |rest, n| f64::from(n) / 2.0 / (x.abs() + rest));
-    let erfc = (-square).exp() / (x.abs() + fraction) / std::f64::consts::PI.sqrt();
-    (1.0 - erfc).copysign(x)
-}
-
-fn exact(activation: Activation, x: f64) -> f64 {
-    match activation {
-        Activation::Relu => x.max(0.0),
-        Activation::LeakyRelu => x.max(0.0) + x.min(0.0) * f64::from(Activation::LEAKY_SLOPE),
-        Activation::Elu => x.max(0.0) + x.min(0.0).exp_m1(),
-        Activation::Silu => x / (1.0 + (-x).exp()),
-        Activation::Gelu => x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)) / 2.0,
-        Activation::Tanh => x.tanh(),
-        Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-        // The other definitions need no more than double precision gives.
-        activation => activation.of(x),
-    }
-}
-
-fn exact_linear(linear: &Linear, x: &[f64]) -> Vec<f64> {
-    let rows = linear.weight.chunks(linear.inputs).zip(&linear.bias);
-    rows.map(|(row, bias)| f64::from(*bias) + row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum::<f64>()).collect()
-}
-
-fn exact_row(mlp: &Mlp, state: &[f32]) -> [Vec<f64>; 2] {
-    let mut x: Vec<f64> = state.iter().copied().map(f64::from).collect();
-    for hidden in &mlp.trunk {
-        let activation = hidden.activation.expect("every layer has one");
-        x = exact_linear(&hidden.linear, &x).into_iter().map(|y| exact(activation, y)).collect();
-    }
-    [Some(&mlp.mean), mlp.log_std.as_ref()].map(|head| head.map_or(vec![], |head| exact_linear(head, &x)))
-}
-
-fn pack(mlp: &Mlp) -> Kernel {
-    Kernel::pack(mlp).expect("the network is plain")
+fn pack(network: &Network) -> Kernel {
+    Kernel::pack(network).expect("the network is sound")
 }
 
 fn run(kernel: &mut Kernel, states: &[f32]) -> [Vec<f32>; 2] {
@@ -99,14 +30,14 @@ fn bits(values: &[f32]) -> Vec<u32> {
 
 /// Compares every row with f64, and bit by bit with the same row alone.
 fn check(draw: &mut Draw, widths: &[usize], actions: usize, activation: Activation, rows: usize) {
-    let mlp = draw.mlp(widths, actions, activation);
-    let mut kernel = pack(&mlp);
+    let network = draw.network(widths, actions, activation);
+    let mut kernel = pack(&network);
     let states = draw.values(rows * widths[0]);
     let batch = run(&mut kernel, &states);
     assert_eq!(batch.each_ref().map(Vec::len), [rows * actions; 2]);
     for (row, state) in states.chunks(widths[0]).enumerate() {
         let alone = run(&mut kernel, state);
-        for ((batch, alone), exact) in batch.iter().zip(&alone).zip(exact_row(&mlp, state)) {
+        for ((batch, alone), exact) in batch.iter().zip(&alone).zip(exact_row(&network, state)) {
             assert_eq!(
                 bits(&batch[row * actions..][..actions]),
                 bits(alone),
@@ -149,13 +80,13 @@ fn every_depth_and_every_number_of_rows_agree_with_f64() {
 #[test]
 fn leaving_out_log_std_changes_no_mean() {
     let mut draw = Draw(3);
-    let mlp = draw.mlp(&[6, 20], 3, Activation::Relu);
+    let network = draw.network(&[6, 20], 3, Activation::Relu);
     let states = draw.values(24);
-    let [both, _] = run(&mut pack(&mlp), &states);
+    let [both, _] = run(&mut pack(&network), &states);
     let mut mean = vec![];
-    pack(&mlp).run(&states, &mut mean, None);
+    pack(&network).run(&states, &mut mean, None);
     assert_eq!(bits(&mean), bits(&both));
-    assert_eq!(run(&mut pack(&mlp), &[]), [const { Vec::<f32>::new() }; 2]);
+    assert_eq!(run(&mut pack(&network), &[]), [const { Vec::<f32>::new() }; 2]);
 }
 
 #[test]
@@ -214,7 +145,7 @@ fn small_values_keep_their_relative_precision() {
 fn nan_reaches_its_row_only_and_infinity_only_what_depends_on_it() {
     let mut draw = Draw(4);
     for rows in 1..=7 {
-        let mut kernel = pack(&draw.mlp(&[6, 13, 7], 2, Activation::Relu));
+        let mut kernel = pack(&draw.network(&[6, 13, 7], 2, Activation::Relu));
         let mut states = draw.values(rows * 6);
         let [clean, _] = run(&mut kernel, &states);
         states[(rows - 1) * 6 + 2] = f32::NAN;
@@ -223,26 +154,42 @@ fn nan_reaches_its_row_only_and_infinity_only_what_depends_on_it() {
         assert_eq!(bits(&mean[..(rows - 1) * 2]), bits(&clean[..(rows - 1) * 2]));
     }
     // The zeros that fill up the last vector are multiplied by the infinity too. The resulting NaN must not count.
-    let ones = |inputs: usize, outputs: usize, w: f32| Linear {
-        name: String::new(),
-        inputs,
-        outputs,
-        weight: vec![w; inputs * outputs],
-        bias: vec![0.5; outputs],
+    let ones = |inputs: usize, outputs: usize| {
+        let (weight, bias) = (vec![1.0; inputs * outputs].into(), vec![0.5; outputs].into());
+        Linear { inputs, outputs, weight, bias }
     };
-    let trunk = vec![Hidden::new(ones(2, 5, 1.0), Some(Activation::Tanh))];
-    let mlp = Mlp { trunk, mean: ones(5, 1, 1.0), mean_step: None, log_std: None };
-    assert_eq!(run(&mut pack(&mlp), &[f32::INFINITY, 1.0])[0], [5.5]);
+    let trunk = vec![Hidden { linear: ones(2, 5), activation: Some(Activation::Tanh) }];
+    let network = Network { trunk, mean: ones(5, 1), mean_step: None, log_std: None };
+    assert_eq!(run(&mut pack(&network), &[f32::INFINITY, 1.0])[0], [5.5]);
 }
 
 #[test]
 fn a_second_call_allocates_nothing() {
     let mut draw = Draw(5);
-    let mut kernel = pack(&draw.mlp(&[9, 30], 3, Activation::Silu));
+    let mut kernel = pack(&draw.network(&[9, 30], 3, Activation::Silu));
     let states = draw.values(9 * 8);
     let (mut mean, mut log_std) = (vec![], vec![]);
     kernel.run(&states, &mut mean, Some(&mut log_std));
     let before = (mean.as_ptr(), mean.capacity(), log_std.as_ptr(), log_std.capacity());
     kernel.run(&states, &mut mean, Some(&mut log_std));
     assert_eq!(before, (mean.as_ptr(), mean.capacity(), log_std.as_ptr(), log_std.capacity()));
+}
+
+#[test]
+fn a_network_can_be_unpacked() {
+    let mut draw = Draw(6);
+    for width in 1..=20 {
+        let mut network = draw.network(&[3, width, 21 - width], width, Activation::ALL[width % 13]);
+        network.mean_step = Some(MeanStep::Clamp(width as f32));
+        assert_eq!(pack(&network).network(), network);
+        network.log_std = None;
+        network.trunk[1].activation = None;
+        assert_eq!(pack(&network).network(), network);
+    }
+}
+
+#[test]
+fn a_network_that_is_not_sound_is_not_packed() {
+    let network = Draw(7).network(&[3, 8], 2, Activation::Relu);
+    assert!(Kernel::pack(&Network { mean: Draw(7).linear(7, 2), ..network }).is_none());
 }

@@ -3,6 +3,7 @@
 use std::ptr::with_exposed_provenance;
 
 use super::simd::F32x4;
+use crate::vector::Vector;
 
 /// The vectors of a panel of weights.
 ///

@@ -12,23 +12,10 @@ pub use array::F32x4;
 pub use wasm::F32x4;
 
 impl F32x4 {
-    /// Returns `self + a * b`, rounded twice. A fused form would be up to 8 % faster at best. But Cranelift only has the
-    /// form that overwrites a factor, and costs 70 % where the copies it needs do not fit the registers. Relaxed
-    /// multiply-add would also give different results on different engines and processors.
-    #[inline(always)]
-    pub fn plus_product(self, a: Self, b: Self) -> Self {
-        self.plus(a.times(b))
-    }
-
     /// Makes a vector of the first four of `values`. Missing ones are 0.
     #[inline(always)]
     pub fn from_prefix(values: &[f32]) -> Self {
         Self::from_array(std::array::from_fn(|lane| values.get(lane).copied().unwrap_or(0.0)))
-    }
-
-    #[inline(always)]
-    pub fn abs(self) -> Self {
-        self.or_above(Self::splat(0.0).minus(self))
     }
 }
 
@@ -36,16 +23,13 @@ impl F32x4 {
 mod wasm {
     use core::arch::wasm32::*;
 
+    use crate::vector::Vector;
+
     /// Four f32 lanes.
     #[derive(Clone, Copy)]
     pub struct F32x4(v128);
 
     impl F32x4 {
-        #[inline(always)]
-        pub fn splat(value: f32) -> Self {
-            Self(f32x4_splat(value))
-        }
-
         #[inline(always)]
         pub fn from_array([a, b, c, d]: [f32; 4]) -> Self {
             Self(f32x4(a, b, c, d))
@@ -73,49 +57,51 @@ mod wasm {
                 Self(i32x4_shuffle::<3, 3, 3, 3>(v, v)),
             ]
         }
+    }
+
+    impl Vector for F32x4 {
+        #[inline(always)]
+        fn splat(value: f32) -> Self {
+            Self(f32x4_splat(value))
+        }
 
         #[inline(always)]
-        pub fn plus(self, other: Self) -> Self {
+        fn plus(self, other: Self) -> Self {
             Self(f32x4_add(self.0, other.0))
         }
 
         #[inline(always)]
-        pub fn minus(self, other: Self) -> Self {
+        fn minus(self, other: Self) -> Self {
             Self(f32x4_sub(self.0, other.0))
         }
 
         #[inline(always)]
-        pub fn times(self, other: Self) -> Self {
+        fn times(self, other: Self) -> Self {
             Self(f32x4_mul(self.0, other.0))
         }
 
         #[inline(always)]
-        pub fn over(self, other: Self) -> Self {
+        fn over(self, other: Self) -> Self {
             Self(f32x4_div(self.0, other.0))
         }
 
-        /// Returns `self < other ? other : self`, so a NaN in `self` stays. This is one instruction on x86, unlike
-        /// `f32x4.max`, which treats NaN differently.
         #[inline(always)]
-        pub fn or_above(self, other: Self) -> Self {
+        fn or_above(self, other: Self) -> Self {
             Self(f32x4_pmax(self.0, other.0))
         }
 
-        /// Returns `other < self ? other : self`, so a NaN in `self` stays.
         #[inline(always)]
-        pub fn or_below(self, other: Self) -> Self {
+        fn or_below(self, other: Self) -> Self {
             Self(f32x4_pmin(self.0, other.0))
         }
 
-        /// Returns `self < 0 ? negative : other`.
         #[inline(always)]
-        pub fn if_negative(self, negative: Self, other: Self) -> Self {
+        fn if_negative(self, negative: Self, other: Self) -> Self {
             Self(v128_bitselect(negative.0, other.0, f32x4_lt(self.0, f32x4_splat(0.0))))
         }
 
-        /// Shifts the bits up by 23: an integer in the lowest bits of the mantissa becomes the exponent.
         #[inline(always)]
-        pub fn mantissa_as_exponent(self) -> Self {
+        fn mantissa_as_exponent(self) -> Self {
             Self(i32x4_shl(self.0, 23))
         }
     }
@@ -123,17 +109,13 @@ mod wasm {
 
 #[cfg(not(target_arch = "wasm32"))]
 mod array {
-    use std::array::from_fn;
+    use crate::vector::Vector;
 
     /// Four f32 lanes.
     #[derive(Clone, Copy)]
     pub struct F32x4([f32; 4]);
 
     impl F32x4 {
-        pub fn splat(value: f32) -> Self {
-            Self([value; 4])
-        }
-
         pub fn from_array(lanes: [f32; 4]) -> Self {
             Self(lanes)
         }
@@ -145,37 +127,43 @@ mod array {
         pub fn spread(self) -> [Self; 4] {
             self.0.map(Self::splat)
         }
+    }
 
-        pub fn plus(self, other: Self) -> Self {
-            Self(from_fn(|i| self.0[i] + other.0[i]))
+    impl Vector for F32x4 {
+        fn splat(value: f32) -> Self {
+            Self([value; 4])
         }
 
-        pub fn minus(self, other: Self) -> Self {
-            Self(from_fn(|i| self.0[i] - other.0[i]))
+        fn plus(self, other: Self) -> Self {
+            Self(self.0.plus(other.0))
         }
 
-        pub fn times(self, other: Self) -> Self {
-            Self(from_fn(|i| self.0[i] * other.0[i]))
+        fn minus(self, other: Self) -> Self {
+            Self(self.0.minus(other.0))
         }
 
-        pub fn over(self, other: Self) -> Self {
-            Self(from_fn(|i| self.0[i] / other.0[i]))
+        fn times(self, other: Self) -> Self {
+            Self(self.0.times(other.0))
         }
 
-        pub fn or_above(self, other: Self) -> Self {
-            Self(from_fn(|i| if self.0[i] < other.0[i] { other.0[i] } else { self.0[i] }))
+        fn over(self, other: Self) -> Self {
+            Self(self.0.over(other.0))
         }
 
-        pub fn or_below(self, other: Self) -> Self {
-            Self(from_fn(|i| if other.0[i] < self.0[i] { other.0[i] } else { self.0[i] }))
+        fn or_above(self, other: Self) -> Self {
+            Self(self.0.or_above(other.0))
         }
 
-        pub fn if_negative(self, negative: Self, other: Self) -> Self {
-            Self(from_fn(|i| if self.0[i] < 0.0 { negative.0[i] } else { other.0[i] }))
+        fn or_below(self, other: Self) -> Self {
+            Self(self.0.or_below(other.0))
         }
 
-        pub fn mantissa_as_exponent(self) -> Self {
-            Self(self.0.map(|lane| f32::from_bits(lane.to_bits() << 23)))
+        fn if_negative(self, negative: Self, other: Self) -> Self {
+            Self(self.0.if_negative(negative.0, other.0))
+        }
+
+        fn mantissa_as_exponent(self) -> Self {
+            Self(self.0.mantissa_as_exponent())
         }
     }
 }

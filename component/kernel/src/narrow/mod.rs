@@ -1,24 +1,29 @@
-//! The kernel: inference of networks of linear layers, for one row or a batch. It knows nothing but such networks.
+//! The network in vectors of four lanes, as WebAssembly has them.
 
-mod activation;
 mod dots;
-mod layer;
+#[cfg(test)]
+mod exact;
+pub mod layer;
 mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
 
-use crate::model::{Activation, MeanStep, Mlp};
+use crate::activation::{self, Activation};
+use crate::network::{Hidden, MeanStep, Network};
+use crate::vector::Vector;
 use dots::Dots;
 use layer::Layer;
 use simd::{F32x4, LANES};
 use tile::ROWS;
 
-/// An [`Mlp`] packed for inference, with its buffers.
+/// A [`Network`] packed for inference, with its buffers.
 pub struct Kernel {
     state_dim: usize,
     /// The hidden layers, each with the activation after it.
     trunk: Vec<(Layer, Option<Activation>)>,
+    /// The number of inputs of the heads.
+    features: usize,
     mean: Dots,
     mean_step: Option<MeanStep>,
     log_std: Option<Dots>,
@@ -31,30 +36,42 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Packs a network that has passed [`Mlp::check`]. Returns `None` if it has a step that the kernel does not have.
-    pub fn pack(mlp: &Mlp) -> Option<Self> {
-        let is_plain = mlp.trunk.iter().all(|hidden| hidden.norm.is_none() && hidden.norm_after.is_none());
-        is_plain.then(|| Kernel::pack_plain(mlp))
+    /// Packs a network. Returns `None` if it is not sound.
+    pub fn pack(network: &Network) -> Option<Self> {
+        network.is_sound().then(|| Kernel::pack_sound(network))
     }
 
-    fn pack_plain(mlp: &Mlp) -> Self {
-        let widths = mlp.trunk.iter().flat_map(|hidden| [hidden.linear.inputs, hidden.linear.outputs]);
-        let vectors = widths.chain([mlp.mean.inputs]).max().unwrap_or(0).div_ceil(LANES);
+    fn pack_sound(network: &Network) -> Self {
+        let widths = network.trunk.iter().flat_map(|hidden| [hidden.linear.inputs, hidden.linear.outputs]);
+        let vectors = widths.chain([network.mean.inputs]).max().unwrap_or(0).div_ceil(LANES);
         let buffer = |vectors: usize| vec![F32x4::splat(0.0); vectors * ROWS];
         Self {
-            state_dim: mlp.state_dim(),
-            trunk: mlp.trunk.iter().map(|hidden| (Layer::pack(&hidden.linear), hidden.activation)).collect(),
-            mean: Dots::pack(&mlp.mean, 0),
-            mean_step: mlp.mean_step,
-            log_std: mlp.log_std.as_ref().map(|log_std| Dots::pack(log_std, 0)),
+            state_dim: network.state_dim(),
+            trunk: network.trunk.iter().map(|hidden| (Layer::pack(&hidden.linear), hidden.activation)).collect(),
+            features: network.mean.inputs,
+            mean: Dots::pack(&network.mean, 0),
+            mean_step: network.mean_step,
+            log_std: network.log_std.as_ref().map(|log_std| Dots::pack(log_std, 0)),
             x: buffer(vectors * LANES),
             packed: buffer(vectors),
             y: buffer(vectors),
         }
     }
 
+    /// Returns the network as it was before it was packed.
+    pub fn network(&self) -> Network<'static> {
+        let hidden = |(layer, activation): &(Layer, _)| Hidden { linear: layer.unpack(), activation: *activation };
+        Network {
+            trunk: self.trunk.iter().map(hidden).collect(),
+            mean: self.mean.unpack(self.features),
+            mean_step: self.mean_step,
+            log_std: self.log_std.as_ref().map(|log_std| log_std.unpack(self.features)),
+        }
+    }
+
     /// Runs row-major states [rows, state_dim]. Clears `mean`, and `log_std` if it is asked for, and fills them with
-    /// row-major [rows, action_dim]. `log_std` stays empty if the network has none. A row gives the same bits alone and in any batch.
+    /// row-major [rows, action_dim]. `log_std` stays empty if the network has none. A row gives the same bits alone and in
+    /// any batch.
     pub fn run(&mut self, states: &[f32], mean: &mut Vec<f32>, mut log_std: Option<&mut Vec<f32>>) {
         mean.clear();
         if let Some(log_std) = &mut log_std {
@@ -79,22 +96,25 @@ impl Kernel {
             spread(&packed[..layer.inputs.div_ceil(LANES)], x);
             layer.run(x, packed, &mut y[..layer.vectors()]);
             if let Some(activation) = activation {
-                activation::apply(*activation, y[..layer.vectors()].as_flattened_mut());
+                activate(*activation, y[..layer.vectors()].as_flattened_mut());
             }
             std::mem::swap(&mut packed, &mut y);
         }
         let start = mean.len();
         append(&self.mean, packed, mean);
-        let values = mean[start..].iter_mut();
-        match self.mean_step {
-            None => {}
-            Some(MeanStep::Tanh) => values.for_each(|mean| *mean = mean.tanh()),
-            Some(MeanStep::Clamp(limit)) => values.for_each(|mean| *mean = mean.clamp(-limit, limit)),
+        if let Some(step) = self.mean_step {
+            step.apply(&mut mean[start..]);
         }
         if let (Some(log_std), Some(head)) = (log_std, &self.log_std) {
             append(head, packed, log_std);
         }
     }
+}
+
+/// Applies an activation in place. It is the same code for one row and for several.
+#[inline(never)]
+fn activate(activation: Activation, values: &mut [F32x4]) {
+    activation::apply(activation, values);
 }
 
 /// Appends the outputs of a head.

@@ -4,7 +4,8 @@ use std::array::from_fn;
 
 use super::simd::{F32x4, LANES};
 use super::tile::{WIDTH, accumulate};
-use crate::model::Linear;
+use crate::network::Linear;
+use crate::vector::Vector;
 
 /// A few outputs of a linear layer, packed with four inputs to a vector.
 pub struct Dots {
@@ -22,8 +23,7 @@ impl Dots {
     pub fn pack(linear: &Linear, first: usize) -> Self {
         let bias = linear.bias[first..].to_vec();
         let groups = bias.len() / WIDTH;
-        let row = |output: usize| &linear.weight[(first + output) * linear.inputs..][..linear.inputs];
-        let weights = |output: usize, k: usize| F32x4::from_prefix(&row(output)[k..]);
+        let weights = |output: usize, k: usize| F32x4::from_prefix(&linear.row(first + output)[k..]);
         let inputs = || (0..linear.inputs).step_by(LANES);
         let group = |group: usize| inputs().map(move |k| from_fn(|i| weights(group * WIDTH + i, k)));
         Self {
@@ -39,6 +39,17 @@ impl Dots {
 
     pub fn outputs(&self) -> usize {
         self.bias.len()
+    }
+
+    /// Returns the outputs as a layer that was not packed. `inputs` is its number of inputs.
+    pub fn unpack(&self, inputs: usize) -> Linear<'static> {
+        let groups = self.groups.chunks_exact(self.vectors);
+        let mut weight = Vec::with_capacity(self.outputs() * inputs);
+        for (group, output) in groups.flat_map(|group| (0..WIDTH).map(move |output| (group, output))) {
+            weight.extend(group.iter().flat_map(|weights| weights[output].to_array()).take(inputs));
+        }
+        weight.extend(self.rest.iter().flat_map(|[weights]| weights.to_array()).take(inputs));
+        Linear { inputs, outputs: self.outputs(), weight: weight.into(), bias: self.bias.clone().into() }
     }
 
     /// Fills `to`, row-major [R, outputs]. The lanes of `x` past the last input must be finite.

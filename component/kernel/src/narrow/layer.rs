@@ -5,10 +5,11 @@ use std::array::from_fn;
 use super::dots::Dots;
 use super::simd::{F32x4, LANES};
 use super::tile::{ROWS, WIDTH, accumulate};
-use crate::model::Linear;
+use crate::network::Linear;
+use crate::vector::Vector;
 
 /// The outputs of a panel.
-const PANEL: usize = WIDTH * LANES;
+pub const PANEL: usize = WIDTH * LANES;
 
 /// A packed linear layer.
 pub struct Layer {
@@ -21,7 +22,7 @@ pub struct Layer {
 
 impl Layer {
     pub fn pack(linear: &Linear) -> Self {
-        let Linear { inputs, outputs, weight, bias, .. } = linear;
+        let Linear { inputs, outputs, weight, bias } = linear;
         let panels = outputs / PANEL;
         let vectors = |value: &dyn Fn(usize) -> f32, panel: usize| {
             from_fn(|v| F32x4::from_array(from_fn(|lane| value(panel * PANEL + v * LANES + lane))))
@@ -32,6 +33,23 @@ impl Layer {
             packed.extend((0..*inputs).map(|k| vectors(&|output| weight[output * inputs + k], panel)));
         }
         Self { inputs: *inputs, panels: packed, rest: Dots::pack(linear, panels * PANEL) }
+    }
+
+    /// Returns the layer as it was before it was packed.
+    pub fn unpack(&self) -> Linear<'static> {
+        let panels = self.panels.chunks_exact(self.inputs + 1);
+        let outputs = panels.len() * PANEL + self.rest.outputs();
+        let (mut weight, mut bias) = (Vec::with_capacity(outputs * self.inputs), Vec::with_capacity(outputs));
+        for panel in panels {
+            for (vector, lane) in (0..PANEL).map(|output| (output / LANES, output % LANES)) {
+                bias.push(panel[0][vector].to_array()[lane]);
+                weight.extend(panel[1..].iter().map(|weights| weights[vector].to_array()[lane]));
+            }
+        }
+        let rest = self.rest.unpack(self.inputs);
+        weight.extend_from_slice(&rest.weight);
+        bias.extend_from_slice(&rest.bias);
+        Linear { inputs: self.inputs, outputs, weight: weight.into(), bias: bias.into() }
     }
 
     /// Returns the number of vectors that a row of outputs takes.
