@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 const TARGET: &str = "wasm32-wasip2";
 
 /// The files and folders that the components are built from.
-const INPUTS: [&str; 8] = [
+const INPUTS: [&str; 9] = [
     "component/actor/Cargo.toml",
     "component/actor/src",
+    "component/kernel",
     "component/owner",
     "component/spin",
     "wit",

@@ -1,5 +1,7 @@
 //! Actions agree with what PyTorch computes.
 
+use std::time::Duration;
+
 use sac_serving::Config;
 use sac_tests::{Golden, Owner, Server, Settings, both_owners, checkpoint, odd, publish};
 use serde_json::{Value, json};
@@ -91,6 +93,44 @@ async fn each_row_of_a_large_batch_has_the_action_that_it_has_alone() {
             assert_eq!(client.predict(&states[row]).await["action"], batch["actions"][row], "{workers} workers, {row}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_the_host_computes_has_the_bits_of_single_states_and_the_next_checkpoint_answers_as_soon() {
+    if !sac_kernel::Wide::is_supported() {
+        println!("skipped: this processor has no wider vectors than WebAssembly");
+        return;
+    }
+    let folder = tempdir().unwrap();
+    let model = folder.path().join("model_a.onnx");
+    publish(&model, &checkpoint("stat_pair_01000"));
+    let server = Server::folder(folder.path()).await;
+    let mut client = server.client().await;
+    let state = |row: usize| (0..28).map(move |i| ((row * 28 + i) as f64 * 0.618_034).fract() - 0.5);
+    let states = (0..77).map(|row| state(row).collect::<Vec<_>>()).collect::<Vec<_>>();
+    for name in ["stat_pair_01000", "stat_pair_03000"] {
+        publish(&model, &checkpoint(name));
+        let before = batches(&server, "host").await;
+        let computed = async {
+            loop {
+                let batch = client.post("/sac/predict/batch", json!({ "states": states })).await.ok();
+                for row in [0, 7, 31, 76] {
+                    assert_eq!(client.predict(&states[row]).await["action"], batch["actions"][row], "{name}, {row}");
+                }
+                if batches(&server, "host").await > before {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(300), computed).await.expect("the host computes batches");
+    }
+    assert_ne!(batches(&server, "instances").await, 0, "instances compute until the host can");
+}
+
+async fn batches(server: &Server, by: &str) -> u64 {
+    let text = server.service().metrics().await.unwrap();
+    let name = format!("sac_batches_total{{by=\"{by}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,11 @@ use crate::normalisation::Normalisation;
 pub struct Wide(Infallible);
 
 impl Wide {
+    /// Returns `false`.
+    pub fn is_supported() -> bool {
+        false
+    }
+
     /// Returns `None`.
     pub fn pack(_: &Network, _: Option<&Normalisation>) -> Option<Self> {
         None

@@ -1,5 +1,6 @@
 //! The types and calls generated from `wit/`, and the conversions into them. No other file names the generated modules.
 
+use sac_kernel::Wide;
 use sac_owner::Content;
 use sac_owner::settings::ActionBounds;
 
@@ -54,7 +55,7 @@ impl From<&Config> for RouterSettings {
             on_refusal: config.on_bad_checkpoint.into(),
             max_batch: config.max_batch,
             max_body_bytes: config.max_body_bytes as u64,
-            splits: config.workers > 1,
+            splits: config.workers > 1 || Wide::is_supported(),
         }
     }
 }

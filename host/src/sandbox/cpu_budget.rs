@@ -42,13 +42,14 @@ impl CpuBudget {
 
     /// Decides at a tick if the call may run until the next one, or interrupts it.
     pub(crate) fn renew(&mut self) -> UpdateDeadline {
+        if self.is_spent() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) }
+    }
+
+    /// Returns `true` if the call has to end. The time counts from the first call of this.
+    pub(crate) fn is_spent(&mut self) -> bool {
         let now = thread_time();
         let used = now.saturating_sub(*self.began.get_or_insert(now));
-        if used >= self.limits.time || self.is_abandoned() {
-            UpdateDeadline::Interrupt
-        } else {
-            UpdateDeadline::Continue(1)
-        }
+        used >= self.limits.time || self.is_abandoned()
     }
 
     /// Returns `true` if nobody waits for the result of the call any more.

@@ -73,14 +73,9 @@ impl Guest {
         self.quota.denied
     }
 
-    /// Returns the limits of the present call.
-    pub(crate) fn call_limits(&self) -> &CallLimits {
-        &self.cpu_budget.limits
-    }
-
-    /// Returns `true` if nobody waits for the present call any more.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.cpu_budget.is_abandoned()
+    /// Returns the limits of the present call, and what it has used.
+    pub(crate) fn cpu_budget(&self) -> &CpuBudget {
+        &self.cpu_budget
     }
 
     /// Returns the time since the instance was made.

@@ -6,16 +6,19 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use sac_owner::one_line;
 use thiserror::Error;
+use tracing::warn;
 use wasmtime::component::ResourceAny;
 use wasmtime::{Store, Trap};
 
+use crate::observe::metrics::Metrics;
 use crate::sandbox::bindings::{
     Actor, Backend, BatchParam, Checkpoint, File, OperatorFacts, Outcome, OutputsParam, OutputsResult as Outputs,
     Policy, Request, RequestContext, Response, RouterConfig,
 };
-use crate::sandbox::cpu_budget::CallLimits;
+use crate::sandbox::cpu_budget::{CallLimits, CpuBudget};
 use crate::sandbox::guest::{Denial, Guest};
-use crate::sandbox::{Sandbox, begin_call};
+use crate::sandbox::native::NativeNetwork;
+use crate::sandbox::{MAX_RESULT_BYTES, Sandbox, begin_call};
 
 /// One instance of the component, which holds one service. After an [`InstanceError`] it must be dropped.
 pub(crate) struct Instance {
@@ -55,6 +58,15 @@ pub(crate) enum InstanceError {
 }
 
 impl InstanceError {
+    /// Returns the error of a call that reached its limits.
+    fn interrupted(budget: &CpuBudget) -> Self {
+        match &budget.limits {
+            _ if budget.is_abandoned() => InstanceError::Abandoned,
+            limits if limits.is_movable => InstanceError::Moved,
+            limits => InstanceError::Time(limits.time),
+        }
+    }
+
     /// The reason as a label of metrics.
     fn label(&self) -> &'static str {
         match self {
@@ -82,6 +94,10 @@ impl Instance {
         let service = actor.sac_serving_serving().service().call_constructor(&mut store, config)?;
         let loaded_bytes = store.data().memory_bytes();
         Ok(Instance { store, actor, service, sandbox, loaded_bytes })
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.sandbox.metrics
     }
 
     /// Returns `true` if the instance holds far more memory than its checkpoint needs. Memory never shrinks.
@@ -166,6 +182,29 @@ impl Instance {
         forward.map_err(|error| self.error(error))?.map_err(InstanceError::Part)
     }
 
+    /// Returns the network of the policy, for computing parts of batches in the host. `None` if that has no gain, or other bits.
+    pub(crate) fn native_network(&mut self) -> Result<Option<NativeNetwork>, InstanceError> {
+        let limits = &self.sandbox.limits;
+        begin_call(&mut self.store, limits.load_time.into());
+        // The lists are as large as the weights.
+        self.store.set_hostcall_fuel(limits.memory_bytes);
+        let service = self.actor.sac_serving_serving().service();
+        let network = service.call_network(&mut self.store, self.service);
+        self.store.set_hostcall_fuel(MAX_RESULT_BYTES);
+        let network = network.map_err(|error| self.error(error))?;
+        let Some(network) = network.and_then(|network| NativeNetwork::pack(network, &self.sandbox.budget)) else {
+            return Ok(None);
+        };
+        let states = network.samples();
+        let part = || BatchParam { states: &states, log_std: true };
+        let outputs = self.forward(part(), self.sandbox.limits.load_time.into())?;
+        let agrees = network.agrees(&part(), &outputs);
+        if !agrees {
+            warn!("batches are computed by instances alone: the wide vectors of this processor give other bits");
+        }
+        Ok(agrees.then_some(network))
+    }
+
     /// Answers the request that was answered with `split`, by the outputs of all its rows. Its answer began at `start`.
     pub(crate) fn finish(
         &mut self,
@@ -184,13 +223,18 @@ impl Instance {
         finished.map_err(|error| self.error(error))
     }
 
+    /// Returns the error of a call that reached its limits while the host computed for the component.
+    pub(crate) fn at_limit(&self, budget: &CpuBudget) -> InstanceError {
+        let error = InstanceError::interrupted(budget);
+        self.sandbox.metrics.instance_lost(error.label());
+        error
+    }
+
     fn error(&mut self, error: wasmtime::Error) -> InstanceError {
         let stderr = self.store.data_mut().take_stderr();
         let guest = self.store.data();
         let error = match (error.downcast_ref::<Trap>(), guest.denied_memory()) {
-            (Some(Trap::Interrupt), _) if guest.is_abandoned() => InstanceError::Abandoned,
-            (Some(Trap::Interrupt), _) if guest.call_limits().is_movable => InstanceError::Moved,
-            (Some(Trap::Interrupt), _) => InstanceError::Time(guest.call_limits().time),
+            (Some(Trap::Interrupt), _) => InstanceError::interrupted(guest.cpu_budget()),
             (_, Some(Denial::Instance)) => InstanceError::Memory(self.sandbox.limits.memory_bytes),
             (_, Some(Denial::Together)) => InstanceError::MemoryTogether(self.sandbox.budget.limit()),
             (_, Some(Denial::System)) => InstanceError::SystemMemory,

@@ -9,6 +9,7 @@ mod guest;
 pub(crate) mod instance;
 mod linker;
 mod memory_budget;
+pub(crate) mod native;
 
 use std::sync::Arc;
 

@@ -15,8 +15,9 @@ use crate::sandbox::factory::{InstanceFactory, LoadError};
 use crate::sandbox::instance::{Instance, InstanceError};
 use crate::swap::call::{AnswerError, Call, RequestContext};
 use crate::swap::makers::Makers;
+use crate::swap::native::Native;
 use crate::swap::pool::{Lease, Pool};
-use crate::swap::split::Helpers;
+use crate::swap::split::{Helpers, Parts};
 
 /// The processor time of a call on a thread of the runtime. The component expects such a call to take a millisecond at most,
 /// and does not know every graph.
@@ -31,7 +32,8 @@ pub(crate) struct Generation {
     short: Arc<Pool>,
     /// For long calls and benchmarks. They run on threads that may block, and never delay short calls.
     long: Arc<Pool>,
-    helpers: Arc<Helpers>,
+    threads: Threads,
+    native: Native,
     overrun: Overrun,
 }
 
@@ -92,13 +94,13 @@ impl Generation {
         number: u64,
         loaded: Option<Loaded>,
         size: usize,
-        Threads { makers, helpers }: Threads,
+        threads: Threads,
         first: Instance,
         make: impl Fn() -> anyhow::Result<Instance> + Clone + Send + Sync + 'static,
     ) -> Self {
-        let short = Pool::new(size, vec![first], makers.clone(), make.clone());
-        let long = Pool::new(size, vec![], makers, make);
-        Generation { number, loaded, short, long, helpers, overrun: Overrun::default() }
+        let short = Pool::new(size, vec![first], threads.makers.clone(), make.clone());
+        let long = Pool::new(size, vec![], threads.makers.clone(), make);
+        Generation { number, loaded, short, long, threads, native: Native::default(), overrun: Overrun::default() }
     }
 
     /// Makes the other instances before requests need them. Blocks.
@@ -147,7 +149,10 @@ impl Generation {
         let mut outcome = call.run(&mut lease.instance, context, may_block, limits.clone())?;
         if let Outcome::Split(batch) = outcome {
             let state_dim = self.loaded.as_ref().map_or(1, |loaded| loaded.policy.state_dim as usize);
-            let outputs = self.helpers.compute(&mut lease.instance, &self.short, batch, state_dim, &limits)?;
+            let native = self.native.get(&self.short, &self.threads.makers);
+            lease.instance.metrics().batch(if native.is_some() { "host" } else { "instances" });
+            let parts = Arc::new(Parts::new(batch, state_dim, native));
+            let outputs = self.threads.helpers.compute(&mut lease.instance, &self.short, &parts, &limits)?;
             outcome = lease.instance.finish(&call.path, start, &outputs, limits)?;
         }
         lease.give_back();

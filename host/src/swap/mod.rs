@@ -8,6 +8,7 @@ pub(crate) mod generation;
 pub(crate) mod history;
 pub(crate) mod holder;
 mod makers;
+mod native;
 pub(crate) mod pool;
 mod publisher;
 pub(crate) mod snapshot;

@@ -6,13 +6,17 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use crate::sandbox::bindings::{BatchParam, BatchResult as Batch, OutputsResult as Outputs};
-use crate::sandbox::cpu_budget::CallLimits;
+use crate::sandbox::cpu_budget::{CallLimits, CpuBudget};
 use crate::sandbox::instance::{Instance, InstanceError};
+use crate::sandbox::native::NativeNetwork;
 use crate::swap::pool::Pool;
 use crate::work::crew::Crew;
 
-/// The rows of a part. Handing it to another thread takes a third of the time that it takes there, for a small network.
+/// The rows of a part that an instance computes. Handing it to another thread takes a third of the time that it takes there,
+/// for a small network.
 const PART_ROWS: usize = 32;
+/// The rows of a part that the host computes, which takes about as long.
+const NATIVE_PART_ROWS: usize = 128;
 
 /// The threads that compute parts, beside those that answer.
 pub(crate) struct Helpers {
@@ -21,9 +25,12 @@ pub(crate) struct Helpers {
 }
 
 /// A batch in parts. Each is computed by whoever takes it.
-struct Parts {
+pub(crate) struct Parts {
     batch: Batch,
-    state_dim: usize,
+    /// The length of a part's states.
+    length: usize,
+    /// Computes the parts if there is one. Otherwise instances do.
+    native: Option<Arc<NativeNetwork>>,
     /// The next part that nobody has taken.
     next: AtomicUsize,
     /// The outputs of each part, written once by one who computed it. A row has the same bits wherever it is computed.
@@ -35,20 +42,18 @@ impl Helpers {
         Helpers { crew: Crew::new("sac-batches", count), count }
     }
 
-    /// Computes the outputs of a batch on `instance`, with the help of idle instances of `pool`.
+    /// Computes the outputs of a batch on this thread, and on others: by `instance` and idle instances of `pool`, or natively.
     ///
     /// # Errors
     ///
-    /// Fails if `instance` fails. Where a helper fails, this thread computes its part.
+    /// Fails if `instance` fails, or at the limits of the call. Where a helper fails, this thread computes its part.
     pub(crate) fn compute(
         &self,
         instance: &mut Instance,
         pool: &Arc<Pool>,
-        batch: Batch,
-        state_dim: usize,
+        parts: &Arc<Parts>,
         limits: &CallLimits,
     ) -> Result<Outputs, InstanceError> {
-        let parts = Arc::new(Parts::new(batch, state_dim));
         for _ in 0..self.count.min(parts.outputs.len().saturating_sub(1)) {
             // A job takes an instance only when it runs, so it keeps none from others while it waits for a thread.
             let (parts, pool, limits) = (parts.clone(), Arc::downgrade(pool), limits.clone());
@@ -56,32 +61,47 @@ impl Helpers {
                 break;
             }
         }
-        let start = Instant::now();
+        let outputs = parts.compute(instance, limits);
+        // Nobody needs the rest after an error.
+        parts.next.store(parts.outputs.len(), Ordering::Relaxed);
+        outputs
+    }
+}
+
+impl Parts {
+    /// Cuts a batch into parts. `state_dim` is the length of a state.
+    pub(crate) fn new(batch: Batch, state_dim: usize, native: Option<Arc<NativeNetwork>>) -> Self {
+        let rows = if native.is_some() { NATIVE_PART_ROWS } else { PART_ROWS };
+        let length = rows * state_dim.max(1);
+        let outputs = (0..batch.states.len().div_ceil(length)).map(|_| OnceLock::new()).collect();
+        Parts { batch, length, native, next: AtomicUsize::new(0), outputs }
+    }
+
+    /// Computes on this thread all parts that no other computes.
+    fn compute(&self, instance: &mut Instance, limits: &CallLimits) -> Result<Outputs, InstanceError> {
+        let (start, mut budget) = (Instant::now(), CpuBudget::new(limits.clone()));
+        let mut compute = |part: usize| match &self.native {
+            Some(_) if budget.is_spent() => Err(instance.at_limit(&budget)),
+            Some(native) => Ok(self.keep(part, native.forward(&self.part(part)))),
+            None => Ok(self.keep(part, instance.forward(self.part(part), limits.clone())?)),
+        };
         let mut done = 0;
-        while let Some(part) = parts.take() {
-            parts.compute(part, instance, limits)?;
+        while let Some(part) = self.take() {
+            compute(part)?;
             done += 1;
         }
         // A helper that takes longer than this thread would is not waited for.
         let patience = start.elapsed() / done.max(1);
         let end = Instant::now() + patience;
-        for part in 0..parts.outputs.len() {
-            while parts.outputs[part].get().is_none() && Instant::now() < end {
+        for part in 0..self.outputs.len() {
+            while self.outputs[part].get().is_none() && Instant::now() < end {
                 spin_loop();
             }
-            if parts.outputs[part].get().is_none() {
-                parts.compute(part, instance, limits)?;
+            if self.outputs[part].get().is_none() {
+                compute(part)?;
             }
         }
-        Ok(parts.joined())
-    }
-}
-
-impl Parts {
-    fn new(batch: Batch, state_dim: usize) -> Self {
-        let count = batch.states.len().div_ceil(PART_ROWS * state_dim.max(1));
-        let outputs = (0..count).map(|_| OnceLock::new()).collect();
-        Parts { batch, state_dim, next: AtomicUsize::new(0), outputs }
+        Ok(self.joined())
     }
 
     /// Returns a part that nobody else computes.
@@ -90,25 +110,32 @@ impl Parts {
         (part < self.outputs.len()).then_some(part)
     }
 
-    fn compute(&self, part: usize, instance: &mut Instance, limits: &CallLimits) -> Result<(), InstanceError> {
-        let states = self.batch.states.chunks(PART_ROWS * self.state_dim.max(1)).nth(part).unwrap_or_default();
-        let outputs = instance.forward(BatchParam { states, log_std: self.batch.log_std }, limits.clone())?;
-        // Another may have been quicker.
-        let _ = self.outputs[part].set(outputs);
-        Ok(())
+    fn part(&self, index: usize) -> BatchParam<'_> {
+        let states = self.batch.states.chunks(self.length).nth(index).unwrap_or_default();
+        BatchParam { states, log_std: self.batch.log_std }
     }
 
-    /// Computes parts on an idle instance, if there is one.
+    fn keep(&self, part: usize, outputs: Outputs) {
+        // Another may have been quicker.
+        let _ = self.outputs[part].set(outputs);
+    }
+
+    /// Computes parts natively, or on an idle instance if there is one.
     fn help(&self, pool: &Weak<Pool>, limits: &CallLimits) {
         if self.next.load(Ordering::Relaxed) >= self.outputs.len() {
+            return;
+        }
+        if let Some(native) = &self.native {
+            while let Some(part) = self.take() {
+                self.keep(part, native.forward(&self.part(part)));
+            }
             return;
         }
         let Some(mut lease) = pool.upgrade().and_then(|pool| pool.lease_idle()) else { return };
         while let Some(part) = self.take() {
             // The one who answers computes what fails here.
-            if self.compute(part, &mut lease.instance, limits).is_err() {
-                return;
-            }
+            let Ok(outputs) = lease.instance.forward(self.part(part), limits.clone()) else { return };
+            self.keep(part, outputs);
         }
         lease.give_back();
     }

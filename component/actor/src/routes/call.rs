@@ -26,8 +26,8 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// The longest time that a call may take unless it may block.
     const LONG: Duration = Duration::from_millis(1);
-    /// The time of a forward pass from which parts of it are worth the way to other threads.
-    const SPLIT: Duration = Duration::from_micros(100);
+    /// The time of a forward pass from which it is worth the way to the owner and back, which takes a microsecond or two.
+    const SPLIT: Duration = Duration::from_micros(30);
     /// The size of a JSON body, in bytes, that takes as long to parse.
     const LONG_BODY: usize = 256 << 10;
 

@@ -33,6 +33,11 @@ const ROWS_AVX512: usize = 8;
 const ROWS_AVX2: usize = 4;
 
 impl Wide {
+    /// Returns `true` if this processor has vectors of more than four lanes.
+    pub fn is_supported() -> bool {
+        is_x86_feature_detected!("avx512f") || is_x86_feature_detected!("avx2")
+    }
+
     /// Packs a network for the widest vectors of this processor. Returns `None` if it has none wider than four lanes, if
     /// the network or the normalisation is not sound, or if a step is not plain arithmetic: libm has other bits elsewhere.
     pub fn pack(network: &Network, normalisation: Option<&Normalisation>) -> Option<Self> {

@@ -40,6 +40,7 @@ pub(crate) struct Metrics {
     reloads: IntCounterVec,
     reload_time: Histogram,
     comparisons: IntCounterVec,
+    batches: IntCounterVec,
     pub(crate) instances: IntGauge,
     pub(crate) instance_memory: IntGauge,
     lost_instances: IntCounterVec,
@@ -78,6 +79,7 @@ impl Metrics {
         let reloads = "Checkpoints that were put into service (outcome `loaded`) or refused (`refused`)";
         let reload_time = "The time from checking the files until a checkpoint is in service or refused";
         let comparisons = "Comparisons of the kernel with tract after a checkpoint was put into service: they `agree`, `differ` (tract then serves it), or tract cannot run it (`failed`)";
+        let batches = "Batches whose forward pass was computed in parts, by the `host` in this processor's wide vectors, or by `instances`";
         let lost = "Instances that were dropped after an error (`panic`, `time`, `memory`, `trap`), because a call took longer than expected and was `moved` to another, or because nobody waited any more (`abandoned`)";
         Ok(Metrics {
             routes: routes(&r, &requests)?,
@@ -90,6 +92,7 @@ impl Metrics {
                 ["agree", "differ", "failed"],
                 r.counter_vec("sac_backend_comparisons_total", &["outcome"], comparisons)?,
             ),
+            batches: starting_with(["host", "instances"], r.counter_vec("sac_batches_total", &["by"], batches)?),
             instances: r.gauge("sac_instances", "Instances of the component, in all generations")?,
             instance_memory: r.gauge("sac_instance_memory_bytes", "The linear memory of all instances")?,
             lost_instances: starting_with(
@@ -137,6 +140,11 @@ impl Metrics {
     /// Counts a comparison of the kernel with tract. `outcome` is a label value.
     pub(crate) fn compared(&self, outcome: &str) {
         self.comparisons.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts a batch that was computed in parts. `by` is a label value.
+    pub(crate) fn batch(&self, by: &str) {
+        self.batches.with_label_values(&[by]).inc();
     }
 
     /// Returns all metrics in Prometheus's text format.
