@@ -58,7 +58,7 @@ fn parse(input: &[u8]) -> (Request, RequestContext) {
     let tokens = authorization.iter().map(|_| "token".to_owned()).collect();
     let may_block = path != "/sac/benchmark" || !is_long(body);
     let body = if body.len() as u64 > MAX_BODY_BYTES { Body::OverLimit } else { Body::Complete(body.to_vec()) };
-    (Request { method, path, authorization, body }, context(tokens, may_block))
+    (Request { method, path, authorization, inference_header_content_length: None, body }, context(tokens, may_block))
 }
 
 fn is_long(body: &[u8]) -> bool {

@@ -101,7 +101,13 @@ fn a_graph_whose_weights_do_not_fit_their_shape_is_refused() {
 
 fn ask(service: &mut Service, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = Body::Complete(body.to_string().into_bytes());
-    let request = Request { method: method.into(), path: path.into(), authorization: None, body };
+    let request = Request {
+        method: method.into(),
+        path: path.into(),
+        authorization: None,
+        inference_header_content_length: None,
+        body,
+    };
     let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
     let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
     (response.status, serde_json::from_slice(&response.body).unwrap())
@@ -303,7 +309,13 @@ fn a_graph_whose_work_depends_on_the_state_always_takes_long() {
     for (file, is_long) in [(model.encode_to_vec(), true), (wide(3, 2), false)] {
         let mut service = load(file).unwrap();
         let body = Body::Complete(json!({"state": [1, 1, 1]}).to_string().into_bytes());
-        let request = Request { method: "POST".into(), path: "/sac/predict".into(), authorization: None, body };
+        let request = Request {
+            method: "POST".into(),
+            path: "/sac/predict".into(),
+            authorization: None,
+            inference_header_content_length: None,
+            body,
+        };
         assert_eq!(service.answer(&request, &context(false)) == Outcome::Long, is_long);
         assert!(
             matches!(service.answer(&request, &context(true)), Outcome::Respond(response) if response.status == 200)

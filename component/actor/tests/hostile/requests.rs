@@ -26,7 +26,13 @@ const MAY_BLOCK: RequestContext =
     RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
 
 fn request(path: &str, body: Vec<u8>) -> Request {
-    Request { method: "POST".into(), path: path.into(), authorization: None, body: Body::Complete(body) }
+    Request {
+        method: "POST".into(),
+        path: path.into(),
+        authorization: None,
+        inference_header_content_length: None,
+        body: Body::Complete(body),
+    }
 }
 
 /// Answers a request. Returns the response, and how much memory it took.
@@ -130,7 +136,7 @@ fn a_long_body_is_read_where_the_call_may_block() {
 fn document(service: &mut Service, authorization: Option<&str>) -> (Vec<u8>, usize) {
     let authorization = authorization.map(str::to_owned);
     let (method, path, body) = ("GET".into(), "/sac/openapi.json".into(), Body::Complete(vec![]));
-    let request = Request { method, path, authorization, body };
+    let request = Request { method, path, authorization, inference_header_content_length: None, body };
     let context = RequestContext { tokens: vec!["token".into()], ..MAY_BLOCK };
     let (outcome, peak) = peak_of(|| service.answer(&request, &context));
     let Outcome::Respond(Response { status: 200, body, .. }) = outcome else { panic!("no answer") };
