@@ -5,6 +5,7 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::sampling::Sampling;
 use crate::run::Actor;
 use crate::wit::Checkpoint;
 
@@ -22,8 +23,7 @@ pub struct Loaded {
 /// A request for a batch, between its reading and its answer.
 pub struct Split {
     pub rows: usize,
-    pub deterministic: bool,
-    pub seed: Option<u64>,
+    pub sampling: Sampling,
     pub start: Instant,
 }
 

@@ -2,6 +2,7 @@
 //! arguments; nothing here loads a checkpoint.
 
 mod authorisation;
+mod batch;
 mod benchmark;
 mod call;
 mod error;
@@ -11,6 +12,7 @@ mod loaded;
 mod model;
 mod openapi;
 mod predict;
+mod sampling;
 mod schema;
 mod time;
 mod values;
@@ -61,7 +63,7 @@ fn route(
 /// Answers the request that was answered with [`Outcome::Split`], by the outputs of its rows.
 pub fn finish(loaded: &mut Option<Loaded>, outputs: Forward) -> Outcome {
     let finished = match loaded {
-        Some(loaded) => predict::finish(loaded, outputs),
+        Some(loaded) => batch::finish(loaded, outputs),
         None => Err(Error::NoModel),
     };
     finished.unwrap_or_else(|error| Outcome::Respond(error.into()))
