@@ -10,7 +10,7 @@ use super::batch;
 use super::call::{Call, forward, milliseconds, respond};
 use super::error::{Error, Row};
 use super::limits::{check, check_answer};
-use super::loaded::{Loaded, Origin};
+use super::loaded::{Loaded, Origin, Reply};
 use super::openapi::{Operation, Request, schema_of};
 use super::sampling::Sampling;
 use super::schema::{Field, Kind, Schema, finite};
@@ -153,7 +153,7 @@ pub(super) fn predict_batch(call: &mut Call) -> Result<Outcome, Error> {
     if let Some((row, got)) = states.other_than(expected) {
         return Err(Error::StateDim { row: Row(Some(row)), got, expected });
     }
-    batch::run(call, states.numbers, Sampling { deterministic, seed: seed.map(u64::from) })
+    batch::run(call, states.numbers, Sampling { deterministic, seed: seed.map(u64::from) }, Reply::Actions)
 }
 
 /// Answers a batch by the outputs of its rows.

@@ -25,15 +25,15 @@ impl Sampling {
             false => Some(Noise::new(self.seed).map_err(|error| Error::Inference(error.into()))?),
         };
         let actions = actor.squashing().actions(forward, noise.as_mut());
-        check_finite(&actions, actor, row)?;
+        check_finite("action", &actions, actor, row)?;
         Ok(actions)
     }
 }
 
 /// Checks an output of a policy, row-major [rows, action_dim].
-fn check_finite(numbers: &[f32], actor: &Actor, row: fn(usize) -> Row) -> Result<(), Error> {
+pub fn check_finite(output: &'static str, numbers: &[f32], actor: &Actor, row: fn(usize) -> Row) -> Result<(), Error> {
     match numbers.iter().position(|number| !number.is_finite()) {
-        Some(index) => Err(Error::NotFinite { row: row(index / actor.action_dim()) }),
+        Some(index) => Err(Error::NotFinite { row: row(index / actor.action_dim()), output }),
         None => Ok(()),
     }
 }

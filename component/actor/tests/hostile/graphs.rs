@@ -197,6 +197,16 @@ fn a_batch_whose_answer_would_be_vast_is_refused() {
     let (status, answer) = ask(&mut service, "POST", "/sac/predict/batch", &json!({"states": vec![[1]; 17]}));
     let expected = "the numbers of the answer (states times action_dim) over the limit: got 278528, at most 262144";
     assert_eq!((status, answer["detail"].as_str()), (400, Some(expected)));
+    let expected =
+        "the numbers of the answer (states times action_dim times outputs) over the limit: got 294912, at most 262144";
+    let outputs = json!([{ "name": "action" }, { "name": "mean" }]);
+    let mut infer = |rows: usize| {
+        let input = json!({ "name": "state", "shape": [rows, 1], "datatype": "FP32", "data": vec![1; rows] });
+        ask(&mut service, "POST", "/v2/models/policy/infer", &json!({ "inputs": [input], "outputs": outputs }))
+    };
+    assert_eq!(infer(8).0, 200);
+    let (status, answer) = infer(9);
+    assert_eq!((status, answer["error"].as_str()), (400, Some(expected)));
 }
 
 #[test]
