@@ -1,4 +1,4 @@
-//! The actor: turns a checkpoint's bytes into a policy that answers the /sac/* routes.
+//! The actor: turns a checkpoint's bytes into a policy that answers the routes below /sac and /v2.
 //!
 //! [`Service`] is the whole interface. The crate reaches no file, no network and no environment variable; its owner hands
 //! it bytes. All of it but the component's export compiles and is tested on any target.

@@ -12,7 +12,7 @@ use crate::wit::{
     RowOutputs,
 };
 
-/// A policy and the /sac/* routes that it answers: the resource `service` of `wit/serving.wit`.
+/// A policy and the routes that it answers: the resource `service` of `wit/serving.wit`.
 ///
 /// Without a loaded policy it still answers, with 503 where a policy is needed.
 pub struct Service {
@@ -102,7 +102,7 @@ impl Service {
     /// Answers the request that [`Service::answer`] answered with [`Outcome::Split`], by the outputs of all its rows.
     pub fn finish(&mut self, outputs: RowOutputs) -> Outcome {
         let RowOutputs { mean, log_std } = outputs;
-        routes::finish(&mut self.loaded, Forward { mean, log_std })
+        routes::finish(&self.config, &mut self.loaded, Forward { mean, log_std })
     }
 }
 

@@ -50,6 +50,7 @@ impl Case {
 
 fn load(file: File) -> Result<(Service, Policy), String> {
     let mut service = Service::new(RouterConfig {
+        name: "policy".into(),
         optimised: true,
         operator_facts: OperatorFacts { activation: None, action_bounds: None::<Bounds> },
         on_refusal: OnRefusal::Keep,
@@ -66,7 +67,13 @@ fn load(file: File) -> Result<(Service, Policy), String> {
 
 fn predict(service: &mut Service, state: &[f64]) -> Vec<f64> {
     let body = Body::Complete(json!({"state": state}).to_string().into_bytes());
-    let request = Request { method: "POST".into(), path: "/sac/predict".into(), authorization: None, body };
+    let request = Request {
+        method: "POST".into(),
+        path: "/sac/predict".into(),
+        authorization: None,
+        inference_header_content_length: None,
+        body,
+    };
     let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
     let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
     let body: Value = serde_json::from_slice(&response.body).unwrap();

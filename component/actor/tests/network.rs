@@ -13,6 +13,7 @@ use sac_test_support::path;
 
 fn service(optimised: bool) -> Service {
     Service::new(RouterConfig {
+        name: "sac".to_owned(),
         optimised,
         operator_facts: relu_and_unit(),
         on_refusal: OnRefusal::Keep,

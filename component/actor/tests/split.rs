@@ -15,6 +15,7 @@ const ROWS: usize = 4000;
 
 fn service(splits: bool) -> Service {
     let mut service = Service::new(RouterConfig {
+        name: "policy".into(),
         optimised: true,
         operator_facts: relu_and_unit(),
         on_refusal: OnRefusal::Keep,
@@ -32,7 +33,13 @@ fn ask(service: &mut Service, rows: usize, sampling: &Value) -> Outcome {
     let mut body = json!({ "states": states });
     body.as_object_mut().unwrap().extend(sampling.as_object().unwrap().clone());
     let body = Body::Complete(body.to_string().into_bytes());
-    let request = Request { method: "POST".into(), path: "/sac/predict/batch".into(), authorization: None, body };
+    let request = Request {
+        method: "POST".into(),
+        path: "/sac/predict/batch".into(),
+        authorization: None,
+        inference_header_content_length: None,
+        body,
+    };
     let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
     service.answer(&request, &context)
 }

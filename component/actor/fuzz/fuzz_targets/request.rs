@@ -1,11 +1,11 @@
-//! A request to a policy: `METHOD PATH [AUTHORIZATION]` in the first line, and the body after it. A request with
-//! authorization is one to a server that has tokens.
+//! A request to a policy: `METHOD PATH[?LENGTH] [AUTHORIZATION]` in the first line, and the body after it. A request with
+//! authorization is one to a server that has tokens. LENGTH is the value of Inference-Header-Content-Length.
 #![no_main]
 
 use std::cell::RefCell;
 
 use libfuzzer_sys::fuzz_target;
-use sac_actor::{Backend, Body, File, Request, RequestContext, Service};
+use sac_actor::{Backend, Body, File, Request, RequestContext, Response, Service};
 use sac_actor_fuzz::{MAX_BODY_BYTES, answer, contain, context, install, load, usual_facts};
 use serde_json::Value;
 
@@ -42,11 +42,26 @@ fn ask(service: &mut Service, request: &Request, context: &RequestContext) {
         return;
     };
     assert!(STATUSES.contains(&response.status), "{}", response.status);
-    if request.path == "/sac/openapi.json" && response.status == 200 {
+    if request.path == "/v2" || request.path.starts_with("/v2/") {
+        check_inference(&response);
+    } else if request.path == "/sac/openapi.json" && response.status == 200 {
         assert!(serde_json::from_slice::<Value>(&response.body).is_ok());
     } else {
         contract::check(&request.path, response.status, &response.body, true);
     }
+}
+
+/// Checks that a response of the Open Inference Protocol is JSON, with the binary tensors that it says after it.
+fn check_inference(response: &Response) {
+    let length = response.headers.iter().find(|(name, _)| name == "inference-header-content-length");
+    let length = length.map_or(response.body.len(), |(_, length)| length.parse().expect("a length"));
+    let json = serde_json::from_slice::<Value>(&response.body[..length]).expect("JSON");
+    let sizes = json["outputs"].as_array().into_iter().flatten();
+    let sizes = sizes.filter_map(|output| output["parameters"]["binary_data_size"].as_u64());
+    assert_eq!(sizes.sum::<u64>(), (response.body.len() - length) as u64);
+    let is_error = response.status >= 400;
+    assert!(json["error"].is_string() == is_error && response.body.len() < 64 << 10, "{json}");
+    assert!(response.status != 422 && !json["outputs"].to_string().contains("null"), "{json}");
 }
 
 fn parse(input: &[u8]) -> (Request, RequestContext) {
@@ -54,11 +69,15 @@ fn parse(input: &[u8]) -> (Request, RequestContext) {
     let (head, body) = (String::from_utf8_lossy(&input[..end]), &input[input.len().min(end + 1)..]);
     let mut words = head.splitn(3, ' ').map(str::to_owned);
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (path, header) = match path.split_once('?') {
+        Some((path, header)) => (path.to_owned(), Some(header.to_owned())),
+        None => (path, None),
+    };
     let authorization = words.next();
     let tokens = authorization.iter().map(|_| "token".to_owned()).collect();
     let may_block = path != "/sac/benchmark" || !is_long(body);
     let body = if body.len() as u64 > MAX_BODY_BYTES { Body::OverLimit } else { Body::Complete(body.to_vec()) };
-    (Request { method, path, authorization, body }, context(tokens, may_block))
+    (Request { method, path, authorization, inference_header_content_length: header, body }, context(tokens, may_block))
 }
 
 fn is_long(body: &[u8]) -> bool {

@@ -64,6 +64,7 @@ pub fn load(
     backend: Option<Backend>,
 ) -> Result<(Service, u32), impl Display + Debug> {
     let mut service = Service::new(RouterConfig {
+        name: "policy".into(),
         optimised: true,
         operator_facts: facts.clone(),
         on_refusal: OnRefusal::Keep,
@@ -80,7 +81,7 @@ pub fn load(
 fn acts(service: &mut Service, state_dim: u32) {
     let zeros = vec!["0"; state_dim as usize].join(",");
     let body = Body::Complete(format!("{{\"state\":[{zeros}]}}").into_bytes());
-    let request = Request { method: "POST".into(), path: "/sac/predict".into(), authorization: None, body };
+    let request = Request { method: "POST".into(), path: "/sac/predict".into(), authorization: None, inference_header_content_length: None, body };
     let response = answer(service, &request, &context(vec![], true)).expect("an answer");
     assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
 }
@@ -94,7 +95,7 @@ pub fn context(tokens: Vec<String>, may_block: bool) -> RequestContext {
 pub fn answer(service: &mut Service, request: &Request, context: &RequestContext) -> Option<Response> {
     match service.answer(request, context) {
         Outcome::Respond(response) => Some(response),
-        Outcome::Reload | Outcome::Long | Outcome::Benchmark => None,
+        Outcome::Reload | Outcome::Long | Outcome::Benchmark | Outcome::Split(_) => None,
     }
 }
 

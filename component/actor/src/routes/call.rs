@@ -18,6 +18,8 @@ pub struct Call<'a> {
     pub loaded: &'a mut Option<Loaded>,
     pub documents: &'a mut Documents,
     pub body: &'a [u8],
+    /// The value of the Inference-Header-Content-Length header.
+    pub inference_header_content_length: Option<&'a str>,
     pub context: &'a RequestContext,
     /// False only on public routes.
     pub authorised: bool,
@@ -50,7 +52,12 @@ impl Call<'_> {
 
     /// Returns `true` if the body takes too long to parse here.
     pub fn has_long_body(&self) -> bool {
-        !self.context.may_block && self.body.len() > Self::LONG_BODY
+        self.is_long_to_parse(self.body.len())
+    }
+
+    /// Returns `true` if so many bytes of JSON take too long to parse here.
+    pub fn is_long_to_parse(&self, bytes: usize) -> bool {
+        !self.context.may_block && bytes > Self::LONG_BODY
     }
 
     /// Returns `true` if a forward pass of so many rows takes too long here.

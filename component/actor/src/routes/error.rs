@@ -16,12 +16,19 @@ pub enum Error {
     BodyOverLimit { limit: u64 },
     #[error("Not Found")]
     UnknownRoute,
+    #[error("there is no model of this name")]
+    UnknownModel,
+    #[error("the model has no such version")]
+    UnknownVersion,
     #[error("Method Not Allowed")]
     WrongMethod { allow: &'static str },
     #[error("missing or wrong bearer token")]
     Unauthorized,
     #[error("the body is not of the route's schema")]
     Invalid(Vec<Issue>),
+    /// An inference request that is wrong.
+    #[error("{0}")]
+    Refused(String),
     #[error("No SAC model loaded")]
     NoModel,
     #[error("Checkpoint load failed: {0}")]
@@ -32,8 +39,8 @@ pub enum Error {
     DeterministicOnly,
     #[error("{name} over the limit: got {got}, at most {limit}")]
     OverLimit { name: &'static str, got: u64, limit: u64 },
-    #[error("{row}the action is not finite")]
-    NotFinite { row: Row },
+    #[error("{row}the {output} is not finite")]
+    NotFinite { row: Row, output: &'static str },
     #[error("inference failed: {}", one_line(.0))]
     Inference(#[source] anyhow::Error),
 }
@@ -48,12 +55,21 @@ impl fmt::Display for Row {
     }
 }
 
+/// The protocol that a route belongs to. It decides under which key a response names an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// `detail`, as FastAPI does.
+    Sac,
+    /// `error`.
+    OpenInference,
+}
+
 impl Error {
     fn status(&self) -> u16 {
         match self {
-            Error::StateDim { .. } | Error::DeterministicOnly | Error::OverLimit { .. } => 400,
+            Error::StateDim { .. } | Error::DeterministicOnly | Error::OverLimit { .. } | Error::Refused(_) => 400,
             Error::Unauthorized => 401,
-            Error::UnknownRoute => 404,
+            Error::UnknownRoute | Error::UnknownModel | Error::UnknownVersion => 404,
             Error::WrongMethod { .. } => 405,
             Error::BodyOverLimit { .. } => 413,
             Error::Invalid(_) => 422,
@@ -61,19 +77,22 @@ impl Error {
             Error::NoModel => 503,
         }
     }
-}
 
-impl From<Error> for Response {
-    fn from(error: Error) -> Self {
-        let detail = match &error {
+    /// Makes the response of a route.
+    pub fn into_response(self, protocol: Protocol) -> Response {
+        let detail = match &self {
             Error::Invalid(issues) => json!(issues),
-            _ => json!(error.to_string()),
+            _ => json!(self.to_string()),
         };
-        let headers = match &error {
+        let body = match protocol {
+            Protocol::Sac => json!({ "detail": detail }),
+            Protocol::OpenInference => json!({ "error": detail }),
+        };
+        let headers = match &self {
             Error::WrongMethod { allow } => vec![("allow".to_owned(), (*allow).to_owned())],
             Error::Unauthorized => vec![("www-authenticate".to_owned(), "Bearer".to_owned())],
             _ => vec![],
         };
-        Response { status: error.status(), headers, body: json!({ "detail": detail }).to_string().into_bytes() }
+        Response { status: self.status(), headers, body: body.to_string().into_bytes() }
     }
 }

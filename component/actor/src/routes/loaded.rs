@@ -5,6 +5,8 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::inference::Tensors;
+use super::sampling::Sampling;
 use crate::run::Actor;
 use crate::wit::Checkpoint;
 
@@ -15,6 +17,8 @@ pub struct Loaded {
     pub size_bytes: usize,
     /// `checkpoint.modified` as responses write it, formatted once.
     pub modified: String,
+    /// `checkpoint.generation` as paths and responses write it, formatted once.
+    pub version: String,
     /// The batch that the owner computes in parts.
     pub split: Option<Split>,
 }
@@ -22,15 +26,23 @@ pub struct Loaded {
 /// A request for a batch, between its reading and its answer.
 pub struct Split {
     pub rows: usize,
-    pub deterministic: bool,
-    pub seed: Option<u64>,
+    pub sampling: Sampling,
     pub start: Instant,
+    pub reply: Reply,
+}
+
+/// The form of the answer to a batch.
+pub enum Reply {
+    /// That of /sac/predict/batch.
+    Actions,
+    /// That of an inference request.
+    Tensors(Tensors),
 }
 
 impl Loaded {
     pub fn new(actor: Actor, checkpoint: Checkpoint, size_bytes: usize) -> Self {
-        let modified = checkpoint.modified.to_rfc3339();
-        Loaded { actor, checkpoint, size_bytes, modified, split: None }
+        let (modified, version) = (checkpoint.modified.to_rfc3339(), checkpoint.generation.to_string());
+        Loaded { actor, checkpoint, size_bytes, modified, version, split: None }
     }
 }
 

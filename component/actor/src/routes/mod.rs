@@ -1,16 +1,19 @@
-//! The /sac/* routes: authorisation, validation, inference and JSON. What a route needs of the service comes as
-//! arguments; nothing here loads a checkpoint.
+//! The routes: authorisation, validation, inference and JSON. What a route needs of the service comes as arguments;
+//! nothing here loads a checkpoint. Those of the Open Inference Protocol are in `inference/`.
 
 mod authorisation;
+mod batch;
 mod benchmark;
 mod call;
 mod error;
 mod explain;
+mod inference;
 mod limits;
 mod loaded;
 mod model;
 mod openapi;
 mod predict;
+mod sampling;
 mod scan;
 mod schema;
 mod time;
@@ -23,7 +26,8 @@ use crate::model::Forward;
 use crate::wit::{Body, Outcome, Request, RequestContext, Response, RouterConfig};
 use authorisation::is_authorised;
 use call::Call;
-use error::Error;
+use error::{Error, Protocol};
+use loaded::Reply;
 use openapi::Operation;
 
 /// Answers a request by the checkpoint in service, if there is one. `documents` are those of this checkpoint.
@@ -34,7 +38,8 @@ pub fn answer(
     request: &Request,
     context: &RequestContext,
 ) -> Outcome {
-    route(config, loaded, documents, request, context).unwrap_or_else(|error| Outcome::Respond(error.into()))
+    let answer = route(config, loaded, documents, request, context);
+    answer.unwrap_or_else(|error| Outcome::Respond(error.into_response(inference::protocol(&request.path))))
 }
 
 /// Finds the route and runs it. The contract fixes the order of the checks: 413, 404, 405, 401, then the route's own.
@@ -48,7 +53,10 @@ fn route(
     let Body::Complete(body) = &request.body else {
         return Err(Error::BodyOverLimit { limit: config.max_body_bytes });
     };
-    let route = ROUTES.iter().find(|route| route.path == request.path).ok_or(Error::UnknownRoute)?;
+    let route = match ROUTES.iter().find(|route| route.path == request.path) {
+        Some(route) => route,
+        None => inference::find(&request.path, &config.name, loaded.as_ref())?,
+    };
     if !route.method.accepts(&request.method) {
         return Err(Error::WrongMethod { allow: route.method.allow() });
     }
@@ -56,16 +64,22 @@ fn route(
     if !route.public && !authorised {
         return Err(Error::Unauthorized);
     }
-    (route.handler)(&mut Call { config, loaded, documents, body, context, authorised })
+    let inference_header_content_length = request.inference_header_content_length.as_deref();
+    (route.handler)(&mut Call { config, loaded, documents, body, inference_header_content_length, context, authorised })
 }
 
 /// Answers the request that was answered with [`Outcome::Split`], by the outputs of its rows.
-pub fn finish(loaded: &mut Option<Loaded>, outputs: Forward) -> Outcome {
+pub fn finish(config: &RouterConfig, loaded: &mut Option<Loaded>, outputs: Forward) -> Outcome {
+    let split = loaded.as_mut().and_then(|loaded| loaded.split.take());
+    let protocol = match &split {
+        Some(split) if matches!(split.reply, Reply::Tensors(_)) => Protocol::OpenInference,
+        _ => Protocol::Sac,
+    };
     let finished = match loaded {
-        Some(loaded) => predict::finish(loaded, outputs),
+        Some(loaded) => batch::finish(config, loaded, split, outputs),
         None => Err(Error::NoModel),
     };
-    finished.unwrap_or_else(|error| Outcome::Respond(error.into()))
+    finished.unwrap_or_else(|error| Outcome::Respond(error.into_response(protocol)))
 }
 
 struct Route {
@@ -74,7 +88,7 @@ struct Route {
     /// True if the route answers without a token.
     public: bool,
     handler: fn(&mut Call) -> Result<Outcome, Error>,
-    /// The route in the OpenAPI document. The document does not describe its own route.
+    /// The route in the OpenAPI document. None for the document's own, and for those that `inference/` describes.
     operation: Option<Operation>,
 }
 

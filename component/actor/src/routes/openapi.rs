@@ -1,10 +1,12 @@
-//! The OpenAPI document, generated from the types that bodies are parsed into and responses written from.
+//! The OpenAPI document, generated from the types that bodies are parsed into and responses written from. `inference/` adds
+//! its own routes.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::explain::Issue;
+use super::inference;
 
 /// The request and the responses of a route.
 pub struct Operation {
@@ -63,7 +65,7 @@ impl Documents {
 /// A route: its path, its method in lowercase, `true` if it answers without a token, and its operation.
 pub type Described<'a> = (&'static str, &'static str, bool, &'a Operation);
 
-/// The longest state that a document has examples of. It holds three of them.
+/// The longest state that a document has examples of. It holds five of them.
 const MAX_EXAMPLE: usize = 1024;
 
 /// Returns the OpenAPI 3.1 document of routes. With a state_dim, requests have an example that a policy of this state_dim
@@ -79,7 +81,7 @@ fn document<'a>(routes: impl Iterator<Item = Described<'a>>, state_dim: Option<u
     for (path, method, public, operation) in routes {
         paths.insert(path.to_owned(), json!({ method: describe(operation, public, state_dim, &mut generator) }));
     }
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "sac-serving",
@@ -92,7 +94,9 @@ fn document<'a>(routes: impl Iterator<Item = Described<'a>>, state_dim: Option<u
             "schemas": generator.take_definitions(true),
             "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } },
         },
-    })
+    });
+    inference::describe(&mut document, state_dim);
+    document
 }
 
 fn describe(operation: &Operation, public: bool, state_dim: Option<usize>, generator: &mut SchemaGenerator) -> Value {

@@ -6,16 +6,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::batch;
 use super::call::{Call, forward, milliseconds, respond};
 use super::error::{Error, Row};
 use super::limits::{check, check_answer};
-use super::loaded::{Loaded, Origin, Split};
+use super::loaded::{Loaded, Origin, Reply};
 use super::openapi::{Operation, Request, schema_of};
-use super::scan::{Sampling, scan};
+use super::sampling::Sampling;
+use super::scan::{Others, scan};
 use super::schema::{Field, Kind, Schema, finite};
 use super::values::{States, Whole, flag, numbers};
-use crate::model::{Forward, Noise};
-use crate::wit::{Batch, Outcome};
+use crate::model::Forward;
+use crate::wit::Outcome;
 
 #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
 struct Predict {
@@ -56,7 +58,7 @@ impl Schema for Predict {
 
     fn scan(body: &[u8]) -> Option<Self> {
         let mut state = vec![];
-        let (_, Sampling { deterministic, seed }) = scan(body, "state", |scan| scan.numbers(&mut state))?;
+        let (_, Others { deterministic, seed }) = scan(body, "state", |scan| scan.numbers(&mut state))?;
         Some(Predict { state, deterministic: deterministic.unwrap_or_else(yes), seed: seed.flatten().map(Whole) })
     }
 }
@@ -70,7 +72,7 @@ impl Schema for PredictBatch {
     }
 
     fn scan(body: &[u8]) -> Option<Self> {
-        let (states, Sampling { deterministic, seed }) = scan(body, "states", States::scan)?;
+        let (states, Others { deterministic, seed }) = scan(body, "states", States::scan)?;
         Some(PredictBatch { states, deterministic: deterministic.unwrap_or_else(yes), seed: seed.flatten().map(Whole) })
     }
 }
@@ -138,7 +140,12 @@ pub(super) fn predict(call: &mut Call) -> Result<Outcome, Error> {
     if got != expected {
         return Err(Error::StateDim { row: Row(None), got, expected });
     }
-    let (actions, latency_ms) = act(loaded, &state, deterministic, seed.map(u64::from), |_| Row(None))?;
+    let sampling = Sampling { deterministic, seed: seed.map(u64::from) };
+    sampling.check(&loaded.actor)?;
+    let start = Instant::now();
+    let outputs = forward(&mut loaded.actor, &state, !deterministic)?;
+    let actions = sampling.actions(&loaded.actor, outputs, |_| Row(None))?;
+    let latency_ms = milliseconds(start);
     respond(200, &Prediction { action: action(&actions), origin: Origin::from(&*loaded), latency_ms })
 }
 
@@ -154,75 +161,26 @@ pub(super) fn predict_batch(call: &mut Call) -> Result<Outcome, Error> {
     if call.is_long(states.count)? {
         return Ok(Outcome::Long);
     }
-    let is_split = call.is_worth_splitting(states.count)?;
-    let loaded = call.model()?;
-    let expected = loaded.actor.state_dim();
+    let expected = call.model()?.actor.state_dim();
     if let Some((row, got)) = states.other_than(expected) {
         return Err(Error::StateDim { row: Row(Some(row)), got, expected });
     }
-    let seed = seed.map(u64::from);
-    if is_split && (deterministic || loaded.actor.stochastic()) {
-        loaded.split = Some(Split { rows: states.count, deterministic, seed, start: Instant::now() });
-        return Ok(Outcome::Split(Batch { states: states.numbers, log_std: !deterministic }));
-    }
-    let (actions, latency_ms) = act(loaded, &states.numbers, deterministic, seed, |row| Row(Some(row)))?;
-    respond_batch(loaded, &actions, latency_ms)
+    batch::run(call, states.numbers, Sampling { deterministic, seed: seed.map(u64::from) }, Reply::Actions)
 }
 
-/// Answers the batch that the owner has computed in parts.
-pub(super) fn finish(loaded: &mut Loaded, outputs: Forward) -> Result<Outcome, Error> {
-    let wrong = |what: &'static str| Error::Inference(anyhow::anyhow!(what));
-    let Split { rows, deterministic, seed, start } = loaded.split.take().ok_or_else(|| wrong("no batch is split"))?;
-    let numbers = rows * loaded.actor.action_dim();
-    if outputs.mean.len() != numbers || !(deterministic || outputs.log_std.len() == numbers) {
-        return Err(wrong("the outputs are not those of the batch"));
-    }
-    let actions = squash(loaded, outputs, deterministic, seed, |row| Row(Some(row)))?;
-    respond_batch(loaded, &actions, milliseconds(start))
-}
-
-fn respond_batch(loaded: &Loaded, actions: &[f32], latency_ms: f64) -> Result<Outcome, Error> {
-    let actions = actions.chunks(loaded.actor.action_dim()).map(action).collect::<Vec<_>>();
+/// Answers a batch by the outputs of its rows.
+pub(super) fn answer_batch(
+    loaded: &Loaded,
+    outputs: Forward,
+    sampling: Sampling,
+    start: Instant,
+) -> Result<Outcome, Error> {
+    let actor = &loaded.actor;
+    let actions = sampling.actions(actor, outputs, |row| Row(Some(row)))?;
+    let latency_ms = milliseconds(start);
+    let actions = actions.chunks(actor.action_dim()).map(action).collect::<Vec<_>>();
     let batch_size = actions.len();
     respond(200, &BatchPrediction { actions, batch_size, origin: Origin::from(loaded), latency_ms })
-}
-
-/// Computes the actions of row-major states. Returns them and the milliseconds that they took.
-fn act(
-    loaded: &mut Loaded,
-    states: &[f32],
-    deterministic: bool,
-    seed: Option<u64>,
-    row: fn(usize) -> Row,
-) -> Result<(Vec<f32>, f64), Error> {
-    let actor = &mut loaded.actor;
-    if !deterministic && !actor.stochastic() {
-        return Err(Error::DeterministicOnly);
-    }
-    let start = Instant::now();
-    let forward = forward(actor, states, !deterministic)?;
-    let actions = squash(loaded, forward, deterministic, seed, row)?;
-    Ok((actions, milliseconds(start)))
-}
-
-/// Computes the actions of a network's outputs.
-fn squash(
-    loaded: &Loaded,
-    forward: Forward,
-    deterministic: bool,
-    seed: Option<u64>,
-    row: fn(usize) -> Row,
-) -> Result<Vec<f32>, Error> {
-    let actor = &loaded.actor;
-    let mut noise = match deterministic {
-        true => None,
-        false => Some(Noise::new(seed).map_err(|error| Error::Inference(error.into()))?),
-    };
-    let actions = actor.squashing().actions(forward, noise.as_mut());
-    match actions.iter().position(|number| !number.is_finite()) {
-        Some(index) => Err(Error::NotFinite { row: row(index / actor.action_dim()) }),
-        None => Ok(actions),
-    }
 }
 
 fn action(numbers: &[f32]) -> Action<'_> {

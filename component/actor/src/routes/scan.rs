@@ -9,24 +9,24 @@ pub struct Scan<'a> {
 
 /// The fields beside the states.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
-pub struct Sampling {
+pub struct Others {
     pub deterministic: Option<bool>,
     pub seed: Option<Option<u64>>,
 }
 
-/// Reads an object with the field `name`, whose value `read` takes, and the fields of [`Sampling`], each at most once.
-pub fn scan<T>(body: &[u8], name: &str, mut read: impl FnMut(&mut Scan) -> Option<T>) -> Option<(T, Sampling)> {
+/// Reads an object with the field `name`, whose value `read` takes, and the [`Others`], each at most once.
+pub fn scan<T>(body: &[u8], name: &str, mut read: impl FnMut(&mut Scan) -> Option<T>) -> Option<(T, Others)> {
     let mut scan = Scan { text: body, at: 0 };
-    let (mut value, mut sampling) = (None, Sampling::default());
+    let (mut value, mut others) = (None, Others::default());
     scan.token(b'{')?;
     loop {
         let key = scan.key()?;
         let is_new = if key == name.as_bytes() {
             value.replace(read(&mut scan)?).is_none()
         } else if key == b"deterministic" {
-            sampling.deterministic.replace(scan.flag()?).is_none()
+            others.deterministic.replace(scan.flag()?).is_none()
         } else if key == b"seed" {
-            sampling.seed.replace(scan.whole_or_null()?).is_none()
+            others.seed.replace(scan.whole_or_null()?).is_none()
         } else {
             false
         };
@@ -39,7 +39,7 @@ pub fn scan<T>(body: &[u8], name: &str, mut read: impl FnMut(&mut Scan) -> Optio
     }
     scan.token(b'}')?;
     scan.skip_space();
-    (scan.at == body.len()).then_some((value?, sampling))
+    (scan.at == body.len()).then_some((value?, others))
 }
 
 impl<'a> Scan<'a> {

@@ -75,7 +75,8 @@ impl States {
         Some(States { numbers, ..states })
     }
 
-    fn end_state(&mut self, length: usize) {
+    /// Counts a state whose numbers have been appended.
+    pub fn end_state(&mut self, length: usize) {
         match self.count {
             0 => self.length = length,
             state if length != self.length => _ = self.other.get_or_insert((state, length)),
@@ -165,7 +166,7 @@ impl<'de> Visitor<'de> for AnyStates {
 }
 
 /// Appends a list of numbers to others. Returns how many there were.
-struct AppendTo<'a>(&'a mut Vec<f32>);
+pub struct AppendTo<'a>(pub &'a mut Vec<f32>);
 
 impl<'de> DeserializeSeed<'de> for AppendTo<'_> {
     type Value = usize;

@@ -32,7 +32,15 @@ impl Actor {
     pub fn load_on(file: File, operator_facts: OperatorFacts, backend: Option<Backend>) -> Result<Actor, String> {
         let (on_refusal, max_batch, max_body_bytes) = (OnRefusal::Keep, 4096, 1 << 20);
         let splits = false;
-        let config = RouterConfig { optimised: true, operator_facts, on_refusal, max_batch, max_body_bytes, splits };
+        let config = RouterConfig {
+            name: "policy".into(),
+            optimised: true,
+            operator_facts,
+            on_refusal,
+            max_batch,
+            max_body_bytes,
+            splits,
+        };
         let mut service = Service::new(config);
         service.load(checkpoint(), file, backend).map_err(|error| format!("{error:#}"))?;
         Ok(Actor(service))
@@ -44,7 +52,13 @@ impl Actor {
 
     pub fn try_ask(&mut self, method: &str, path: &str, body: &Value) -> Result<Value, u16> {
         let body = Body::Complete(body.to_string().into_bytes());
-        let request = Request { method: method.into(), path: path.into(), authorization: None, body };
+        let request = Request {
+            method: method.into(),
+            path: path.into(),
+            authorization: None,
+            inference_header_content_length: None,
+            body,
+        };
         let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
         match self.0.answer(&request, &context) {
             Outcome::Respond(Response { status: 200, body, .. }) => {

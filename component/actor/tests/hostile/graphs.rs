@@ -101,7 +101,13 @@ fn a_graph_whose_weights_do_not_fit_their_shape_is_refused() {
 
 fn ask(service: &mut Service, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = Body::Complete(body.to_string().into_bytes());
-    let request = Request { method: method.into(), path: path.into(), authorization: None, body };
+    let request = Request {
+        method: method.into(),
+        path: path.into(),
+        authorization: None,
+        inference_header_content_length: None,
+        body,
+    };
     let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
     let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
     (response.status, serde_json::from_slice(&response.body).unwrap())
@@ -191,6 +197,16 @@ fn a_batch_whose_answer_would_be_vast_is_refused() {
     let (status, answer) = ask(&mut service, "POST", "/sac/predict/batch", &json!({"states": vec![[1]; 17]}));
     let expected = "the numbers of the answer (states times action_dim) over the limit: got 278528, at most 262144";
     assert_eq!((status, answer["detail"].as_str()), (400, Some(expected)));
+    let expected =
+        "the numbers of the answer (states times action_dim times outputs) over the limit: got 294912, at most 262144";
+    let outputs = json!([{ "name": "action" }, { "name": "mean" }]);
+    let mut infer = |rows: usize| {
+        let input = json!({ "name": "state", "shape": [rows, 1], "datatype": "FP32", "data": vec![1; rows] });
+        ask(&mut service, "POST", "/v2/models/policy/infer", &json!({ "inputs": [input], "outputs": outputs }))
+    };
+    assert_eq!(infer(8).0, 200);
+    let (status, answer) = infer(9);
+    assert_eq!((status, answer["error"].as_str()), (400, Some(expected)));
 }
 
 #[test]
@@ -303,7 +319,13 @@ fn a_graph_whose_work_depends_on_the_state_always_takes_long() {
     for (file, is_long) in [(model.encode_to_vec(), true), (wide(3, 2), false)] {
         let mut service = load(file).unwrap();
         let body = Body::Complete(json!({"state": [1, 1, 1]}).to_string().into_bytes());
-        let request = Request { method: "POST".into(), path: "/sac/predict".into(), authorization: None, body };
+        let request = Request {
+            method: "POST".into(),
+            path: "/sac/predict".into(),
+            authorization: None,
+            inference_header_content_length: None,
+            body,
+        };
         assert_eq!(service.answer(&request, &context(false)) == Outcome::Long, is_long);
         assert!(
             matches!(service.answer(&request, &context(true)), Outcome::Respond(response) if response.status == 200)

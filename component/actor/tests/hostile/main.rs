@@ -32,6 +32,7 @@ fn load_for(max_batch: u32, bytes: impl Into<Vec<u8>>) -> Result<Service, String
         action_bounds: Some(Bounds { low: vec![-1.0], high: vec![1.0] }),
     };
     let mut service = Service::new(RouterConfig {
+        name: "policy".into(),
         optimised: true,
         operator_facts,
         on_refusal,
