@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sac_owner::Source;
-use sac_owner::settings::{ActionBounds, Activation, OnBadCheckpoint, defaults};
+use sac_owner::settings::{ActionBounds, Activation, ModelName, OnBadCheckpoint, defaults};
 
 use crate::watch::tokens::Tokens;
 
@@ -13,6 +13,8 @@ use crate::watch::tokens::Tokens;
 pub struct Config {
     /// The files that are candidates, and the limits for reading them.
     pub source: Source,
+    /// The name of the model in paths of the Open Inference Protocol.
+    pub model_name: ModelName,
     /// Selects the optimised backend: the kernel, or tract's optimised graph. If `false`, tract runs the graph as
     /// written. Responses report it as `jit_compiled`.
     pub jit: bool,
@@ -77,6 +79,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             source: Source::new(None, None, None),
+            model_name: ModelName::default(),
             jit: defaults::JIT,
             activation: None,
             action_bounds: None,

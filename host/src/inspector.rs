@@ -193,8 +193,13 @@ fn act_on_zeros(instance: &mut Instance, state_dim: u32) -> Result<serde_json::V
 }
 
 fn predict(instance: &mut Instance, body: &str) -> anyhow::Result<(u16, Vec<u8>)> {
-    let request =
-        Request { method: "POST", path: "/sac/predict", authorization: None, body: Body::Complete(body.as_bytes()) };
+    let request = Request {
+        method: "POST",
+        path: "/sac/predict",
+        authorization: None,
+        inference_header_content_length: None,
+        body: Body::Complete(body.as_bytes()),
+    };
     let context = RequestContext { tokens: &[], refusal: None, absence: None, reloaded: None, may_block: true };
     match instance.answer(request, context, SandboxLimits::default().long_call_time.into())? {
         Outcome::Respond(Response { status, body, .. }) => Ok((status, body)),

@@ -253,6 +253,7 @@ fn facts() -> OperatorFacts {
 
 fn acts(file: &File, operator_facts: OperatorFacts) -> bool {
     let config = RouterConfig {
+        name: "sac".to_owned(),
         optimised: true,
         operator_facts,
         on_refusal: OnRefusal::Keep,
@@ -273,7 +274,13 @@ fn acts(file: &File, operator_facts: OperatorFacts) -> bool {
     };
     let zeros = vec!["0"; policy.state_dim as usize].join(",");
     let body = Body::Complete(format!("{{\"state\":[{zeros}]}}").into_bytes());
-    let request = Request { method: "POST".into(), path: "/sac/predict".into(), authorization: None, body };
+    let request = Request {
+        method: "POST".into(),
+        path: "/sac/predict".into(),
+        authorization: None,
+        inference_header_content_length: None,
+        body,
+    };
     let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
     let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
     assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));

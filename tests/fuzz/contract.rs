@@ -61,6 +61,9 @@ fn keys(path: &str) -> Vec<&'static str> {
 
 /// Checks that an answer fits the contract, whatever the request was.
 pub fn check(path: &str, status: u16, body: &[u8], is_loaded: bool) {
+    if path.starts_with("/v2") {
+        return check_inference(path, status, body, is_loaded);
+    }
     let text = String::from_utf8_lossy(body);
     let json = serde_json::from_slice::<Value>(body).unwrap_or_else(|error| panic!("{error}: {text}"));
     if status == 200 {
@@ -88,6 +91,24 @@ pub fn check(path: &str, status: u16, body: &[u8], is_loaded: bool) {
         // Large weights times the largest states.
         500 if is_loaded => assert!(detail.as_str().unwrap().contains("not finite"), "{text}"),
         503 if !is_loaded => assert_eq!(detail, "No SAC model loaded"),
+        _ => panic!("{status} of {path}: {text}"),
+    }
+}
+
+/// Checks that an answer fits the Open Inference Protocol.
+fn check_inference(path: &str, status: u16, body: &[u8], is_loaded: bool) {
+    let text = String::from_utf8_lossy(body);
+    if status == 200 {
+        // Binary tensors may follow.
+        assert!(text.starts_with('{'), "{text}");
+        return;
+    }
+    assert!(body.len() < MOST_BYTES_OF_AN_ERROR, "{} bytes", body.len());
+    let json = serde_json::from_slice::<Value>(body).unwrap_or_else(|error| panic!("{error}: {text}"));
+    match status {
+        503 if path.ends_with("/ready") => assert_eq!(json["ready"], false),
+        400 | 401 | 404 | 405 | 413 | 500 => assert!(!json["error"].as_str().unwrap().is_empty(), "{text}"),
+        503 if !is_loaded => assert!(!json["error"].as_str().unwrap().is_empty(), "{text}"),
         _ => panic!("{status} of {path}: {text}"),
     }
 }

@@ -19,6 +19,12 @@ const PATHS: &[&str] = &[
     "/sac/predict",
     "/sac/predict/batch",
     "/sac/benchmark",
+    "/v2",
+    "/v2/health/ready",
+    "/v2/models/sac",
+    "/v2/models/sac/infer",
+    "/v2/models/sac/infer",
+    "/v2/models/sac/versions/1/infer",
     "",
     "*",
 ];
@@ -26,9 +32,14 @@ const BODIES: &[&str] = &[
     r#"{"state":[0.1,0.2,0.3]}"#,
     r#"{"states":[[0.1,0.2,0.3],[1,2,3]],"deterministic":false}"#,
     r#"{"warmup":0,"iterations":2,"batch_size":3}"#,
+    r#"{"inputs":[{"name":"state","shape":[1,3],"datatype":"FP32","data":[0.1,0.2,0.3]}]}"#,
+    r#"{"inputs":[{"name":"state","shape":[2,3],"datatype":"FP64","data":[[0,1,2],[3,4,5]]}],"parameters":{"binary_data_output":true}}"#,
+    "{\"inputs\":[{\"name\":\"state\",\"shape\":[3],\"datatype\":\"FP32\",\"parameters\":{\"binary_data_size\":12}}]}............",
     "{}",
     "\u{feff}",
 ];
+/// Values of the header Inference-Header-Content-Length. The third body with inputs has a header of 96 bytes.
+const LENGTHS: &[&str] = &["96", "0", "-1", "18446744073709551616", ""];
 
 #[test]
 fn whatever_an_owner_hands_over_has_an_outcome_of_the_contract() {
@@ -96,6 +107,7 @@ fn ask(rng: &mut Rng, service: &mut Service, is_loaded: bool) -> String {
 
 fn config(rng: &mut Rng) -> RouterConfig {
     RouterConfig {
+        name: "sac".to_owned(),
         optimised: rng.bool(),
         operator_facts: facts(rng),
         on_refusal: if rng.bool() { OnRefusal::Keep } else { OnRefusal::Fail },
@@ -157,7 +169,8 @@ fn request(rng: &mut Rng) -> Request {
         1 => Body::Complete(text(rng).into_bytes()),
         _ => Body::Complete(pick(rng, BODIES).as_bytes().to_vec()),
     };
-    Request { method, path, authorization, body }
+    let inference_header_content_length = (rng.u8(..4) == 0).then(|| pick(rng, LENGTHS).to_owned());
+    Request { method, path, authorization, inference_header_content_length, body }
 }
 
 fn context(rng: &mut Rng) -> RequestContext {

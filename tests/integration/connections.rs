@@ -155,7 +155,12 @@ async fn a_request_beyond_the_limit_of_those_in_flight_is_503_and_health_is_answ
             assert_eq!(answer.header("retry-after"), Some("1"));
             refused += 1;
         }
+        // Another protocol, another form.
+        let answer = client.post("/v2/models/sac/infer", json!({})).await;
+        let error = answer.json()["error"].as_str().unwrap();
+        assert_eq!(error == "too many requests at once: 1 are in flight", answer.status == 503, "{error}");
         assert_eq!(client.get("/sac/health").await.ok()["status"], "ok");
+        client.get("/v2/health/ready").await.ok();
         client.get("/healthz").await.ok();
     }
     assert!(refused > 0);

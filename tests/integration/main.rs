@@ -10,6 +10,7 @@ mod fleet;
 mod formats;
 mod freshness;
 mod golden;
+mod inference;
 mod limits;
 mod metrics;
 mod neighbours;

@@ -47,7 +47,13 @@ impl Client {
     }
 
     pub async fn send(&mut self, method: Method, path: &str, body: impl AsRef<[u8]>) -> Answer {
-        let request = request(method.as_str(), path, &self.authorization, body);
+        self.send_with(method, path, "", body).await
+    }
+
+    /// Sends further header lines, each with its line break.
+    pub async fn send_with(&mut self, method: Method, path: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
+        let headers = format!("{}{headers}", self.authorization);
+        let request = request(method.as_str(), path, &headers, body);
         let (mut reader, mut writer) = self.stream.split();
         // At once: a server may answer before it has read the whole body, and then close the connection.
         let (sent, answer) =

@@ -192,6 +192,7 @@ impl Guest {
             .env(variables::JIT, if settings.jit { " " } else { "0" })
             .env(variables::ACTIVATION, settings.activation.map(Activation::name).unwrap_or_default())
             .env(variables::ACTION_BOUNDS, settings.action_bounds.as_ref().map(ToString::to_string).unwrap_or_default())
+            .env(variables::MODEL_NAME, settings.model_name.as_str())
             .env(variables::PATTERN, settings.pattern)
             .env(variables::ON_BAD_CHECKPOINT, settings.on_bad_checkpoint.name())
             .env(variables::MAX_BATCH, settings.max_batch.to_string())

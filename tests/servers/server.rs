@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
-use sac_owner::settings::defaults;
+use sac_owner::settings::{ModelName, defaults};
 use sac_serving::{
     ActionBounds, Activation, Config, HttpConfig, OnBadCheckpoint, SacService, SandboxLimits, Source, Tokens,
 };
@@ -35,6 +35,7 @@ pub struct Settings {
     /// Where the folder is mounted for the composed component, which then has no variable that names it. With `None` it
     /// is mounted under its own name, and the variable names it.
     pub mount: Option<String>,
+    pub model_name: ModelName,
     pub token: Option<String>,
     pub jit: bool,
     pub activation: Option<Activation>,
@@ -60,6 +61,7 @@ impl Settings {
             model: None,
             dir: dir.to_owned(),
             mount: None,
+            model_name: ModelName::default(),
             token: None,
             jit: true,
             activation: None,
@@ -80,6 +82,7 @@ impl Settings {
         source.patterns = self.pattern.parse().expect("patterns");
         Config {
             source,
+            model_name: self.model_name.clone(),
             jit: self.jit,
             activation: self.activation,
             action_bounds: self.action_bounds.clone(),

@@ -120,6 +120,10 @@ impl Answer {
         &self.head
     }
 
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap_or("(not UTF-8)")
     }

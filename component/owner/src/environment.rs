@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::candidates::Source;
-use crate::settings::{self, ActionBounds, Activation, OnBadCheckpoint, defaults, is_blank, variables};
+use crate::settings::{self, ActionBounds, Activation, ModelName, OnBadCheckpoint, defaults, is_blank, variables};
 use crate::text::one_line;
 
 /// The settings that environment variables supply. A blank variable counts as unset.
@@ -15,6 +15,8 @@ use crate::text::one_line;
 pub struct Environment {
     /// The checkpoint files.
     pub source: Source,
+    /// The name of the model in paths.
+    pub model_name: ModelName,
     /// Selects the optimised backend.
     pub jit: bool,
     /// The activation of checkpoints that do not contain it.
@@ -62,6 +64,7 @@ impl Environment {
             set.parsed(variables::MAX_CHECKPOINT_BYTES, str::parse)?.unwrap_or(defaults::MAX_CHECKPOINT_BYTES);
         Ok(Environment {
             source,
+            model_name: set.parsed(variables::MODEL_NAME, str::parse)?.unwrap_or_default(),
             jit: set.parsed(variables::JIT, settings::boolean)?.unwrap_or(defaults::JIT),
             activation: set.parsed(variables::ACTIVATION, str::parse)?,
             action_bounds: set.parsed(variables::ACTION_BOUNDS, str::parse)?,

@@ -28,11 +28,12 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
     let environment = Environment::read(|name| std::env::var_os(name))?;
     let (parts, body) = request.into_parts();
     let body = receive(body, environment.max_body_bytes).await?;
-    let authorization = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let request = wit::Request {
         method: parts.method.as_str().to_owned(),
         path: parts.uri.path().to_owned(),
-        authorization: authorization.map(str::to_owned),
+        authorization: header("authorization"),
+        inference_header_content_length: header("inference-header-content-length"),
         body: body.map_or(wit::Body::OverLimit, |body| wit::Body::Complete(body.into())),
     };
     // Nothing awaits from here on, so that no other request of this instance finds the owner borrowed.
@@ -63,9 +64,11 @@ async fn receive(
 fn response(answer: wit::Response) -> Result<Response<Full<Bytes>>> {
     let mut builder = Response::builder()
         .status(StatusCode::from_u16(answer.status)?)
-        .header("content-type", "application/json")
         // Without it the response is chunked. Its several writes wait 40 ms for a delayed acknowledgement.
         .header("content-length", answer.body.len());
+    if !answer.headers.iter().any(|(name, _)| name == "content-type") {
+        builder = builder.header("content-type", "application/json");
+    }
     for (name, value) in answer.headers {
         builder = builder.header(name, value);
     }

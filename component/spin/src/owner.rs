@@ -19,6 +19,7 @@ impl Owner {
     /// Serves nothing until the first request loads a checkpoint.
     pub fn new(environment: Environment) -> Self {
         let service = wit::Service::new(&wit::RouterConfig {
+            name: environment.model_name.to_string(),
             optimised: environment.jit,
             operator_facts: wit::OperatorFacts {
                 activation: environment.activation.map(Into::into),

@@ -22,11 +22,12 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::http::config::HttpConfig;
-use crate::http::error::Error;
+use crate::http::error::{Error, Form};
 use crate::http::origin::is_from_other_site;
 use crate::http::paced::Paced;
 use crate::http::peer::{Peer, Socket};
 use crate::http::places::Place;
+use crate::http::route::Health;
 use crate::http::service::SacService;
 
 /// The size of a connection's buffer, for heads and for parts of bodies.
@@ -34,8 +35,8 @@ const BUFFER_BYTES: usize = 64 << 10;
 
 /// The time in which a connection in a spare place must ask.
 const SPARE_TIME: Duration = Duration::from_secs(1);
-/// The routes that a connection in a spare place may ask for.
-const SPARE_ROUTES: [&str; 3] = ["/healthz", "/metrics", "/sac/health"];
+/// The routes that a connection in a spare place may ask for, beside those of health.
+const SPARE_ROUTES: [&str; 2] = ["/healthz", "/metrics"];
 
 /// The response to a connection over the limit, if it is one without TLS.
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
@@ -140,7 +141,7 @@ where
         let logged = || (request.method().clone(), request.uri().path().to_owned(), Instant::now());
         let logged = self.config.access_log.then(logged);
         let mut response = match self.refusal(&request, &client) {
-            Some(error) => error.into_response(),
+            Some(error) => error.into_response(Form::of(request.uri().path())),
             None => {
                 request.extensions_mut().insert(client.peer);
                 (self.answer)(request).await
@@ -163,7 +164,7 @@ where
         if request.version() == Version::HTTP_11 && headers.get_all(HOST).iter().count() != 1 {
             return Some(Error::Host);
         }
-        if client.place.is_spare && !SPARE_ROUTES.contains(&uri.path()) {
+        if client.place.is_spare && !SPARE_ROUTES.contains(&uri.path()) && Health::of(uri.path()).is_none() {
             return Some(Error::TooManyConnections);
         }
         (self.config.refuse_other_sites && is_from_other_site(uri, headers)).then_some(Error::OtherSite)

@@ -11,11 +11,34 @@ use thiserror::Error;
 use tracing::error;
 
 use crate::http::body::BodyError;
+use crate::http::route::is_open_inference;
 use crate::sandbox::instance::InstanceError;
 use crate::swap::call::AnswerError;
 use crate::work::crew::CrewError;
 
-/// An error that the host answers instead of the component. The text is the response's `detail`.
+/// The form of the errors on a path.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Form {
+    /// `{"detail": …}`.
+    Detail,
+    /// `{"error": …}`, which clients of the Open Inference Protocol read.
+    Error,
+}
+
+impl Form {
+    pub(crate) fn of(path: &str) -> Self {
+        if is_open_inference(path) { Form::Error } else { Form::Detail }
+    }
+
+    fn key(self) -> &'static str {
+        match self {
+            Form::Detail => "detail",
+            Form::Error => "error",
+        }
+    }
+}
+
+/// An error that the host answers instead of the component. The text is in the response.
 #[derive(Debug, Error)]
 pub(crate) enum Error {
     #[error("Not Found")]
@@ -85,17 +108,17 @@ impl Error {
     }
 
     /// Logs the error if it is one for the operator, and returns its response.
-    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
-        let response = self.response();
+    pub(crate) fn into_response(self, form: Form) -> Response<Full<Bytes>> {
+        let response = self.response(form);
         if self.is_logged() {
             error!("request failed: {:#}", anyhow::Error::from(self));
         }
         response
     }
 
-    fn response(&self) -> Response<Full<Bytes>> {
+    fn response(&self, form: Form) -> Response<Full<Bytes>> {
         let status = self.status();
-        let mut response = json(status, serde_json::json!({ "detail": self.to_string() }).to_string().into());
+        let mut response = json(status, serde_json::json!({ form.key(): self.to_string() }).to_string().into());
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -11,6 +11,7 @@ mod paced;
 mod pages;
 mod peer;
 mod places;
+pub(crate) mod route;
 pub(crate) mod router;
 pub(crate) mod server;
 pub(crate) mod service;

@@ -1,4 +1,4 @@
-//! The routes of the server beside `/sac/…`.
+//! The routes of the server beside the component's.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION};
@@ -6,15 +6,16 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 
-use crate::http::error::{Error, json};
+use crate::http::error::{Error, Form, json};
 use crate::http::pages;
+use crate::http::route::is_components;
 use crate::http::service::SacService;
 use crate::http::status::Status;
 use crate::sandbox::bindings;
 
 /// Answers all routes of the server.
 ///
-/// `/sac/…` goes to the [`SacService`]. `/` is the dashboard, `/docs/` documents the routes, `/status` and `/metrics` need a
+/// `/sac/…` and `/v2/…` go to the [`SacService`]. `/` is the dashboard, `/docs/` documents the routes, `/status` and `/metrics` need a
 /// token if one is set, and `/healthz` answers 200 while the process runs.
 #[derive(Clone)]
 pub struct Router {
@@ -29,7 +30,7 @@ enum Route {
     Page(Response<Full<Bytes>>),
 }
 
-/// The methods of every route beside `/sac/…`.
+/// The methods of every route beside the component's.
 const ALLOWED: [Method; 2] = [Method::GET, Method::HEAD];
 
 type Answer = Result<Response<Full<Bytes>>, Error>;
@@ -43,15 +44,15 @@ impl Router {
     /// Answers one request. It never fails: an error is a response.
     pub async fn respond<B: Body>(&self, request: Request<B>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
-        if path.starts_with("/sac/") {
+        if is_components(path) {
             return self.service.respond(request).await;
         }
-        let Some(route) = route(path) else { return Error::NotFound.into_response() };
+        let Some(route) = route(path) else { return Error::NotFound.into_response(Form::Detail) };
         if !ALLOWED.contains(request.method()) {
             return method_not_allowed();
         }
-        // Boxed, because otherwise the future of a request to /sac would be as large as this one.
-        Box::pin(self.answer(route, request.headers())).await.unwrap_or_else(Error::into_response)
+        // Boxed, because otherwise the future of a request to the component would be as large as this one.
+        Box::pin(self.answer(route, request.headers())).await.unwrap_or_else(|error| error.into_response(Form::Detail))
     }
 
     async fn answer(&self, route: Route, headers: &HeaderMap) -> Answer {
@@ -113,7 +114,7 @@ fn redirect(to: &'static str) -> Response<Full<Bytes>> {
 }
 
 fn method_not_allowed() -> Response<Full<Bytes>> {
-    let mut response = Error::MethodNotAllowed.into_response();
+    let mut response = Error::MethodNotAllowed.into_response(Form::Detail);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }

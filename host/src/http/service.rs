@@ -1,4 +1,4 @@
-//! The service of the `/sac/…` routes: it reads bodies, limits the requests in flight, and hands calls to the generation.
+//! The service of the component's routes: it reads bodies, limits the requests in flight, and hands calls to the generation.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -10,7 +10,9 @@ use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
@@ -20,9 +22,10 @@ use tracing::Instrument;
 
 use crate::config::Config;
 use crate::http::body::{BodyError, BodyReader};
-use crate::http::error::{Error, json};
+use crate::http::error::{Error, Form, json};
 use crate::http::memory::Memory;
 use crate::http::peer::Peer;
+use crate::http::route::Health;
 use crate::observe::trace;
 use crate::sandbox::bindings;
 use crate::sandbox::factory::SetupError;
@@ -34,10 +37,7 @@ use crate::watch::tokens::Tokens;
 /// The memory for the responses that clients have not read, apart from small ones.
 const RESPONSE_BYTES: usize = 64 << 20;
 
-/// The route that is answered however many requests are in flight.
-const HEALTH: &str = "/sac/health";
-
-/// Answers the `/sac/…` routes. It is a [`tower::Service`](Service) over any body, and cheap to clone.
+/// Answers the routes of the component: `/sac/…`, and `/v2/…` of the Open Inference Protocol. It is a [`tower::Service`](Service) over any body, and cheap to clone.
 ///
 /// It never fails: an error is a response. Call it within a tokio runtime; requests run in parallel on a multi-threaded one.
 /// Routes are matched by the whole path, so mount the service such that `/sac` remains in it, as axum's
@@ -96,9 +96,10 @@ impl SacService {
     where
         B: Body,
     {
-        let in_flight = self.holder().metrics().request(request.uri().path());
+        let path = request.uri().path();
+        let (in_flight, form) = (self.holder().metrics().request(path), Form::of(path));
         let span = trace::request(request.method(), in_flight.route(), request.headers());
-        let received = async { self.receive(request).await.unwrap_or_else(Error::into_response) };
+        let received = async { self.receive(request).await.unwrap_or_else(|error| error.into_response(form)) };
         let response = received.instrument(span.clone()).await;
         trace::finish(&span, response.status());
         in_flight.finish(response.status());
@@ -125,8 +126,14 @@ impl SacService {
     /// Returns the component's response to `/sac/model/info`: 401 if the client is not authorised, and 503 or 500 if there
     /// is no model.
     pub(crate) async fn info(&self, headers: &HeaderMap) -> Result<bindings::Response, Error> {
-        let (path, body) = ("/sac/model/info".to_owned(), Some(Bytes::new()));
-        self.answer(Call { method: Method::GET, path, authorization: authorization(headers), body }, None, true).await
+        let call = Call {
+            method: Method::GET,
+            path: "/sac/model/info".to_owned(),
+            authorization: text(headers, &AUTHORIZATION),
+            inference_header: None,
+            body: Some(Bytes::new()),
+        };
+        self.answer(call, None, true).await
     }
 
     async fn receive<B>(&self, request: Request<B>) -> Result<Response<Full<Bytes>>, Error>
@@ -140,15 +147,20 @@ impl SacService {
             Err(BodyError::OverLimit) => (None, None),
             Err(error) => return Err(error.into()),
         };
-        let _permit = self.permit(parts.uri.path())?;
+        let health = Health::of(parts.uri.path());
+        let _permit = self.permit(health)?;
         let over_limit = body.is_none();
-        let authorization = authorization(&parts.headers);
-        let call = Call { method: parts.method, path: parts.uri.path().to_owned(), authorization, body };
-        let is_health = call.path == HEALTH;
-        if is_health && self.is_stopping() {
-            return Ok(self.stopping_health());
+        if let Some(response) = health.filter(|_| self.is_stopping()).and_then(|health| self.stopping(health)) {
+            return Ok(response);
         }
-        let mut response = self.convert(self.answer(call, parts.extensions.get(), is_health).await?)?;
+        let call = Call {
+            method: parts.method,
+            path: parts.uri.path().to_owned(),
+            authorization: text(&parts.headers, &AUTHORIZATION),
+            inference_header: text(&parts.headers, &INFERENCE_HEADER),
+            body,
+        };
+        let mut response = self.convert(self.answer(call, parts.extensions.get(), health.is_some()).await?)?;
         if over_limit {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -161,18 +173,24 @@ impl SacService {
         response(answer.status, &answer.headers, body)
     }
 
-    /// The response to health after a shutdown began.
-    fn stopping_health(&self) -> Response<Full<Bytes>> {
-        let model_loaded = self.holder().latest().generation.loaded.is_some();
-        let body = serde_json::json!({ "status": "stopping", "model_loaded": model_loaded });
-        json(StatusCode::SERVICE_UNAVAILABLE, body.to_string().into())
+    /// Returns the response to a health route after a shutdown began, if it is another one then.
+    fn stopping(&self, health: Health) -> Option<Response<Full<Bytes>>> {
+        let body = match health {
+            Health::Live => return None,
+            Health::Ready => serde_json::json!({ "ready": false }),
+            Health::Sac => {
+                let model_loaded = self.holder().latest().generation.loaded.is_some();
+                serde_json::json!({ "status": "stopping", "model_loaded": model_loaded })
+            }
+        };
+        Some(json(StatusCode::SERVICE_UNAVAILABLE, body.to_string().into()))
     }
 
     /// Returns a permit to run, or `None` for a request that needs none.
-    fn permit(&self, path: &str) -> Result<Option<SemaphorePermit<'_>>, Error> {
+    fn permit(&self, health: Option<Health>) -> Result<Option<SemaphorePermit<'_>>, Error> {
         match self.in_flight.try_acquire() {
             Ok(permit) => Ok(Some(permit)),
-            Err(_) if path == HEALTH => Ok(None),
+            Err(_) if health.is_some() => Ok(None),
             Err(_) => Err(Error::TooManyRequests(self.max_in_flight)),
         }
     }
@@ -212,7 +230,13 @@ where
 }
 
 /// The headers that a response of the component may have. All others are the host's, above all those that frame the body.
-const COMPONENT_HEADERS: [HeaderName; 3] = [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE];
+const COMPONENT_HEADERS: [HeaderName; 5] = [ALLOW, CONTENT_TYPE, INFERENCE_HEADER, RETRY_AFTER, WWW_AUTHENTICATE];
+
+/// The types that a response of the component may have. A browser runs neither as a page.
+const CONTENT_TYPES: [&str; 2] = ["application/json", "application/octet-stream"];
+
+/// The length of the JSON that binary tensors follow, in a request and in a response.
+const INFERENCE_HEADER: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 /// Makes the response of a component. It may break the contract, but neither the connection nor another response.
 fn response(status: u16, headers: &[(String, String)], body: Bytes) -> Result<Response<Full<Bytes>>, Error> {
@@ -223,6 +247,9 @@ fn response(status: u16, headers: &[(String, String)], body: Bytes) -> Result<Re
     for (name, value) in headers {
         let name = COMPONENT_HEADERS.into_iter().find(|known| known == name.as_str());
         let name = name.ok_or_else(|| broken("a header that is the host's".to_owned()))?;
+        if name == CONTENT_TYPE && !CONTENT_TYPES.contains(&value.as_str()) {
+            return Err(broken("another content type".to_owned()));
+        }
         let value = HeaderValue::from_str(value).map_err(|_| broken(format!("no value for {name}")))?;
         response.headers_mut().insert(name, value);
     }
@@ -235,6 +262,6 @@ fn has_body(status: StatusCode) -> bool {
     (200..600).contains(&status.as_u16()) && !without.contains(&status)
 }
 
-fn authorization(headers: &HeaderMap) -> Option<String> {
-    headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned)
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }

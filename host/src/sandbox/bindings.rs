@@ -2,7 +2,7 @@
 
 use sac_kernel::Wide;
 use sac_owner::Content;
-use sac_owner::settings::ActionBounds;
+use sac_owner::settings::{ActionBounds, ModelName};
 
 use crate::config::Config;
 
@@ -37,6 +37,7 @@ impl Policy {
 /// The owned form of a [`RouterConfig`].
 #[derive(Clone)]
 pub(crate) struct RouterSettings {
+    name: ModelName,
     optimised: bool,
     activation: Option<Activation>,
     action_bounds: Option<ActionBounds>,
@@ -49,6 +50,7 @@ pub(crate) struct RouterSettings {
 impl From<&Config> for RouterSettings {
     fn from(config: &Config) -> Self {
         RouterSettings {
+            name: config.model_name.clone(),
             optimised: config.jit,
             activation: config.activation.map(Into::into),
             action_bounds: config.action_bounds.clone(),
@@ -63,6 +65,7 @@ impl From<&Config> for RouterSettings {
 impl RouterSettings {
     pub(crate) fn config(&self) -> RouterConfig<'_> {
         RouterConfig {
+            name: self.name.as_str(),
             optimised: self.optimised,
             operator_facts: self.facts(),
             on_refusal: self.on_refusal,

@@ -19,6 +19,8 @@ pub(crate) struct Call {
     pub(crate) method: http::Method,
     pub(crate) path: String,
     pub(crate) authorization: Option<String>,
+    /// The header Inference-Header-Content-Length.
+    pub(crate) inference_header: Option<String>,
     /// `None` if the body is over the limit.
     pub(crate) body: Option<Bytes>,
 }
@@ -72,6 +74,7 @@ impl Call {
             method: self.method.as_str(),
             path: &self.path,
             authorization: self.authorization.as_deref(),
+            inference_header_content_length: self.inference_header.as_deref(),
             body: self.body.as_ref().map_or(Body::OverLimit, |body| Body::Complete(body)),
         };
         let absence = absence.as_deref();

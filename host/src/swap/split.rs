@@ -80,10 +80,14 @@ impl Parts {
     /// Computes on this thread all parts that no other computes.
     fn compute(&self, instance: &mut Instance, limits: &CallLimits) -> Result<Outputs, InstanceError> {
         let (start, mut budget) = (Instant::now(), CpuBudget::new(limits.clone()));
-        let mut compute = |part: usize| match &self.native {
-            Some(_) if budget.is_spent() => Err(instance.at_limit(&budget)),
-            Some(native) => Ok(self.keep(part, native.forward(&self.part(part)))),
-            None => Ok(self.keep(part, instance.forward(self.part(part), limits.clone())?)),
+        let mut compute = |part: usize| {
+            let outputs = match &self.native {
+                Some(_) if budget.is_spent() => return Err(instance.at_limit(&budget)),
+                Some(native) => native.forward(&self.part(part)),
+                None => instance.forward(self.part(part), limits.clone())?,
+            };
+            self.keep(part, outputs);
+            Ok(())
         };
         let mut done = 0;
         while let Some(part) = self.take() {

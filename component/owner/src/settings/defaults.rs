@@ -4,6 +4,8 @@
 pub const FOLDER: &str = "cache/models/rl/stat_pair";
 /// The pattern of the candidates in a folder.
 pub const PATTERN: &str = "model_*";
+/// The [`ModelName`](super::ModelName).
+pub const MODEL_NAME: &str = "sac";
 /// The optimised backend runs.
 pub const JIT: bool = true;
 /// 64 MiB.

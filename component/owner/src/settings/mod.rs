@@ -4,6 +4,7 @@
 mod action_bounds;
 mod activation;
 pub mod defaults;
+mod model_name;
 mod named;
 mod on_bad_checkpoint;
 mod patterns;
@@ -12,6 +13,7 @@ pub mod variables;
 
 pub use action_bounds::{ActionBounds, InvalidActionBounds};
 pub use activation::Activation;
+pub use model_name::{InvalidModelName, ModelName};
 pub use named::UnknownName;
 pub use on_bad_checkpoint::OnBadCheckpoint;
 pub use patterns::{EXTENSIONS, InvalidPattern, Patterns};

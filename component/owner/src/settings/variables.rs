@@ -18,6 +18,8 @@ pub const ACTIVATION: &str = "SAC_ACTIVATION";
 pub const ACTION_BOUNDS: &str = "SAC_ACTION_BOUNDS";
 /// The name of an [`OnBadCheckpoint`](super::OnBadCheckpoint).
 pub const ON_BAD_CHECKPOINT: &str = "SAC_ON_BAD_CHECKPOINT";
+/// The [`ModelName`](super::ModelName) in paths of the Open Inference Protocol.
+pub const MODEL_NAME: &str = "SAC_MODEL_NAME";
 /// The largest size of a checkpoint with its sidecars, in bytes.
 pub const MAX_CHECKPOINT_BYTES: &str = "SAC_MAX_CHECKPOINT_BYTES";
 /// The largest size of a request body, in bytes.

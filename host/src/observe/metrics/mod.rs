@@ -2,6 +2,7 @@
 
 mod model;
 mod registry;
+mod route;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,21 +14,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 use model::ModelMetrics;
 pub(crate) use model::{CheckpointState, ModelState};
 use registry::MetricRegistry;
-
-/// The label of every other path, so that a client cannot create labels.
-const OTHER: &str = "other";
-
-/// The values of the label `route`. The last is [`OTHER`].
-const ROUTES: [&str; 8] = [
-    "/sac/predict",
-    "/sac/predict/batch",
-    "/sac/health",
-    "/sac/model/info",
-    "/sac/model/reload",
-    "/sac/benchmark",
-    "/sac/openapi.json",
-    OTHER,
-];
+use route::{OTHER, ROUTES, label};
 
 /// All metrics of a service.
 pub(crate) struct Metrics {
@@ -107,9 +94,12 @@ impl Metrics {
     /// Counts a request as in flight.
     pub(crate) fn request(&self, path: &str) -> InFlight<'_> {
         self.in_flight.inc();
-        let other = &self.routes[ROUTES.len() - 1];
-        let route = self.routes.iter().find(|route| route.path == path).unwrap_or(other);
-        InFlight { metrics: self, route, start: Instant::now(), status: None }
+        InFlight { metrics: self, route: self.route(path), start: Instant::now(), status: None }
+    }
+
+    fn route(&self, path: &str) -> &RouteMetrics {
+        let label = label(path);
+        self.routes.iter().find(|route| route.path == label).unwrap_or(&self.routes[ROUTES.len() - 1])
     }
 
     /// Counts a connection until the returned guard is dropped.
@@ -120,8 +110,7 @@ impl Metrics {
 
     /// Records how long the component took for a path that it answered with 200.
     pub(crate) fn predicted(&self, path: &str, time: Duration) {
-        let route = self.routes.iter().find(|route| route.path == path);
-        if let Some(inference_time) = route.and_then(|route| route.inference_time.as_ref()) {
+        if let Some(inference_time) = &self.route(path).inference_time {
             inference_time.observe(time.as_secs_f64());
         }
     }
@@ -199,7 +188,8 @@ fn routes(r: &MetricRegistry, requests: &IntCounterVec) -> Result<[RouteMetrics;
         path,
         ok: requests.with_label_values(&[path, "200"]),
         time: times.with_label_values(&[path]),
-        inference_time: path.starts_with("/sac/predict").then(|| inference.with_label_values(&[path])),
+        inference_time: (path.starts_with("/sac/predict") || path.ends_with("/infer"))
+            .then(|| inference.with_label_values(&[path])),
     }))
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use sac_owner::settings::{OnBadCheckpoint, Patterns, defaults, variables};
+use sac_owner::settings::{ModelName, OnBadCheckpoint, Patterns, defaults, variables};
 use sac_serving::{Config, HttpConfig, Source, Tokens};
 
 use crate::args::is_local;
@@ -37,6 +37,10 @@ pub struct ServeArgs {
     #[arg(long, env = variables::PATTERN, value_parser = str::parse::<Patterns>, default_value = defaults::PATTERN,
           value_name = "GLOBS")]
     pub pattern: Vec<Patterns>,
+
+    /// The name of the model in paths of the Open Inference Protocol, such as /v2/models/NAME/infer
+    #[arg(long, env = variables::MODEL_NAME, default_value_t = ModelName::default(), value_name = "NAME")]
+    pub model_name: ModelName,
 
     /// Require this bearer token on every route but health. Prefer the variable or the file, because the process list shows
     /// flags
@@ -92,6 +96,7 @@ impl ServeArgs {
         let mut source = Source::new(self.model.as_deref(), self.dir.as_deref(), home.as_deref());
         source.patterns = Patterns::union(&self.pattern);
         Ok(self.limits.config(Config {
+            model_name: self.model_name.clone(),
             jit: self.jit,
             workers: self.workers.map_or(defaults.workers, usize::from),
             on_bad_checkpoint: self.on_bad_checkpoint,

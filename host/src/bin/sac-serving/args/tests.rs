@@ -124,6 +124,7 @@ fn the_gateway_accepts_the_values_that_the_host_accepts() {
             vec!["unit", "-2:2", "-1,0:1,2", "1:-1", "2", "Unit", "a:b", " 0:1"],
         ),
         ("pattern", variables::PATTERN, vec!["*.pt", "a,b", "a,", "{a,b}*", "{a", "a/b", "!a", "*", "[a"]),
+        ("model-name", variables::MODEL_NAME, vec!["sac", "BTC-1.0_x", ".", "..", "a/b", " a", "a b"]),
         ("vecnormalize", variables::VECNORMALIZE, vec!["v.pkl", "a b", "/v,w.pkl"]),
         ("on-bad-checkpoint", variables::ON_BAD_CHECKPOINT, vec!["keep", "fail", "Keep", "drop", " fail"]),
     ];
@@ -133,13 +134,13 @@ fn the_gateway_accepts_the_values_that_the_host_accepts() {
                 let body_bytes = args.max_body_bytes as u64;
                 let bytes = (args.load.max_checkpoint_bytes, body_bytes);
                 let facts = (args.load.activation, args.load.action_bounds);
-                let files = (Patterns::union(&args.pattern), args.load.vecnormalize);
+                let files = (Patterns::union(&args.pattern), args.load.vecnormalize, args.model_name);
                 (args.jit, args.max_batch, bytes, facts, files, args.on_bad_checkpoint)
             });
             let gateway = gateway(variable, value).map(|read| {
                 let bytes = (read.source.limits.max_bytes, read.max_body_bytes);
                 let facts = (read.activation, read.action_bounds);
-                let files = (read.source.patterns, read.source.vecnormalize);
+                let files = (read.source.patterns, read.source.vecnormalize, read.model_name);
                 (read.jit, read.max_batch, bytes, facts, files, read.on_bad_checkpoint)
             });
             assert_eq!(host, gateway, "--{flag}={value:?}");
