@@ -84,6 +84,9 @@ impl Pool {
             // The semaphore is never closed, so this waits for a permit.
             Err(_) => self.permits.clone().acquire_owned().await.map_err(|error| NoInstance(error.into()))?,
         };
+        if let Ok(lease) = self.idle() {
+            return Ok(lease.with(permit));
+        }
         loop {
             // Registers before it looks, so that it misses no instance that returns in between.
             let mut changed = pin!(self.changed.notified());

@@ -185,7 +185,7 @@ fn the_documentation_shows_every_route_and_tries_it() {
     let mut program = serve(place.path(), &["--dir", "."], &[]);
     let origin = format!("http://{}", program.address());
     browser.open(&format!("{origin}/docs"));
-    browser.wait_until("document.querySelectorAll('.opblock').length === 6");
+    browser.wait_until("document.querySelectorAll('.opblock').length === 15");
     // The examples are sent as they are.
     for (operation, shown) in [("get_sac_model_info", "model_a.onnx"), ("post_sac_predict", "\"action\": ")] {
         let within = |part: &str| format!("document.querySelector('#operations-default-{operation} {part}')");

@@ -5,7 +5,6 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{Gather, GatherElements, GatherNd, OneHot, ScatterElements, ScatterNd};
 use tract_onnx::tract_core::ops::logic::IfThenElse;
-use tract_onnx::tract_core::ops::scan::Scan;
 
 /// Puts a check before each input of indices that the graph computes, also in the graphs within nodes.
 pub fn guard(model: &mut TypedModel) -> Result<()> {
@@ -13,9 +12,6 @@ pub fn guard(model: &mut TypedModel) -> Result<()> {
         if let Some(branches) = model.node_mut(node).op_as_mut::<IfThenElse>() {
             guard(&mut branches.then_body)?;
             guard(&mut branches.else_body)?;
-        }
-        if let Some(scan) = model.node_mut(node).op_as_mut::<Scan>() {
-            guard(&mut scan.body)?;
         }
         if let Some((slot, check)) = check(model, node)? {
             let name = format!("{}.indices", model.node(node).name);

@@ -2,13 +2,11 @@
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::logic::IfThenElse;
-use tract_onnx::tract_core::ops::scan::Scan;
 
 /// Returns `true` if a graph has branches, or values whose size only running it tells, such as a range's.
 pub fn depends_on_state(model: &TypedModel) -> bool {
     model.nodes.iter().any(|node| {
         let is_sized = |outlet: &Outlet<TypedFact>| outlet.fact.shape.as_concrete().is_some();
-        let within = node.op_as::<Scan>().is_some_and(|scan| depends_on_state(&scan.body));
-        within || node.op_is::<IfThenElse>() || !node.outputs.iter().all(is_sized)
+        node.op_is::<IfThenElse>() || !node.outputs.iter().all(is_sized)
     })
 }
