@@ -93,3 +93,32 @@ fn outputs_that_belong_to_no_request_are_an_error() {
         assert!(service.forward(&Batch { states: vec![0.0; numbers], log_std: false }).is_err(), "{numbers}");
     }
 }
+
+#[test]
+fn a_benchmark_of_a_batch_measures_the_passes_of_its_owner() {
+    let mut service = service(true);
+    let body = br#"{"warmup": 3, "iterations": 5, "batch_size": 4000}"#.to_vec();
+    let request = Request {
+        method: "POST".into(),
+        path: "/sac/benchmark".into(),
+        authorization: None,
+        inference_header_content_length: None,
+        body: Body::Complete(body),
+    };
+    let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
+    let (mut outcome, mut passes) = (service.answer(&request, &context), 0);
+    while let Outcome::Split(batch) = outcome {
+        assert_eq!((batch.states.len(), batch.log_std), (4000 * 28, false));
+        let outputs = in_parts(&mut service, &batch, 1000);
+        outcome = service.finish(outputs);
+        passes += 1;
+    }
+    let Outcome::Respond(Response { status, body, .. }) = outcome else { panic!("no response") };
+    let report = serde_json::from_slice::<Value>(&body).unwrap();
+    assert_eq!((status, passes, &report["iterations"]), (200, 8, &json!(5)), "{report}");
+    // A pass with other outputs ends it.
+    let Outcome::Split(_) = service.answer(&request, &context) else { panic!("no split") };
+    let wrong = RowOutputs { mean: vec![0.0], log_std: vec![] };
+    let Outcome::Respond(Response { status, .. }) = service.finish(wrong) else { panic!("no response") };
+    assert_eq!(status, 500);
+}

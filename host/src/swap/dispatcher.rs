@@ -100,11 +100,12 @@ impl Dispatcher {
             }
             Rest::Long(time) => {
                 let _place = place(&self.long_places, "reloads or long requests")?;
-                self.run(&self.long, call, tokens, time).await
+                self.run(&self.long, call, tokens, time, false).await
             }
             Rest::Benchmark => {
                 let _place = place(&self.benchmark_places, "benchmarks")?;
-                self.run(&self.benchmarks, call, tokens, self.long_call_time).await
+                // It measures one thread, and leaves the others to those who wait for an answer.
+                self.run(&self.benchmarks, call, tokens, self.long_call_time, true).await
             }
         }
     }
@@ -117,12 +118,15 @@ impl Dispatcher {
         call: Arc<Call>,
         tokens: Arc<[String]>,
         time: Duration,
+        is_alone: bool,
     ) -> Result<Response, AnswerError> {
         let (holder, span) = (self.holder.clone(), Span::current());
         let outcome = crew.run(move |interest| {
             let current = holder.latest();
             let limits = CallLimits { interest: Some(interest.clone()), ..time.into() };
-            span.in_scope(|| current.generation.answer_blocking(&call, &current.context(&tokens, None), limits))
+            span.in_scope(|| {
+                current.generation.answer_blocking(&call, &current.context(&tokens, None), limits, is_alone)
+            })
         });
         match outcome.await?? {
             Outcome::Respond(response) => Ok(response),

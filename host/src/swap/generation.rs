@@ -9,8 +9,8 @@ use sac_owner::Content;
 use tracing::warn;
 
 use crate::observe::metrics::{CheckpointState, ModelState};
-use crate::sandbox::bindings::{Backend, Outcome, Policy};
-use crate::sandbox::cpu_budget::CallLimits;
+use crate::sandbox::bindings::{Backend, BatchResult as Batch, Outcome, OutputsResult as Outputs, Policy};
+use crate::sandbox::cpu_budget::{CallLimits, CpuBudget};
 use crate::sandbox::factory::{InstanceFactory, LoadError};
 use crate::sandbox::instance::{Instance, InstanceError};
 use crate::swap::call::{AnswerError, Call, RequestContext};
@@ -117,7 +117,7 @@ impl Generation {
         }
         let lease = self.short.lease().await?;
         let limits = CallLimits { is_movable: true, ..SHORT.into() };
-        match self.run(lease, call, context, false, limits) {
+        match self.run(lease, call, context, limits, Work { may_block: false, is_alone: false }) {
             Err(InstanceError::Moved) => {
                 self.overrun.add(&call.path);
                 Ok(Short::Overran)
@@ -126,14 +126,16 @@ impl Generation {
         }
     }
 
-    /// Hands a call to an instance that no short call uses. Blocks.
+    /// Hands a call to an instance that no short call uses. Blocks. With `is_alone`, no other thread helps with it.
     pub(crate) fn answer_blocking(
         &self,
         call: &Call,
         context: &RequestContext,
         limits: CallLimits,
+        is_alone: bool,
     ) -> Result<Outcome, AnswerError> {
-        Ok(self.run(self.long.lease_blocking()?, call, context, true, limits)?)
+        let work = Work { may_block: true, is_alone };
+        Ok(self.run(self.long.lease_blocking()?, call, context, limits, work)?)
     }
 
     /// Runs a call, and returns the instance to its pool unless it failed.
@@ -142,21 +144,40 @@ impl Generation {
         mut lease: Lease,
         call: &Call,
         context: &RequestContext,
-        may_block: bool,
         limits: CallLimits,
+        work: Work,
     ) -> Result<Outcome, InstanceError> {
-        let start = Instant::now();
-        let mut outcome = call.run(&mut lease.instance, context, may_block, limits.clone())?;
-        if let Outcome::Split(batch) = outcome {
-            let state_dim = self.loaded.as_ref().map_or(1, |loaded| loaded.policy.state_dim as usize);
-            let native = self.native.get(&self.short, &self.threads.makers);
-            lease.instance.metrics().batch(if native.is_some() { "host" } else { "instances" });
-            let parts = Arc::new(Parts::new(batch, state_dim, native));
-            let outputs = self.threads.helpers.compute(&mut lease.instance, &self.short, &parts, &limits)?;
-            outcome = lease.instance.finish(&call.path, start, &outputs, limits)?;
+        let (start, mut budget) = (Instant::now(), CpuBudget::new(limits.clone()));
+        let mut outcome = call.run(&mut lease.instance, context, work.may_block, limits.clone())?;
+        while let Outcome::Split(batch) = outcome {
+            // Each call has the limits by itself, and a measurement has many of them.
+            if budget.is_spent() {
+                return Err(lease.instance.at_limit(&budget));
+            }
+            let outputs = self.compute(&mut lease.instance, batch, &limits, work)?;
+            outcome = lease.instance.finish(&call.path, start, &outputs, limits.clone())?;
         }
         lease.give_back();
         Ok(outcome)
+    }
+
+    /// Computes the outputs of a batch.
+    fn compute(
+        &self,
+        instance: &mut Instance,
+        batch: Batch,
+        limits: &CallLimits,
+        Work { may_block, is_alone }: Work,
+    ) -> Result<Outputs, InstanceError> {
+        let state_dim = self.loaded.as_ref().map_or(1, |loaded| loaded.policy.state_dim as usize);
+        let native = match may_block {
+            true => self.native.make(instance)?,
+            false => self.native.get(&self.short, &self.threads.makers),
+        };
+        instance.metrics().batch(if native.is_some() { "host" } else { "instances" });
+        let parts = Arc::new(Parts::new(batch, state_dim, native));
+        let helpers = if is_alone { None } else { Some(&*self.threads.helpers) };
+        parts.compute_with(helpers, instance, &self.short, limits)
     }
 
     /// Returns the values that the metrics show.
@@ -173,6 +194,14 @@ impl Generation {
         });
         ModelState { generation: self.number, stale, checkpoint }
     }
+}
+
+/// The way in which a call is run.
+#[derive(Clone, Copy)]
+struct Work {
+    may_block: bool,
+    /// True if no other thread helps.
+    is_alone: bool,
 }
 
 /// The routes that took longer than the component expected, with the checkpoint of one generation. Their calls run on

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tracing::warn;
 
+use crate::sandbox::instance::{Instance, InstanceError};
 use crate::sandbox::native::NativeNetwork;
 use crate::swap::makers::Makers;
 use crate::swap::pool::Pool;
@@ -41,6 +42,22 @@ impl Native {
         }
         None
     }
+
+    /// Returns the network if there is one, and makes it from `instance` on this thread if it is not made yet.
+    pub(crate) fn make(&self, instance: &mut Instance) -> Result<Option<Arc<NativeNetwork>>, InstanceError> {
+        let Native(state) = self;
+        if let Some(network) = state.network.get() {
+            return Ok(network.clone());
+        }
+        match instance.native_network() {
+            Ok(made) => Ok(state.network.get_or_init(|| made.map(Arc::new)).clone()),
+            Err(error) => {
+                // This instance is lost. The next call does without a network.
+                let _ = state.network.set(None);
+                Err(error)
+            }
+        }
+    }
 }
 
 impl State {
@@ -60,7 +77,7 @@ impl State {
                 None
             }
         };
-        // Only the one who was asked sets it.
+        // A call that may block may have been quicker.
         let _ = self.network.set(network.map(Arc::new));
     }
 }

@@ -41,31 +41,6 @@ impl Helpers {
     pub(crate) fn new(count: usize) -> Self {
         Helpers { crew: Crew::new("sac-batches", count), count }
     }
-
-    /// Computes the outputs of a batch on this thread, and on others: by `instance` and idle instances of `pool`, or natively.
-    ///
-    /// # Errors
-    ///
-    /// Fails if `instance` fails, or at the limits of the call. Where a helper fails, this thread computes its part.
-    pub(crate) fn compute(
-        &self,
-        instance: &mut Instance,
-        pool: &Arc<Pool>,
-        parts: &Arc<Parts>,
-        limits: &CallLimits,
-    ) -> Result<Outputs, InstanceError> {
-        for _ in 0..self.count.min(parts.outputs.len().saturating_sub(1)) {
-            // A job takes an instance only when it runs, so it keeps none from others while it waits for a thread.
-            let (parts, pool, limits) = (parts.clone(), Arc::downgrade(pool), limits.clone());
-            if self.crew.send(move || parts.help(&pool, &limits)).is_err() {
-                break;
-            }
-        }
-        let outputs = parts.compute(instance, limits);
-        // Nobody needs the rest after an error.
-        parts.next.store(parts.outputs.len(), Ordering::Relaxed);
-        outputs
-    }
 }
 
 impl Parts {
@@ -75,6 +50,33 @@ impl Parts {
         let length = rows * state_dim.max(1);
         let outputs = (0..batch.states.len().div_ceil(length)).map(|_| OnceLock::new()).collect();
         Parts { batch, length, native, next: AtomicUsize::new(0), outputs }
+    }
+
+    /// Computes the outputs on this thread, and on those of `helpers`: by `instance` and idle instances of `pool`, or natively.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `instance` fails, or at the limits of the call. Where a helper fails, this thread computes its part.
+    pub(crate) fn compute_with(
+        self: &Arc<Self>,
+        helpers: Option<&Helpers>,
+        instance: &mut Instance,
+        pool: &Arc<Pool>,
+        limits: &CallLimits,
+    ) -> Result<Outputs, InstanceError> {
+        if let Some(Helpers { crew, count }) = helpers {
+            for _ in 0..(*count).min(self.outputs.len().saturating_sub(1)) {
+                // A job takes an instance only when it runs, so it keeps none from others while it waits for a thread.
+                let (parts, pool, limits) = (self.clone(), Arc::downgrade(pool), limits.clone());
+                if crew.send(move || parts.help(&pool, &limits)).is_err() {
+                    break;
+                }
+            }
+        }
+        let outputs = self.compute(instance, limits);
+        // Nobody needs the rest after an error.
+        self.next.store(self.outputs.len(), Ordering::Relaxed);
+        outputs
     }
 
     /// Computes on this thread all parts that no other computes.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::benchmark;
 use super::call::{Call, forward};
 use super::error::Error;
 use super::loaded::{Loaded, Reply, Split};
@@ -30,7 +31,7 @@ pub fn run(call: &mut Call, states: Vec<f32>, sampling: Sampling, reply: Reply) 
 /// Answers the batch that the owner has computed in parts.
 pub fn finish(
     config: &RouterConfig,
-    loaded: &Loaded,
+    loaded: &mut Loaded,
     split: Option<Split>,
     outputs: Forward,
 ) -> Result<Outcome, Error> {
@@ -48,9 +49,10 @@ impl Split {
         !self.sampling.deterministic || matches!(&self.reply, Reply::Tensors(tensors) if tensors.have_log_std())
     }
 
-    fn answer(self, config: &RouterConfig, loaded: &Loaded, outputs: Forward) -> Result<Outcome, Error> {
+    fn answer(self, config: &RouterConfig, loaded: &mut Loaded, outputs: Forward) -> Result<Outcome, Error> {
         match self.reply {
             Reply::Actions => predict::answer_batch(loaded, outputs, self.sampling, self.start),
+            Reply::Report(measurement) => benchmark::go_on(loaded, measurement, self.start),
             Reply::Tensors(tensors) => tensors.answer(&config.name, loaded, outputs, self.sampling, self.start),
         }
     }

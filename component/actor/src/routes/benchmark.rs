@@ -9,11 +9,12 @@ use serde_json::json;
 use super::call::{Call, forward, milliseconds, respond};
 use super::error::Error;
 use super::limits::{check, check_benchmark};
-use super::loaded::{Loaded, Origin};
+use super::loaded::{Loaded, Origin, Reply, Split};
 use super::openapi::{Operation, Request, schema_of};
+use super::sampling::Sampling;
 use super::schema::{Field, Kind, Schema};
 use super::values::Whole;
-use crate::wit::Outcome;
+use crate::wit::{Batch, Outcome};
 
 const MAX_ITERATIONS: u64 = 100_000;
 /// The host lets a call take longer than this by default.
@@ -100,35 +101,85 @@ pub(super) fn benchmark(call: &mut Call) -> Result<Outcome, Error> {
     let pass_ms = pass_milliseconds(loaded, &states)?;
     let seconds = ((warmup + iterations) as f64 * pass_ms / 1e3) as u64;
     check("the benchmark's seconds", seconds, MAX_SECONDS)?;
-    for _ in 0..warmup {
-        forward(&mut loaded.actor, &states, false)?;
+    let measurement = Measurement { states, warmup, iterations, batch_size, passes: 0, times: vec![] };
+    if call.is_worth_splitting(batch_size as usize)? {
+        // Batches of this size are computed by the owner, so that is what is measured.
+        return Ok(measurement.pass(call.model()?));
     }
-    let mut times = Vec::with_capacity(iterations as usize);
-    for _ in 0..iterations {
-        let start = Instant::now();
-        forward(&mut loaded.actor, &states, false)?;
-        times.push(milliseconds(start));
+    measurement.run(call.model()?)
+}
+
+/// Goes on after a pass that the owner has computed since `start`.
+pub fn go_on(loaded: &mut Loaded, mut measurement: Measurement, start: Instant) -> Result<Outcome, Error> {
+    measurement.count(milliseconds(start));
+    if measurement.is_done() { measurement.report(loaded) } else { Ok(measurement.pass(loaded)) }
+}
+
+/// A benchmark under way.
+pub struct Measurement {
+    states: Vec<f32>,
+    warmup: u64,
+    iterations: u64,
+    batch_size: u64,
+    /// The number of passes so far.
+    passes: u64,
+    /// The milliseconds of each pass after the warm-up.
+    times: Vec<f64>,
+}
+
+impl Measurement {
+    fn run(mut self, loaded: &mut Loaded) -> Result<Outcome, Error> {
+        while !self.is_done() {
+            let start = Instant::now();
+            forward(&mut loaded.actor, &self.states, false)?;
+            self.count(milliseconds(start));
+        }
+        self.report(loaded)
     }
-    times.sort_by(f64::total_cmp);
-    // A coarse clock may see no time pass. The divisor must not be zero.
-    let total_ms = times.iter().sum::<f64>().max(1e-6);
-    respond(
-        200,
-        &Report {
-            p50_ms: percentile(&times, 50.0),
-            p90_ms: percentile(&times, 90.0),
-            p95_ms: percentile(&times, 95.0),
-            p99_ms: percentile(&times, 99.0),
-            mean_ms: total_ms / iterations as f64,
-            min_ms: percentile(&times, 0.0),
-            max_ms: percentile(&times, 100.0),
-            iterations,
-            warmup,
-            batch_size,
-            throughput_per_s: (iterations * batch_size) as f64 * 1e3 / total_ms,
-            origin: Origin::from(&*loaded),
-        },
-    )
+
+    /// Lets the owner compute a pass.
+    fn pass(self, loaded: &mut Loaded) -> Outcome {
+        let batch = Batch { states: self.states.clone(), log_std: false };
+        let sampling = Sampling { deterministic: true, seed: None };
+        let (rows, reply) = (self.batch_size as usize, Reply::Report(self));
+        loaded.split = Some(Split { rows, sampling, start: Instant::now(), reply });
+        Outcome::Split(batch)
+    }
+
+    fn count(&mut self, milliseconds: f64) {
+        self.passes += 1;
+        if self.passes > self.warmup {
+            self.times.push(milliseconds);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.passes >= self.warmup + self.iterations
+    }
+
+    fn report(self, loaded: &Loaded) -> Result<Outcome, Error> {
+        let Measurement { warmup, iterations, batch_size, mut times, .. } = self;
+        times.sort_by(f64::total_cmp);
+        // A coarse clock may see no time pass. The divisor must not be zero.
+        let total_ms = times.iter().sum::<f64>().max(1e-6);
+        respond(
+            200,
+            &Report {
+                p50_ms: percentile(&times, 50.0),
+                p90_ms: percentile(&times, 90.0),
+                p95_ms: percentile(&times, 95.0),
+                p99_ms: percentile(&times, 99.0),
+                mean_ms: total_ms / iterations as f64,
+                min_ms: percentile(&times, 0.0),
+                max_ms: percentile(&times, 100.0),
+                iterations,
+                warmup,
+                batch_size,
+                throughput_per_s: (iterations * batch_size) as f64 * 1e3 / total_ms,
+                origin: Origin::from(loaded),
+            },
+        )
+    }
 }
 
 /// Measures one pass, in milliseconds, after another one that prepares the backend for this number of rows.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::benchmark::Measurement;
 use super::inference::Tensors;
 use super::sampling::Sampling;
 use crate::run::Actor;
@@ -37,6 +38,8 @@ pub enum Reply {
     Actions,
     /// That of an inference request.
     Tensors(Tensors),
+    /// That of /sac/benchmark, after as many passes as it asks for.
+    Report(Measurement),
 }
 
 impl Loaded {
