@@ -22,11 +22,28 @@ pub fn predict() -> Vec<u8> {
     post("/sac/predict", &format!("{{\"state\":[{state}]}}"))
 }
 
+/// The numbers of a state of a batch.
+fn state(row: usize) -> impl Iterator<Item = f64> {
+    (0..28).map(move |i| ((row * 28 + i) as f64 * 0.618_034).fract() - 0.5)
+}
+
 /// A prediction for so many states.
 pub fn predict_batch(rows: usize) -> Vec<u8> {
-    let state = |row: usize| (0..28).map(move |i| format!("{:.6}", ((row * 28 + i) as f64 * 0.618_034).fract() - 0.5));
-    let states = (0..rows).map(|row| format!("[{}]", state(row).collect::<Vec<_>>().join(","))).collect::<Vec<_>>();
+    let text = |row: usize| state(row).map(|number| format!("{number:.6}")).collect::<Vec<_>>().join(",");
+    let states = (0..rows).map(|row| format!("[{}]", text(row))).collect::<Vec<_>>();
     post("/sac/predict/batch", &format!("{{\"states\":[{}]}}", states.join(",")))
+}
+
+/// The same by the Open Inference Protocol, with binary tensors both ways, as tritonclient sends it.
+pub fn infer(rows: usize) -> Vec<u8> {
+    let tensor = (0..rows).flat_map(state).flat_map(|number| (number as f32).to_le_bytes()).collect::<Vec<_>>();
+    let header = format!(
+        r#"{{"inputs":[{{"name":"state","shape":[{rows},28],"datatype":"FP32","parameters":{{"binary_data_size":{}}}}}],"parameters":{{"binary_data_output":true}}}}"#,
+        tensor.len()
+    );
+    let headers =
+        format!("content-type: application/octet-stream\r\ninference-header-content-length: {}\r\n", header.len());
+    request("POST", "/v2/models/sac/infer", &headers, [header.into_bytes(), tensor].concat())
 }
 
 /// Sends a request and waits for its answer.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use sac_tests::Connection;
 use serde_json::json;
 
-use crate::client::{ask, load, load_together, post, predict, predict_batch};
+use crate::client::{ask, infer, load, load_together, post, predict, predict_batch};
 use crate::figures::{Figures, P50, P99, P999};
 use crate::server::{Kind, Server};
 
@@ -97,6 +97,12 @@ fn batches(server: &Server, figures: &mut Figures, effort: &Effort) -> Result<()
     for rows in &BATCHES[1..] {
         let times = load(&mut connection, &predict_batch(*rows), effort.requests / 10)?;
         figures.add_time(&format!("predict/batch of {rows} p50"), P50, times);
+    }
+    if server.kind == Kind::SacServing {
+        for rows in &BATCHES[1..] {
+            let times = load(&mut connection, &infer(*rows), effort.requests / 10)?;
+            figures.add_time(&format!("infer of {rows} p50, binary tensors"), P50, times);
+        }
     }
     Ok(())
 }
