@@ -26,14 +26,14 @@ mod swap;
 mod watch;
 mod work;
 
-pub use config::{Config, SandboxLimits};
+pub use config::{Config, DefaultPolicy, RootConfig, SandboxLimits};
 pub use http::config::HttpConfig;
 pub use http::router::Router;
 pub use http::server::{serve, serve_with};
 pub use http::service::SacService;
 pub use http::tls::Tls;
 pub use inspector::{Fact, InspectError, Inspection, Inspector, Layer};
-pub use sac_owner::settings::{ActionBounds, Activation, OnBadCheckpoint, Patterns};
+pub use sac_owner::settings::{ActionBounds, Activation, ModelName, OnBadCheckpoint, Patterns};
 pub use sac_owner::{Identity, Limits, Source};
 pub use sandbox::factory::SetupError;
 pub use watch::tokens::Tokens;

@@ -85,7 +85,7 @@ where
             turn_away(&stream, &self.config);
             return Ok(());
         }
-        let _counted = self.service.holder().metrics().connection();
+        let _counted = self.service.metrics_registry().connection();
         let (stream, peer) = Socket::new(stream);
         let client = Client { address, peer: peer.clone(), place: Arc::new(place) };
         let served = self.serve_stream(stream, client, watcher).await;

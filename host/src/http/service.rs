@@ -26,12 +26,15 @@ use crate::http::error::{Error, Form, json};
 use crate::http::memory::Memory;
 use crate::http::peer::Peer;
 use crate::http::route::Health;
+use crate::observe::metrics::Metrics;
 use crate::observe::trace;
 use crate::sandbox::bindings;
 use crate::sandbox::factory::SetupError;
 use crate::swap::call::Call;
 use crate::swap::dispatcher::Dispatcher;
 use crate::swap::holder::Holder;
+use crate::swap::publisher::Own;
+use crate::swap::shared::Shared;
 use crate::watch::tokens::Tokens;
 
 /// The memory for the responses that clients have not read, apart from small ones.
@@ -44,6 +47,8 @@ const RESPONSE_BYTES: usize = 64 << 20;
 /// `route_service("/sac/{*route}", …)` does.
 #[derive(Clone)]
 pub struct SacService {
+    shared: Arc<Shared>,
+    holder: Arc<Holder>,
     dispatcher: Arc<Dispatcher>,
     tokens: Tokens,
     body_reader: Arc<BodyReader>,
@@ -64,14 +69,29 @@ impl SacService {
     ///
     /// Fails if the component does not compile, link or start.
     pub fn new(config: Config) -> Result<Self, SetupError> {
-        let dispatcher = Arc::new(Dispatcher::new(&config, Arc::new(Holder::new(&config)?)));
+        let shared = Shared::new(&config)?;
+        let holder = Arc::new(holder(&shared, &config));
+        // A component that does not start is an error here, and not that of a request.
+        holder.start().map_err(SetupError::Start)?;
+        let dispatcher = Arc::new(Dispatcher::new(&config));
         let body_reader = Arc::new(BodyReader::new(config.max_body_bytes, config.body_time));
         let max_in_flight = config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
         let in_flight = Arc::new(Semaphore::new(max_in_flight));
         let responses = Memory::new(RESPONSE_BYTES);
         let (started_at, stopping) = (SystemTime::now(), Arc::default());
         let tokens = config.tokens;
-        Ok(SacService { dispatcher, tokens, body_reader, in_flight, max_in_flight, responses, started_at, stopping })
+        Ok(SacService {
+            shared,
+            holder,
+            dispatcher,
+            tokens,
+            body_reader,
+            in_flight,
+            max_in_flight,
+            responses,
+            started_at,
+            stopping,
+        })
     }
 
     /// Loads the checkpoint before the first request. A missing or refused checkpoint is no error here; the routes report it.
@@ -81,14 +101,14 @@ impl SacService {
 
     /// Returns the number of checkpoints that were read and handed to the component, including refused ones.
     pub fn loads(&self) -> u64 {
-        self.holder().loads()
+        self.shared.loads()
     }
 
     /// Checks the files as a request does, and returns all metrics in Prometheus's text format. It asks for no token.
     pub async fn metrics(&self) -> Result<String> {
         let current = self.holder().current_soon().await;
         let state = current.generation.state(current.refusal.is_some());
-        self.holder().metrics().text(&state, self.holder().unseen_for())
+        self.metrics_registry().text(&state, self.holder().unseen_for())
     }
 
     /// Answers one request.
@@ -97,7 +117,7 @@ impl SacService {
         B: Body,
     {
         let path = request.uri().path();
-        let (in_flight, form) = (self.holder().metrics().request(path), Form::of(path));
+        let (in_flight, form) = (self.metrics_registry().request(path), Form::of(path));
         let span = trace::request(request.method(), in_flight.route(), request.headers());
         let received = async { self.receive(request).await.unwrap_or_else(|error| error.into_response(form)) };
         let response = received.instrument(span.clone()).await;
@@ -107,7 +127,11 @@ impl SacService {
     }
 
     pub(crate) fn holder(&self) -> &Holder {
-        self.dispatcher.holder()
+        &self.holder
+    }
+
+    pub(crate) fn metrics_registry(&self) -> &Metrics {
+        self.shared.metrics()
     }
 
     /// Lets health say from now on that this server stops.
@@ -205,7 +229,7 @@ impl SacService {
                 None => pending().await,
             }
         };
-        Ok(self.dispatcher.answer(Arc::new(call), tokens, &current, gone).await?)
+        Ok(self.dispatcher.answer(&self.holder, Arc::new(call), tokens, &current, gone).await?)
     }
 }
 
@@ -227,6 +251,12 @@ where
         let service = self.clone();
         Box::pin(async move { Ok(service.respond(request).await) })
     }
+}
+
+/// Makes the holder of the policy of [`Config::source`].
+fn holder(shared: &Arc<Shared>, config: &Config) -> Holder {
+    let (factory, sizes) = (shared.factory().clone(), shared.all_workers());
+    Holder::new(shared, Own { source: config.source.clone(), factory, sizes, bounds: None, number: 0 })
 }
 
 /// The headers that a response of the component may have. All others are the host's, above all those that frame the body.

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::observe::metrics::Metrics;
 use crate::sandbox::bindings::{self, Backend, Checkpoint, OperatorFacts, Policy, RouterSettings};
-use crate::sandbox::instance::{Instance, InstanceError};
+use crate::sandbox::instance::{Blank, Instance, InstanceError};
 use crate::sandbox::{Sandbox, artefact, engine};
 
 /// Makes instances that all have the same component, limits and settings.
@@ -16,8 +16,8 @@ use crate::sandbox::{Sandbox, artefact, engine};
 pub(crate) struct InstanceFactory {
     sandbox: Arc<Sandbox>,
     settings: Arc<RouterSettings>,
-    /// An instance without a checkpoint, made beforehand for the next load.
-    spare: Arc<Mutex<Option<Instance>>>,
+    /// An instance made beforehand for the next load, of any policy.
+    spare: Arc<Mutex<Option<Blank>>>,
 }
 
 /// The error of setting up a service or an inspector.
@@ -68,7 +68,8 @@ impl LoadError {
 impl InstanceFactory {
     /// Compiles the component, or maps the compiled artefact from the cache. Blocks.
     pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
-        let engine = engine::engine(&config.sandbox, config.workers).map_err(SetupError::Engine)?;
+        let policies = config.root.as_ref().map_or(0, |root| root.max_policies);
+        let engine = engine::engine(&config.sandbox, config.workers, policies).map_err(SetupError::Engine)?;
         let metrics = Arc::new(Metrics::new().map_err(SetupError::Metrics)?);
         let component = artefact::load_or_compile(&engine, config.component.as_deref(), config.cache_dir.as_deref());
         let component = component.map_err(SetupError::Compile)?;
@@ -91,15 +92,23 @@ impl InstanceFactory {
     }
 
     fn make(&self, may_use_reserve: bool) -> anyhow::Result<Instance> {
-        Instance::new(self.sandbox.clone(), self.settings.config(), may_use_reserve)
+        self.serve(self.blank(may_use_reserve)?, may_use_reserve)
+    }
+
+    fn blank(&self, may_use_reserve: bool) -> anyhow::Result<Blank> {
+        Blank::new(self.sandbox.clone(), may_use_reserve)
+    }
+
+    fn serve(&self, blank: Blank, may_use_reserve: bool) -> anyhow::Result<Instance> {
+        blank.serve(self.settings.config(), may_use_reserve)
     }
 
     /// Makes the instance for the next load, unless there is one. Blocks. Where there is no room, the load makes its own.
     pub(crate) fn prepare(&self) {
         if self.spare().is_none()
-            && let Ok(instance) = self.make(false)
+            && let Ok(blank) = self.blank(false)
         {
-            *self.spare() = Some(instance);
+            *self.spare() = Some(blank);
         }
     }
 
@@ -114,7 +123,9 @@ impl InstanceFactory {
     ) -> Result<(Instance, Policy), LoadError> {
         // The first instance of a generation is what requests wait for.
         let spare = self.spare().take_if(|_| may_use_reserve);
-        let mut instance = spare.map_or_else(|| self.make(may_use_reserve), Ok).map_err(LoadError::NoInstance)?;
+        let blank = spare.map_or_else(|| self.blank(may_use_reserve), Ok);
+        let instance = blank.and_then(|blank| self.serve(blank, may_use_reserve));
+        let mut instance = instance.map_err(LoadError::NoInstance)?;
         let path = content.path.to_string_lossy();
         let checkpoint = Checkpoint {
             path: &path,
@@ -135,7 +146,7 @@ impl InstanceFactory {
         compared.map_err(LoadError::Instance)?.map_err(LoadError::Refused)
     }
 
-    fn spare(&self) -> MutexGuard<'_, Option<Instance>> {
+    fn spare(&self) -> MutexGuard<'_, Option<Blank>> {
         // A panic cannot interrupt an assignment.
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }

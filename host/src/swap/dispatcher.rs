@@ -25,7 +25,6 @@ const LONG_SHARE: usize = 8;
 
 /// Hands requests to the generation in service. Its limits are those of the process, whatever the number of generations.
 pub(crate) struct Dispatcher {
-    holder: Arc<Holder>,
     /// Runs calls that take long.
     long: Crew,
     /// Runs one benchmark at a time, so that they do not measure each other, and delay no other long call.
@@ -45,12 +44,11 @@ enum Rest {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(config: &Config, holder: Arc<Holder>) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let long = Crew::new("sac-long", config.workers.max(1));
         let benchmarks = Crew::new("sac-benchmark", 1);
         let places = (config.max_in_flight / LONG_SHARE).clamp(1, Semaphore::MAX_PERMITS);
         Dispatcher {
-            holder,
             long,
             benchmarks,
             long_places: Semaphore::new(places),
@@ -60,14 +58,11 @@ impl Dispatcher {
         }
     }
 
-    pub(crate) fn holder(&self) -> &Holder {
-        &self.holder
-    }
-
-    /// Answers a request by what is in service now. If the answer takes long, it is given up when `gone` resolves, which says
+    /// Answers a request by what `holder` has in service now, which is `current`. If the answer takes long, it is given up when `gone` resolves, which says
     /// that the client does not wait any more.
     pub(crate) async fn answer(
         &self,
+        holder: &Arc<Holder>,
         call: Arc<Call>,
         tokens: Arc<[String]>,
         current: &Snapshot,
@@ -83,16 +78,22 @@ impl Dispatcher {
             Short::Overran => Rest::Long(self.call_time),
         };
         tokio::select! {
-            response = self.finish(rest, call, tokens) => response,
+            response = self.finish(rest, holder, call, tokens) => response,
             () = gone => Err(AnswerError::Gone),
         }
     }
 
-    async fn finish(&self, rest: Rest, call: Arc<Call>, tokens: Arc<[String]>) -> Result<Response, AnswerError> {
+    async fn finish(
+        &self,
+        rest: Rest,
+        holder: &Arc<Holder>,
+        call: Arc<Call>,
+        tokens: Arc<[String]>,
+    ) -> Result<Response, AnswerError> {
         match rest {
             Rest::Reload => {
                 let _place = place(&self.long_places, "reloads or long requests")?;
-                let Reloaded { outcome, snapshot } = self.holder.force_reload().await;
+                let Reloaded { outcome, snapshot } = holder.force_reload().await;
                 match snapshot.generation.answer(&call, &snapshot.context(&tokens, Some(outcome))).await? {
                     Short::Done(Outcome::Respond(response)) => Ok(response),
                     _ => Err(AnswerError::NoAnswer("did not answer after a reload")),
@@ -100,11 +101,11 @@ impl Dispatcher {
             }
             Rest::Long(time) => {
                 let _place = place(&self.long_places, "reloads or long requests")?;
-                self.run(&self.long, call, tokens, time).await
+                self.run(&self.long, holder, call, tokens, time).await
             }
             Rest::Benchmark => {
                 let _place = place(&self.benchmark_places, "benchmarks")?;
-                self.run(&self.benchmarks, call, tokens, self.long_call_time).await
+                self.run(&self.benchmarks, holder, call, tokens, self.long_call_time).await
             }
         }
     }
@@ -114,11 +115,12 @@ impl Dispatcher {
     async fn run(
         &self,
         crew: &Crew,
+        holder: &Arc<Holder>,
         call: Arc<Call>,
         tokens: Arc<[String]>,
         time: Duration,
     ) -> Result<Response, AnswerError> {
-        let (holder, span) = (self.holder.clone(), Span::current());
+        let (holder, span) = (holder.clone(), Span::current());
         let outcome = crew.run(move |interest| {
             let current = holder.latest();
             let limits = CallLimits { interest: Some(interest.clone()), ..time.into() };

@@ -18,6 +18,12 @@ impl Makers {
         Makers { crew: Crew::new("sac-instances", 1), retired: Arc::default() }
     }
 
+    /// Makes room for an instance that found none. Blocks.
+    pub(crate) fn make_room(&self) {
+        // Those of earlier generations may still take the room.
+        self.end_retired();
+    }
+
     /// Runs `work` as [`Crew::run`] does.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
