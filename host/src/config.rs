@@ -128,6 +128,16 @@ impl Default for Config {
     }
 }
 
+impl DefaultPolicy {
+    /// Returns the name of a policy of the root.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            DefaultPolicy::Named(name) => Some(name.as_str()),
+            DefaultPolicy::Source | DefaultPolicy::None => None,
+        }
+    }
+}
+
 impl RootConfig {
     /// Makes the settings of a folder, without a default policy.
     pub fn new(folder: impl Into<PathBuf>) -> Self {

@@ -21,6 +21,7 @@ mod config;
 mod http;
 mod inspector;
 mod observe;
+mod policies;
 mod sandbox;
 mod swap;
 mod watch;

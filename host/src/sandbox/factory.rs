@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sac_owner::Content;
+use sac_owner::settings::ModelName;
 use thiserror::Error;
 
 use crate::config::Config;
@@ -77,8 +78,18 @@ impl InstanceFactory {
         Ok(InstanceFactory { sandbox: Arc::new(sandbox), settings: Arc::new(config.into()), spare: Arc::default() })
     }
 
+    /// Returns a factory of instances that know their policy by another name. They share everything else.
+    pub(crate) fn named(&self, name: ModelName) -> Self {
+        InstanceFactory { settings: Arc::new(self.settings.named(name)), ..self.clone() }
+    }
+
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         self.sandbox.metrics()
+    }
+
+    /// Returns `true` if instances take a part of the memory that is kept for loading the next checkpoint.
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.sandbox.budget.is_short()
     }
 
     /// Returns the facts that the operator supplies.

@@ -17,6 +17,8 @@ impl Publisher {
         // A job holds weak references, so it keeps neither a policy nor a generation alive while it waits for a thread.
         let (shared, publisher, generation) = (self.shared.clone(), Arc::downgrade(self), Arc::downgrade(generation));
         let _ = self.shared.makers().send(move || {
+            // The load may have used memory that is kept for the next one.
+            shared.makers().relieve();
             shared.factory().prepare();
             let Some(current) = if_current(&publisher, &generation) else { return };
             current.1.fill();
@@ -37,18 +39,18 @@ impl Publisher {
     fn compare(self: &Arc<Self>, generation: &Arc<Generation>) {
         let Some(Loaded { content, policy }) = &generation.loaded else { return };
         let path = path_line(&content.path);
-        if policy.backend != Backend::Kernel || self.comparisons.agree(content).is_some() {
+        if policy.backend != Backend::Kernel || self.shared.comparisons.agree(content).is_some() {
             return;
         }
         match self.factory().compare(content) {
             Ok(None) => {
                 self.metrics().compared("agree");
-                self.comparisons.add(content.clone(), true);
+                self.shared.comparisons.add(content, true);
             }
             Ok(Some(difference)) => {
                 self.metrics().compared("differ");
                 warn!(%path, "tract takes over from the kernel: {}", one_line(&difference));
-                self.comparisons.add(content.clone(), false);
+                self.shared.comparisons.add(content, false);
                 self.replace(generation, content);
             }
             // The layers are the graph for certain, and the kernel is proven without tract.

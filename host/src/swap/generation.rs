@@ -70,6 +70,11 @@ impl Sizes {
         let size = PoolSize { most: workers.max(1), kept: usize::MAX };
         Sizes { short: size, long: size }
     }
+
+    /// One instance, for which short calls wait. Those of long calls end after their use.
+    pub(crate) fn one() -> Self {
+        Sizes { short: PoolSize { most: 1, kept: 1 }, long: PoolSize { most: 1, kept: 0 } }
+    }
 }
 
 impl Generation {

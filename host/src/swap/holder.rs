@@ -9,7 +9,8 @@ use tokio::time::timeout_at;
 use tracing::Span;
 
 use crate::swap::history::History;
-use crate::swap::publisher::{Look, Own, Publisher, Question, Reloaded};
+use crate::swap::own::Own;
+use crate::swap::publisher::{Look, Publisher, Question, Reloaded};
 use crate::swap::shared::Shared;
 use crate::swap::snapshot::Snapshot;
 use crate::work::lookout::Lookout;
@@ -39,6 +40,16 @@ impl Holder {
     /// Makes an instance for requests that come before there is a checkpoint. Blocks.
     pub(crate) fn start(&self) -> anyhow::Result<()> {
         self.publisher.start()
+    }
+
+    /// Returns `true` while a reload is under way.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.publisher.reloading_since().is_some()
+    }
+
+    /// Returns `true` if there is a policy in service.
+    pub(crate) fn has_policy(&self) -> bool {
+        self.publisher.has_policy()
     }
 
     pub(crate) fn source(&self) -> &Source {

@@ -1,6 +1,6 @@
 //! Compares the checkpoint in service with the files, and replaces it by a newer one. Only [`Publisher::publish`] publishes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,24 +12,11 @@ use tracing::{Span, info, warn};
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
 use crate::sandbox::factory::InstanceFactory;
-use crate::swap::comparisons::Comparisons;
-use crate::swap::generation::{Generation, Loaded, Sizes};
+use crate::swap::generation::{Generation, Loaded};
 use crate::swap::history::{History, Swap};
+use crate::swap::own::Own;
 use crate::swap::shared::Shared;
 use crate::swap::snapshot::Snapshot;
-
-/// What distinguishes a policy from the others of its process.
-pub(crate) struct Own {
-    pub(crate) source: Source,
-    /// Makes instances with the policy's name.
-    pub(crate) factory: InstanceFactory,
-    /// The numbers of instances of a generation.
-    pub(crate) sizes: Sizes,
-    /// The folder that checkpoints may not lead out of, if there is one.
-    pub(crate) bounds: Option<PathBuf>,
-    /// The number of the last generation that was published before.
-    pub(crate) number: u64,
-}
 
 /// The state that requests, the thread that looks and the thread that reloads share.
 pub(crate) struct Publisher {
@@ -39,7 +26,6 @@ pub(crate) struct Publisher {
     pub(super) published: ArcSwap<Published>,
     /// Locked from the choice of a number until its generation is published or given up.
     pub(super) numbers: Mutex<()>,
-    pub(super) comparisons: Comparisons,
     /// The time from `started` to the last look, in nanoseconds. Written by every look.
     seen: AtomicU64,
     started: Instant,
@@ -93,7 +79,6 @@ impl Publisher {
             shared,
             published: ArcSwap::from_pointee(Published { generation, freshness: Freshness::default() }),
             numbers: Mutex::default(),
-            comparisons: Comparisons::default(),
             seen: AtomicU64::new(0),
             started: Instant::now(),
             refusal: ArcSwapOption::empty(),
@@ -224,11 +209,12 @@ impl Publisher {
     pub(super) fn load(&self, content: Arc<Content>, number: u64) -> Result<Arc<Generation>, Failure> {
         self.check_bounds(&content)?;
         self.shared.count_load();
-        let backend = self.comparisons.backend(&content);
+        let backend = self.shared.comparisons.backend(&content);
         let load = || {
             let (own, threads) = (&self.own, self.shared.threads());
             Generation::load(&own.factory, own.sizes, threads, content.clone(), number, backend)
         };
+        self.shared.makers().relieve();
         let loaded = load().or_else(|error| {
             if !error.may_pass() {
                 return Err(error);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::observe::metrics::Metrics;
 use crate::sandbox::factory::{InstanceFactory, SetupError};
+use crate::swap::comparisons::Comparisons;
 use crate::swap::generation::{Sizes, Threads};
 use crate::swap::makers::Makers;
 use crate::swap::split::Helpers;
@@ -19,12 +20,16 @@ const LOOKERS: usize = 8;
 /// holds a file, so the number bounds memory too.
 const LOADERS: usize = 4;
 
+/// The number of comparisons that are remembered, if there are many policies. One that is loaded again is not compared again.
+const COMPARISONS: usize = 4096;
+
 /// The parts that all policies of a process share: the sandbox and the threads.
 pub(crate) struct Shared {
     factory: InstanceFactory,
     pub(super) threads: Threads,
     /// Compares backends, which takes longer than the next swap may wait for an instance.
     pub(super) comparers: Crew,
+    pub(super) comparisons: Comparisons,
     pub(super) lookers: Lookers,
     pub(super) loaders: Arc<Crew>,
     pub(super) reload_wait: Duration,
@@ -47,6 +52,7 @@ impl Shared {
             factory,
             threads: Threads { makers, helpers },
             comparers: Crew::new("sac-comparison", 1),
+            comparisons: Comparisons::new(if config.root.is_some() { COMPARISONS } else { 1 }),
             lookers: Lookers::new("sac-files", lookers),
             loaders: Arc::new(loaders),
             reload_wait: config.reload_wait,
@@ -64,6 +70,11 @@ impl Shared {
         self.factory.metrics()
     }
 
+    /// Returns the threads that ask storage.
+    pub(crate) fn storage(&self) -> &Crew {
+        self.lookers.crew()
+    }
+
     pub(crate) fn makers(&self) -> &Makers {
         &self.threads.makers
     }
@@ -75,6 +86,10 @@ impl Shared {
     /// Returns the sizes of a generation that may use all workers.
     pub(crate) fn all_workers(&self) -> Sizes {
         Sizes::of_workers(self.workers)
+    }
+
+    pub(crate) fn reload_wait(&self) -> Duration {
+        self.reload_wait
     }
 
     pub(super) fn count_load(&self) {

@@ -107,6 +107,11 @@ impl Lookers {
         };
         Lookers { crew: Arc::new(Crew::urgent(name, threads)), here: Arc::new(here) }
     }
+
+    /// Returns the threads, for other questions to the same storage.
+    pub(crate) fn crew(&self) -> &Crew {
+        &self.crew
+    }
 }
 
 impl LooksHere {
