@@ -461,3 +461,40 @@ async fn a_client_that_is_not_authorised_loads_no_policy_and_learns_no_name() {
     stranger.get("/policies/none/sac/health").await.detail(404);
     assert_eq!(server.service().loads(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_some_policies_authorises_requests_to_these_alone() {
+    let root = root(["a", "b", "c"]);
+    let file = root.path().join("tokens");
+    fs::write(&file, "all\nours a b\n").unwrap();
+    let tokens = sac_serving::Tokens::default().with_bound_file(&file).unwrap();
+    let server = server_with(root.path(), |config, settings| {
+        config.tokens = tokens;
+        settings.default = DefaultPolicy::Named("a".parse().unwrap());
+    })
+    .await;
+    let (mut ours, mut all) = (server.client().await.with_token("ours"), server.client().await.with_token("all"));
+    // Before each policy is loaded, and after it.
+    for _ in 0..2 {
+        for (path, is_ours) in [
+            ("/policies/a/sac/model/info", true),
+            ("/policies/b/sac/model/info", true),
+            ("/policies/c/sac/model/info", false),
+            ("/v2/models/b", true),
+            ("/v2/models/c", false),
+            ("/sac/model/info", true),
+            ("/policies", false),
+            ("/status", false),
+            ("/metrics", false),
+        ] {
+            assert_eq!(ours.get(path).await.status, if is_ours { 200 } else { 401 }, "{path}");
+            assert_eq!(all.get(path).await.status, 200, "{path}");
+        }
+    }
+    // The next request needs a token that the file holds now.
+    fs::write(&file, "other c\n").unwrap();
+    for path in ["/policies/a/sac/model/info", "/policies/c/sac/model/info", "/status", "/sac/model/info"] {
+        assert_eq!(all.get(path).await.status, 401, "{path}");
+    }
+    server.client().await.with_token("other").get("/policies/c/sac/model/info").await.ok();
+}

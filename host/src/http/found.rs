@@ -32,6 +32,14 @@ impl Found<'_> {
             Found::Policy(policy) => policy.holder(),
         }
     }
+
+    /// Returns the name of a policy of the root.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Found::Own(_) => None,
+            Found::Policy(policy) => Some(policy.name().as_str()),
+        }
+    }
 }
 
 /// The outcome of [`SacService::admit`].
@@ -71,7 +79,7 @@ impl SacService {
             body: call.body.as_ref().map(|_| Bytes::new()),
         };
         // Where this fails, the policy's own instance decides.
-        let answer = policies.answer(&blank, &self.tokens().current().await).await.ok().flatten();
+        let answer = policies.answer(&blank, &self.tokens().current(Some(name)).await).await.ok().flatten();
         match answer.filter(|answer| REFUSALS.contains(&answer.status)) {
             Some(answer) => Ok(Admitted::Refused(answer)),
             None => Ok(Admitted::Policy(Found::Policy(policies.find(name, soon).await?))),
@@ -94,7 +102,7 @@ impl SacService {
     /// Returns as [`SacService::info`] does, but asks no policy of the root: 401 if the client is not authorised.
     pub(crate) async fn authorise(&self, headers: &HeaderMap) -> Result<bindings::Response, Error> {
         let policies = self.policies().ok_or(Error::NotFound)?;
-        let answer = policies.answer(&info_call(headers), &self.tokens().current().await).await?;
+        let answer = policies.answer(&info_call(headers), &self.tokens().current(None).await).await?;
         Ok(answer.ok_or(AnswerError::NoAnswer("did not answer without a policy"))?)
     }
 }

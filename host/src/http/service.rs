@@ -246,7 +246,7 @@ impl SacService {
         peer: Option<&Peer>,
         soon: bool,
     ) -> Result<bindings::Response, Error> {
-        let tokens = self.tokens.current().await;
+        let tokens = self.tokens.current(found.name()).await;
         let holder = found.holder();
         let current = if soon { holder.current_soon().await } else { holder.current().await };
         let gone = async {

@@ -127,6 +127,7 @@ impl ServeArgs {
         let given = self.api_token.iter().map(|token| token.trim().to_owned());
         let given = Tokens::new(given.filter(|token| !token.is_empty()));
         let tokens = match &self.api_token_file {
+            Some(path) if self.root.root.is_some() => given.with_bound_file(path)?,
             Some(path) => given.with_file(path)?,
             None => given,
         };
