@@ -15,6 +15,8 @@ pub struct Config {
     pub source: Source,
     /// The name of the model in paths of the Open Inference Protocol.
     pub model_name: ModelName,
+    /// A folder of further policies, below `/policies`. Their limits and patterns are those of `source`.
+    pub root: Option<RootConfig>,
     /// Selects the optimised backend: the kernel, or tract's optimised graph. If `false`, tract runs the graph as
     /// written. Responses report it as `jit_compiled`.
     pub jit: bool,
@@ -46,6 +48,33 @@ pub struct Config {
     pub cache_dir: Option<PathBuf>,
     /// A component of the world `sac:serving/actor`. `None` selects the one that is embedded in this crate.
     pub component: Option<Vec<u8>>,
+}
+
+/// The policies of a root folder: one for each sub-folder that has candidates. Start from [`RootConfig::new`].
+#[derive(Debug, Clone)]
+pub struct RootConfig {
+    /// The folder of folders.
+    pub folder: PathBuf,
+    /// Selects the policy that answers `/sac/…`.
+    pub default: DefaultPolicy,
+    /// Loads the policies before requests ask for them, as many as may be loaded.
+    pub preload: bool,
+    /// A policy that no request asked for in this time is evicted: the next request for it loads it again.
+    pub idle_time: Duration,
+    /// The number of policies that are loaded at once. Beyond it, the one that was asked for least recently is evicted, as it
+    /// is where [`SandboxLimits::total_memory_bytes`] leaves no room.
+    pub max_policies: usize,
+}
+
+/// The policy that answers `/sac/…` beside a root.
+#[derive(Debug, Clone)]
+pub enum DefaultPolicy {
+    /// That of [`Config::source`].
+    Source,
+    /// A policy of the root.
+    Named(ModelName),
+    /// None. These routes are 404.
+    None,
 }
 
 /// The limits of an instance of the component. An instance that exceeds one is dropped: the checkpoint is refused, or the
@@ -80,6 +109,7 @@ impl Default for Config {
         Config {
             source: Source::new(None, None, None),
             model_name: ModelName::default(),
+            root: None,
             jit: defaults::JIT,
             activation: None,
             action_bounds: None,
@@ -94,6 +124,30 @@ impl Default for Config {
             sandbox: SandboxLimits::default(),
             cache_dir: default_cache_dir(),
             component: None,
+        }
+    }
+}
+
+impl DefaultPolicy {
+    /// Returns the name of a policy of the root.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            DefaultPolicy::Named(name) => Some(name.as_str()),
+            DefaultPolicy::Source | DefaultPolicy::None => None,
+        }
+    }
+}
+
+impl RootConfig {
+    /// Makes the settings of a folder, without a default policy.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        RootConfig {
+            folder: folder.into(),
+            default: DefaultPolicy::None,
+            preload: false,
+            idle_time: Duration::from_secs(3600),
+            // Their instances fit into the default of `SandboxLimits::total_memory_bytes`, if each takes 3 MiB.
+            max_policies: 256,
         }
     }
 }

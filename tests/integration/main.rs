@@ -16,6 +16,7 @@ mod metrics;
 mod neighbours;
 mod openapi;
 mod original;
+mod policies;
 mod sandbox;
 mod secrets;
 mod shutdown;

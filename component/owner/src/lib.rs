@@ -18,5 +18,5 @@ pub use environment::{Environment, EnvironmentError};
 pub use text::{one_line, path_line};
 pub use watch::{
     Failure, FileState, Freshness, Identify, Identity, Judgement, ReadError, Refused, Renewal, RenewalError, Seen,
-    SingleFile, Watch, since_epoch,
+    SingleFile, Watch, may_pass, since_epoch,
 };

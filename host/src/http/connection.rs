@@ -85,7 +85,7 @@ where
             turn_away(&stream, &self.config);
             return Ok(());
         }
-        let _counted = self.service.holder().metrics().connection();
+        let _counted = self.service.metrics_registry().connection();
         let (stream, peer) = Socket::new(stream);
         let client = Client { address, peer: peer.clone(), place: Arc::new(place) };
         let served = self.serve_stream(stream, client, watcher).await;
@@ -141,7 +141,7 @@ where
         let logged = || (request.method().clone(), request.uri().path().to_owned(), Instant::now());
         let logged = self.config.access_log.then(logged);
         let mut response = match self.refusal(&request, &client) {
-            Some(error) => error.into_response(Form::of(request.uri().path())),
+            Some(error) => error.into_response(Form::of(self.service.address(request.uri().path()).path)),
             None => {
                 request.extensions_mut().insert(client.peer);
                 (self.answer)(request).await
@@ -164,7 +164,8 @@ where
         if request.version() == Version::HTTP_11 && headers.get_all(HOST).iter().count() != 1 {
             return Some(Error::Host);
         }
-        if client.place.is_spare && !SPARE_ROUTES.contains(&uri.path()) && Health::of(uri.path()).is_none() {
+        let is_health = || Health::of(self.service.address(uri.path()).path).is_some();
+        if client.place.is_spare && !SPARE_ROUTES.contains(&uri.path()) && !is_health() {
             return Some(Error::TooManyConnections);
         }
         (self.config.refuse_other_sites && is_from_other_site(uri, headers)).then_some(Error::OtherSite)

@@ -12,6 +12,7 @@ use tracing::error;
 
 use crate::http::body::BodyError;
 use crate::http::route::is_open_inference;
+use crate::policies::registry::FindError;
 use crate::sandbox::instance::InstanceError;
 use crate::swap::call::AnswerError;
 use crate::work::crew::CrewError;
@@ -65,6 +66,9 @@ pub(crate) enum Error {
     /// The reason is for the log. It is no fault of the client, and most often one of the machine.
     #[error("no instance of the policy's sandbox could be made")]
     NoInstance(#[source] anyhow::Error),
+    /// The reason is for the log.
+    #[error("the policies' folder does not answer")]
+    Storage(#[source] anyhow::Error),
     #[error("the machine has no thread for this request")]
     NoThread(#[source] io::Error),
     #[error("the request was stopped: it took longer than {} s", .0.as_secs_f32())]
@@ -77,7 +81,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Error::NotFound => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -93,6 +97,7 @@ impl Error {
             | Error::TooManyRequests(_)
             | Error::Busy(_)
             | Error::NoInstance(_)
+            | Error::Storage(_)
             | Error::NoThread(_)
             | Error::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
             Error::Sandbox(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -103,7 +108,12 @@ impl Error {
     fn is_logged(&self) -> bool {
         matches!(
             self,
-            Error::NoInstance(_) | Error::NoThread(_) | Error::Stopped(_) | Error::Sandbox(_) | Error::Internal(_)
+            Error::NoInstance(_)
+                | Error::Storage(_)
+                | Error::NoThread(_)
+                | Error::Stopped(_)
+                | Error::Sandbox(_)
+                | Error::Internal(_)
         )
     }
 
@@ -141,6 +151,17 @@ impl From<AnswerError> for Error {
             AnswerError::Instance(error) => Error::Sandbox(error),
             AnswerError::Thread(CrewError::NoThread(error)) => Error::NoThread(error),
             AnswerError::Thread(_) | AnswerError::NoAnswer(_) => Error::Internal(error.into()),
+        }
+    }
+}
+
+impl From<FindError> for Error {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::None => Error::NotFound,
+            FindError::Thread(CrewError::NoThread(error)) => Error::NoThread(error),
+            FindError::Thread(error) => Error::Internal(error.into()),
+            FindError::Storage(_) | FindError::Late => Error::Storage(error.into()),
         }
     }
 }

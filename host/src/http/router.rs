@@ -5,6 +5,7 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
+use serde::Serialize;
 
 use crate::http::error::{Error, Form, json};
 use crate::http::pages;
@@ -15,7 +16,8 @@ use crate::sandbox::bindings;
 
 /// Answers all routes of the server.
 ///
-/// `/sac/…` and `/v2/…` go to the [`SacService`]. `/` is the dashboard, `/docs/` documents the routes, `/status` and `/metrics` need a
+/// `/sac/…` and `/v2/…` go to the [`SacService`], as do these paths below `/policies/NAME` with a root, whose policies
+/// `/policies` lists. `/` is the dashboard, `/docs/` documents the routes, `/status` and `/metrics` need a
 /// token if one is set, and `/healthz` answers 200 while the process runs.
 #[derive(Clone)]
 pub struct Router {
@@ -26,6 +28,7 @@ enum Route {
     Liveness,
     Metrics,
     Status,
+    Policies,
     Docs,
     Page(Response<Full<Bytes>>),
 }
@@ -44,15 +47,23 @@ impl Router {
     /// Answers one request. It never fails: an error is a response.
     pub async fn respond<B: Body>(&self, request: Request<B>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
-        if is_components(path) {
+        let address = self.service.address(path);
+        if is_components(address.path) {
             return self.service.respond(request).await;
         }
-        let Some(route) = route(path) else { return Error::NotFound.into_response(Form::Detail) };
+        let Some(route) = self.route(path) else { return Error::NotFound.into_response(Form::Detail) };
         if !ALLOWED.contains(request.method()) {
             return method_not_allowed();
         }
         // Boxed, because otherwise the future of a request to the component would be as large as this one.
         Box::pin(self.answer(route, request.headers())).await.unwrap_or_else(|error| error.into_response(Form::Detail))
+    }
+
+    fn route(&self, path: &str) -> Option<Route> {
+        match path {
+            "/policies" => self.service.policies().map(|_| Route::Policies),
+            _ => route(path),
+        }
     }
 
     async fn answer(&self, route: Route, headers: &HeaderMap) -> Answer {
@@ -61,6 +72,7 @@ impl Router {
             Route::Liveness => Ok(json(StatusCode::OK, Bytes::from_static(br#"{"status":"ok"}"#))),
             Route::Metrics => self.metrics(headers).await,
             Route::Status => self.status(headers).await,
+            Route::Policies => self.policies(headers).await,
             Route::Docs => Ok(redirect("/docs/")),
             Route::Page(page) => Ok(page),
         }
@@ -82,9 +94,18 @@ impl Router {
         if is_unauthorised(&info) {
             return self.service.convert(info);
         }
-        let status = Status::new(&self.service, &info).map_err(Error::Internal)?;
-        let body = serde_json::to_vec(&status).map_err(|error| Error::Internal(error.into()))?;
-        Ok(json(StatusCode::OK, body.into()))
+        let main = self.service.main(true).await.ok();
+        let holder = main.as_ref().map(|main| &**main.holder());
+        serialise(&Status::new(&self.service, holder, &info).map_err(Error::Internal)?)
+    }
+
+    async fn policies(&self, headers: &HeaderMap) -> Answer {
+        let info = self.service.authorise(headers).await?;
+        if is_unauthorised(&info) {
+            return self.service.convert(info);
+        }
+        let policies = self.service.policies().ok_or(Error::NotFound)?;
+        serialise(&policies.list().await?)
     }
 }
 
@@ -99,6 +120,11 @@ fn route(path: &str) -> Option<Route> {
             None => pages::dashboard(path).map(Route::Page),
         },
     }
+}
+
+fn serialise(body: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(body).map_err(|error| Error::Internal(error.into()))?;
+    Ok(json(StatusCode::OK, body.into()))
 }
 
 /// The component decides who is authorised.

@@ -6,14 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use bytes::Bytes;
-use http::header::{
-    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
-};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -23,27 +21,39 @@ use tracing::Instrument;
 use crate::config::Config;
 use crate::http::body::{BodyError, BodyReader};
 use crate::http::error::{Error, Form, json};
+use crate::http::found::{Admitted, Found, own};
 use crate::http::memory::Memory;
 use crate::http::peer::Peer;
+use crate::http::response::{INFERENCE_HEADER, response};
 use crate::http::route::Health;
+use crate::observe::metrics::{Metrics, ModelState};
 use crate::observe::trace;
+use crate::policies::address::Address;
+use crate::policies::registry::Registry;
 use crate::sandbox::bindings;
 use crate::sandbox::factory::SetupError;
 use crate::swap::call::Call;
 use crate::swap::dispatcher::Dispatcher;
 use crate::swap::holder::Holder;
+use crate::swap::shared::Shared;
 use crate::watch::tokens::Tokens;
 
 /// The memory for the responses that clients have not read, apart from small ones.
 const RESPONSE_BYTES: usize = 64 << 20;
 
-/// Answers the routes of the component: `/sac/…`, and `/v2/…` of the Open Inference Protocol. It is a [`tower::Service`](Service) over any body, and cheap to clone.
+/// Answers the routes of the component: `/sac/…`, and `/v2/…` of the Open Inference Protocol; with a root, also below
+/// `/policies/NAME`. It is a [`tower::Service`](Service) over any body, and cheap to clone.
 ///
 /// It never fails: an error is a response. Call it within a tokio runtime; requests run in parallel on a multi-threaded one.
 /// Routes are matched by the whole path, so mount the service such that `/sac` remains in it, as axum's
 /// `route_service("/sac/{*route}", …)` does.
 #[derive(Clone)]
 pub struct SacService {
+    shared: Arc<Shared>,
+    /// The policy of [`Config::source`], unless the default policy is one of the root or none.
+    own: Option<Arc<Holder>>,
+    /// The policies of the root, if there is one.
+    policies: Option<Arc<Registry>>,
     dispatcher: Arc<Dispatcher>,
     tokens: Tokens,
     body_reader: Arc<BodyReader>,
@@ -64,31 +74,57 @@ impl SacService {
     ///
     /// Fails if the component does not compile, link or start.
     pub fn new(config: Config) -> Result<Self, SetupError> {
-        let dispatcher = Arc::new(Dispatcher::new(&config, Arc::new(Holder::new(&config)?)));
+        let shared = Shared::new(&config)?;
+        let own = own(&shared, &config)?;
+        let policies = config.root.as_ref().map(|root| Registry::new(&shared, &config, root)).transpose()?;
+        let dispatcher = Arc::new(Dispatcher::new(&config));
         let body_reader = Arc::new(BodyReader::new(config.max_body_bytes, config.body_time));
         let max_in_flight = config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
         let in_flight = Arc::new(Semaphore::new(max_in_flight));
         let responses = Memory::new(RESPONSE_BYTES);
         let (started_at, stopping) = (SystemTime::now(), Arc::default());
         let tokens = config.tokens;
-        Ok(SacService { dispatcher, tokens, body_reader, in_flight, max_in_flight, responses, started_at, stopping })
+        Ok(SacService {
+            shared,
+            own,
+            policies,
+            dispatcher,
+            tokens,
+            body_reader,
+            in_flight,
+            max_in_flight,
+            responses,
+            started_at,
+            stopping,
+        })
     }
 
-    /// Loads the checkpoint before the first request. A missing or refused checkpoint is no error here; the routes report it.
+    /// Loads the checkpoint before the first request, and those of a root that is to be preloaded. A missing or refused
+    /// checkpoint is no error here; the routes report it.
     pub async fn preload(&self) {
-        self.holder().current().await;
+        if let Some(own) = &self.own {
+            own.current().await;
+        }
+        if let Some(policies) = &self.policies {
+            policies.preload().await;
+        }
     }
 
-    /// Returns the number of checkpoints that were read and handed to the component, including refused ones.
+    /// Returns the number of checkpoints that were read and handed to the component, including refused ones, for all policies.
     pub fn loads(&self) -> u64 {
-        self.holder().loads()
+        self.shared.loads()
     }
 
     /// Checks the files as a request does, and returns all metrics in Prometheus's text format. It asks for no token.
     pub async fn metrics(&self) -> Result<String> {
-        let current = self.holder().current_soon().await;
+        let of_root = || self.policies.iter().for_each(|policies| policies.set_metrics());
+        // Where the default policy cannot be found, the other metrics remain.
+        let Ok(main) = self.main(true).await else {
+            return self.metrics_registry().text(&ModelState::default(), Duration::ZERO, of_root);
+        };
+        let current = main.holder().current_soon().await;
         let state = current.generation.state(current.refusal.is_some());
-        self.holder().metrics().text(&state, self.holder().unseen_for())
+        self.metrics_registry().text(&state, main.holder().unseen_for(), of_root)
     }
 
     /// Answers one request.
@@ -96,8 +132,8 @@ impl SacService {
     where
         B: Body,
     {
-        let path = request.uri().path();
-        let (in_flight, form) = (self.holder().metrics().request(path), Form::of(path));
+        let Address { path, .. } = self.address(request.uri().path());
+        let (in_flight, form) = (self.metrics_registry().request(path), Form::of(path));
         let span = trace::request(request.method(), in_flight.route(), request.headers());
         let received = async { self.receive(request).await.unwrap_or_else(|error| error.into_response(form)) };
         let response = received.instrument(span.clone()).await;
@@ -106,8 +142,30 @@ impl SacService {
         response
     }
 
-    pub(crate) fn holder(&self) -> &Holder {
-        self.dispatcher.holder()
+    /// Returns the policies of the root.
+    pub(crate) fn policies(&self) -> Option<&Arc<Registry>> {
+        self.policies.as_ref()
+    }
+
+    /// Returns the policy that a path is meant for, and the path as the component knows it.
+    pub(crate) fn address<'a>(&self, path: &'a str) -> Address<'a> {
+        match &self.policies {
+            None => Address::plain(path),
+            Some(policies) => policies.address(path),
+        }
+    }
+
+    /// Returns the policy of [`Config::source`], if it is the default policy.
+    pub(crate) fn own(&self) -> Option<&Arc<Holder>> {
+        self.own.as_ref()
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    pub(crate) fn metrics_registry(&self) -> &Metrics {
+        self.shared.metrics()
     }
 
     /// Lets health say from now on that this server stops.
@@ -123,19 +181,6 @@ impl SacService {
         self.started_at
     }
 
-    /// Returns the component's response to `/sac/model/info`: 401 if the client is not authorised, and 503 or 500 if there
-    /// is no model.
-    pub(crate) async fn info(&self, headers: &HeaderMap) -> Result<bindings::Response, Error> {
-        let call = Call {
-            method: Method::GET,
-            path: "/sac/model/info".to_owned(),
-            authorization: text(headers, &AUTHORIZATION),
-            inference_header: None,
-            body: Some(Bytes::new()),
-        };
-        self.answer(call, None, true).await
-    }
-
     async fn receive<B>(&self, request: Request<B>) -> Result<Response<Full<Bytes>>, Error>
     where
         B: Body,
@@ -147,43 +192,41 @@ impl SacService {
             Err(BodyError::OverLimit) => (None, None),
             Err(error) => return Err(error.into()),
         };
-        let health = Health::of(parts.uri.path());
+        let address = self.address(parts.uri.path());
+        let health = Health::of(address.path);
         let _permit = self.permit(health)?;
         let over_limit = body.is_none();
-        if let Some(response) = health.filter(|_| self.is_stopping()).and_then(|health| self.stopping(health)) {
-            return Ok(response);
-        }
         let call = Call {
             method: parts.method,
-            path: parts.uri.path().to_owned(),
+            path: address.path.to_owned(),
             authorization: text(&parts.headers, &AUTHORIZATION),
             inference_header: text(&parts.headers, &INFERENCE_HEADER),
             body,
         };
-        let mut response = self.convert(self.answer(call, parts.extensions.get(), health.is_some()).await?)?;
-        if over_limit {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let found = match (&self.own, address.policy) {
+            (Some(own), None) => Found::Own(own),
+            // Boxed, because otherwise the future of every request would be larger.
+            (_, name) => match Box::pin(self.admit(name, &call, health.is_some())).await? {
+                Admitted::Policy(found) => found,
+                Admitted::Refused(answer) => return Ok(closing(self.convert(answer)?, over_limit)),
+            },
+        };
+        let stopping = health.filter(|_| self.is_stopping()).and_then(|health| stopping(health, found.holder()));
+        if let Some(response) = stopping {
+            return Ok(response);
         }
-        Ok(response)
+        let answer = self.answer(&found, call, parts.extensions.get(), health.is_some()).await;
+        let answer = answer.and_then(|answer| self.convert(answer));
+        if let Found::Policy(policy) = &found {
+            policy.count(answer.as_ref().map_or_else(Error::status, Response::status));
+        }
+        Ok(closing(answer?, over_limit))
     }
 
     /// Converts a response of the component.
     pub(crate) fn convert(&self, answer: bindings::Response) -> Result<Response<Full<Bytes>>, Error> {
         let body = self.responses.hold(answer.body).ok_or(Error::Unread)?;
         response(answer.status, &answer.headers, body)
-    }
-
-    /// Returns the response to a health route after a shutdown began, if it is another one then.
-    fn stopping(&self, health: Health) -> Option<Response<Full<Bytes>>> {
-        let body = match health {
-            Health::Live => return None,
-            Health::Ready => serde_json::json!({ "ready": false }),
-            Health::Sac => {
-                let model_loaded = self.holder().latest().generation.loaded.is_some();
-                serde_json::json!({ "status": "stopping", "model_loaded": model_loaded })
-            }
-        };
-        Some(json(StatusCode::SERVICE_UNAVAILABLE, body.to_string().into()))
     }
 
     /// Returns a permit to run, or `None` for a request that needs none.
@@ -196,16 +239,23 @@ impl SacService {
     }
 
     /// Answers a call by the generation in service. With `soon`, waits for the files within limits even if there is no policy.
-    async fn answer(&self, call: Call, peer: Option<&Peer>, soon: bool) -> Result<bindings::Response, Error> {
-        let tokens = self.tokens.current().await;
-        let current = if soon { self.holder().current_soon().await } else { self.holder().current().await };
+    pub(super) async fn answer(
+        &self,
+        found: &Found<'_>,
+        call: Call,
+        peer: Option<&Peer>,
+        soon: bool,
+    ) -> Result<bindings::Response, Error> {
+        let tokens = self.tokens.current(found.name()).await;
+        let holder = found.holder();
+        let current = if soon { holder.current_soon().await } else { holder.current().await };
         let gone = async {
             match peer {
                 Some(peer) => peer.gone().await,
                 None => pending().await,
             }
         };
-        Ok(self.dispatcher.answer(Arc::new(call), tokens, &current, gone).await?)
+        Ok(self.dispatcher.answer(holder, Arc::new(call), tokens, &current, gone).await?)
     }
 }
 
@@ -229,39 +279,24 @@ where
     }
 }
 
-/// The headers that a response of the component may have. All others are the host's, above all those that frame the body.
-const COMPONENT_HEADERS: [HeaderName; 5] = [ALLOW, CONTENT_TYPE, INFERENCE_HEADER, RETRY_AFTER, WWW_AUTHENTICATE];
-
-/// The types that a response of the component may have. A browser runs neither as a page.
-const CONTENT_TYPES: [&str; 2] = ["application/json", "application/octet-stream"];
-
-/// The length of the JSON that binary tensors follow, in a request and in a response.
-const INFERENCE_HEADER: HeaderName = HeaderName::from_static("inference-header-content-length");
-
-/// Makes the response of a component. It may break the contract, but neither the connection nor another response.
-fn response(status: u16, headers: &[(String, String)], body: Bytes) -> Result<Response<Full<Bytes>>, Error> {
-    let broken = |what: String| Error::Internal(anyhow!("the component's response has {what}"));
-    let known = StatusCode::from_u16(status).ok().filter(|status| has_body(*status));
-    let status = known.ok_or_else(|| broken(format!("the status {status}")))?;
-    let mut response = json(status, body);
-    for (name, value) in headers {
-        let name = COMPONENT_HEADERS.into_iter().find(|known| known == name.as_str());
-        let name = name.ok_or_else(|| broken("a header that is the host's".to_owned()))?;
-        if name == CONTENT_TYPE && !CONTENT_TYPES.contains(&value.as_str()) {
-            return Err(broken("another content type".to_owned()));
-        }
-        let value = HeaderValue::from_str(value).map_err(|_| broken(format!("no value for {name}")))?;
-        response.headers_mut().insert(name, value);
+/// Lets a response end its connection, if the rest of the request was not read.
+fn closing(mut response: Response<Full<Bytes>>, over_limit: bool) -> Response<Full<Bytes>> {
+    if over_limit {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response)
+    response
 }
 
-/// Returns `true` for the statuses of final responses with a body.
-fn has_body(status: StatusCode) -> bool {
-    let without = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
-    (200..600).contains(&status.as_u16()) && !without.contains(&status)
+/// Returns the response to a health route after a shutdown began, if it is another one then.
+fn stopping(health: Health, holder: &Holder) -> Option<Response<Full<Bytes>>> {
+    let body = match health {
+        Health::Live => return None,
+        Health::Ready => serde_json::json!({ "ready": false }),
+        Health::Sac => serde_json::json!({ "status": "stopping", "model_loaded": holder.has_policy() }),
+    };
+    Some(json(StatusCode::SERVICE_UNAVAILABLE, body.to_string().into()))
 }
 
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }

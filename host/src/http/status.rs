@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::http::service::SacService;
 use crate::sandbox::bindings::Response;
 use crate::swap::history::{Swap, utc};
+use crate::swap::holder::Holder;
 
 /// The data that the page at `/` shows beside the metrics.
 #[derive(Serialize)]
@@ -14,7 +15,7 @@ pub(crate) struct Status {
     version: &'static str,
     component_sha256: &'static str,
     started_at_utc: String,
-    /// The files that are candidates.
+    /// The files that are candidates for the default policy, or the root.
     source: String,
     /// The body of `/sac/model/info`.
     model: Option<Value>,
@@ -25,18 +26,19 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    /// `info` is the component's response to `/sac/model/info`.
-    pub(crate) fn new(service: &SacService, info: &Response) -> Result<Status> {
+    /// `info` is the component's response to `/sac/model/info`, and `main` the default policy, if there is one.
+    pub(crate) fn new(service: &SacService, main: Option<&Holder>, info: &Response) -> Result<Status> {
         let mut body = serde_json::from_slice::<Value>(&info.body).context("the component's info is not JSON")?;
+        let root = || service.policies().map(|policies| policies.to_string());
         let detail = (info.status != 200).then(|| body["detail"].take());
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             component_sha256: env!("SAC_ACTOR_SHA256"),
             started_at_utc: utc(service.started_at()),
-            source: service.holder().source().to_string(),
+            source: main.map(|main| main.source().to_string()).or_else(root).unwrap_or_default(),
             model: detail.is_none().then_some(body),
             detail,
-            swaps: service.holder().history().swaps(),
+            swaps: main.map(|main| main.history().swaps()).unwrap_or_default(),
         })
     }
 }

@@ -63,6 +63,11 @@ impl From<&Config> for RouterSettings {
 }
 
 impl RouterSettings {
+    /// Returns the same settings for a policy of another name.
+    pub(crate) fn named(&self, name: ModelName) -> Self {
+        RouterSettings { name, ..self.clone() }
+    }
+
     pub(crate) fn config(&self) -> RouterConfig<'_> {
         RouterConfig {
             name: self.name.as_str(),

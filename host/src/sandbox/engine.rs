@@ -24,7 +24,8 @@ const MAX_DESCRIPTION_BYTES: usize = 8 << 20;
 const KEPT_BYTES: usize = 2 << 20;
 
 /// Creates the engine, and the thread that advances its epochs while it lives.
-pub(crate) fn engine(limits: &SandboxLimits, workers: usize) -> Result<Engine> {
+/// `policies` is the number of policies below a root, which have an instance each.
+pub(crate) fn engine(limits: &SandboxLimits, workers: usize, policies: usize) -> Result<Engine> {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -45,7 +46,7 @@ pub(crate) fn engine(limits: &SandboxLimits, workers: usize) -> Result<Engine> {
             .memory_reservation_for_growth(0)
             .memory_guard_size(GUARD_BYTES);
     } else {
-        config.allocation_strategy(pool(limits, workers));
+        config.allocation_strategy(pool(limits, workers, policies));
     }
     let engine = Engine::new(&config).or_else(|error| {
         // A system with few addresses has no room for all instances at once.
@@ -67,8 +68,10 @@ pub(crate) fn engine(limits: &SandboxLimits, workers: usize) -> Result<Engine> {
 }
 
 /// Reserves the addresses of all instances at once, so that making and ending one changes few mappings.
-fn pool(limits: &SandboxLimits, workers: usize) -> PoolingAllocationConfig {
-    let instances = bounded(most_instances(workers));
+fn pool(limits: &SandboxLimits, workers: usize, policies: usize) -> PoolingAllocationConfig {
+    let others = bounded(most_instances(workers));
+    // While a policy takes the place of another, the earlier one may not have ended yet.
+    let instances = others.saturating_add(bounded(policies.saturating_mul(2)));
     let (modules, tables) = (bounded(limits.instances), bounded(limits.tables));
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
@@ -83,6 +86,8 @@ fn pool(limits: &SandboxLimits, workers: usize) -> PoolingAllocationConfig {
         .table_elements(limits.table_elements)
         .max_memory_size(limits.memory_bytes)
         .linear_memory_keep_resident(KEPT_BYTES)
+        // However many policies there are, no more of this memory is kept.
+        .max_unused_warm_slots(others)
         .pagemap_scan(Enabled::Auto);
     pool
 }
@@ -108,6 +113,6 @@ mod tests {
 
     #[test]
     fn without_addresses_for_all_instances_at_once_the_engine_starts() {
-        assert!(engine(&SandboxLimits::default(), 100_000).is_ok());
+        assert!(engine(&SandboxLimits::default(), 100_000, 0).is_ok());
     }
 }

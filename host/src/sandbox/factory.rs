@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sac_owner::Content;
+use sac_owner::settings::ModelName;
 use thiserror::Error;
 
 use crate::config::Config;
 use crate::observe::metrics::Metrics;
 use crate::sandbox::bindings::{self, Backend, Checkpoint, OperatorFacts, Policy, RouterSettings};
-use crate::sandbox::instance::{Instance, InstanceError};
+use crate::sandbox::instance::{Blank, Instance, InstanceError};
 use crate::sandbox::{Sandbox, artefact, engine};
 
 /// Makes instances that all have the same component, limits and settings.
@@ -16,8 +17,8 @@ use crate::sandbox::{Sandbox, artefact, engine};
 pub(crate) struct InstanceFactory {
     sandbox: Arc<Sandbox>,
     settings: Arc<RouterSettings>,
-    /// An instance without a checkpoint, made beforehand for the next load.
-    spare: Arc<Mutex<Option<Instance>>>,
+    /// An instance made beforehand for the next load, of any policy.
+    spare: Arc<Mutex<Option<Blank>>>,
 }
 
 /// The error of setting up a service or an inspector.
@@ -68,7 +69,8 @@ impl LoadError {
 impl InstanceFactory {
     /// Compiles the component, or maps the compiled artefact from the cache. Blocks.
     pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
-        let engine = engine::engine(&config.sandbox, config.workers).map_err(SetupError::Engine)?;
+        let policies = config.root.as_ref().map_or(0, |root| root.max_policies);
+        let engine = engine::engine(&config.sandbox, config.workers, policies).map_err(SetupError::Engine)?;
         let metrics = Arc::new(Metrics::new().map_err(SetupError::Metrics)?);
         let component = artefact::load_or_compile(&engine, config.component.as_deref(), config.cache_dir.as_deref());
         let component = component.map_err(SetupError::Compile)?;
@@ -76,8 +78,18 @@ impl InstanceFactory {
         Ok(InstanceFactory { sandbox: Arc::new(sandbox), settings: Arc::new(config.into()), spare: Arc::default() })
     }
 
+    /// Returns a factory of instances that know their policy by another name. They share everything else.
+    pub(crate) fn named(&self, name: ModelName) -> Self {
+        InstanceFactory { settings: Arc::new(self.settings.named(name)), ..self.clone() }
+    }
+
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         self.sandbox.metrics()
+    }
+
+    /// Returns `true` if instances take a part of the memory that is kept for loading the next checkpoint.
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.sandbox.budget.is_short()
     }
 
     /// Returns the facts that the operator supplies.
@@ -91,15 +103,23 @@ impl InstanceFactory {
     }
 
     fn make(&self, may_use_reserve: bool) -> anyhow::Result<Instance> {
-        Instance::new(self.sandbox.clone(), self.settings.config(), may_use_reserve)
+        self.serve(self.blank(may_use_reserve)?, may_use_reserve)
+    }
+
+    fn blank(&self, may_use_reserve: bool) -> anyhow::Result<Blank> {
+        Blank::new(self.sandbox.clone(), may_use_reserve)
+    }
+
+    fn serve(&self, blank: Blank, may_use_reserve: bool) -> anyhow::Result<Instance> {
+        blank.serve(self.settings.config(), may_use_reserve)
     }
 
     /// Makes the instance for the next load, unless there is one. Blocks. Where there is no room, the load makes its own.
     pub(crate) fn prepare(&self) {
         if self.spare().is_none()
-            && let Ok(instance) = self.make(false)
+            && let Ok(blank) = self.blank(false)
         {
-            *self.spare() = Some(instance);
+            *self.spare() = Some(blank);
         }
     }
 
@@ -114,7 +134,9 @@ impl InstanceFactory {
     ) -> Result<(Instance, Policy), LoadError> {
         // The first instance of a generation is what requests wait for.
         let spare = self.spare().take_if(|_| may_use_reserve);
-        let mut instance = spare.map_or_else(|| self.make(may_use_reserve), Ok).map_err(LoadError::NoInstance)?;
+        let blank = spare.map_or_else(|| self.blank(may_use_reserve), Ok);
+        let instance = blank.and_then(|blank| self.serve(blank, may_use_reserve));
+        let mut instance = instance.map_err(LoadError::NoInstance)?;
         let path = content.path.to_string_lossy();
         let checkpoint = Checkpoint {
             path: &path,
@@ -135,7 +157,7 @@ impl InstanceFactory {
         compared.map_err(LoadError::Instance)?.map_err(LoadError::Refused)
     }
 
-    fn spare(&self) -> MutexGuard<'_, Option<Instance>> {
+    fn spare(&self) -> MutexGuard<'_, Option<Blank>> {
         // A panic cannot interrupt an assignment.
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }

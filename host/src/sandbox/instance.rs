@@ -20,6 +20,13 @@ use crate::sandbox::guest::{Denial, Guest};
 use crate::sandbox::native::NativeNetwork;
 use crate::sandbox::{MAX_RESULT_BYTES, Sandbox, begin_call};
 
+/// An instance of the component without a service.
+pub(crate) struct Blank {
+    store: Store<Guest>,
+    actor: Actor,
+    sandbox: Arc<Sandbox>,
+}
+
 /// One instance of the component, which holds one service. After an [`InstanceError`] it must be dropped.
 pub(crate) struct Instance {
     store: Store<Guest>,
@@ -87,15 +94,24 @@ impl InstanceError {
     }
 }
 
-impl Instance {
+impl Blank {
     /// Makes an instance. With `may_use_reserve`, it may use the memory that is kept for loading a checkpoint.
-    pub(crate) fn new(sandbox: Arc<Sandbox>, config: RouterConfig, may_use_reserve: bool) -> Result<Self> {
-        let (mut store, actor) = sandbox.instantiate(may_use_reserve)?;
+    pub(crate) fn new(sandbox: Arc<Sandbox>, may_use_reserve: bool) -> Result<Self> {
+        let (store, actor) = sandbox.instantiate(may_use_reserve)?;
+        Ok(Blank { store, actor, sandbox })
+    }
+
+    /// Makes the service. `may_use_reserve` is as in [`Blank::new`].
+    pub(crate) fn serve(self, config: RouterConfig, may_use_reserve: bool) -> Result<Instance> {
+        let Blank { mut store, actor, sandbox } = self;
+        begin_call(&mut store, CallLimits { may_use_reserve, ..sandbox.limits.call_time.into() });
         let service = actor.sac_serving_serving().service().call_constructor(&mut store, config)?;
         let loaded_bytes = store.data().memory_bytes();
         Ok(Instance { store, actor, service, sandbox, loaded_bytes })
     }
+}
 
+impl Instance {
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.sandbox.metrics
     }

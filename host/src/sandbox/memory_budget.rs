@@ -27,6 +27,11 @@ impl MemoryBudget {
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
+    /// Returns `true` if a part of the reserve is in use.
+    pub(crate) fn is_short(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.limit.saturating_sub(self.reserve)
+    }
+
     pub(crate) fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -39,9 +44,10 @@ mod tests {
     #[test]
     fn the_reserve_is_for_loading_and_memory_can_be_taken_again_after_it_is_given_back() {
         let budget = MemoryBudget::new(100, 40);
-        assert!(budget.take(60, false) && !budget.take(1, false));
-        assert!(budget.take(40, true) && !budget.take(1, true));
+        assert!(budget.take(60, false) && !budget.take(1, false) && !budget.is_short());
+        assert!(budget.take(40, true) && !budget.take(1, true) && budget.is_short());
         budget.give_back(50);
+        assert!(!budget.is_short());
         assert!(budget.take(10, false) && !budget.take(1, false) && !budget.take(usize::MAX, true));
     }
 }

@@ -14,24 +14,21 @@ impl Publisher {
     /// Does the work that follows a publication, for which no request should wait. Without a thread, requests make
     /// the instances, and the backends are not compared.
     pub(super) fn complete(self: &Arc<Self>, generation: &Arc<Generation>) {
-        // A job holds a weak reference, so it keeps no generation alive while it waits for a thread.
-        let (publisher, generation) = (self.clone(), Arc::downgrade(generation));
-        let _ = self.threads.makers.send(move || {
-            publisher.factory.prepare();
-            let Some(current) = publisher.if_current(&generation) else { return };
-            current.fill();
-            let comparing = publisher.clone();
-            let _ = publisher.comparers.send(move || {
-                if let Some(current) = comparing.if_current(&generation) {
-                    comparing.compare(&current);
+        // A job holds weak references, so it keeps neither a policy nor a generation alive while it waits for a thread.
+        let (shared, publisher, generation) = (self.shared.clone(), Arc::downgrade(self), Arc::downgrade(generation));
+        let _ = self.shared.makers().send(move || {
+            // The load may have used memory that is kept for the next one.
+            shared.makers().relieve();
+            shared.factory().prepare();
+            let Some(current) = if_current(&publisher, &generation) else { return };
+            current.1.fill();
+            drop(current);
+            let _ = shared.comparers.send(move || {
+                if let Some((publisher, generation)) = if_current(&publisher, &generation) {
+                    publisher.compare(&generation);
                 }
             });
         });
-    }
-
-    /// Returns the generation if it is in service.
-    fn if_current(&self, generation: &Weak<Generation>) -> Option<Arc<Generation>> {
-        generation.upgrade().filter(|generation| self.is_current(generation))
     }
 
     fn is_current(&self, generation: &Arc<Generation>) -> bool {
@@ -42,18 +39,18 @@ impl Publisher {
     fn compare(self: &Arc<Self>, generation: &Arc<Generation>) {
         let Some(Loaded { content, policy }) = &generation.loaded else { return };
         let path = path_line(&content.path);
-        if policy.backend != Backend::Kernel || self.comparisons.agree(content).is_some() {
+        if policy.backend != Backend::Kernel || self.shared.comparisons.agree(content).is_some() {
             return;
         }
-        match self.factory.compare(content) {
+        match self.factory().compare(content) {
             Ok(None) => {
                 self.metrics().compared("agree");
-                self.comparisons.add(content.clone(), true);
+                self.shared.comparisons.add(content, true);
             }
             Ok(Some(difference)) => {
                 self.metrics().compared("differ");
                 warn!(%path, "tract takes over from the kernel: {}", one_line(&difference));
-                self.comparisons.add(content.clone(), false);
+                self.shared.comparisons.add(content, false);
                 self.replace(generation, content);
             }
             // The layers are the graph for certain, and the kernel is proven without tract.
@@ -82,4 +79,10 @@ impl Publisher {
             Err(failure) => warn!(path = %path_line(&content.path), "tract cannot take over: {}", failure.detail),
         }
     }
+}
+
+/// Returns the generation, with its publisher, if it is in service.
+fn if_current(publisher: &Weak<Publisher>, generation: &Weak<Generation>) -> Option<(Arc<Publisher>, Arc<Generation>)> {
+    let found = publisher.upgrade().zip(generation.upgrade());
+    found.filter(|(publisher, generation)| publisher.is_current(generation))
 }

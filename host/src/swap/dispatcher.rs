@@ -25,7 +25,6 @@ const LONG_SHARE: usize = 8;
 
 /// Hands requests to the generation in service. Its limits are those of the process, whatever the number of generations.
 pub(crate) struct Dispatcher {
-    holder: Arc<Holder>,
     /// Runs calls that take long.
     long: Crew,
     /// Runs one benchmark at a time, so that they do not measure each other, and delay no other long call.
@@ -37,6 +36,13 @@ pub(crate) struct Dispatcher {
     long_call_time: Duration,
 }
 
+/// The way in which a long call runs.
+struct Stay {
+    time: Duration,
+    /// True if no other thread helps.
+    is_alone: bool,
+}
+
 /// The work that a request needs after its short call.
 enum Rest {
     Reload,
@@ -45,12 +51,11 @@ enum Rest {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(config: &Config, holder: Arc<Holder>) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let long = Crew::new("sac-long", config.workers.max(1));
         let benchmarks = Crew::new("sac-benchmark", 1);
         let places = (config.max_in_flight / LONG_SHARE).clamp(1, Semaphore::MAX_PERMITS);
         Dispatcher {
-            holder,
             long,
             benchmarks,
             long_places: Semaphore::new(places),
@@ -60,14 +65,11 @@ impl Dispatcher {
         }
     }
 
-    pub(crate) fn holder(&self) -> &Holder {
-        &self.holder
-    }
-
-    /// Answers a request by what is in service now. If the answer takes long, it is given up when `gone` resolves, which says
+    /// Answers a request by what `holder` has in service now, which is `current`. If the answer takes long, it is given up when `gone` resolves, which says
     /// that the client does not wait any more.
     pub(crate) async fn answer(
         &self,
+        holder: &Arc<Holder>,
         call: Arc<Call>,
         tokens: Arc<[String]>,
         current: &Snapshot,
@@ -83,16 +85,22 @@ impl Dispatcher {
             Short::Overran => Rest::Long(self.call_time),
         };
         tokio::select! {
-            response = self.finish(rest, call, tokens) => response,
+            response = self.finish(rest, holder, call, tokens) => response,
             () = gone => Err(AnswerError::Gone),
         }
     }
 
-    async fn finish(&self, rest: Rest, call: Arc<Call>, tokens: Arc<[String]>) -> Result<Response, AnswerError> {
+    async fn finish(
+        &self,
+        rest: Rest,
+        holder: &Arc<Holder>,
+        call: Arc<Call>,
+        tokens: Arc<[String]>,
+    ) -> Result<Response, AnswerError> {
         match rest {
             Rest::Reload => {
                 let _place = place(&self.long_places, "reloads or long requests")?;
-                let Reloaded { outcome, snapshot } = self.holder.force_reload().await;
+                let Reloaded { outcome, snapshot } = holder.force_reload().await;
                 match snapshot.generation.answer(&call, &snapshot.context(&tokens, Some(outcome))).await? {
                     Short::Done(Outcome::Respond(response)) => Ok(response),
                     _ => Err(AnswerError::NoAnswer("did not answer after a reload")),
@@ -100,12 +108,13 @@ impl Dispatcher {
             }
             Rest::Long(time) => {
                 let _place = place(&self.long_places, "reloads or long requests")?;
-                self.run(&self.long, call, tokens, time, false).await
+                self.run(&self.long, holder, call, tokens, Stay { time, is_alone: false }).await
             }
             Rest::Benchmark => {
                 let _place = place(&self.benchmark_places, "benchmarks")?;
                 // It measures one thread, and leaves the others to those who wait for an answer.
-                self.run(&self.benchmarks, call, tokens, self.long_call_time, true).await
+                let stay = Stay { time: self.long_call_time, is_alone: true };
+                self.run(&self.benchmarks, holder, call, tokens, stay).await
             }
         }
     }
@@ -115,12 +124,12 @@ impl Dispatcher {
     async fn run(
         &self,
         crew: &Crew,
+        holder: &Arc<Holder>,
         call: Arc<Call>,
         tokens: Arc<[String]>,
-        time: Duration,
-        is_alone: bool,
+        Stay { time, is_alone }: Stay,
     ) -> Result<Response, AnswerError> {
-        let (holder, span) = (self.holder.clone(), Span::current());
+        let (holder, span) = (holder.clone(), Span::current());
         let outcome = crew.run(move |interest| {
             let current = holder.latest();
             let limits = CallLimits { interest: Some(interest.clone()), ..time.into() };

@@ -16,7 +16,7 @@ use crate::sandbox::instance::{Instance, InstanceError};
 use crate::swap::call::{AnswerError, Call, RequestContext};
 use crate::swap::makers::Makers;
 use crate::swap::native::Native;
-use crate::swap::pool::{Lease, Pool};
+use crate::swap::pool::{Lease, Pool, PoolSize};
 use crate::swap::split::{Helpers, Parts};
 
 /// The processor time of a call on a thread of the runtime. The component expects such a call to take a millisecond at most,
@@ -25,7 +25,7 @@ const SHORT: Duration = Duration::from_millis(5);
 
 /// One checkpoint in service, or none, and the instances that hold it. They are dropped with the generation.
 pub(crate) struct Generation {
-    /// Counts what was published, from 1. Generation 0 holds no checkpoint.
+    /// Counts what was published, from 1. A generation without a checkpoint has the number of the last one, or 0.
     pub(crate) number: u64,
     pub(crate) loaded: Option<Loaded>,
     /// For calls that take microseconds. They run on the runtime's own threads.
@@ -44,6 +44,13 @@ pub(crate) struct Threads {
     pub(crate) helpers: Arc<Helpers>,
 }
 
+/// The numbers of instances of a generation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    short: PoolSize,
+    long: PoolSize,
+}
+
 /// The checkpoint of a generation.
 pub(crate) struct Loaded {
     pub(crate) content: Arc<Content>,
@@ -57,21 +64,35 @@ pub(crate) enum Short {
     Overran,
 }
 
-impl Generation {
-    /// Makes a generation without a checkpoint, with at most `size` instances. Blocks for the first instance.
-    pub(crate) fn empty(factory: &InstanceFactory, size: usize, threads: Threads) -> anyhow::Result<Self> {
-        let make = {
-            let factory = factory.clone();
-            move || factory.instance()
-        };
-        let first = make()?;
-        Ok(Generation::new(0, None, size, threads, first, make))
+impl Sizes {
+    /// An instance for each worker. Those of long calls stay for the next ones.
+    pub(crate) fn of_workers(workers: usize) -> Self {
+        let size = PoolSize { most: workers.max(1), kept: usize::MAX };
+        Sizes { short: size, long: size }
     }
 
-    /// Loads a checkpoint into a first instance of at most `size`, on `backend` if it is given. Blocks.
+    /// One instance, for which short calls wait. Those of long calls end after their use.
+    pub(crate) fn one() -> Self {
+        Sizes { short: PoolSize { most: 1, kept: 1 }, long: PoolSize { most: 1, kept: 0 } }
+    }
+}
+
+impl Generation {
+    /// Makes a generation without a checkpoint. Its instances are made when requests need them.
+    pub(crate) fn empty(factory: &InstanceFactory, size: Sizes, threads: Threads, number: u64) -> Self {
+        let factory = factory.clone();
+        Generation::new(number, None, size, threads, vec![], move || factory.instance())
+    }
+
+    /// Makes the first instance of a generation without a checkpoint. Blocks.
+    pub(crate) fn start(&self) -> anyhow::Result<()> {
+        self.short.start()
+    }
+
+    /// Loads a checkpoint into a first instance, on `backend` if it is given. Blocks.
     pub(crate) fn load(
         factory: &InstanceFactory,
-        size: usize,
+        size: Sizes,
         threads: Threads,
         content: Arc<Content>,
         number: u64,
@@ -87,19 +108,19 @@ impl Generation {
                 made.map(|(instance, _)| instance).map_err(|error| anyhow!(error))
             }
         };
-        Ok(Generation::new(number, Some(loaded), size, threads, first, make))
+        Ok(Generation::new(number, Some(loaded), size, threads, vec![first], make))
     }
 
     fn new(
         number: u64,
         loaded: Option<Loaded>,
-        size: usize,
+        size: Sizes,
         threads: Threads,
-        first: Instance,
+        first: Vec<Instance>,
         make: impl Fn() -> anyhow::Result<Instance> + Clone + Send + Sync + 'static,
     ) -> Self {
-        let short = Pool::new(size, vec![first], threads.makers.clone(), make.clone());
-        let long = Pool::new(size, vec![], threads.makers.clone(), make);
+        let short = Pool::new(size.short, first, threads.makers.clone(), make.clone());
+        let long = Pool::new(size.long, vec![], threads.makers.clone(), make);
         Generation { number, loaded, short, long, threads, native: Native::default(), overrun: Overrun::default() }
     }
 

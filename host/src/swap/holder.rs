@@ -8,11 +8,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 use tracing::Span;
 
-use crate::config::Config;
-use crate::observe::metrics::Metrics;
-use crate::sandbox::factory::SetupError;
 use crate::swap::history::History;
+use crate::swap::own::Own;
 use crate::swap::publisher::{Look, Publisher, Question, Reloaded};
+use crate::swap::shared::Shared;
 use crate::swap::snapshot::Snapshot;
 use crate::work::lookout::Lookout;
 use crate::work::repeated::Repeated;
@@ -28,19 +27,29 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    /// Makes a holder without a checkpoint, and blocks for an instance. The first call of [`Holder::current`] loads a
-    /// checkpoint.
-    pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
-        let publisher = Arc::new(Publisher::new(config)?);
+    /// Makes a holder without a checkpoint. The first call of [`Holder::current`] loads a checkpoint.
+    pub(crate) fn new(shared: &Arc<Shared>, own: Own) -> Self {
+        let publisher = Arc::new(Publisher::new(shared.clone(), own));
         let looking = publisher.clone();
-        let looks = Lookout::new("sac-files", move || looking.look());
+        let looks = Lookout::by(&shared.lookers, move || looking.look());
         let reloading = publisher.clone();
-        let reloads = Repeated::new("sac-reload", move |asked: Vec<Question>| reloading.reload(&asked));
-        Ok(Holder { publisher, looks, reloads, reload_wait: config.reload_wait })
+        let reloads = Repeated::on(shared.loaders.clone(), move |asked: Vec<Question>| reloading.reload(&asked));
+        Holder { publisher, looks, reloads, reload_wait: shared.reload_wait }
     }
 
-    pub(crate) fn metrics(&self) -> &Metrics {
-        self.publisher.metrics()
+    /// Makes an instance for requests that come before there is a checkpoint. Blocks.
+    pub(crate) fn start(&self) -> anyhow::Result<()> {
+        self.publisher.start()
+    }
+
+    /// Returns `true` while a reload is under way.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.publisher.reloading_since().is_some()
+    }
+
+    /// Returns `true` if there is a policy in service.
+    pub(crate) fn has_policy(&self) -> bool {
+        self.publisher.has_policy()
     }
 
     pub(crate) fn source(&self) -> &Source {
@@ -49,10 +58,6 @@ impl Holder {
 
     pub(crate) fn history(&self) -> &History {
         self.publisher.history()
-    }
-
-    pub(crate) fn loads(&self) -> u64 {
-        self.publisher.loads()
     }
 
     /// Returns the time since the files were seen.

@@ -1,7 +1,7 @@
 //! A thread that makes instances and ends those that no request can get any more. Both take longer than an answer.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::sandbox::instance::Instance;
 use crate::work::crew::{Crew, CrewError, Interest};
@@ -11,11 +11,32 @@ pub(crate) struct Makers {
     crew: Crew,
     /// The instances of earlier generations that have not ended yet. Locked to add or to take them, and never while one ends.
     retired: Arc<Mutex<Vec<Instance>>>,
+    /// Gives up instances of others where memory is short.
+    relief: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Makers {
     pub(crate) fn new() -> Self {
-        Makers { crew: Crew::new("sac-instances", 1), retired: Arc::default() }
+        Makers { crew: Crew::new("sac-instances", 1), retired: Arc::default(), relief: OnceLock::new() }
+    }
+
+    /// Sets what gives up instances where memory is short. It may be set once.
+    pub(crate) fn set_relief(&self, relief: impl Fn() + Send + Sync + 'static) {
+        let _ = self.relief.set(Box::new(relief));
+    }
+
+    /// Gives up instances of others if memory is short. Blocks.
+    pub(crate) fn relieve(&self) {
+        if let Some(relieve) = self.relief.get() {
+            relieve();
+        }
+    }
+
+    /// Makes room for an instance that found none. Blocks.
+    pub(crate) fn make_room(&self) {
+        self.relieve();
+        // Those of earlier generations may still take the room.
+        self.end_retired();
     }
 
     /// Runs `work` as [`Crew::run`] does.

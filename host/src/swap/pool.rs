@@ -11,6 +11,15 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use crate::sandbox::instance::Instance;
 use crate::swap::makers::Makers;
 
+/// The number of instances of a pool.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PoolSize {
+    /// The number of requests that have an instance at once, if they wait for one.
+    pub(crate) most: usize,
+    /// The number of idle instances that are kept.
+    pub(crate) kept: usize,
+}
+
 /// At most `size` instances.
 pub(crate) struct Pool {
     /// A permit is the right to use an instance: an idle one, or a new one.
@@ -21,7 +30,7 @@ pub(crate) struct Pool {
     changed: Notify,
     /// True while a missing instance is made for those who wait, and after that has failed.
     is_making: AtomicBool,
-    size: usize,
+    size: PoolSize,
     /// May block, and runs on a thread of `makers` only.
     make: Box<dyn Fn() -> Result<Instance> + Send + Sync>,
     makers: Arc<Makers>,
@@ -59,14 +68,14 @@ pub(crate) struct NoInstance(#[source] pub(crate) Error);
 impl Pool {
     /// Makes a pool of the instances in `idle`. `make` makes more of them, and may block.
     pub(crate) fn new(
-        size: usize,
+        size: PoolSize,
         idle: Vec<Instance>,
         makers: Arc<Makers>,
         make: impl Fn() -> Result<Instance> + Send + Sync + 'static,
     ) -> Arc<Self> {
         let instances = Mutex::new(Instances { idle, in_use: 0 });
         Arc::new(Pool {
-            permits: Arc::new(Semaphore::new(size)),
+            permits: Arc::new(Semaphore::new(size.most)),
             instances,
             changed: Notify::new(),
             is_making: AtomicBool::new(false),
@@ -126,15 +135,14 @@ impl Pool {
     /// Makes an instance. Blocks.
     fn made(&self) -> Result<Instance> {
         (self.make)().or_else(|_| {
-            // Those of earlier generations may still take the room.
-            self.makers.end_retired();
+            self.makers.make_room();
             (self.make)()
         })
     }
 
     fn is_full(&self) -> bool {
         let instances = self.lock();
-        instances.idle.len() + instances.in_use >= self.size
+        instances.idle.len() + instances.in_use >= self.size.most
     }
 
     /// Returns an idle instance or makes one, however many there are. Blocks.
@@ -149,6 +157,12 @@ impl Pool {
     pub(crate) fn lease_idle(self: &Arc<Self>) -> Option<Lease> {
         let permit = self.permits.clone().try_acquire_owned().ok()?;
         self.idle().ok().map(|lease| lease.with(permit))
+    }
+
+    /// Makes one instance, in a pool without any. Blocks.
+    pub(crate) fn start(self: &Arc<Self>) -> Result<()> {
+        self.lend((self.make)()?).give_back();
+        Ok(())
     }
 
     /// Makes the missing instances one by one, while no request needs the permits. Blocks.
@@ -201,11 +215,15 @@ impl Lease {
         Lease { _permit: Some(permit), ..self }
     }
 
-    /// Returns the instance to its pool, or drops it if it has grown far beyond what its checkpoint needs.
+    /// Returns the instance to its pool, or drops it if the pool keeps no more, or if it has grown far beyond what its
+    /// checkpoint needs.
     pub(crate) fn give_back(self) {
         if !self.instance.is_outgrown() {
             let InUse(pool) = &self.in_use;
-            pool.lock().idle.push(self.instance);
+            let mut instances = pool.lock();
+            if instances.idle.len() < pool.size.kept {
+                instances.idle.push(self.instance);
+            }
         }
         // Dropping `in_use` wakes one who waits.
     }

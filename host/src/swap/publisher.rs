@@ -9,29 +9,23 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use sac_owner::{Absence, Content, Failure, Freshness, Refused, Source, path_line};
 use tracing::{Span, info, warn};
 
-use crate::config::Config;
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
-use crate::sandbox::factory::{InstanceFactory, SetupError};
-use crate::swap::comparisons::Comparisons;
-use crate::swap::generation::{Generation, Loaded, Threads};
+use crate::sandbox::factory::InstanceFactory;
+use crate::swap::generation::{Generation, Loaded};
 use crate::swap::history::{History, Swap};
-use crate::swap::makers::Makers;
+use crate::swap::own::Own;
+use crate::swap::shared::Shared;
 use crate::swap::snapshot::Snapshot;
-use crate::swap::split::Helpers;
-use crate::work::crew::Crew;
 
 /// The state that requests, the thread that looks and the thread that reloads share.
 pub(crate) struct Publisher {
-    source: Source,
-    pub(super) factory: InstanceFactory,
-    /// The number of instances of a generation.
-    size: usize,
+    own: Own,
+    pub(super) shared: Arc<Shared>,
     /// Read by every request. Written only by [`Publisher::publish`].
     pub(super) published: ArcSwap<Published>,
     /// Locked from the choice of a number until its generation is published or given up.
     pub(super) numbers: Mutex<()>,
-    pub(super) comparisons: Comparisons,
     /// The time from `started` to the last look, in nanoseconds. Written by every look.
     seen: AtomicU64,
     started: Instant,
@@ -41,11 +35,6 @@ pub(crate) struct Publisher {
     reloading_since: Mutex<Option<Instant>>,
     /// The reason for the absence of candidates that was logged last.
     absence: Mutex<Option<Absence>>,
-    /// The number of checkpoints that were read and handed to the component.
-    loads: AtomicU64,
-    pub(super) threads: Threads,
-    /// Compares backends, which takes longer than the next swap may wait for an instance.
-    pub(super) comparers: Crew,
     history: History,
 }
 
@@ -82,46 +71,42 @@ pub(crate) struct Reloaded {
 }
 
 impl Publisher {
-    /// Makes the state without a checkpoint, and blocks for an instance.
-    pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
-        let factory = InstanceFactory::new(config)?;
-        let (makers, helpers) = (Arc::new(Makers::new()), Arc::new(Helpers::new(config.workers.saturating_sub(1))));
-        let threads = Threads { makers, helpers };
-        let size = config.workers.max(1);
-        let generation = Arc::new(Generation::empty(&factory, size, threads.clone()).map_err(SetupError::Start)?);
-        Ok(Publisher {
-            source: config.source.clone(),
-            factory,
-            size,
+    /// Makes the state without a checkpoint, and no instance yet.
+    pub(crate) fn new(shared: Arc<Shared>, own: Own) -> Self {
+        let generation = Arc::new(Generation::empty(&own.factory, own.sizes, shared.threads(), own.number));
+        Publisher {
+            own,
+            shared,
             published: ArcSwap::from_pointee(Published { generation, freshness: Freshness::default() }),
             numbers: Mutex::default(),
-            comparisons: Comparisons::default(),
             seen: AtomicU64::new(0),
             started: Instant::now(),
             refusal: ArcSwapOption::empty(),
             reloading_since: Mutex::default(),
             absence: Mutex::default(),
-            loads: AtomicU64::new(0),
-            threads,
-            comparers: Crew::new("sac-comparison", 1),
             history: History::default(),
-        })
+        }
+    }
+
+    /// Makes the first instance, for requests that come before there is a checkpoint. Blocks.
+    pub(crate) fn start(&self) -> anyhow::Result<()> {
+        self.published.load().generation.start()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
-        self.factory.metrics()
+        self.shared.metrics()
     }
 
     pub(crate) fn source(&self) -> &Source {
-        &self.source
+        &self.own.source
+    }
+
+    pub(super) fn factory(&self) -> &InstanceFactory {
+        &self.own.factory
     }
 
     pub(crate) fn history(&self) -> &History {
         &self.history
-    }
-
-    pub(crate) fn loads(&self) -> u64 {
-        self.loads.load(Ordering::Relaxed)
     }
 
     pub(crate) fn has_policy(&self) -> bool {
@@ -137,7 +122,7 @@ impl Publisher {
     pub(crate) fn look(&self) -> Look {
         let at = self.started.elapsed();
         let published = self.published.load_full();
-        let judgement = published.freshness.judge(&self.source);
+        let judgement = published.freshness.judge(self.source());
         let refusal = judgement.refusal.cloned();
         self.seen.store(at.as_nanos() as u64, Ordering::Relaxed);
         let known = self.refusal.load().as_ref().map(Arc::as_ptr);
@@ -168,17 +153,17 @@ impl Publisher {
 
     /// Returns the reason why there is no candidate. Logs it once.
     fn absence(&self) -> Option<Arc<str>> {
-        let now = self.source.absence();
+        let now = self.source().absence();
         let mut logged = lock(&self.absence);
         if let Some(absence) = now.as_ref().filter(|_| logged.is_none()) {
-            let (folder, example) = (path_line(self.source.path()), &absence.example);
+            let (folder, example) = (path_line(self.source().path()), &absence.example);
             warn!("no candidate in {folder}: {absence}. One of its files is {example}");
         }
         logged.clone_from(&now);
         now.map(|absence| absence.to_string().into())
     }
 
-    /// Reloads if the files changed, or if one of those who ask forces it. Runs on one thread only.
+    /// Reloads if the files changed, or if one of those who ask forces it. Runs on one thread at a time.
     pub(crate) fn reload(self: &Arc<Self>, asked: &[Question]) -> Reloaded {
         *lock(&self.reloading_since) = Some(Instant::now());
         let forced = asked.iter().find(|question| question.forced);
@@ -200,7 +185,7 @@ impl Publisher {
         let before = self.published.load_full();
         let number = before.generation.number + 1;
         let load = |content: Content| self.load(content.into(), number);
-        let renewal = before.freshness.renew(&self.source, forced, load);
+        let renewal = before.freshness.renew(self.source(), forced, load);
         let duration = start.elapsed();
         for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
             warn!(path = %path_line(refused.path()), "checkpoint refused: {}", refused.detail);
@@ -222,19 +207,32 @@ impl Publisher {
     }
 
     pub(super) fn load(&self, content: Arc<Content>, number: u64) -> Result<Arc<Generation>, Failure> {
-        self.loads.fetch_add(1, Ordering::Relaxed);
-        let backend = self.comparisons.backend(&content);
-        let load =
-            || Generation::load(&self.factory, self.size, self.threads.clone(), content.clone(), number, backend);
+        self.check_bounds(&content)?;
+        self.shared.count_load();
+        let backend = self.shared.comparisons.backend(&content);
+        let load = || {
+            let (own, threads) = (&self.own, self.shared.threads());
+            Generation::load(&own.factory, own.sizes, threads, content.clone(), number, backend)
+        };
+        self.shared.makers().relieve();
         let loaded = load().or_else(|error| {
             if !error.may_pass() {
                 return Err(error);
             }
-            // Those of earlier generations may still take the room.
-            self.threads.makers.end_retired();
+            self.shared.makers().make_room();
             load()
         });
         loaded.map(Arc::new).map_err(|error| Failure { may_pass: error.may_pass(), detail: error.to_string() })
+    }
+
+    /// Refuses a checkpoint that lies outside the bounds, wherever the symlinks on its path lead from one moment to the next.
+    fn check_bounds(&self, content: &Content) -> Result<(), Failure> {
+        let Some(bounds) = &self.own.bounds else { return Ok(()) };
+        let bounds = bounds.canonicalize().map_err(|error| Failure { detail: error.to_string(), may_pass: true })?;
+        if content.path.starts_with(&bounds) {
+            return Ok(());
+        }
+        Err("it is reached by a symlink that leads out of the root folder (--root)".to_owned().into())
     }
 
     pub(super) fn announce(&self, generation: &Generation, duration: Duration) {

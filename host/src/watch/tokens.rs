@@ -1,10 +1,12 @@
 //! The bearer tokens that authorise requests.
 
+use std::collections::HashMap;
 use std::fmt::{self, Debug};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use sac_owner::settings::ModelName;
 
 use crate::watch::WatchedFile;
 
@@ -13,7 +15,23 @@ use crate::watch::WatchedFile;
 pub struct Tokens {
     given: Arc<[String]>,
     /// The tokens of the file, and the given ones.
-    file: Option<Arc<WatchedFile<Arc<[String]>>>>,
+    file: Option<Arc<WatchedFile<TokenSet>>>,
+}
+
+/// The tokens of one moment.
+#[derive(Debug, PartialEq)]
+struct TokenSet {
+    /// Those that are valid for everything.
+    all: Arc<[String]>,
+    /// Those that are valid for a policy, by its name, if some are for it and not for everything.
+    bound: HashMap<String, Arc<[String]>>,
+}
+
+/// A line of a token file.
+struct Line {
+    token: String,
+    /// The policies that the token is valid for, or none if it is valid for everything.
+    policies: Vec<String>,
 }
 
 impl Tokens {
@@ -30,8 +48,22 @@ impl Tokens {
     ///
     /// Fails if the file cannot be read, is not UTF-8 or holds no token.
     pub fn with_file(self, path: &Path) -> Result<Self> {
+        self.with_lines(path, token)
+    }
+
+    /// Adds the tokens of a file as [`Tokens::with_file`] does. A line may also name policies of a root after its token, which
+    /// is then valid for these alone.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Tokens::with_file`] does, or if a name is none.
+    pub fn with_bound_file(self, path: &Path) -> Result<Self> {
+        self.with_lines(path, bound_token)
+    }
+
+    fn with_lines(self, path: &Path, line: fn(&str, usize) -> Result<Line>) -> Result<Self> {
         let given = self.given.clone();
-        let parse = move |bytes: &[u8]| Ok(given.iter().cloned().chain(parse(bytes)?).collect());
+        let parse = move |bytes: &[u8]| Ok(TokenSet::new(&given, parse(bytes, line)?));
         let file = WatchedFile::new(path, parse).context("the token file is refused")?;
         Ok(Tokens { file: Some(Arc::new(file)), ..self })
     }
@@ -41,12 +73,35 @@ impl Tokens {
         self.given.is_empty() && self.file.is_none()
     }
 
-    /// Returns the tokens that are valid now.
-    pub(crate) async fn current(&self) -> Arc<[String]> {
+    /// Returns the tokens that are valid now for a policy of the root, or for everything else.
+    pub(crate) async fn current(&self, policy: Option<&str>) -> Arc<[String]> {
         match &self.file {
             None => self.given.clone(),
-            Some(file) => Arc::clone(&*file.get().await),
+            Some(file) => file.get().await.of(policy).clone(),
         }
+    }
+}
+
+impl TokenSet {
+    /// No request has this token, because no header can carry it. An empty list would authorise every request.
+    const NOBODY: &str = "\0";
+
+    fn new(given: &[String], lines: Vec<Line>) -> Self {
+        let free = lines.iter().filter(|line| line.policies.is_empty()).map(|line| &line.token);
+        let free = given.iter().chain(free).cloned().collect::<Vec<_>>();
+        let mut bound = HashMap::<String, Vec<String>>::new();
+        for Line { token, policies } in lines {
+            for policy in policies {
+                bound.entry(policy).or_insert_with(|| free.clone()).push(token.clone());
+            }
+        }
+        let bound = bound.into_iter().map(|(policy, tokens)| (policy, tokens.into())).collect();
+        let all = if free.is_empty() { [Self::NOBODY.to_owned()].into() } else { free.into() };
+        TokenSet { all, bound }
+    }
+
+    fn of(&self, policy: Option<&str>) -> &Arc<[String]> {
+        policy.and_then(|policy| self.bound.get(policy)).unwrap_or(&self.all)
     }
 }
 
@@ -57,21 +112,32 @@ impl Debug for Tokens {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Vec<String>> {
+fn parse(bytes: &[u8], line: fn(&str, usize) -> Result<Line>) -> Result<Vec<Line>> {
     // The error is dropped, because it would quote what may be a token.
     let text = std::str::from_utf8(bytes).ok().context("the file is not UTF-8")?;
     // Editors that save a byte order mark do not show it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.lines().map(str::trim_ascii).enumerate().filter(|(_, line)| !line.is_empty());
-    let tokens = lines.map(|(index, line)| check(line, index + 1)).collect::<Result<Vec<_>>>()?;
+    let tokens = lines.map(|(index, text)| line(text, index + 1)).collect::<Result<Vec<_>>>()?;
     ensure!(!tokens.is_empty(), "the file holds no token");
     Ok(tokens)
 }
 
-/// Returns the token of a line. A header carries no other characters than these, and a bearer token has no blanks (RFC 6750).
-fn check(line: &str, number: usize) -> Result<String> {
+/// Reads a token, and the names of the policies that it is valid for.
+fn bound_token(line: &str, number: usize) -> Result<Line> {
+    let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
+    let Line { token, .. } = token(words.next().unwrap_or_default(), number)?;
+    let name = |word: &str| word.parse::<ModelName>().map(|name| name.to_string());
+    let policies = words.map(name).collect::<Result<_, _>>();
+    // The word is not quoted, because it may be a part of a token.
+    let policies = policies.map_err(|error| anyhow!("line {number} has what is no name after its token: {error}"))?;
+    Ok(Line { token, policies })
+}
+
+/// Reads a token. A header carries no other characters than these, and a bearer token has no blanks (RFC 6750).
+fn token(line: &str, number: usize) -> Result<Line> {
     let found = match line.chars().find(|c| !c.is_ascii_graphic()) {
-        None => return Ok(line.to_owned()),
+        None => return Ok(Line { token: line.to_owned(), policies: Vec::new() }),
         Some(' ' | '\t') => "a blank within it",
         Some(c) if c.is_ascii() => "a control character",
         Some(_) => "a character that is not ASCII",
@@ -89,7 +155,7 @@ mod tests {
         let path = folder.path().join("tokens");
         std::fs::write(&path, "hidden-1\n\n hidden-2 \n").unwrap();
         let tokens = Tokens::new(["hidden-3".to_owned()]).with_file(&path).unwrap();
-        assert_eq!(*tokens.current().await, ["hidden-3", "hidden-1", "hidden-2"]);
+        assert_eq!(*tokens.current(None).await, ["hidden-3", "hidden-1", "hidden-2"]);
         let shown = format!("{tokens:?} {:?}", crate::Config { tokens: tokens.clone(), ..Default::default() });
         assert!(!shown.contains("hidden"), "{shown}");
     }
@@ -111,7 +177,29 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_is_no_part_of_a_token() {
-        assert_eq!(parse(b"\xef\xbb\xbfhidden-1\r\nhidden-2\r\n").unwrap(), ["hidden-1", "hidden-2"]);
+        let lines = parse(b"\xef\xbb\xbfhidden-1\r\nhidden-2\r\n", token).unwrap();
+        assert_eq!(lines.iter().map(|line| line.token.as_str()).collect::<Vec<_>>(), ["hidden-1", "hidden-2"]);
+    }
+
+    #[tokio::test]
+    async fn a_token_with_names_is_valid_for_these_policies_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        std::fs::write(&path, "free\nfirst a b\nsecond\tb \n").unwrap();
+        let tokens = Tokens::new(["given".to_owned()]).with_bound_file(&path).unwrap();
+        assert_eq!(*tokens.current(None).await, ["given", "free"]);
+        assert_eq!(*tokens.current(Some("a")).await, ["given", "free", "first"]);
+        assert_eq!(*tokens.current(Some("b")).await, ["given", "free", "first", "second"]);
+        assert_eq!(*tokens.current(Some("c")).await, ["given", "free"]);
+        // Without a token that is valid for everything, nothing is open.
+        std::fs::write(&path, "first a\n").unwrap();
+        let tokens = Tokens::default().with_bound_file(&path).unwrap();
+        assert_eq!(*tokens.current(None).await, [TokenSet::NOBODY]);
+        assert_eq!(*tokens.current(Some("b")).await, [TokenSet::NOBODY]);
+        assert_eq!(*tokens.current(Some("a")).await, ["first"]);
+        std::fs::write(&path, "fine\nhidden hid/den\n").unwrap();
+        let error = format!("{:#}", Tokens::default().with_bound_file(&path).unwrap_err());
+        assert!(error.contains("line 2 has what is no name after its token: ") && !error.contains("hid"), "{error}");
     }
 
     #[test]
@@ -126,7 +214,7 @@ mod tests {
             ("hidden hidden", "a blank within it"),
             ("hidden\thidden", "a blank within it"),
         ] {
-            let error = parse(format!("fine\n\n{line}\n").as_bytes()).unwrap_err().to_string();
+            let error = parse(format!("fine\n\n{line}\n").as_bytes(), token).err().unwrap().to_string();
             assert!(
                 error.starts_with(&format!("line 3 has {reason}; expected ")) && !error.contains("hidden"),
                 "{error}"

@@ -10,7 +10,7 @@ use std::thread;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-/// The threads have a lower priority by this, so that requests that take microseconds go first.
+/// The threads of most crews have a lower priority by this, so that requests that take microseconds go first.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 5;
 
@@ -19,7 +19,17 @@ const NICE: i32 = 5;
 pub(crate) struct Crew {
     name: &'static str,
     threads: usize,
+    priority: Priority,
     queue: Arc<Queue>,
+}
+
+/// The priority of a crew's threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Priority {
+    /// Requests go first.
+    Low,
+    /// Requests wait for the work.
+    Usual,
 }
 
 struct Queue {
@@ -57,7 +67,21 @@ pub(crate) enum CrewError {
 impl Crew {
     /// Makes a crew of at most so many threads, and starts none.
     pub(crate) fn new(name: &'static str, threads: usize) -> Self {
-        Crew { name, threads, queue: Arc::new(Queue { state: Mutex::default(), wake: Condvar::new() }) }
+        Crew::with_priority(name, threads, Priority::Low)
+    }
+
+    /// Makes a crew as [`Crew::new`] does, for work that requests wait for: its threads have the usual priority.
+    pub(crate) fn urgent(name: &'static str, threads: usize) -> Self {
+        Crew::with_priority(name, threads, Priority::Usual)
+    }
+
+    fn with_priority(name: &'static str, threads: usize, priority: Priority) -> Self {
+        Crew { name, threads, priority, queue: Arc::new(Queue { state: Mutex::default(), wake: Condvar::new() }) }
+    }
+
+    /// Returns the name of the threads.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Runs `work` on one of the threads. If this future is dropped, work that has not begun never begins, and work that
@@ -100,11 +124,13 @@ impl Crew {
     }
 
     fn start(&self) -> io::Result<()> {
-        let queue = self.queue.clone();
+        let (queue, priority) = (self.queue.clone(), self.priority);
         let work = move || {
             // Elsewhere the priority is the process's. Where this fails, the work competes on equal terms.
             #[cfg(target_os = "linux")]
-            let _ = rustix::process::nice(NICE);
+            if priority == Priority::Low {
+                let _ = rustix::process::nice(NICE);
+            }
             while let Some(job) = queue.next() {
                 // The panic hook reports a panic.
                 let _ = catch_unwind(AssertUnwindSafe(job));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use crate::work::crew::Crew;
 use crate::work::repeated::Repeated;
 use crate::work::watchdog::{Watched, watch};
 
@@ -18,7 +19,7 @@ const TRUST: u32 = 64;
 /// Looks at files for requests.
 ///
 /// A look takes microseconds on most storage, so a request looks on its own thread. After a look that was slow, as on a
-/// network or a disk that stalls, a thread of its own looks, and all requests that wait share the next look. At most all
+/// network or a disk that stalls, another thread looks, and all requests that wait share the next look. At most all
 /// but one of the runtime's threads look at the same time, so storage that hangs never stops all of them.
 pub(crate) struct Lookout<T> {
     look: Arc<dyn Fn() -> T + Send + Sync>,
@@ -26,6 +27,13 @@ pub(crate) struct Lookout<T> {
     here: Arc<LooksHere>,
     /// The number of looks that are missing until requests look for themselves again.
     distrust: Arc<AtomicU32>,
+}
+
+/// The threads that look for several lookouts, and the looks of all of them on threads of the runtime.
+#[derive(Clone)]
+pub(crate) struct Lookers {
+    crew: Arc<Crew>,
+    here: Arc<LooksHere>,
 }
 
 /// The looks on threads of the runtime.
@@ -40,19 +48,18 @@ struct LooksHere {
 }
 
 impl<T: Clone + Send + 'static> Lookout<T> {
-    /// `look` may block.
+    /// Makes a lookout with a thread of its own. `look` may block.
     pub(crate) fn new(name: &'static str, look: impl Fn() -> T + Send + Sync + 'static) -> Self {
+        Lookout::by(&Lookers::new(name, 1), look)
+    }
+
+    /// Makes a lookout whose slow looks take place on shared threads. `look` may block.
+    pub(crate) fn by(lookers: &Lookers, look: impl Fn() -> T + Send + Sync + 'static) -> Self {
         let look: Arc<dyn Fn() -> T + Send + Sync> = Arc::new(look);
         let distrust = Arc::new(AtomicU32::new(0));
         let (own, owns) = (look.clone(), distrust.clone());
-        let thread = Repeated::new(name, move |_| timed(&*own, Instant::now(), &owns));
-        let here = LooksHere {
-            count: AtomicUsize::new(0),
-            began: AtomicU64::new(0),
-            started: Instant::now(),
-            runtime: OnceLock::new(),
-        };
-        Lookout { look, thread, here: Arc::new(here), distrust }
+        let thread = Repeated::on(lookers.crew.clone(), move |_| timed(&*own, Instant::now(), &owns));
+        Lookout { look, thread, here: lookers.here.clone(), distrust }
     }
 
     /// Returns the result of a look that begins after this call, or `None` if there is none within `wait`.
@@ -87,6 +94,23 @@ impl<T: Clone + Send + 'static> Lookout<T> {
         let (_, most) = self.here.runtime.get_or_init(|| self.here.clone().enter(Handle::current()));
         let turn = Turn(&self.here);
         (self.here.count.fetch_add(1, Ordering::Relaxed) < *most).then_some(turn)
+    }
+}
+
+impl Lookers {
+    pub(crate) fn new(name: &'static str, threads: usize) -> Self {
+        let here = LooksHere {
+            count: AtomicUsize::new(0),
+            began: AtomicU64::new(0),
+            started: Instant::now(),
+            runtime: OnceLock::new(),
+        };
+        Lookers { crew: Arc::new(Crew::urgent(name, threads)), here: Arc::new(here) }
+    }
+
+    /// Returns the threads, for other questions to the same storage.
+    pub(crate) fn crew(&self) -> &Crew {
+        &self.crew
     }
 }
 

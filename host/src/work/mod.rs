@@ -4,4 +4,4 @@
 pub(crate) mod crew;
 pub(crate) mod lookout;
 pub(crate) mod repeated;
-mod watchdog;
+pub(crate) mod watchdog;

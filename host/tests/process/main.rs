@@ -9,6 +9,7 @@ mod demo;
 mod faults;
 mod injection;
 mod logging;
+mod policies;
 mod program;
 mod serving;
 mod sites;

@@ -29,7 +29,10 @@ impl GuestService for Probe {
         if file.bytes == b"spin" {
             spin();
         }
-        Err("a probe loads nothing".to_owned())
+        if file.bytes == b"policy" {
+            return Ok(policy());
+        }
+        Err("a probe loads nothing else".to_owned())
     }
 
     fn compare(_: File, _: OperatorFacts) -> Result<Option<String>, String> {
@@ -87,6 +90,24 @@ fn headers(attempt: &str) -> Vec<(String, String)> {
         }
         Some(("headers", count)) => (0..count.parse().unwrap_or(0)).map(|n| header(&format!("x-{n}"))).collect(),
         _ => vec![],
+    }
+}
+
+/// A policy that computes nothing.
+fn policy() -> Policy {
+    Policy {
+        format: "probe".to_owned(),
+        layout: "probe".to_owned(),
+        backend: Backend::Tract,
+        layers: vec![],
+        facts: vec![],
+        verified_examples: 0,
+        state_dim: 1,
+        action_dim: 1,
+        stochastic: false,
+        action_bounds: None,
+        observation_bounds: None,
+        normalisation: None,
     }
 }
 

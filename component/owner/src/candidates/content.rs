@@ -45,13 +45,12 @@ pub struct Sidecar {
 }
 
 impl Content {
-    /// Returns `true` if the other content is the same to the last byte, wherever it was read.
-    pub fn has_same_bytes(&self, other: &Content) -> bool {
-        let sidecars = |content: &Content| {
-            let digests = content.sidecars.iter().map(|it| (it.kind, it.name.clone(), it.sha256.clone()));
-            digests.collect::<Vec<_>>()
-        };
-        self.sha256 == other.sha256 && sidecars(self) == sidecars(other)
+    /// Returns the digests of the file and of the files beside it. Contents with the same ones are the same to the last byte,
+    /// wherever they were read.
+    pub fn digests(&self) -> Vec<String> {
+        let sidecars = self.sidecars.iter();
+        let sidecars = sidecars.flat_map(|it| [format!("{:?}", it.kind), it.name.clone(), it.sha256.clone()]);
+        std::iter::once(self.sha256.clone()).chain(sidecars).collect()
     }
 
     /// Reads a checkpoint and its sidecars. Nothing that a FIFO or a device could delay blocks it.

@@ -15,6 +15,7 @@ use super::error::CheckpointError;
 use super::finder::{Candidate, Finder, Location};
 use super::limits::Limits;
 use super::listing::Listing;
+use super::names::Names;
 use crate::settings::{Patterns, defaults, is_blank};
 use crate::text::{one_line, path_line};
 use crate::watch::{Failure, FileReader, FileState, Identify, Identity, Seen, Watch};
@@ -66,6 +67,23 @@ impl Source {
     /// Returns a source of one file, with the limits and the statistics of this one.
     pub fn of_file(&self, file: &Path) -> Self {
         Source { location: Location::File(file.to_owned()), ..self.clone() }
+    }
+
+    /// Returns a source of the candidates in a folder, with the limits, the patterns and the statistics of this one.
+    pub fn of_folder(&self, folder: &Path) -> Self {
+        Source { location: Location::Folder(folder.to_owned()), ..self.clone() }
+    }
+
+    /// Returns `true` if the folder has the name of a candidate, or if this is a source of one file. It asks for nothing but
+    /// the names in the folder.
+    ///
+    /// # Errors
+    /// An error may pass, and says nothing about the files.
+    pub fn may_have_candidates(&self) -> io::Result<bool> {
+        match &self.location {
+            Location::File(_) => Ok(true),
+            Location::Folder(folder) => Ok(!Names::read(folder, &self.patterns)?.checkpoints.is_empty()),
+        }
     }
 
     /// Returns the path of the file or the folder.

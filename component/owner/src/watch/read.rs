@@ -156,7 +156,7 @@ pub(crate) fn is_absence(error: &io::Error) -> bool {
 }
 
 /// Returns `true` if the machine or the network causes an error at this moment, and not the file.
-pub(crate) fn may_pass(error: &io::Error) -> bool {
+pub fn may_pass(error: &io::Error) -> bool {
     let passing = [Errno::IO, Errno::STALE, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::TIMEDOUT, Errno::INTR];
     is_one_of(error, &passing)
 }

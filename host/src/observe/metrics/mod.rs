@@ -1,6 +1,7 @@
 //! The metrics of the server, under the names and in the base units of Prometheus. They take values alone.
 
 mod model;
+mod policies;
 mod registry;
 mod route;
 
@@ -13,6 +14,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use model::ModelMetrics;
 pub(crate) use model::{CheckpointState, ModelState};
+pub(crate) use policies::{PolicyGauges, PolicyMetrics, PolicyRequests};
 use registry::MetricRegistry;
 use route::{OTHER, ROUTES, label};
 
@@ -136,11 +138,17 @@ impl Metrics {
         self.batches.with_label_values(&[by]).inc();
     }
 
+    /// Registers the metrics of the policies of a root.
+    pub(crate) fn policies(&self) -> Result<PolicyMetrics> {
+        PolicyMetrics::new(&self.registry)
+    }
+
     /// Returns all metrics in Prometheus's text format.
-    /// `unseen` is the time since the files were seen.
-    pub(crate) fn text(&self, model: &ModelState, unseen: Duration) -> Result<String> {
+    /// `unseen` is the time since the files were seen, and `set` sets the metrics of a root.
+    pub(crate) fn text(&self, model: &ModelState, unseen: Duration, set: impl FnOnce()) -> Result<String> {
         let metrics = self.model.lock().unwrap_or_else(PoisonError::into_inner);
         metrics.set(model, unseen);
+        set();
         self.registry.text()
     }
 }

@@ -10,6 +10,7 @@ use sac_owner::since_epoch;
 use super::registry::MetricRegistry;
 
 /// The state that the metrics show.
+#[derive(Default)]
 pub(crate) struct ModelState<'a> {
     /// The number of checkpoints that were put into service.
     pub(crate) generation: u64,

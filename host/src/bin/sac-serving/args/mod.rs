@@ -5,6 +5,7 @@ pub mod file;
 pub mod limits;
 pub mod load;
 pub mod predict;
+pub mod root;
 pub mod serve;
 mod values;
 

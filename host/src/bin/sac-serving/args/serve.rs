@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use sac_owner::settings::{ModelName, OnBadCheckpoint, Patterns, defaults, variables};
+use sac_owner::settings::{ModelName, OnBadCheckpoint, Patterns, defaults, is_blank, variables};
 use sac_serving::{Config, HttpConfig, Source, Tokens};
 
 use crate::args::is_local;
 use crate::args::limits::LimitArgs;
 use crate::args::load::LoadArgs;
+use crate::args::root::RootArgs;
 use crate::args::values::{Boolean, one_of};
 
 /// The arguments of `serve` and `config check`.
@@ -86,6 +87,9 @@ pub struct ServeArgs {
     pub max_batch: u32,
 
     #[command(flatten)]
+    pub root: RootArgs,
+
+    #[command(flatten)]
     pub limits: LimitArgs,
 }
 
@@ -97,6 +101,7 @@ impl ServeArgs {
         source.patterns = Patterns::union(&self.pattern);
         Ok(self.limits.config(Config {
             model_name: self.model_name.clone(),
+            root: self.root.config(self.has_source())?,
             jit: self.jit,
             workers: self.workers.map_or(defaults.workers, usize::from),
             on_bad_checkpoint: self.on_bad_checkpoint,
@@ -113,10 +118,16 @@ impl ServeArgs {
         Ok(HttpConfig { refuse_other_sites: tokens.is_empty() && !self.no_auth, ..self.limits.http_config()? })
     }
 
+    /// Returns `true` if a flag names a checkpoint or a folder.
+    fn has_source(&self) -> bool {
+        [&self.model, &self.dir].into_iter().flatten().any(|path| !is_blank(path.as_os_str()))
+    }
+
     fn tokens(&self) -> Result<Tokens> {
         let given = self.api_token.iter().map(|token| token.trim().to_owned());
         let given = Tokens::new(given.filter(|token| !token.is_empty()));
         let tokens = match &self.api_token_file {
+            Some(path) if self.root.root.is_some() => given.with_bound_file(path)?,
             Some(path) => given.with_file(path)?,
             None => given,
         };

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::pin::pin;
 
 use anyhow::{Context, Result};
-use sac_serving::Config;
+use sac_owner::path_line;
+use sac_serving::{Config, DefaultPolicy};
 use tokio::net::TcpListener;
 use tracing::info;
 
@@ -19,14 +20,29 @@ pub fn serve(args: &ServeArgs, defaults: Config) -> Result<()> {
         // Bound first, so that an address in use is reported before the component is compiled.
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
-        let (source, http) = (config.source.to_string(), args.http_config(&config.tokens)?);
+        let (served, http) = (served(&config), args.http_config(&config.tokens)?);
         let scheme = if http.tls.is_some() { "https" } else { "http" };
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
         info!("listening on {scheme}://{}", listener.local_addr()?);
-        info!("serving {source}");
+        info!("serving {served}");
         sac_serving::serve(listener, service, http, shutdown).await;
         Ok(())
     })
+}
+
+/// Describes the checkpoints, for the log.
+fn served(config: &Config) -> String {
+    let source = || config.source.to_string();
+    match &config.root {
+        None => source(),
+        Some(root) => {
+            let folders = path_line(&root.folder);
+            match root.default {
+                DefaultPolicy::Source => format!("{}, and the policies in {folders}", source()),
+                _ => format!("the policies in {folders}"),
+            }
+        }
+    }
 }
 
 /// Reads everything that `serve` reads before it listens, and prints each setting.

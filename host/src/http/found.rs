@@ -1,0 +1,132 @@
+//! Finds the policy that answers a request.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method};
+
+use crate::config::{Config, DefaultPolicy};
+use crate::http::error::Error;
+use crate::http::service::{SacService, text};
+use crate::policies::policy::Policy;
+use crate::sandbox::bindings;
+use crate::sandbox::factory::SetupError;
+use crate::swap::call::{AnswerError, Call};
+use crate::swap::holder::Holder;
+use crate::swap::own::Own;
+use crate::swap::shared::Shared;
+
+/// A policy that answers a request.
+pub(crate) enum Found<'a> {
+    /// That of [`Config::source`].
+    Own(&'a Arc<Holder>),
+    /// One of the root. It is in use until this is dropped.
+    Policy(Arc<Policy>),
+}
+
+impl Found<'_> {
+    pub(crate) fn holder(&self) -> &Arc<Holder> {
+        match self {
+            Found::Own(holder) => holder,
+            Found::Policy(policy) => policy.holder(),
+        }
+    }
+
+    /// Returns the name of a policy of the root.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Found::Own(_) => None,
+            Found::Policy(policy) => Some(policy.name().as_str()),
+        }
+    }
+}
+
+/// The outcome of [`SacService::admit`].
+pub(crate) enum Admitted<'a> {
+    Policy(Found<'a>),
+    /// The component refuses the call.
+    Refused(bindings::Response),
+}
+
+/// The statuses by which the component refuses a call whatever the policy is.
+const REFUSALS: [u16; 4] = [401, 404, 405, 413];
+
+impl SacService {
+    /// Returns the default policy. `soon` is as in [`Registry::find`](crate::policies::registry::Registry::find).
+    pub(crate) async fn main(&self, soon: bool) -> Result<Found<'_>, Error> {
+        if let Some(own) = self.own() {
+            return Ok(Found::Own(own));
+        }
+        let policies = self.policies().ok_or(Error::NotFound)?;
+        let name = policies.settings().default.name().ok_or(Error::NotFound)?;
+        Ok(Found::Policy(policies.find(name, soon).await?))
+    }
+
+    /// Returns the policy of the root for a call. A call that the component refuses whatever the policy is, as that of a client
+    /// that is not authorised, loads none.
+    pub(crate) async fn admit(&self, name: Option<&str>, call: &Call, soon: bool) -> Result<Admitted<'_>, Error> {
+        let policies = self.policies().ok_or(Error::NotFound)?;
+        let name = name.or(policies.settings().default.name()).ok_or(Error::NotFound)?;
+        if let Some(policy) = policies.get(name) {
+            return Ok(Admitted::Policy(Found::Policy(policy)));
+        }
+        let blank = Call {
+            method: call.method.clone(),
+            path: policies.blank_path(name, &call.path),
+            authorization: call.authorization.clone(),
+            inference_header: None,
+            body: call.body.as_ref().map(|_| Bytes::new()),
+        };
+        // Where this fails, the policy's own instance decides.
+        let answer = policies.answer(&blank, &self.tokens().current(Some(name)).await).await.ok().flatten();
+        match answer.filter(|answer| REFUSALS.contains(&answer.status)) {
+            Some(answer) => Ok(Admitted::Refused(answer)),
+            None => Ok(Admitted::Policy(Found::Policy(policies.find(name, soon).await?))),
+        }
+    }
+
+    /// Returns the component's response to `/sac/model/info` for the default policy: 401 if the client is not authorised,
+    /// and 503 or 500 if there is no model.
+    pub(crate) async fn info(&self, headers: &HeaderMap) -> Result<bindings::Response, Error> {
+        if let Some(own) = self.own() {
+            return self.answer(&Found::Own(own), info_call(headers), None, true).await;
+        }
+        let answer = self.authorise(headers).await?;
+        match self.main(true).await {
+            Ok(main) if answer.status != 401 => self.answer(&main, info_call(headers), None, true).await,
+            _ => Ok(answer),
+        }
+    }
+
+    /// Returns as [`SacService::info`] does, but asks no policy of the root: 401 if the client is not authorised.
+    pub(crate) async fn authorise(&self, headers: &HeaderMap) -> Result<bindings::Response, Error> {
+        let policies = self.policies().ok_or(Error::NotFound)?;
+        let answer = policies.answer(&info_call(headers), &self.tokens().current(None).await).await?;
+        Ok(answer.ok_or(AnswerError::NoAnswer("did not answer without a policy"))?)
+    }
+}
+
+/// Makes the holder of the policy of [`Config::source`], if it is the default policy. Blocks for an instance.
+pub(super) fn own(shared: &Arc<Shared>, config: &Config) -> Result<Option<Arc<Holder>>, SetupError> {
+    if config.root.as_ref().is_some_and(|root| !matches!(root.default, DefaultPolicy::Source)) {
+        return Ok(None);
+    }
+    let (factory, sizes) = (shared.factory().clone(), shared.all_workers());
+    let own = Own { source: config.source.clone(), factory, sizes, bounds: None, number: 0 };
+    let holder = Holder::new(shared, own);
+    // A component that does not start is an error here, and not that of a request.
+    holder.start().map_err(SetupError::Start)?;
+    Ok(Some(Arc::new(holder)))
+}
+
+/// Returns a request for `/sac/model/info` from the client that sent these headers.
+fn info_call(headers: &HeaderMap) -> Call {
+    Call {
+        method: Method::GET,
+        path: "/sac/model/info".to_owned(),
+        authorization: text(headers, &AUTHORIZATION),
+        inference_header: None,
+        body: Some(Bytes::new()),
+    }
+}

@@ -1,0 +1,54 @@
+//! Splits a path into the name of a policy and the path that the policy's component knows.
+
+/// A path of the component, and the policy that it is meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Address<'a> {
+    /// The name of the policy, which may be none. `None` selects the default policy.
+    pub(crate) policy: Option<&'a str>,
+    /// The path as the component knows it.
+    pub(crate) path: &'a str,
+}
+
+impl<'a> Address<'a> {
+    /// Returns the address of a path where there is no root.
+    pub(crate) fn plain(path: &'a str) -> Self {
+        Address { policy: None, path }
+    }
+
+    /// Returns the address of a path below `/policies/NAME`, of a model of the Open Inference Protocol, or of the default
+    /// policy.
+    pub(crate) fn of(path: &'a str) -> Self {
+        let below = path.strip_prefix("/policies/").and_then(|rest| rest.find('/').map(|end| rest.split_at(end)));
+        if let Some((name, path)) = below {
+            return Address { policy: Some(name), path };
+        }
+        let model = path.strip_prefix("/v2/models/");
+        Address { policy: model.map(|rest| rest.split_once('/').map_or(rest, |(name, _)| name)), path }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_or_the_name_of_a_model_selects_the_policy() {
+        for (path, policy, inner) in [
+            ("/sac/predict", None, "/sac/predict"),
+            ("/policies/a/sac/predict", Some("a"), "/sac/predict"),
+            ("/policies/a/v2/models/b/infer", Some("a"), "/v2/models/b/infer"),
+            ("/policies/a/policies/b/sac/predict", Some("a"), "/policies/b/sac/predict"),
+            ("/policies//sac/predict", Some(""), "/sac/predict"),
+            ("/policies/a/", Some("a"), "/"),
+            ("/policies/a", None, "/policies/a"),
+            ("/policies", None, "/policies"),
+            ("/v2/models/a", Some("a"), "/v2/models/a"),
+            ("/v2/models/a/versions/3/infer", Some("a"), "/v2/models/a/versions/3/infer"),
+            ("/v2/models/", Some(""), "/v2/models/"),
+            ("/v2/health/ready", None, "/v2/health/ready"),
+        ] {
+            assert_eq!(Address::of(path), Address { policy, path: inner }, "{path}");
+        }
+        assert_eq!(Address::plain("/policies/a/sac/predict").policy, None);
+    }
+}

@@ -1,0 +1,67 @@
+//! One policy of a root.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::StatusCode;
+use sac_owner::settings::ModelName;
+
+use crate::observe::metrics::PolicyRequests;
+use crate::policies::root::Root;
+use crate::swap::generation::Sizes;
+use crate::swap::holder::Holder;
+use crate::swap::own::Own;
+use crate::swap::shared::Shared;
+
+/// One policy of a root that requests asked for. A reference to it says that a request uses it.
+pub(crate) struct Policy {
+    name: ModelName,
+    holder: Arc<Holder>,
+    requests: PolicyRequests,
+    /// The time of the last request, in nanoseconds of the registry's clock.
+    used: AtomicU64,
+}
+
+impl Policy {
+    /// Makes a policy that is not loaded, after `number` generations of the same name.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        root: &Root,
+        name: ModelName,
+        number: u64,
+        requests: PolicyRequests,
+    ) -> Self {
+        let own = Own {
+            source: root.source(&name),
+            factory: shared.factory().named(name.clone()),
+            sizes: Sizes::one(),
+            bounds: Some(root.folder().to_owned()),
+            number,
+        };
+        Policy { name, holder: Arc::new(Holder::new(shared, own)), requests, used: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn name(&self) -> &ModelName {
+        &self.name
+    }
+
+    pub(crate) fn holder(&self) -> &Arc<Holder> {
+        &self.holder
+    }
+
+    /// Counts a request that was answered with this status.
+    pub(crate) fn count(&self, status: StatusCode) {
+        self.requests.count(status);
+    }
+
+    /// Records a request at a time of the registry's clock.
+    pub(crate) fn touch(&self, now: Duration) {
+        self.used.store(now.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// Returns the time of the last request.
+    pub(crate) fn used(&self) -> Duration {
+        Duration::from_nanos(self.used.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,136 @@
+//! The root folder, and the sub-folders that are policies.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sac_owner::settings::ModelName;
+use sac_owner::{Source, may_pass};
+
+/// A folder of folders. Its methods block.
+pub(crate) struct Root {
+    folder: PathBuf,
+    /// The limits and the patterns of all sources.
+    template: Source,
+}
+
+impl Root {
+    pub(crate) fn new(folder: PathBuf, template: Source) -> Self {
+        Root { folder, template }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns the candidates of a policy.
+    pub(crate) fn source(&self, name: &ModelName) -> Source {
+        self.template.of_folder(&self.folder.join(name.as_str()))
+    }
+
+    /// Returns `true` if there is a sub-folder of this name. A symlink that leads out of the root is none.
+    ///
+    /// # Errors
+    ///
+    /// An error may pass, and says nothing about the folder.
+    pub(crate) fn contains(&self, name: &ModelName) -> io::Result<bool> {
+        let is_below = || {
+            let (folder, root) = (self.folder.join(name.as_str()).canonicalize()?, self.folder.canonicalize()?);
+            Ok(folder != root && folder.starts_with(&root) && folder.is_dir())
+        };
+        is_below().or_else(absent)
+    }
+
+    /// Returns the names of the sub-folders that have candidates, in the order of the alphabet.
+    ///
+    /// # Errors
+    ///
+    /// An error may pass, and says nothing about the folders.
+    pub(crate) fn names(&self) -> io::Result<Vec<ModelName>> {
+        let entries = match self.folder.read_dir() {
+            Err(error) if !may_pass(&error) => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            // Other names are no policies.
+            let Some(name) = entry?.file_name().to_str().and_then(|name| name.parse::<ModelName>().ok()) else {
+                continue;
+            };
+            if self.contains(&name)? && self.source(&name).may_have_candidates()? {
+                names.push(name);
+            }
+        }
+        names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        Ok(names)
+    }
+}
+
+/// The pattern of the candidates of all policies.
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.template.of_folder(&self.folder.join("*")).fmt(f)
+    }
+}
+
+/// An error that does not pass says that there is no such folder, or none that may be read.
+fn absent(error: io::Error) -> io::Result<bool> {
+    if may_pass(&error) { Err(error) } else { Ok(false) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, create_dir};
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn root() -> (tempfile::TempDir, Root) {
+        let folder = tempfile::tempdir().unwrap();
+        create_dir(folder.path().join("root")).unwrap();
+        let root = Root::new(folder.path().join("root"), Source::new(None, None, None));
+        (folder, root)
+    }
+
+    #[test]
+    fn the_sub_folders_that_have_candidates_are_policies() {
+        let (_folder, root) = root();
+        for name in ["b", "a", "empty", "not a name"] {
+            create_dir(root.folder.join(name)).unwrap();
+        }
+        for file in ["a/model_1.pt", "b/model_1.pt", "not a name/model_1.pt", "empty/notes.txt", "model_1.pt"] {
+            File::create(root.folder.join(file)).unwrap();
+        }
+        let names = root.names().unwrap();
+        assert_eq!(names.iter().map(ModelName::as_str).collect::<Vec<_>>(), ["a", "b"]);
+        let contains = |name: &str| root.contains(&name.parse().unwrap()).unwrap();
+        assert!(contains("a") && contains("empty"));
+        assert!(!contains("model_1.pt") && !contains("none") && !contains(&"long".repeat(1000)));
+        std::fs::remove_dir_all(&root.folder).unwrap();
+        assert!(root.names().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_symlink_counts_only_if_it_leads_to_a_folder_below_the_root() {
+        let (folder, root) = root();
+        for path in ["root/a", "root/a/deep", "outside"] {
+            create_dir(folder.path().join(path)).unwrap();
+            File::create(folder.path().join(path).join("model_1.pt")).unwrap();
+        }
+        for (link, to) in [
+            ("out", "../outside"),
+            ("absolute", folder.path().join("outside").to_str().unwrap()),
+            ("itself", "."),
+            ("above", ".."),
+            ("loop", "loop"),
+            ("gone", "nothing"),
+            ("other", "a"),
+            ("deep", "a/deep"),
+            ("round", "../outside/../root/a"),
+        ] {
+            symlink(to, root.folder.join(link)).unwrap();
+        }
+        let names = root.names().unwrap();
+        assert_eq!(names.iter().map(ModelName::as_str).collect::<Vec<_>>(), ["a", "deep", "other", "round"]);
+    }
+}
