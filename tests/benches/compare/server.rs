@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -98,6 +99,13 @@ impl Kind {
     }
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.process.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+    }
+}
+
 impl Server {
     /// The second start of two: the first fills the caches.
     pub fn start(kind: Kind) -> Result<Self> {
@@ -117,7 +125,8 @@ impl Server {
             folder.path().join("model_bench").with_extension(kind.checkpoint().extension().unwrap_or_default());
         fs::copy(kind.checkpoint(), &checkpoint)?;
         let (mut command, address) = kind.command(&checkpoint)?;
-        command.envs(variables.iter().copied()).stdout(Stdio::null());
+        // A peer may start processes of its own, which end with it: see `drop`.
+        command.envs(variables.iter().copied()).stdout(Stdio::null()).process_group(0);
         let begin = Instant::now();
         let mut process = Process::spawn(command)?;
         let address = match address {
