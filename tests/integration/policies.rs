@@ -498,3 +498,34 @@ async fn a_token_of_some_policies_authorises_requests_to_these_alone() {
     }
     server.client().await.with_token("other").get("/policies/c/sac/model/info").await.ok();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_requests_of_one_policy_leave_half_of_the_places_to_others() {
+    let root = root(["a", "b"]);
+    let server = server_with(root.path(), |config, _| config.max_in_flight = 4).await;
+    let mut client = server.client().await;
+    predict(&mut client, "a").await;
+    predict(&mut client, "b").await;
+    let mut busy = JoinSet::new();
+    for _ in 0..2 {
+        let mut client = server.client().await;
+        let long = json!({ "warmup": 0, "iterations": 100_000, "batch_size": 400 });
+        busy.spawn(async move { client.post("/policies/a/sac/benchmark", long).await.status });
+    }
+    while metric(&server, "sac_requests_in_flight").await < 2.0 {
+        tokio::task::yield_now().await;
+    }
+    // They are counted before they have a place.
+    let answer = loop {
+        let answer = client.post("/policies/a/sac/predict", json!({ "state": STATE })).await;
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    assert_eq!(answer.detail(503), "too many requests for this policy at once: ask again later");
+    assert_eq!(client.get("/policies/a/sac/health").await.ok()["status"], "ok");
+    predict(&mut client, "b").await;
+    // Their clients go away, and the places are free again.
+    busy.shutdown().await;
+    while client.post("/policies/a/sac/predict", json!({ "state": STATE })).await.status != 200 {}
+}

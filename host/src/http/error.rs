@@ -12,7 +12,7 @@ use tracing::error;
 
 use crate::http::body::BodyError;
 use crate::http::route::is_open_inference;
-use crate::policies::registry::FindError;
+use crate::policies::find_error::FindError;
 use crate::sandbox::instance::InstanceError;
 use crate::swap::call::AnswerError;
 use crate::work::crew::CrewError;

@@ -10,6 +10,7 @@ use crate::config::{Config, DefaultPolicy};
 use crate::http::error::Error;
 use crate::http::service::{SacService, text};
 use crate::policies::policy::Policy;
+use crate::policies::share;
 use crate::sandbox::bindings;
 use crate::sandbox::factory::SetupError;
 use crate::swap::call::{AnswerError, Call};
@@ -49,6 +50,9 @@ pub(crate) enum Admitted<'a> {
     Refused(bindings::Response),
 }
 
+/// The requests for policies that are not loaded.
+const COLD: &str = "requests for policies that are not loaded";
+
 /// The statuses by which the component refuses a call whatever the policy is.
 const REFUSALS: [u16; 4] = [401, 404, 405, 413];
 
@@ -69,8 +73,10 @@ impl SacService {
         let policies = self.policies().ok_or(Error::NotFound)?;
         let name = name.or(policies.settings().default.name()).ok_or(Error::NotFound)?;
         if let Some(policy) = policies.get(name) {
-            return Ok(Admitted::Policy(Found::Policy(policy)));
+            return self.share(policy, soon);
         }
+        // Where storage does not answer, requests for policies that are loaded have the other places.
+        let _place = if soon { None } else { Some(policies.cold_place().ok_or(Error::Busy(COLD))?) };
         let blank = Call {
             method: call.method.clone(),
             path: policies.blank_path(name, &call.path),
@@ -82,7 +88,17 @@ impl SacService {
         let answer = policies.answer(&blank, &self.tokens().current(Some(name)).await).await.ok().flatten();
         match answer.filter(|answer| REFUSALS.contains(&answer.status)) {
             Some(answer) => Ok(Admitted::Refused(answer)),
-            None => Ok(Admitted::Policy(Found::Policy(policies.find(name, soon).await?))),
+            None => self.share(policies.find(name, soon).await?, soon),
+        }
+    }
+
+    /// Returns a policy, unless other requests for it take its share of the places. Health takes none.
+    fn share(&self, policy: Arc<Policy>, soon: bool) -> Result<Admitted<'_>, Error> {
+        let has_place = soon || policy.requests_in_flight() <= share(self.max_in_flight());
+        if has_place {
+            Ok(Admitted::Policy(Found::Policy(policy)))
+        } else {
+            Err(Error::Busy("requests for this policy"))
         }
     }
 

@@ -160,6 +160,10 @@ impl SacService {
         self.own.as_ref()
     }
 
+    pub(super) fn max_in_flight(&self) -> usize {
+        self.max_in_flight
+    }
+
     pub(crate) fn tokens(&self) -> &Tokens {
         &self.tokens
     }

@@ -3,7 +3,13 @@
 
 pub(crate) mod address;
 mod eviction;
+pub(crate) mod find_error;
 pub(crate) mod policy;
 pub(crate) mod registry;
 mod root;
 mod state;
+
+/// Returns the part of all requests in flight that one policy, or all that are not loaded, may have.
+pub(crate) fn share(max_in_flight: usize) -> usize {
+    (max_in_flight / 2).max(1)
+}

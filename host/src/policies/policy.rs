@@ -50,6 +50,11 @@ impl Policy {
         &self.holder
     }
 
+    /// Returns the number of requests that use this policy. The registry has one reference more.
+    pub(crate) fn requests_in_flight(self: &Arc<Self>) -> usize {
+        Arc::strong_count(self) - 1
+    }
+
     /// Counts a request that was answered with this status.
     pub(crate) fn count(&self, status: StatusCode) {
         self.requests.count(status);

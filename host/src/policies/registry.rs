@@ -2,13 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use sac_owner::settings::ModelName;
-use thiserror::Error;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::warn;
@@ -16,8 +15,10 @@ use tracing::warn;
 use crate::config::{Config, DefaultPolicy, RootConfig};
 use crate::observe::metrics::{PolicyGauges, PolicyMetrics};
 use crate::policies::address::Address;
+use crate::policies::find_error::FindError;
 use crate::policies::policy::Policy;
 use crate::policies::root::Root;
+use crate::policies::share;
 use crate::policies::state::{Policies, PolicyState};
 use crate::sandbox::bindings::{Outcome, Response};
 use crate::sandbox::factory::SetupError;
@@ -25,7 +26,6 @@ use crate::swap::call::{AnswerError, Call};
 use crate::swap::generation::{Generation, Short, Sizes};
 use crate::swap::shared::Shared;
 use crate::swap::snapshot::Snapshot;
-use crate::work::crew::CrewError;
 use crate::work::watchdog::watch;
 
 /// The policies of a root that requests asked for, and that were not evicted since.
@@ -42,6 +42,8 @@ pub(crate) struct Registry {
     blank: Arc<Generation>,
     /// The name by which it knows a model.
     blank_name: ModelName,
+    /// A permit is a request that looks for a policy that is not loaded.
+    cold: Semaphore,
     pub(super) started: Instant,
     /// The time of the next search for policies that nobody uses, as [`Policy::used`].
     pub(super) next_sweep: AtomicU64,
@@ -52,19 +54,6 @@ pub(super) struct State {
     pub(super) policies: HashMap<String, Arc<Policy>>,
     /// The number of the last generation of each policy that was evicted, so that none is used twice.
     numbers: HashMap<String, u64>,
-}
-
-/// The reason for which there is no policy to ask.
-#[derive(Debug, Error)]
-pub(crate) enum FindError {
-    #[error("there is no policy of this name")]
-    None,
-    #[error("the root folder cannot be read")]
-    Storage(#[from] io::Error),
-    #[error("the root folder does not answer")]
-    Late,
-    #[error(transparent)]
-    Thread(#[from] CrewError),
 }
 
 impl Registry {
@@ -82,6 +71,7 @@ impl Registry {
             state: RwLock::default(),
             blank,
             blank_name: config.model_name.clone(),
+            cold: Semaphore::new(share(config.max_in_flight).min(Semaphore::MAX_PERMITS)),
             started: Instant::now(),
             next_sweep: AtomicU64::new(0),
         });
@@ -125,6 +115,11 @@ impl Registry {
             true => timeout(self.shared.reload_wait(), opened).await.map_err(|_| FindError::Late)??,
             false => opened.await?,
         }
+    }
+
+    /// Returns a place for a request that looks for a policy that is not loaded, if there is one.
+    pub(crate) fn cold_place(&self) -> Option<SemaphorePermit<'_>> {
+        self.cold.try_acquire().ok()
     }
 
     /// Returns a policy that is loaded.

@@ -71,7 +71,7 @@ where
     }
 }
 
-/// Queues a turn. It keeps the crew's queue only by its thread.
+/// Queues a turn. It holds no reference to the crew, which ends with its owners.
 fn queue<A, T>(crew: &Arc<Crew>, desk: &Arc<Desk<A, T>>) -> std::io::Result<()>
 where
     A: Send + 'static,
@@ -80,7 +80,7 @@ where
     let (crew_of_turn, desk) = (Arc::downgrade(crew), desk.clone());
     crew.send(move || {
         while desk.run_once() {
-            // Without the crew nobody else waits.
+            // Without the crew, no other work waits for the thread.
             if crew_of_turn.upgrade().is_some_and(|crew| queue(&crew, &desk).is_ok()) {
                 return;
             }
