@@ -123,9 +123,10 @@ async fn a_benchmark_delays_no_other_request_and_ends_on_the_generation_that_it_
     for _ in 0..2 {
         let mut client = server.client().await;
         benchmarks.push(tokio::spawn(async move {
-            client.post("/sac/benchmark", json!({"iterations": 400, "batch_size": 256})).await.ok()
+            client.post("/sac/benchmark", json!({"iterations": 2000, "batch_size": 256})).await.ok()
         }));
     }
+    while !server.service().metrics().await.unwrap().contains("sac_requests_in_flight 2\n") {}
     let mut answered = 0;
     while !benchmarks.iter().all(|benchmark| benchmark.is_finished()) {
         client.predict(&[0.1; 28]).await;
