@@ -1,12 +1,12 @@
 //! ONNX graphs of real trainers are served with their library's actions, or refused with the line that is missing.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod harness;
+
 use std::fs;
 
-use sac_actor::{
-    Body, Bounds, Checkpoint, File, Instant, OnRefusal, OperatorFacts, Outcome, Policy, Request, RequestContext,
-    RouterConfig, Service, Sidecar, SidecarKind,
-};
+use harness::{MAY_BLOCK, NOTHING, checkpoint, request};
+use sac_actor::{File, OnRefusal, Outcome, Policy, RouterConfig, Service, Sidecar, SidecarKind};
 use sac_test_support::path;
 use serde_json::{Value, json};
 
@@ -52,30 +52,19 @@ fn load(file: File) -> Result<(Service, Policy), String> {
     let mut service = Service::new(RouterConfig {
         name: "policy".into(),
         optimised: true,
-        operator_facts: OperatorFacts { activation: None, action_bounds: None::<Bounds> },
+        operator_facts: NOTHING,
         on_refusal: OnRefusal::Keep,
         max_batch: 4096,
         max_body_bytes: 1 << 20,
         splits: true,
     });
-    let epoch = Instant { seconds: 0, nanoseconds: 0 };
-    let checkpoint =
-        Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
-    let policy = service.load(checkpoint, file, None).map_err(|error| format!("{error:#}"))?;
+    let policy = service.load(checkpoint(), file, None).map_err(|error| format!("{error:#}"))?;
     Ok((service, policy))
 }
 
 fn predict(service: &mut Service, state: &[f64]) -> Vec<f64> {
-    let body = Body::Complete(json!({"state": state}).to_string().into_bytes());
-    let request = Request {
-        method: "POST".into(),
-        path: "/sac/predict".into(),
-        authorization: None,
-        inference_header_content_length: None,
-        body,
-    };
-    let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
-    let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
+    let request = request("POST", "/sac/predict", json!({"state": state}).to_string());
+    let Outcome::Respond(response) = service.answer(&request, &MAY_BLOCK) else { panic!("no answer") };
     let body: Value = serde_json::from_slice(&response.body).unwrap();
     assert_eq!(response.status, 200, "{body}");
     serde_json::from_value(body["action"].clone()).unwrap()

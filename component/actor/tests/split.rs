@@ -3,10 +3,8 @@
 
 mod harness;
 
-use harness::{checkpoint, read, relu_and_unit};
-use sac_actor::{
-    Batch, Body, OnRefusal, Outcome, Request, RequestContext, Response, RouterConfig, RowOutputs, Service,
-};
+use harness::{MAY_BLOCK, checkpoint, read, relu_and_unit, request};
+use sac_actor::{Batch, OnRefusal, Outcome, Response, RouterConfig, RowOutputs, Service};
 use sac_test_support::path;
 use serde_json::{Value, json};
 
@@ -32,16 +30,7 @@ fn ask(service: &mut Service, rows: usize, sampling: &Value) -> Outcome {
     let states = (0..rows).map(|row| state(row).collect::<Vec<_>>()).collect::<Vec<_>>();
     let mut body = json!({ "states": states });
     body.as_object_mut().unwrap().extend(sampling.as_object().unwrap().clone());
-    let body = Body::Complete(body.to_string().into_bytes());
-    let request = Request {
-        method: "POST".into(),
-        path: "/sac/predict/batch".into(),
-        authorization: None,
-        inference_header_content_length: None,
-        body,
-    };
-    let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
-    service.answer(&request, &context)
+    service.answer(&request("POST", "/sac/predict/batch", body.to_string()), &MAY_BLOCK)
 }
 
 /// Returns the status and the actions.
@@ -97,16 +86,8 @@ fn outputs_that_belong_to_no_request_are_an_error() {
 #[test]
 fn a_benchmark_of_a_batch_measures_the_passes_of_its_owner() {
     let mut service = service(true);
-    let body = br#"{"warmup": 3, "iterations": 5, "batch_size": 4000}"#.to_vec();
-    let request = Request {
-        method: "POST".into(),
-        path: "/sac/benchmark".into(),
-        authorization: None,
-        inference_header_content_length: None,
-        body: Body::Complete(body),
-    };
-    let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
-    let (mut outcome, mut passes) = (service.answer(&request, &context), 0);
+    let request = request("POST", "/sac/benchmark", r#"{"warmup": 3, "iterations": 5, "batch_size": 4000}"#);
+    let (mut outcome, mut passes) = (service.answer(&request, &MAY_BLOCK), 0);
     while let Outcome::Split(batch) = outcome {
         assert_eq!((batch.states.len(), batch.log_std), (4000 * 28, false));
         let outputs = in_parts(&mut service, &batch, 1000);
@@ -117,7 +98,7 @@ fn a_benchmark_of_a_batch_measures_the_passes_of_its_owner() {
     let report = serde_json::from_slice::<Value>(&body).unwrap();
     assert_eq!((status, passes, &report["iterations"]), (200, 8, &json!(5)), "{report}");
     // A pass with other outputs ends it.
-    let Outcome::Split(_) = service.answer(&request, &context) else { panic!("no split") };
+    let Outcome::Split(_) = service.answer(&request, &MAY_BLOCK) else { panic!("no split") };
     let wrong = RowOutputs { mean: vec![0.0], log_std: vec![] };
     let Outcome::Respond(Response { status, .. }) = service.finish(wrong) else { panic!("no response") };
     assert_eq!(status, 500);

@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 mod activation;
+mod definition;
 #[cfg(test)]
 mod draw;
 mod narrow;

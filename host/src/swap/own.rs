@@ -1,4 +1,4 @@
-//! The parts of a policy that distinguish it from the others of its process.
+//! Everything that a policy does not share with others: see `shared`.
 
 use std::path::PathBuf;
 

@@ -21,6 +21,21 @@ pub fn relu_and_unit() -> OperatorFacts {
     }
 }
 
+/// The context of a request without a token, for a component that takes its time.
+pub const MAY_BLOCK: RequestContext =
+    RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
+
+/// A request without a token.
+pub fn request(method: &str, path: &str, body: impl Into<Vec<u8>>) -> Request {
+    Request {
+        method: method.into(),
+        path: path.into(),
+        authorization: None,
+        inference_header_content_length: None,
+        body: Body::Complete(body.into()),
+    }
+}
+
 /// A policy that is loaded.
 pub struct Actor(Service);
 
@@ -51,16 +66,7 @@ impl Actor {
     }
 
     pub fn try_ask(&mut self, method: &str, path: &str, body: &Value) -> Result<Value, u16> {
-        let body = Body::Complete(body.to_string().into_bytes());
-        let request = Request {
-            method: method.into(),
-            path: path.into(),
-            authorization: None,
-            inference_header_content_length: None,
-            body,
-        };
-        let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
-        match self.0.answer(&request, &context) {
+        match self.0.answer(&request(method, path, body.to_string()), &MAY_BLOCK) {
             Outcome::Respond(Response { status: 200, body, .. }) => {
                 Ok(serde_json::from_slice(&body).expect("an answer is JSON"))
             }

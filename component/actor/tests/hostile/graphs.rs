@@ -1,13 +1,14 @@
 //! ONNX graphs.
 
 use prost::Message;
-use sac_actor::{Body, Outcome, Request, RequestContext, Service};
+use sac_actor::{Outcome, RequestContext, Service};
 use serde_json::{Value, json};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value::DimValue;
 use tract_onnx::pb::type_proto::Value as Kind;
 use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto, attribute_proto};
 
+use crate::harness::{MAY_BLOCK, request};
 use crate::{load, load_for, refused};
 
 fn graph(change: impl FnOnce(&mut Vec<NodeProto>, &mut Vec<TensorProto>)) -> Vec<u8> {
@@ -100,16 +101,8 @@ fn a_graph_whose_weights_do_not_fit_their_shape_is_refused() {
 }
 
 fn ask(service: &mut Service, method: &str, path: &str, body: &Value) -> (u16, Value) {
-    let body = Body::Complete(body.to_string().into_bytes());
-    let request = Request {
-        method: method.into(),
-        path: path.into(),
-        authorization: None,
-        inference_header_content_length: None,
-        body,
-    };
-    let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
-    let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
+    let request = request(method, path, body.to_string());
+    let Outcome::Respond(response) = service.answer(&request, &MAY_BLOCK) else { panic!("no answer") };
     (response.status, serde_json::from_slice(&response.body).unwrap())
 }
 
@@ -314,18 +307,10 @@ fn a_graph_whose_work_depends_on_the_state_always_takes_long() {
     let scalar = |name: &str, number: i64| TensorProto { dims: vec![], ..integers(name, &[number]) };
     let constants = [scalar("zero", 0), scalar("step", 1), integers("both", &[0, 1]), integers("first", &[0])];
     model.graph.as_mut().unwrap().initializer.extend(constants);
-    let context =
-        |may_block| RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block };
+    let context = |may_block| RequestContext { may_block, ..MAY_BLOCK };
     for (file, is_long) in [(model.encode_to_vec(), true), (wide(3, 2), false)] {
         let mut service = load(file).unwrap();
-        let body = Body::Complete(json!({"state": [1, 1, 1]}).to_string().into_bytes());
-        let request = Request {
-            method: "POST".into(),
-            path: "/sac/predict".into(),
-            authorization: None,
-            inference_header_content_length: None,
-            body,
-        };
+        let request = request("POST", "/sac/predict", json!({"state": [1, 1, 1]}).to_string());
         assert_eq!(service.answer(&request, &context(false)) == Outcome::Long, is_long);
         assert!(
             matches!(service.answer(&request, &context(true)), Outcome::Respond(response) if response.status == 200)

@@ -4,14 +4,17 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod graphs;
+#[path = "../harness/mod.rs"]
+mod harness;
 #[path = "../../../../tests/fuzz/memory.rs"]
 mod memory;
 mod pickles;
 mod programs;
 mod requests;
 
+use harness::{checkpoint, relu_and_unit};
 use memory::peak_of;
-use sac_actor::{Activation, Bounds, Checkpoint, File, Instant, OnRefusal, OperatorFacts, RouterConfig, Service};
+use sac_actor::{File, OnRefusal, RouterConfig, Service};
 
 /// More than any of these files needs by far.
 const LITTLE: usize = 128 << 20;
@@ -26,11 +29,8 @@ fn load(bytes: impl Into<Vec<u8>>) -> Result<Service, String> {
 #[track_caller]
 fn load_for(max_batch: u32, bytes: impl Into<Vec<u8>>) -> Result<Service, String> {
     let (on_refusal, max_body_bytes) = (OnRefusal::Keep, 1 << 16);
-    // Facts that most of the good files lack.
-    let operator_facts = OperatorFacts {
-        activation: Some(Activation::Relu),
-        action_bounds: Some(Bounds { low: vec![-1.0], high: vec![1.0] }),
-    };
+    // Most of the good files lack these facts.
+    let operator_facts = relu_and_unit();
     let mut service = Service::new(RouterConfig {
         name: "policy".into(),
         optimised: true,
@@ -46,12 +46,9 @@ fn load_for(max_batch: u32, bytes: impl Into<Vec<u8>>) -> Result<Service, String
 /// Loads a file in the place of the one in service.
 #[track_caller]
 fn put(service: &mut Service, bytes: Vec<u8>) -> Result<(), String> {
-    let epoch = Instant { seconds: 0, nanoseconds: 0 };
-    let checkpoint =
-        Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
     let length = bytes.len();
     let file = File { bytes, sidecars: vec![] };
-    let (loaded, peak) = peak_of(|| service.load(checkpoint, file, None).map(drop));
+    let (loaded, peak) = peak_of(|| service.load(checkpoint(), file, None).map(drop));
     assert!(peak < LITTLE, "{peak} bytes for a file of {length}");
     loaded.map_err(|error| format!("{error:#}"))
 }

@@ -5,6 +5,7 @@ use sac_actor::{Body, Outcome, Request, RequestContext, Response, Service};
 use serde_json::{Value, json};
 
 use crate::graphs::wide;
+use crate::harness::{MAY_BLOCK, request};
 use crate::memory::peak_of;
 use crate::{load, put};
 
@@ -22,22 +23,9 @@ fn filled(head: &str, unit: &str, tail: &str) -> Vec<u8> {
     [head, &unit.repeat(count), tail].concat().into_bytes()
 }
 
-const MAY_BLOCK: RequestContext =
-    RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
-
-fn request(path: &str, body: Vec<u8>) -> Request {
-    Request {
-        method: "POST".into(),
-        path: path.into(),
-        authorization: None,
-        inference_header_content_length: None,
-        body: Body::Complete(body),
-    }
-}
-
 /// Answers a request. Returns the response, and how much memory it took.
 fn post(service: &mut Service, path: &str, body: Vec<u8>) -> (Response, usize) {
-    let request = request(path, body);
+    let request = request("POST", path, body);
     let (outcome, peak) = peak_of(|| service.answer(&request, &MAY_BLOCK));
     let Outcome::Respond(response) = outcome else { panic!("no answer") };
     (response, peak)
@@ -155,7 +143,7 @@ fn a_long_body_is_read_where_the_call_may_block() {
     for (path, expected) in
         [("/sac/predict", Outcome::Long), ("/sac/predict/batch", Outcome::Long), ("/sac/benchmark", Outcome::Benchmark)]
     {
-        let request = request(path, filled(r#"{"y":["#, "[],", "0]"));
+        let request = request("POST", path, filled(r#"{"y":["#, "[],", "0]"));
         let context = RequestContext { may_block: false, ..MAY_BLOCK };
         let (outcome, peak) = peak_of(|| service.answer(&request, &context));
         assert_eq!(outcome, expected, "{path}");

@@ -32,7 +32,7 @@ fn body(rows: usize, outputs: &Value, parameters: &Value) -> (String, Vec<u8>) {
     (json.len().to_string(), [json.as_bytes(), &binary].concat())
 }
 
-/// What an answer says, but for the time that it took.
+/// Returns the status and the content of an answer. Its time, which differs, is set to 0.
 fn content(response: &Response) -> (u16, Value, Vec<f32>) {
     let mut answer = json_of(response);
     answer["parameters"]["latency_ms"] = json!(0);

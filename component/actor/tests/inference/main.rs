@@ -10,8 +10,8 @@ mod outputs;
 mod refusals;
 mod routes;
 
-use harness::{checkpoint, read, relu_and_unit};
-use sac_actor::{Body, OnRefusal, Outcome, Request, RequestContext, Response, RouterConfig, RowOutputs, Service};
+use harness::{MAY_BLOCK, checkpoint, read, relu_and_unit};
+use sac_actor::{OnRefusal, Outcome, Request, RequestContext, Response, RouterConfig, RowOutputs, Service};
 use sac_test_support::path;
 use serde_json::{Value, json};
 
@@ -49,18 +49,12 @@ impl Server {
             max_body_bytes: 1 << 24,
             splits,
         });
-        let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
-        Server { service, context }
+        Server { service, context: MAY_BLOCK }
     }
 
     fn send(&mut self, method: &str, path: &str, header: Option<&str>, body: &[u8]) -> Outcome {
-        let request = Request {
-            method: method.into(),
-            path: path.into(),
-            authorization: None,
-            inference_header_content_length: header.map(str::to_owned),
-            body: Body::Complete(body.to_vec()),
-        };
+        let inference_header_content_length = header.map(str::to_owned);
+        let request = Request { inference_header_content_length, ..harness::request(method, path, body) };
         self.service.answer(&request, &self.context)
     }
 

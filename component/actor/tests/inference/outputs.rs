@@ -57,7 +57,7 @@ fn the_mean_and_log_std_are_those_that_pytorch_computes() {
     for name in ["mean", "log_std"] {
         let found = f32s(&output(&answer, name)["data"]);
         let expected = policy.rows(name).concat();
-        // Of log_std, golden.json has the output of the head. The policy's rule clamps it.
+        // golden.json holds the log_std that the head computes. The policy clamps it.
         let expected = expected.iter().map(|x| if name == "log_std" { x.clamp(-20.0, 2.0) } else { *x });
         assert!(found.iter().zip(expected).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-5 * b.abs().max(1.0)), "{name}");
     }

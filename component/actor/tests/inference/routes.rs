@@ -4,7 +4,7 @@ use sac_actor::{Body, Instant, OnRefusal, Refusal as Refused, Request};
 use serde_json::{Value, json};
 
 use crate::harness::{checkpoint, read};
-use crate::{DETERMINISTIC, INFER, PENDULUM, Server, header, json_of, path, request, respond};
+use crate::{DETERMINISTIC, INFER, PENDULUM, Server, harness, header, json_of, path, request, respond};
 
 const PUBLIC: [&str; 4] =
     ["/v2/health/live", "/v2/health/ready", "/v2/models/pendulum/ready", "/v2/models/pendulum/versions/1/ready"];
@@ -146,26 +146,15 @@ fn health_is_public_and_all_else_needs_the_token() {
     }
     let body = request(&json!([[0, 0, 0]]), &json!({}));
     assert_eq!(server.post(INFER, &body).0, 401);
-    let request = Request {
-        method: "POST".into(),
-        path: INFER.into(),
-        authorization: Some("Bearer token".into()),
-        inference_header_content_length: None,
-        body: Body::Complete(body.to_string().into_bytes()),
-    };
+    let authorization = Some("Bearer token".into());
+    let request = Request { authorization, ..harness::request("POST", INFER, body.to_string()) };
     assert_eq!(respond(server.service.answer(&request, &server.context)).status, 200);
 }
 
 #[test]
 fn a_body_over_the_limit_is_refused() {
     let mut server = Server::of(PENDULUM);
-    let request = Request {
-        method: "POST".into(),
-        path: INFER.into(),
-        authorization: None,
-        inference_header_content_length: None,
-        body: Body::OverLimit,
-    };
+    let request = Request { body: Body::OverLimit, ..harness::request("POST", INFER, "") };
     let response = respond(server.service.answer(&request, &server.context));
     assert_eq!(response.status, 413);
     assert_eq!(json_of(&response), json!({ "error": "request body over the limit of 16777216 bytes" }));

@@ -13,7 +13,7 @@ use crate::routes::sampling::{Sampling, check_finite};
 use crate::run::Actor;
 use crate::wit::{Outcome, Response};
 
-/// What an inference request asks for beside its states.
+/// The request for an inference, without its states.
 pub struct Tensors {
     pub id: Option<String>,
     /// True if the shape of the states has no dimension for rows. Those of the outputs then have none either.
