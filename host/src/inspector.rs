@@ -200,7 +200,14 @@ fn predict(instance: &mut Instance, body: &str) -> anyhow::Result<(u16, Vec<u8>)
         inference_header_content_length: None,
         body: Body::Complete(body.as_bytes()),
     };
-    let context = RequestContext { tokens: &[], refusal: None, absence: None, reloaded: None, may_block: true };
+    let context = RequestContext {
+        tokens: &[],
+        refusal: None,
+        absence: None,
+        reloaded: None,
+        may_block: true,
+        wants_decision: false,
+    };
     match instance.answer(request, context, SandboxLimits::default().long_call_time.into())? {
         Outcome::Respond(Response { status, body, .. }) => Ok((status, body)),
         _ => anyhow::bail!("the component does not answer"),

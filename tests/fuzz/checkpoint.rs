@@ -281,7 +281,14 @@ fn acts(file: &File, operator_facts: OperatorFacts) -> bool {
         inference_header_content_length: None,
         body,
     };
-    let context = RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
+    let context = RequestContext {
+        tokens: vec![],
+        refusal: None,
+        absence: None,
+        reloaded: None,
+        may_block: true,
+        wants_decision: false,
+    };
     let Outcome::Respond(response) = service.answer(&request, &context) else { panic!("no answer") };
     assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
     contract::check("/sac/predict", 200, &response.body, true);

@@ -193,5 +193,5 @@ fn context(rng: &mut Rng) -> RequestContext {
         _ => None,
     };
     let absence = (rng.u8(..4) == 0).then(|| text(rng));
-    RequestContext { tokens, refusal, absence, reloaded, may_block: rng.bool() }
+    RequestContext { tokens, refusal, absence, reloaded, may_block: rng.bool(), wants_decision: false }
 }

@@ -51,6 +51,10 @@ impl GuestService for RefCell<Service> {
         self.borrow().network()
     }
 
+    fn decide(&self, states: Vec<f32>, seed: Option<u64>) -> Result<Vec<f32>, String> {
+        self.borrow_mut().decide(&states, seed).map_err(|error| one_line(&error))
+    }
+
     fn finish(&self, outputs: RowOutputs) -> Outcome {
         self.borrow_mut().finish(outputs)
     }

@@ -22,7 +22,7 @@ mod wit;
 
 pub use service::Service;
 pub use wit::{
-    Activation, Backend, Batch, Body, Bounds, Checkpoint, Fact, File, Hidden, Instant, Layer, Linear, Network,
-    Normalisation, OnRefusal, OperatorFacts, Outcome, Policy, Refusal, Request, RequestContext, Response, RouterConfig,
-    RowOutputs, Sidecar, SidecarKind,
+    Activation, Backend, Batch, Body, Bounds, Checkpoint, Decision, Fact, File, Hidden, Instant, Layer, Linear,
+    Network, Normalisation, OnRefusal, OperatorFacts, Outcome, Policy, Refusal, Request, RequestContext, Response,
+    RouterConfig, RowOutputs, Sidecar, SidecarKind,
 };

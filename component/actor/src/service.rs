@@ -99,6 +99,16 @@ impl Service {
         self.loaded.as_ref()?.actor.network()
     }
 
+    /// Computes the actions of a decision again.
+    ///
+    /// # Errors
+    ///
+    /// Fails without a policy, if the states are not whole rows, if the policy cannot be sampled and there is a seed, or if an
+    /// action is not finite.
+    pub fn decide(&mut self, states: &[f32], seed: Option<u64>) -> Result<Vec<f32>> {
+        routes::decide(self.loaded.as_mut().context("no policy is loaded")?, states, seed)
+    }
+
     /// Answers the request that [`Service::answer`] answered with [`Outcome::Split`], by the outputs of all its rows.
     pub fn finish(&mut self, outputs: RowOutputs) -> Outcome {
         let RowOutputs { mean, log_std } = outputs;

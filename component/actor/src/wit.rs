@@ -16,9 +16,9 @@ pub(crate) mod bindings {
 #[cfg(target_family = "wasm")]
 pub(crate) use bindings::export;
 pub use bindings::exports::sac::serving::serving::{
-    Activation, Backend, Batch, Body, Bounds, Checkpoint, Fact, File, Hidden, Instant, Layer, Linear, Network,
-    Normalisation, OnRefusal, OperatorFacts, Outcome, Outputs as RowOutputs, Policy, Refusal, Request, RequestContext,
-    Response, RouterConfig, Sidecar, SidecarKind,
+    Activation, Backend, Batch, Body, Bounds, Checkpoint, Decision, Fact, File, Hidden, Instant, Layer, Linear,
+    Network, Normalisation, OnRefusal, OperatorFacts, Outcome, Outputs as RowOutputs, Policy, Refusal, Request,
+    RequestContext, Response, RouterConfig, Sidecar, SidecarKind,
 };
 #[cfg(target_family = "wasm")]
 pub use bindings::exports::sac::serving::serving::{Guest, GuestService};

@@ -71,7 +71,14 @@ impl Owner {
     ) -> wit::Outcome {
         let absence =
             if self.generation == 0 { self.source.absence().map(|absence| absence.to_string()) } else { None };
-        let context = wit::RequestContext { tokens: self.tokens.clone(), refusal, absence, reloaded, may_block: true };
+        let context = wit::RequestContext {
+            tokens: self.tokens.clone(),
+            refusal,
+            absence,
+            reloaded,
+            may_block: true,
+            wants_decision: false,
+        };
         self.service.answer(request, &context)
     }
 

@@ -83,6 +83,7 @@ impl SacService {
             authorization: call.authorization.clone(),
             inference_header: None,
             body: call.body.as_ref().map(|_| Bytes::new()),
+            wants_decision: false,
         };
         // Where this fails, the policy's own instance decides.
         let answer = policies.answer(&blank, &self.tokens().current(Some(name)).await).await.ok().flatten();
@@ -144,5 +145,6 @@ fn info_call(headers: &HeaderMap) -> Call {
         authorization: text(headers, &AUTHORIZATION),
         inference_header: None,
         body: Some(Bytes::new()),
+        wants_decision: false,
     }
 }

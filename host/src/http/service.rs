@@ -32,7 +32,7 @@ use crate::policies::address::Address;
 use crate::policies::registry::Registry;
 use crate::sandbox::bindings;
 use crate::sandbox::factory::SetupError;
-use crate::swap::call::Call;
+use crate::swap::call::{Answer, Call};
 use crate::swap::dispatcher::Dispatcher;
 use crate::swap::holder::Holder;
 use crate::swap::shared::Shared;
@@ -206,6 +206,7 @@ impl SacService {
             authorization: text(&parts.headers, &AUTHORIZATION),
             inference_header: text(&parts.headers, &INFERENCE_HEADER),
             body,
+            wants_decision: false,
         };
         let found = match (&self.own, address.policy) {
             (Some(own), None) => Found::Own(own),
@@ -259,7 +260,8 @@ impl SacService {
                 None => pending().await,
             }
         };
-        Ok(self.dispatcher.answer(holder, Arc::new(call), tokens, &current, gone).await?)
+        let Answer { response, .. } = self.dispatcher.answer(holder, Arc::new(call), tokens, &current, gone).await?;
+        Ok(response)
     }
 }
 

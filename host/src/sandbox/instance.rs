@@ -239,6 +239,20 @@ impl Instance {
         finished.map_err(|error| self.error(error))
     }
 
+    /// Computes the actions of a decision again. The inner error is the component's reason, in one line.
+    #[expect(dead_code, reason = "the next change uses it")]
+    pub(crate) fn decide(
+        &mut self,
+        states: &[f32],
+        seed: Option<u64>,
+        limits: CallLimits,
+    ) -> Result<Result<Vec<f32>, String>, InstanceError> {
+        begin_call(&mut self.store, limits);
+        let service = self.actor.sac_serving_serving().service();
+        let decided = service.call_decide(&mut self.store, self.service, states, seed);
+        decided.map_err(|error| self.error(error))
+    }
+
     /// Returns the error of a call that reached its limits while the host computed for the component.
     pub(crate) fn at_limit(&self, budget: &CpuBudget) -> InstanceError {
         let error = InstanceError::interrupted(budget);

@@ -8,9 +8,10 @@ use sac_owner::Refused;
 use thiserror::Error;
 
 use crate::observe::trace;
-use crate::sandbox::bindings::{self, Body, Outcome, Refusal, Request};
+use crate::sandbox::bindings::{self, Body, Outcome, Refusal, Request, Response};
 use crate::sandbox::cpu_budget::CallLimits;
 use crate::sandbox::instance::{Instance, InstanceError};
+use crate::swap::generation::Generation;
 use crate::swap::pool::NoInstance;
 use crate::work::crew::CrewError;
 
@@ -23,6 +24,15 @@ pub(crate) struct Call {
     pub(crate) inference_header: Option<String>,
     /// `None` if the body is over the limit.
     pub(crate) body: Option<Bytes>,
+    /// True if the decision in the response is wanted.
+    pub(crate) wants_decision: bool,
+}
+
+/// The response to a call, and the generation that gave it.
+pub(crate) struct Answer {
+    pub(crate) response: Response,
+    #[expect(dead_code, reason = "the next change uses it")]
+    pub(crate) generation: Arc<Generation>,
 }
 
 /// The owned form of a [`bindings::RequestContext`].
@@ -78,7 +88,9 @@ impl Call {
             body: self.body.as_ref().map_or(Body::OverLimit, |body| Body::Complete(body)),
         };
         let absence = absence.as_deref();
-        let context = bindings::RequestContext { tokens: &tokens, refusal, absence, reloaded, may_block };
+        let wants_decision = self.wants_decision;
+        let tokens = tokens.as_slice();
+        let context = bindings::RequestContext { tokens, refusal, absence, reloaded, may_block, wants_decision };
         trace::call(may_block).in_scope(|| instance.answer(request, context, limits))
     }
 }

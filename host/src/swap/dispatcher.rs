@@ -8,9 +8,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Span;
 
 use crate::config::Config;
-use crate::sandbox::bindings::{Outcome, Response};
+use crate::sandbox::bindings::Outcome;
 use crate::sandbox::cpu_budget::CallLimits;
-use crate::swap::call::{AnswerError, Call};
+use crate::swap::call::{Answer, AnswerError, Call};
 use crate::swap::generation::Short;
 use crate::swap::holder::Holder;
 use crate::swap::publisher::Reloaded;
@@ -74,9 +74,10 @@ impl Dispatcher {
         tokens: Arc<[String]>,
         current: &Snapshot,
         gone: impl Future<Output = ()>,
-    ) -> Result<Response, AnswerError> {
-        let rest = match current.generation.answer(&call, &current.context(&tokens, None)).await? {
-            Short::Done(Outcome::Respond(response)) => return Ok(response),
+    ) -> Result<Answer, AnswerError> {
+        let generation = &current.generation;
+        let rest = match generation.answer(&call, &current.context(&tokens, None)).await? {
+            Short::Done(Outcome::Respond(response)) => return Ok(Answer { response, generation: generation.clone() }),
             Short::Done(Outcome::Reload) => Rest::Reload,
             Short::Done(Outcome::Long) => Rest::Long(self.long_call_time),
             Short::Done(Outcome::Benchmark) => Rest::Benchmark,
@@ -96,13 +97,14 @@ impl Dispatcher {
         holder: &Arc<Holder>,
         call: Arc<Call>,
         tokens: Arc<[String]>,
-    ) -> Result<Response, AnswerError> {
+    ) -> Result<Answer, AnswerError> {
         match rest {
             Rest::Reload => {
                 let _place = place(&self.long_places, "reloads or long requests")?;
                 let Reloaded { outcome, snapshot } = holder.force_reload().await;
-                match snapshot.generation.answer(&call, &snapshot.context(&tokens, Some(outcome))).await? {
-                    Short::Done(Outcome::Respond(response)) => Ok(response),
+                let generation = snapshot.generation.clone();
+                match generation.answer(&call, &snapshot.context(&tokens, Some(outcome))).await? {
+                    Short::Done(Outcome::Respond(response)) => Ok(Answer { response, generation }),
                     _ => Err(AnswerError::NoAnswer("did not answer after a reload")),
                 }
             }
@@ -128,17 +130,20 @@ impl Dispatcher {
         call: Arc<Call>,
         tokens: Arc<[String]>,
         Stay { time, is_alone }: Stay,
-    ) -> Result<Response, AnswerError> {
+    ) -> Result<Answer, AnswerError> {
         let (holder, span) = (holder.clone(), Span::current());
         let outcome = crew.run(move |interest| {
             let current = holder.latest();
             let limits = CallLimits { interest: Some(interest.clone()), ..time.into() };
-            span.in_scope(|| {
-                current.generation.answer_blocking(&call, &current.context(&tokens, None), limits, is_alone)
-            })
+            let answer = || {
+                let outcome =
+                    current.generation.answer_blocking(&call, &current.context(&tokens, None), limits, is_alone);
+                outcome.map(|outcome| (outcome, current.generation.clone()))
+            };
+            span.in_scope(answer)
         });
         match outcome.await?? {
-            Outcome::Respond(response) => Ok(response),
+            (Outcome::Respond(response), generation) => Ok(Answer { response, generation }),
             _ => Err(AnswerError::NoAnswer("did not answer a call that may block")),
         }
     }

@@ -55,6 +55,10 @@ impl GuestService for Probe {
         None
     }
 
+    fn decide(&self, _: Vec<f32>, _: Option<u64>) -> Result<Vec<f32>, String> {
+        Err("a probe decides nothing".to_owned())
+    }
+
     fn finish(&self, _: Outputs) -> Outcome {
         Outcome::Long
     }
@@ -74,7 +78,7 @@ impl GuestService for Probe {
             body.resize(mebibytes << 20, b' ');
         }
         let status = attempt.strip_prefix("status/").and_then(|status| status.parse().ok()).unwrap_or(200);
-        Outcome::Respond(Response { status, headers: headers(attempt), body })
+        Outcome::Respond(Response { status, headers: headers(attempt), body, decision: None })
     }
 }
 

@@ -88,7 +88,7 @@ fn acts(service: &mut Service, state_dim: u32) {
 
 /// Returns the context of a request to a server with these tokens.
 pub fn context(tokens: Vec<String>, may_block: bool) -> RequestContext {
-    RequestContext { tokens, refusal: None, absence: None, reloaded: None, may_block }
+    RequestContext { tokens, refusal: None, absence: None, reloaded: None, may_block, wants_decision: false }
 }
 
 /// Answers a request. Returns `None` for an outcome that is no response.

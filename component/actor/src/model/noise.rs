@@ -25,6 +25,15 @@ impl Noise {
         Ok(Noise(rng))
     }
 
+    /// Draws a seed from the operating system's randomness.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the operating system gives no randomness.
+    pub fn seed() -> Result<u64, getrandom::Error> {
+        getrandom::u64()
+    }
+
     pub fn draw(&mut self) -> f32 {
         StandardNormal.sample(&mut self.0)
     }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::benchmark;
 use super::call::{Call, forward};
+use super::decision::with_decision;
 use super::error::Error;
 use super::loaded::{Loaded, Reply, Split};
 use super::predict;
@@ -16,15 +17,17 @@ pub fn run(call: &mut Call, states: Vec<f32>, sampling: Sampling, reply: Reply) 
     let config = call.config;
     let rows = states.len() / call.model()?.actor.state_dim();
     let is_split = call.is_worth_splitting(rows)?;
+    let wants_decision = call.context.wants_decision;
     let loaded = call.model()?;
-    sampling.check(&loaded.actor)?;
-    let split = Split { rows, sampling, start: Instant::now(), reply };
+    let mut split = Split { rows, states: None, sampling, start: Instant::now(), reply };
     let log_std = split.needs_log_std();
     if is_split {
+        split.states = wants_decision.then(|| states.clone());
         loaded.split = Some(split);
         return Ok(Outcome::Split(Batch { states, log_std }));
     }
     let outputs = forward(&mut loaded.actor, &states, log_std)?;
+    split.states = wants_decision.then_some(states);
     split.answer(config, loaded, outputs)
 }
 
@@ -50,10 +53,12 @@ impl Split {
     }
 
     fn answer(self, config: &RouterConfig, loaded: &mut Loaded, outputs: Forward) -> Result<Outcome, Error> {
-        match self.reply {
-            Reply::Actions => predict::answer_batch(loaded, outputs, self.sampling, self.start),
-            Reply::Report(measurement) => benchmark::go_on(loaded, measurement, self.start),
-            Reply::Tensors(tensors) => tensors.answer(&config.name, loaded, outputs, self.sampling, self.start),
-        }
+        let Split { states, sampling, start, reply, .. } = self;
+        let (outcome, actions) = match reply {
+            Reply::Actions => predict::answer_batch(loaded, outputs, sampling, start)?,
+            Reply::Report(measurement) => return benchmark::go_on(loaded, measurement, start),
+            Reply::Tensors(tensors) => tensors.answer(&config.name, loaded, outputs, sampling, start)?,
+        };
+        Ok(with_decision(outcome, states, sampling, actions))
     }
 }

@@ -142,7 +142,7 @@ impl Measurement {
         let batch = Batch { states: self.states.clone(), log_std: false };
         let sampling = Sampling { deterministic: true, seed: None };
         let (rows, reply) = (self.batch_size as usize, Reply::Report(self));
-        loaded.split = Some(Split { rows, sampling, start: Instant::now(), reply });
+        loaded.split = Some(Split { rows, states: None, sampling, start: Instant::now(), reply });
         Outcome::Split(batch)
     }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::error::Error;
 use super::loaded::Loaded;
 use super::openapi::Documents;
+use super::sampling::Sampling;
 use super::schema::{self, Schema};
 use crate::model::Forward;
 use crate::run::Actor;
@@ -50,6 +51,13 @@ impl Call<'_> {
         }
     }
 
+    /// Returns the way in which actions are drawn, and checks that the policy can be sampled, if it is to be.
+    pub fn sampling(&mut self, deterministic: bool, seed: Option<u64>) -> Result<Sampling, Error> {
+        let sampling = Sampling { deterministic, seed };
+        sampling.check(&self.model()?.actor)?;
+        if self.context.wants_decision { sampling.on_record() } else { Ok(sampling) }
+    }
+
     /// Returns `true` if the body takes too long to parse here.
     pub fn has_long_body(&self) -> bool {
         self.is_long_to_parse(self.body.len())
@@ -78,7 +86,7 @@ impl Call<'_> {
 /// Makes a JSON response.
 pub fn respond(status: u16, body: &impl Serialize) -> Result<Outcome, Error> {
     let body = serde_json::to_vec(body).map_err(|error| Error::Inference(error.into()))?;
-    Ok(Outcome::Respond(Response { status, headers: vec![], body }))
+    Ok(Outcome::Respond(Response { status, headers: vec![], body, decision: None }))
 }
 
 /// Runs the network; an error of a backend becomes a 500.

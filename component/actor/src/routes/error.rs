@@ -93,6 +93,6 @@ impl Error {
             Error::Unauthorized => vec![("www-authenticate".to_owned(), "Bearer".to_owned())],
             _ => vec![],
         };
-        Response { status: self.status(), headers, body: body.to_string().into_bytes() }
+        Response { status: self.status(), headers, body: body.to_string().into_bytes(), decision: None }
     }
 }

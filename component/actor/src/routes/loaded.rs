@@ -27,6 +27,8 @@ pub struct Loaded {
 /// A request for a batch, between its reading and its answer.
 pub struct Split {
     pub rows: usize,
+    /// The states, if the owner wants the decision.
+    pub states: Option<Vec<f32>>,
     pub sampling: Sampling,
     pub start: Instant,
     pub reply: Reply,

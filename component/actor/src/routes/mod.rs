@@ -5,6 +5,7 @@ mod authorisation;
 mod batch;
 mod benchmark;
 mod call;
+mod decision;
 mod error;
 mod explain;
 mod inference;
@@ -19,6 +20,7 @@ mod schema;
 mod time;
 mod values;
 
+pub use decision::decide;
 pub use loaded::Loaded;
 pub use openapi::Documents;
 
@@ -144,7 +146,7 @@ fn openapi(call: &mut Call) -> Result<Outcome, Error> {
         .filter_map(|route| Some((route.path, route.method.key(), route.public, route.operation.as_ref()?)));
     let loaded = call.loaded.as_ref().filter(|_| call.authorised);
     let body = call.documents.get(described, loaded.map(|loaded| loaded.actor.state_dim()));
-    Ok(Outcome::Respond(Response { status: 200, headers: vec![], body: body.to_vec() }))
+    Ok(Outcome::Respond(Response { status: 200, headers: vec![], body: body.to_vec(), decision: None }))
 }
 
 #[derive(Clone, Copy)]

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::batch;
 use super::call::{Call, forward, milliseconds, respond};
+use super::decision::with_decision;
 use super::error::{Error, Row};
 use super::limits::{check, check_answer};
 use super::loaded::{Loaded, Origin, Reply};
@@ -140,13 +141,16 @@ pub(super) fn predict(call: &mut Call) -> Result<Outcome, Error> {
     if got != expected {
         return Err(Error::StateDim { row: Row(None), got, expected });
     }
-    let sampling = Sampling { deterministic, seed: seed.map(u64::from) };
-    sampling.check(&loaded.actor)?;
+    let sampling = call.sampling(deterministic, seed.map(u64::from))?;
+    let wants_decision = call.context.wants_decision;
+    let loaded = call.model()?;
     let start = Instant::now();
     let outputs = forward(&mut loaded.actor, &state, !deterministic)?;
     let actions = sampling.actions(&loaded.actor, outputs, |_| Row(None))?;
     let latency_ms = milliseconds(start);
-    respond(200, &Prediction { action: action(&actions), origin: Origin::from(&*loaded), latency_ms })
+    let prediction = Prediction { action: action(&actions), origin: Origin::from(&*loaded), latency_ms };
+    let response = respond(200, &prediction)?;
+    Ok(with_decision(response, wants_decision.then_some(state), sampling, Some(actions)))
 }
 
 pub(super) fn predict_batch(call: &mut Call) -> Result<Outcome, Error> {
@@ -165,22 +169,24 @@ pub(super) fn predict_batch(call: &mut Call) -> Result<Outcome, Error> {
     if let Some((row, got)) = states.other_than(expected) {
         return Err(Error::StateDim { row: Row(Some(row)), got, expected });
     }
-    batch::run(call, states.numbers, Sampling { deterministic, seed: seed.map(u64::from) }, Reply::Actions)
+    let sampling = call.sampling(deterministic, seed.map(u64::from))?;
+    batch::run(call, states.numbers, sampling, Reply::Actions)
 }
 
-/// Answers a batch by the outputs of its rows.
+/// Answers a batch by the outputs of its rows. Returns the actions too.
 pub(super) fn answer_batch(
     loaded: &Loaded,
     outputs: Forward,
     sampling: Sampling,
     start: Instant,
-) -> Result<Outcome, Error> {
+) -> Result<(Outcome, Option<Vec<f32>>), Error> {
     let actor = &loaded.actor;
     let actions = sampling.actions(actor, outputs, |row| Row(Some(row)))?;
     let latency_ms = milliseconds(start);
-    let actions = actions.chunks(actor.action_dim()).map(action).collect::<Vec<_>>();
-    let batch_size = actions.len();
-    respond(200, &BatchPrediction { actions, batch_size, origin: Origin::from(loaded), latency_ms })
+    let rows = actions.chunks(actor.action_dim()).map(action).collect::<Vec<_>>();
+    let batch_size = rows.len();
+    let prediction = BatchPrediction { actions: rows, batch_size, origin: Origin::from(loaded), latency_ms };
+    Ok((respond(200, &prediction)?, Some(actions)))
 }
 
 fn action(numbers: &[f32]) -> Action<'_> {

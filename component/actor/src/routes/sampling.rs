@@ -13,6 +13,15 @@ pub struct Sampling {
 }
 
 impl Sampling {
+    /// Draws the seed of a decision that goes on record, if it takes one and the request has none.
+    pub fn on_record(self) -> Result<Self, Error> {
+        if self.deterministic || self.seed.is_some() {
+            return Ok(self);
+        }
+        let seed = Noise::seed().map_err(|error| Error::Inference(error.into()))?;
+        Ok(Sampling { seed: Some(seed), ..self })
+    }
+
     /// Checks that a policy can be sampled, if it is to be.
     pub fn check(self, actor: &Actor) -> Result<(), Error> {
         if self.deterministic || actor.stochastic() { Ok(()) } else { Err(Error::DeterministicOnly) }

@@ -22,8 +22,14 @@ pub fn relu_and_unit() -> OperatorFacts {
 }
 
 /// The context of a request without a token, for a component that takes its time.
-pub const MAY_BLOCK: RequestContext =
-    RequestContext { tokens: vec![], refusal: None, absence: None, reloaded: None, may_block: true };
+pub const MAY_BLOCK: RequestContext = RequestContext {
+    tokens: vec![],
+    refusal: None,
+    absence: None,
+    reloaded: None,
+    may_block: true,
+    wants_decision: false,
+};
 
 /// A request without a token.
 pub fn request(method: &str, path: &str, body: impl Into<Vec<u8>>) -> Request {

@@ -11,7 +11,6 @@ use crate::routes::call::Call;
 use crate::routes::error::Error;
 use crate::routes::limits::{check, check_outputs};
 use crate::routes::loaded::Reply;
-use crate::routes::sampling::Sampling;
 use crate::wit::Outcome;
 
 pub(super) fn infer(call: &mut Call) -> Result<Outcome, Error> {
@@ -40,7 +39,8 @@ pub(super) fn infer(call: &mut Call) -> Result<Outcome, Error> {
     }
     let states = state::numbers(input, rows, state_dim, &parts)?;
     let reply = Reply::Tensors(Tensors { id, is_single, outputs });
-    batch::run(call, states, Sampling { deterministic, seed }, reply)
+    let sampling = call.sampling(deterministic, seed)?;
+    batch::run(call, states, sampling, reply)
 }
 
 /// Returns the outputs to answer with, each with `true` if it is binary.

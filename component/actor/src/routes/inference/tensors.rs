@@ -69,7 +69,7 @@ impl Tensors {
         self.outputs.iter().any(|(other, _)| *other == output)
     }
 
-    /// Answers by the outputs of the network, which took the time since `start`.
+    /// Answers by the outputs of the network, which took the time since `start`. Returns the actions too, if they are asked for.
     pub fn answer(
         self,
         name: &str,
@@ -77,10 +77,10 @@ impl Tensors {
         outputs: Forward,
         sampling: Sampling,
         start: Instant,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<(Outcome, Option<Vec<f32>>), Error> {
         let shape = [outputs.mean.len() / loaded.actor.action_dim(), loaded.actor.action_dim()];
         let shape = if self.is_single { &shape[1..] } else { &shape };
-        let values = self.values(&loaded.actor, outputs, sampling)?;
+        let mut values = self.values(&loaded.actor, outputs, sampling)?;
         let latency_ms = milliseconds(start);
         let (mut outputs, mut binary) = (vec![], vec![]);
         for (&(output, is_binary), numbers) in self.outputs.iter().zip(&values) {
@@ -99,7 +99,9 @@ impl Tensors {
             parameters: Parameters { origin: Origin::from(loaded), latency_ms },
             outputs,
         };
-        respond(&answer, &binary)
+        let response = respond(&answer, &binary)?;
+        let action = self.outputs.iter().position(|(output, _)| *output == Output::Action);
+        Ok((response, action.map(|index| values.swap_remove(index))))
     }
 
     /// Computes the outputs that are asked for, in their order.
@@ -136,5 +138,5 @@ fn respond(answer: &Answer, binary: &[&Vec<f32>]) -> Result<Outcome, Error> {
     for numbers in binary {
         body.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
     }
-    Ok(Outcome::Respond(Response { status: 200, headers, body }))
+    Ok(Outcome::Respond(Response { status: 200, headers, body, decision: None }))
 }
