@@ -11,6 +11,7 @@ mod listing;
 mod names;
 mod natural;
 mod own_folder;
+mod promotion;
 mod sidecar_names;
 mod sidecars;
 mod source;
@@ -20,6 +21,7 @@ pub use content::{Content, Sidecar};
 pub use error::CheckpointError;
 pub use finder::Candidate;
 pub use limits::Limits;
+pub use promotion::PromotionError;
 pub use sidecar_names::SidecarKind;
 pub use source::Source;
 

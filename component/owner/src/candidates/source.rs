@@ -93,6 +93,14 @@ impl Source {
         }
     }
 
+    /// Returns the folder of the candidates, unless this is a source of one file.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.location {
+            Location::File(_) => None,
+            Location::Folder(folder) => Some(folder),
+        }
+    }
+
     /// Lists the files that could serve, newest first: by mtime, then by name, in which numbers compare as numbers. A file that
     /// is gone or cannot be reached is no candidate, and a folder that does not exist has none. This does not use the last
     /// listing.
@@ -127,7 +135,7 @@ impl Source {
         }
     }
 
-    fn reader(&self) -> FileReader {
+    pub(super) fn reader(&self) -> FileReader {
         FileReader { identify: self.identify, max_bytes: self.limits.max_bytes, noun: Self::NOUN }
     }
 }

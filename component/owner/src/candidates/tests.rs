@@ -12,6 +12,7 @@ use crate::watch::{Freshness, Identity};
 
 mod digests;
 mod names;
+mod promotion;
 mod sidecars;
 
 struct Owner {
