@@ -17,6 +17,8 @@ pub struct Config {
     pub model_name: ModelName,
     /// A folder of further policies, below `/policies`. Their limits and patterns are those of `source`.
     pub root: Option<RootConfig>,
+    /// Compares each policy with the newest candidate in the folder `shadow` of its own folder. `None` looks for no shadows.
+    pub shadow: Option<ShadowConfig>,
     /// Selects the optimised backend: the kernel, or tract's optimised graph. If `false`, tract runs the graph as
     /// written. Responses report it as `jit_compiled`.
     pub jit: bool,
@@ -66,6 +68,15 @@ pub struct RootConfig {
     pub max_policies: usize,
 }
 
+/// The settings of shadows. Start from [`ShadowConfig::new`].
+#[derive(Debug, Clone)]
+pub struct ShadowConfig {
+    /// The share of the requests that a shadow computes too, from 0 to 1. Only deterministic actions are compared.
+    pub share: f64,
+    /// The difference of two actions, in their unit, above which a state counts.
+    pub threshold: f64,
+}
+
 /// The policy that answers `/sac/…` beside a root.
 #[derive(Debug, Clone)]
 pub enum DefaultPolicy {
@@ -110,6 +121,7 @@ impl Default for Config {
             source: Source::new(None, None, None),
             model_name: ModelName::default(),
             root: None,
+            shadow: None,
             jit: defaults::JIT,
             activation: None,
             action_bounds: None,
@@ -135,6 +147,13 @@ impl DefaultPolicy {
             DefaultPolicy::Named(name) => Some(name.as_str()),
             DefaultPolicy::Source | DefaultPolicy::None => None,
         }
+    }
+}
+
+impl ShadowConfig {
+    /// Makes the settings of a share.
+    pub fn new(share: f64) -> Self {
+        ShadowConfig { share, threshold: 0.05 }
     }
 }
 

@@ -23,11 +23,12 @@ mod inspector;
 mod observe;
 mod policies;
 mod sandbox;
+mod shadows;
 mod swap;
 mod watch;
 mod work;
 
-pub use config::{Config, DefaultPolicy, RootConfig, SandboxLimits};
+pub use config::{Config, DefaultPolicy, RootConfig, SandboxLimits, ShadowConfig};
 pub use http::config::HttpConfig;
 pub use http::router::Router;
 pub use http::server::{serve, serve_with};

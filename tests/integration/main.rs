@@ -19,6 +19,7 @@ mod original;
 mod policies;
 mod sandbox;
 mod secrets;
+mod shadow;
 mod shutdown;
 mod site;
 mod spin;

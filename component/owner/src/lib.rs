@@ -13,7 +13,9 @@ mod text;
 mod watch;
 mod wit;
 
-pub use candidates::{Absence, Candidate, CheckpointError, Content, Limits, PromotionError, Sidecar, SidecarKind, Source};
+pub use candidates::{
+    Absence, Candidate, CheckpointError, Content, Limits, PromotionError, Sidecar, SidecarKind, Source,
+};
 pub use environment::{Environment, EnvironmentError};
 pub use text::{one_line, path_line};
 pub use watch::{

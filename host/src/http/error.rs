@@ -4,9 +4,10 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
+use sac_owner::PromotionError;
 use thiserror::Error;
 use tracing::error;
 
@@ -14,6 +15,7 @@ use crate::http::body::BodyError;
 use crate::http::route::is_open_inference;
 use crate::policies::find_error::FindError;
 use crate::sandbox::instance::InstanceError;
+use crate::shadows::promotion::PromoteError;
 use crate::swap::call::AnswerError;
 use crate::work::crew::CrewError;
 
@@ -46,6 +48,12 @@ pub(crate) enum Error {
     NotFound,
     #[error("Method Not Allowed")]
     MethodNotAllowed,
+    #[error("Method Not Allowed")]
+    NotPost,
+    #[error("the body of a promotion is empty, or {{\"sha256\": …}}: {0}")]
+    Promotion(#[source] serde_json::Error),
+    #[error(transparent)]
+    NotPromoted(PromoteError),
     #[error("no token is set, so only this machine may ask: by the name localhost, and not for a page of another site")]
     OtherSite,
     #[error("a request must have one Host header")]
@@ -84,7 +92,9 @@ impl Error {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Error::NotFound => StatusCode::NOT_FOUND,
-            Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Error::MethodNotAllowed | Error::NotPost => StatusCode::METHOD_NOT_ALLOWED,
+            Error::Promotion(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::NotPromoted(error) => promotion_status(error),
             Error::OtherSite => StatusCode::FORBIDDEN,
             Error::Body(BodyError::Broken) => StatusCode::BAD_REQUEST,
             // The component answers such a request, so this is for completeness.
@@ -114,6 +124,7 @@ impl Error {
                 | Error::Stopped(_)
                 | Error::Sandbox(_)
                 | Error::Internal(_)
+                | Error::NotPromoted(PromoteError::Files(PromotionError::Io(..)) | PromoteError::NotInService(_))
         )
     }
 
@@ -131,6 +142,9 @@ impl Error {
         let mut response = json(status, serde_json::json!({ form.key(): self.to_string() }).to_string().into());
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if matches!(self, Error::NotPost) {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         }
         // The rest of the body must not be read as the next request.
         if matches!(self, Error::Body(_)) {
@@ -155,6 +169,16 @@ impl From<AnswerError> for Error {
     }
 }
 
+impl From<PromoteError> for Error {
+    fn from(error: PromoteError) -> Self {
+        match error {
+            PromoteError::Thread(CrewError::NoThread(error)) => Error::NoThread(error),
+            PromoteError::Thread(error) => Error::Internal(error.into()),
+            error => Error::NotPromoted(error),
+        }
+    }
+}
+
 impl From<FindError> for Error {
     fn from(error: FindError) -> Self {
         match error {
@@ -163,6 +187,19 @@ impl From<FindError> for Error {
             FindError::Thread(error) => Error::Internal(error.into()),
             FindError::Storage(_) | FindError::Late => Error::Storage(error.into()),
         }
+    }
+}
+
+fn promotion_status(error: &PromoteError) -> StatusCode {
+    match error {
+        PromoteError::None(_) => StatusCode::NOT_FOUND,
+        PromoteError::Files(PromotionError::Io(..)) | PromoteError::NotInService(_) | PromoteError::Thread(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+        PromoteError::Refused(_)
+        | PromoteError::Other(_)
+        | PromoteError::Dimensions { .. }
+        | PromoteError::Files(_) => StatusCode::CONFLICT,
     }
 }
 

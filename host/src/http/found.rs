@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
+use sac_owner::settings::ModelName;
 
 use crate::config::{Config, DefaultPolicy};
 use crate::http::error::Error;
@@ -13,15 +14,26 @@ use crate::policies::policy::Policy;
 use crate::policies::share;
 use crate::sandbox::bindings;
 use crate::sandbox::factory::SetupError;
+use crate::shadows;
+use crate::shadows::shadow::Shadow;
 use crate::swap::call::{AnswerError, Call};
 use crate::swap::holder::Holder;
 use crate::swap::own::Own;
 use crate::swap::shared::Shared;
 
+/// The policy of [`Config::source`].
+pub(crate) struct OwnPolicy {
+    pub(crate) holder: Arc<Holder>,
+    /// Its shadow, if it has one.
+    pub(crate) shadow: Option<Arc<Shadow>>,
+    /// The value of the label `policy` in metrics.
+    pub(crate) name: ModelName,
+}
+
 /// A policy that answers a request.
 pub(crate) enum Found<'a> {
     /// That of [`Config::source`].
-    Own(&'a Arc<Holder>),
+    Own(&'a OwnPolicy),
     /// One of the root. It is in use until this is dropped.
     Policy(Arc<Policy>),
 }
@@ -29,7 +41,7 @@ pub(crate) enum Found<'a> {
 impl Found<'_> {
     pub(crate) fn holder(&self) -> &Arc<Holder> {
         match self {
-            Found::Own(holder) => holder,
+            Found::Own(own) => &own.holder,
             Found::Policy(policy) => policy.holder(),
         }
     }
@@ -77,9 +89,11 @@ impl SacService {
         }
         // Where storage does not answer, requests for policies that are loaded have the other places.
         let _place = if soon { None } else { Some(policies.cold_place().ok_or(Error::Busy(COLD))?) };
+        // The component does not know the route of a promotion.
+        let path = if self.is_promotion(call) { "/sac/model/reload" } else { &call.path };
         let blank = Call {
             method: call.method.clone(),
-            path: policies.blank_path(name, &call.path),
+            path: policies.blank_path(name, path),
             authorization: call.authorization.clone(),
             inference_header: None,
             body: call.body.as_ref().map(|_| Bytes::new()),
@@ -107,11 +121,13 @@ impl SacService {
     /// and 503 or 500 if there is no model.
     pub(crate) async fn info(&self, headers: &HeaderMap) -> Result<bindings::Response, Error> {
         if let Some(own) = self.own() {
-            return self.answer(&Found::Own(own), info_call(headers), None, true).await;
+            return self.answer(&Found::Own(own), info_call(text(headers, &AUTHORIZATION)), None, true).await;
         }
         let answer = self.authorise(headers).await?;
         match self.main(true).await {
-            Ok(main) if answer.status != 401 => self.answer(&main, info_call(headers), None, true).await,
+            Ok(main) if answer.status != 401 => {
+                self.answer(&main, info_call(text(headers, &AUTHORIZATION)), None, true).await
+            }
             _ => Ok(answer),
         }
     }
@@ -119,30 +135,32 @@ impl SacService {
     /// Returns as [`SacService::info`] does, but asks no policy of the root: 401 if the client is not authorised.
     pub(crate) async fn authorise(&self, headers: &HeaderMap) -> Result<bindings::Response, Error> {
         let policies = self.policies().ok_or(Error::NotFound)?;
-        let answer = policies.answer(&info_call(headers), &self.tokens().current(None).await).await?;
+        let answer =
+            policies.answer(&info_call(text(headers, &AUTHORIZATION)), &self.tokens().current(None).await).await?;
         Ok(answer.ok_or(AnswerError::NoAnswer("did not answer without a policy"))?)
     }
 }
 
-/// Makes the holder of the policy of [`Config::source`], if it is the default policy. Blocks for an instance.
-pub(super) fn own(shared: &Arc<Shared>, config: &Config) -> Result<Option<Arc<Holder>>, SetupError> {
+/// Makes the policy of [`Config::source`], if it is the default policy. Blocks for an instance.
+pub(super) fn own(shared: &Arc<Shared>, config: &Config) -> Result<Option<Arc<OwnPolicy>>, SetupError> {
     if config.root.as_ref().is_some_and(|root| !matches!(root.default, DefaultPolicy::Source)) {
         return Ok(None);
     }
     let (factory, sizes) = (shared.factory().clone(), shared.all_workers());
-    let own = Own { source: config.source.clone(), factory, sizes, bounds: None, number: 0 };
-    let holder = Holder::new(shared, own);
+    let own = Own { source: config.source.clone(), factory, sizes, bounds: None, number: 0, is_shadow: false };
+    let (shadow, name) = (shadows::of(shared, &own), config.model_name.clone());
+    let holder = Arc::new(Holder::new(shared, own));
     // A component that does not start is an error here, and not that of a request.
     holder.start().map_err(SetupError::Start)?;
-    Ok(Some(Arc::new(holder)))
+    Ok(Some(Arc::new(OwnPolicy { holder, shadow, name })))
 }
 
-/// Returns a request for `/sac/model/info` from the client that sent these headers.
-fn info_call(headers: &HeaderMap) -> Call {
+/// Returns a request for `/sac/model/info` by a client with this Authorization header.
+pub(super) fn info_call(authorization: Option<String>) -> Call {
     Call {
         method: Method::GET,
         path: "/sac/model/info".to_owned(),
-        authorization: text(headers, &AUTHORIZATION),
+        authorization,
         inference_header: None,
         body: Some(Bytes::new()),
         wants_decision: false,

@@ -17,5 +17,6 @@ pub(crate) mod route;
 pub(crate) mod router;
 pub(crate) mod server;
 pub(crate) mod service;
+mod shadowed;
 mod status;
 pub(crate) mod tls;

@@ -95,8 +95,7 @@ impl Router {
             return self.service.convert(info);
         }
         let main = self.service.main(true).await.ok();
-        let holder = main.as_ref().map(|main| &**main.holder());
-        serialise(&Status::new(&self.service, holder, &info).map_err(Error::Internal)?)
+        serialise(&Status::new(&self.service, main.as_ref(), &info).map_err(Error::Internal)?)
     }
 
     async fn policies(&self, headers: &HeaderMap) -> Answer {
@@ -105,7 +104,8 @@ impl Router {
             return self.service.convert(info);
         }
         let policies = self.service.policies().ok_or(Error::NotFound)?;
-        serialise(&policies.list().await?)
+        let threshold = self.service.shadows().map_or(0.0, |shadows| shadows.threshold());
+        serialise(&policies.list(threshold).await?)
     }
 }
 

@@ -21,7 +21,7 @@ use tracing::Instrument;
 use crate::config::Config;
 use crate::http::body::{BodyError, BodyReader};
 use crate::http::error::{Error, Form, json};
-use crate::http::found::{Admitted, Found, own};
+use crate::http::found::{Admitted, Found, OwnPolicy, own};
 use crate::http::memory::Memory;
 use crate::http::peer::Peer;
 use crate::http::response::{INFERENCE_HEADER, response};
@@ -32,6 +32,7 @@ use crate::policies::address::Address;
 use crate::policies::registry::Registry;
 use crate::sandbox::bindings;
 use crate::sandbox::factory::SetupError;
+use crate::shadows::comparer::Comparer;
 use crate::swap::call::{Answer, Call};
 use crate::swap::dispatcher::Dispatcher;
 use crate::swap::holder::Holder;
@@ -51,9 +52,11 @@ const RESPONSE_BYTES: usize = 64 << 20;
 pub struct SacService {
     shared: Arc<Shared>,
     /// The policy of [`Config::source`], unless the default policy is one of the root or none.
-    own: Option<Arc<Holder>>,
+    own: Option<Arc<OwnPolicy>>,
     /// The policies of the root, if there is one.
     policies: Option<Arc<Registry>>,
+    /// Lets shadows compute requests, if policies have any.
+    shadows: Option<Arc<Comparer>>,
     dispatcher: Arc<Dispatcher>,
     tokens: Tokens,
     body_reader: Arc<BodyReader>,
@@ -77,6 +80,8 @@ impl SacService {
         let shared = Shared::new(&config)?;
         let own = own(&shared, &config)?;
         let policies = config.root.as_ref().map(|root| Registry::new(&shared, &config, root)).transpose()?;
+        let shadows = config.shadow.as_ref().map(|shadow| Comparer::new(&config, shadow, shared.metrics()));
+        let shadows = shadows.transpose().map_err(SetupError::Metrics)?;
         let dispatcher = Arc::new(Dispatcher::new(&config));
         let body_reader = Arc::new(BodyReader::new(config.max_body_bytes, config.body_time));
         let max_in_flight = config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
@@ -88,6 +93,7 @@ impl SacService {
             shared,
             own,
             policies,
+            shadows,
             dispatcher,
             tokens,
             body_reader,
@@ -103,7 +109,7 @@ impl SacService {
     /// checkpoint is no error here; the routes report it.
     pub async fn preload(&self) {
         if let Some(own) = &self.own {
-            own.current().await;
+            own.holder.current().await;
         }
         if let Some(policies) = &self.policies {
             policies.preload().await;
@@ -117,7 +123,10 @@ impl SacService {
 
     /// Checks the files as a request does, and returns all metrics in Prometheus's text format. It asks for no token.
     pub async fn metrics(&self) -> Result<String> {
-        let of_root = || self.policies.iter().for_each(|policies| policies.set_metrics());
+        let of_root = || {
+            self.policies.iter().for_each(|policies| policies.set_metrics());
+            self.set_shadow_metrics();
+        };
         // Where the default policy cannot be found, the other metrics remain.
         let Ok(main) = self.main(true).await else {
             return self.metrics_registry().text(&ModelState::default(), Duration::ZERO, of_root);
@@ -156,8 +165,12 @@ impl SacService {
     }
 
     /// Returns the policy of [`Config::source`], if it is the default policy.
-    pub(crate) fn own(&self) -> Option<&Arc<Holder>> {
-        self.own.as_ref()
+    pub(crate) fn own(&self) -> Option<&OwnPolicy> {
+        self.own.as_deref()
+    }
+
+    pub(crate) fn shadows(&self) -> Option<&Arc<Comparer>> {
+        self.shadows.as_ref()
     }
 
     pub(super) fn max_in_flight(&self) -> usize {
@@ -200,13 +213,14 @@ impl SacService {
         let health = Health::of(address.path);
         let _permit = self.permit(health)?;
         let over_limit = body.is_none();
+        let shadows = self.shadows.as_ref();
         let call = Call {
             method: parts.method,
             path: address.path.to_owned(),
             authorization: text(&parts.headers, &AUTHORIZATION),
             inference_header: text(&parts.headers, &INFERENCE_HEADER),
             body,
-            wants_decision: false,
+            wants_decision: shadows.is_some_and(|shadows| shadows.choose()),
         };
         let found = match (&self.own, address.policy) {
             (Some(own), None) => Found::Own(own),
@@ -219,6 +233,9 @@ impl SacService {
         let stopping = health.filter(|_| self.is_stopping()).and_then(|health| stopping(health, found.holder()));
         if let Some(response) = stopping {
             return Ok(response);
+        }
+        if self.is_promotion(&call) {
+            return Box::pin(self.promote(&found, &call, parts.extensions.get())).await;
         }
         let answer = self.answer(&found, call, parts.extensions.get(), health.is_some()).await;
         let answer = answer.and_then(|answer| self.convert(answer));
@@ -260,7 +277,11 @@ impl SacService {
                 None => pending().await,
             }
         };
-        let Answer { response, .. } = self.dispatcher.answer(holder, Arc::new(call), tokens, &current, gone).await?;
+        let answer = self.dispatcher.answer(holder, Arc::new(call), tokens, &current, gone).await?;
+        let Answer { mut response, generation } = answer;
+        if let Some(decision) = response.decision.take() {
+            self.shadow_decision(found, &generation, decision);
+        }
         Ok(response)
     }
 }

@@ -4,10 +4,11 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::http::found::Found;
 use crate::http::service::SacService;
 use crate::sandbox::bindings::Response;
+use crate::shadows::state::ShadowState;
 use crate::swap::history::{Swap, utc};
-use crate::swap::holder::Holder;
 
 /// The data that the page at `/` shows beside the metrics.
 #[derive(Serialize)]
@@ -23,13 +24,17 @@ pub(crate) struct Status {
     detail: Option<Value>,
     /// The last swaps, newest first.
     swaps: Vec<Swap>,
+    /// The shadow of the default policy, if it has one.
+    shadow: Option<ShadowState>,
 }
 
 impl Status {
     /// `info` is the component's response to `/sac/model/info`, and `main` the default policy, if there is one.
-    pub(crate) fn new(service: &SacService, main: Option<&Holder>, info: &Response) -> Result<Status> {
+    pub(crate) fn new(service: &SacService, main: Option<&Found<'_>>, info: &Response) -> Result<Status> {
         let mut body = serde_json::from_slice::<Value>(&info.body).context("the component's info is not JSON")?;
         let root = || service.policies().map(|policies| policies.to_string());
+        let shadow = main.and_then(|main| service.shadow_state(main));
+        let main = main.map(|main| main.holder());
         let detail = (info.status != 200).then(|| body["detail"].take());
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -39,6 +44,7 @@ impl Status {
             model: detail.is_none().then_some(body),
             detail,
             swaps: main.map(|main| main.history().swaps()).unwrap_or_default(),
+            shadow,
         })
     }
 }

@@ -9,6 +9,8 @@ use sac_owner::settings::ModelName;
 
 use crate::observe::metrics::PolicyRequests;
 use crate::policies::root::Root;
+use crate::shadows;
+use crate::shadows::shadow::Shadow;
 use crate::swap::generation::Sizes;
 use crate::swap::holder::Holder;
 use crate::swap::own::Own;
@@ -18,6 +20,8 @@ use crate::swap::shared::Shared;
 pub(crate) struct Policy {
     name: ModelName,
     holder: Arc<Holder>,
+    /// Its shadow, if policies have any.
+    shadow: Option<Arc<Shadow>>,
     requests: PolicyRequests,
     /// The time of the last request, in nanoseconds of the registry's clock.
     used: AtomicU64,
@@ -38,8 +42,10 @@ impl Policy {
             sizes: Sizes::one(),
             bounds: Some(root.folder().to_owned()),
             number,
+            is_shadow: false,
         };
-        Policy { name, holder: Arc::new(Holder::new(shared, own)), requests, used: AtomicU64::new(0) }
+        let shadow = shadows::of(shared, &own);
+        Policy { name, holder: Arc::new(Holder::new(shared, own)), shadow, requests, used: AtomicU64::new(0) }
     }
 
     pub(crate) fn name(&self) -> &ModelName {
@@ -48,6 +54,10 @@ impl Policy {
 
     pub(crate) fn holder(&self) -> &Arc<Holder> {
         &self.holder
+    }
+
+    pub(crate) fn shadow(&self) -> Option<&Arc<Shadow>> {
+        self.shadow.as_ref()
     }
 
     /// Returns the number of requests that use this policy. The registry has one reference more.

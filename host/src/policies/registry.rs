@@ -22,6 +22,7 @@ use crate::policies::share;
 use crate::policies::state::{Policies, PolicyState};
 use crate::sandbox::bindings::{Outcome, Response};
 use crate::sandbox::factory::SetupError;
+use crate::shadows::shadow::Shadow;
 use crate::swap::call::{AnswerError, Call};
 use crate::swap::generation::{Generation, Short, Sizes};
 use crate::swap::shared::Shared;
@@ -178,15 +179,16 @@ impl Registry {
         loads.join_all().await;
     }
 
-    /// Describes all policies, as the last request for each left it.
-    pub(crate) async fn list(self: &Arc<Self>) -> Result<Policies, FindError> {
+    /// Describes all policies, as the last request for each left it. `threshold` is that of shadows.
+    pub(crate) async fn list(self: &Arc<Self>, threshold: f64) -> Result<Policies, FindError> {
         let registry = self.clone();
         let names = self.shared.storage().run(move |_| registry.root.names()).await??;
         let in_root = names.iter().map(ModelName::as_str).collect::<HashSet<_>>();
         let known = self.read().policies.values().cloned().collect::<Vec<_>>();
         let asked_for = known.iter().map(|policy| policy.name().as_str()).collect::<HashSet<_>>();
         let others = in_root.difference(&asked_for).map(|name| PolicyState::not_loaded((*name).to_owned()));
-        let known = known.iter().map(|policy| PolicyState::of(policy, in_root.contains(policy.name().as_str())));
+        let known =
+            known.iter().map(|policy| PolicyState::of(policy, in_root.contains(policy.name().as_str()), threshold));
         let mut policies = known.chain(others).collect::<Vec<_>>();
         policies.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(Policies { policies })
@@ -202,6 +204,12 @@ impl Registry {
         };
         let policies = self.read().policies.values().filter_map(gauges).collect::<Vec<_>>();
         self.metrics.set(&policies);
+    }
+
+    /// Returns the shadows of the policies that are loaded, with the names of these.
+    pub(crate) fn shadows(&self) -> Vec<(String, Arc<Shadow>)> {
+        let shadow = |policy: &Arc<Policy>| Some((policy.name().to_string(), policy.shadow()?.clone()));
+        self.read().policies.values().filter_map(shadow).collect()
     }
 
     /// Lets the component answer a request that concerns no policy. Returns `None` if the answer takes a policy.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::policies::policy::Policy;
+use crate::shadows::state::ShadowState;
 use crate::swap::snapshot::Snapshot;
 
 /// All policies of a root.
@@ -24,6 +25,8 @@ pub(crate) struct PolicyState {
     action_dim: Option<u32>,
     /// True if a newer checkpoint was refused.
     stale: bool,
+    /// Its shadow, if it has one.
+    shadow: Option<ShadowState>,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -50,11 +53,12 @@ impl PolicyState {
             state_dim: None,
             action_dim: None,
             stale: false,
+            shadow: None,
         }
     }
 
     /// Describes a policy that requests asked for. `has_candidates` says so of its folder.
-    pub(crate) fn of(policy: &Policy, has_candidates: bool) -> Self {
+    pub(crate) fn of(policy: &Policy, has_candidates: bool, threshold: f64) -> Self {
         let Snapshot { generation, refusal, .. } = policy.holder().latest();
         let loaded = generation.loaded.as_ref();
         let state = match (loaded, &refusal) {
@@ -71,6 +75,7 @@ impl PolicyState {
             state_dim: loaded.map(|loaded| loaded.policy.state_dim),
             action_dim: loaded.map(|loaded| loaded.policy.action_dim),
             stale: loaded.is_some() && refusal.is_some(),
+            shadow: policy.shadow().and_then(|shadow| shadow.state(threshold)),
             ..PolicyState::not_loaded(policy.name().to_string())
         }
     }

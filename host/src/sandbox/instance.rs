@@ -240,7 +240,6 @@ impl Instance {
     }
 
     /// Computes the actions of a decision again. The inner error is the component's reason, in one line.
-    #[expect(dead_code, reason = "the next change uses it")]
     pub(crate) fn decide(
         &mut self,
         states: &[f32],

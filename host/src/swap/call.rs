@@ -31,7 +31,6 @@ pub(crate) struct Call {
 /// The response to a call, and the generation that gave it.
 pub(crate) struct Answer {
     pub(crate) response: Response,
-    #[expect(dead_code, reason = "the next change uses it")]
     pub(crate) generation: Arc<Generation>,
 }
 

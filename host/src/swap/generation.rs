@@ -159,6 +159,14 @@ impl Generation {
         Ok(self.run(self.long.lease_blocking()?, call, context, limits, work)?)
     }
 
+    /// Computes deterministic actions for states. Blocks. The inner error is the component's reason, in one line.
+    pub(crate) fn decide(&self, states: &[f32], limits: CallLimits) -> Result<Result<Vec<f32>, String>, AnswerError> {
+        let mut lease = self.short.lease_blocking()?;
+        let decided = lease.instance.decide(states, None, limits)?;
+        lease.give_back();
+        Ok(decided)
+    }
+
     /// Runs a call, and returns the instance to its pool unless it failed.
     fn run(
         &self,

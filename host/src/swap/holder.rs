@@ -29,11 +29,12 @@ pub(crate) struct Holder {
 impl Holder {
     /// Makes a holder without a checkpoint. The first call of [`Holder::current`] loads a checkpoint.
     pub(crate) fn new(shared: &Arc<Shared>, own: Own) -> Self {
+        let loaders = shared.shadow_loaders.as_ref().filter(|_| own.is_shadow).unwrap_or(&shared.loaders).clone();
         let publisher = Arc::new(Publisher::new(shared.clone(), own));
         let looking = publisher.clone();
         let looks = Lookout::by(&shared.lookers, move || looking.look());
         let reloading = publisher.clone();
-        let reloads = Repeated::on(shared.loaders.clone(), move |asked: Vec<Question>| reloading.reload(&asked));
+        let reloads = Repeated::on(loaders, move |asked: Vec<Question>| reloading.reload(&asked));
         Holder { publisher, looks, reloads, reload_wait: shared.reload_wait }
     }
 

@@ -11,7 +11,7 @@ pub(crate) mod makers;
 mod native;
 pub(crate) mod own;
 pub(crate) mod pool;
-mod publisher;
+pub(crate) mod publisher;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
 mod split;

@@ -8,6 +8,7 @@ use crate::sandbox::factory::InstanceFactory;
 use crate::swap::generation::Sizes;
 
 /// The parts of a policy that distinguish it from the others of its process.
+#[derive(Clone)]
 pub(crate) struct Own {
     pub(crate) source: Source,
     /// Makes instances with the policy's name.
@@ -18,4 +19,6 @@ pub(crate) struct Own {
     pub(crate) bounds: Option<PathBuf>,
     /// The number of the last generation that was published before.
     pub(crate) number: u64,
+    /// True for a shadow, for whose loads no request waits.
+    pub(crate) is_shadow: bool,
 }

@@ -250,12 +250,15 @@ impl Publisher {
             verified_examples = policy.verified_examples,
             generation = generation.number,
             duration_ms = duration.as_micros() as f64 / 1e3,
-            "checkpoint in service"
+            "{}",
+            if self.own.is_shadow { "checkpoint in shadow" } else { "checkpoint in service" }
         );
     }
 
     fn record(&self, path: &Path, outcome: Result<u64, String>, duration: Duration) {
-        self.metrics().reloaded(outcome.is_ok(), duration);
+        if !self.own.is_shadow {
+            self.metrics().reloaded(outcome.is_ok(), duration);
+        }
         self.history.add(Swap::new(path.to_string_lossy().into_owned(), outcome, duration));
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(super) comparisons: Comparisons,
     pub(super) lookers: Lookers,
     pub(super) loaders: Arc<Crew>,
+    /// Loads the checkpoints of shadows, if there are any.
+    pub(super) shadow_loaders: Option<Arc<Crew>>,
     pub(super) reload_wait: Duration,
     workers: usize,
     /// The number of checkpoints that were read and handed to the component.
@@ -43,9 +45,11 @@ impl Shared {
     pub(crate) fn new(config: &Config) -> Result<Arc<Self>, SetupError> {
         let factory = InstanceFactory::new(config)?;
         let (makers, helpers) = (Arc::new(Makers::new()), Arc::new(Helpers::new(config.workers.saturating_sub(1))));
+        let shadow_loaders = config.shadow.as_ref().map(|_| Arc::new(Crew::new("sac-shadow-load", 1)));
         // The requests of one policy wait for its load. Among many, predictions of the others go first.
         let (lookers, loaders) = match config.root {
-            None => (1, Crew::urgent("sac-reload", 1)),
+            // A shadow has a folder of its own, which must not delay the policy's.
+            None => (1 + usize::from(shadow_loaders.is_some()), Crew::urgent("sac-reload", 1)),
             Some(_) => (LOOKERS, Crew::new("sac-reload", LOADERS)),
         };
         Ok(Arc::new(Shared {
@@ -55,6 +59,7 @@ impl Shared {
             comparisons: Comparisons::new(if config.root.is_some() { COMPARISONS } else { 1 }),
             lookers: Lookers::new("sac-files", lookers),
             loaders: Arc::new(loaders),
+            shadow_loaders,
             reload_wait: config.reload_wait,
             workers: config.workers,
             loads: AtomicU64::new(0),
@@ -86,6 +91,11 @@ impl Shared {
     /// Returns the sizes of a generation that may use all workers.
     pub(crate) fn all_workers(&self) -> Sizes {
         Sizes::of_workers(self.workers)
+    }
+
+    /// Returns `true` if policies have shadows.
+    pub(crate) fn has_shadows(&self) -> bool {
+        self.shadow_loaders.is_some()
     }
 
     pub(crate) fn reload_wait(&self) -> Duration {

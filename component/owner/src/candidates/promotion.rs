@@ -47,7 +47,8 @@ impl Content {
     /// there has the name of one of them, or if the file system refuses.
     pub fn promote(&self, from: &Source, to: &Source) -> Result<PathBuf, PromotionError> {
         let name = self.path.file_name().ok_or(PromotionError::NotInFolder)?;
-        let [(Some(from_folder), from), (Some(to_folder), to)] = [from, to].map(|source| (source.folder(), source)) else {
+        let [(Some(from_folder), from), (Some(to_folder), to)] = [from, to].map(|source| (source.folder(), source))
+        else {
             return Err(PromotionError::NotInFolder);
         };
         let (checkpoint, target) = (from_folder.join(name), to_folder.join(name));
@@ -67,7 +68,12 @@ impl Content {
     }
 
     /// Returns the renames in their order.
-    fn moves(&self, from: &Source, checkpoint: &Path, target: &Path) -> Result<Vec<(PathBuf, PathBuf)>, PromotionError> {
+    fn moves(
+        &self,
+        from: &Source,
+        checkpoint: &Path,
+        target: &Path,
+    ) -> Result<Vec<(PathBuf, PathBuf)>, PromotionError> {
         let mut moves = Vec::new();
         for (path, new) in own_paths(checkpoint).into_iter().zip(own_paths(target)) {
             if fs::symlink_metadata(&new).is_ok() {

@@ -4,6 +4,7 @@ mod model;
 mod policies;
 mod registry;
 mod route;
+mod shadows;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ pub(crate) use model::{CheckpointState, ModelState};
 pub(crate) use policies::{PolicyGauges, PolicyMetrics, PolicyRequests};
 use registry::MetricRegistry;
 use route::{OTHER, ROUTES, label};
+pub(crate) use shadows::{ShadowGauges, ShadowMetrics};
 
 /// All metrics of a service.
 pub(crate) struct Metrics {
@@ -143,8 +145,13 @@ impl Metrics {
         PolicyMetrics::new(&self.registry)
     }
 
+    /// Registers the metrics of shadows.
+    pub(crate) fn shadows(&self) -> Result<ShadowMetrics> {
+        ShadowMetrics::new(&self.registry)
+    }
+
     /// Returns all metrics in Prometheus's text format.
-    /// `unseen` is the time since the files were seen, and `set` sets the metrics of a root.
+    /// `unseen` is the time since the files were seen, and `set` sets the metrics of a root and of shadows.
     pub(crate) fn text(&self, model: &ModelState, unseen: Duration, set: impl FnOnce()) -> Result<String> {
         let metrics = self.model.lock().unwrap_or_else(PoisonError::into_inner);
         metrics.set(model, unseen);

@@ -5,7 +5,8 @@ use prometheus::core::Collector;
 #[cfg(target_os = "linux")]
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// The upper bound of the first bucket. Twenty buckets reach from 20 µs to 10 s, each twice as far as the one before.
@@ -26,6 +27,10 @@ impl MetricRegistry {
 
     pub(super) fn gauge_vec(&self, name: &str, labels: &[&str], help: &str) -> Result<IntGaugeVec> {
         self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    pub(super) fn float_gauge_vec(&self, name: &str, labels: &[&str], help: &str) -> Result<GaugeVec> {
+        self.register(GaugeVec::new(Opts::new(name, help), labels)?)
     }
 
     pub(super) fn gauge_f64(&self, name: &str, help: &str) -> Result<Gauge> {

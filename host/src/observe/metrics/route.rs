@@ -4,12 +4,13 @@
 pub(crate) const OTHER: &str = "other";
 
 /// The labels. The last is [`OTHER`].
-pub(crate) const ROUTES: [&str; 14] = [
+pub(crate) const ROUTES: [&str; 15] = [
     "/sac/predict",
     "/sac/predict/batch",
     "/sac/health",
     "/sac/model/info",
     "/sac/model/reload",
+    "/sac/model/promote",
     "/sac/benchmark",
     "/sac/openapi.json",
     "/v2",

@@ -7,6 +7,7 @@ pub mod load;
 pub mod predict;
 pub mod root;
 pub mod serve;
+mod shadow;
 mod values;
 
 use std::net::SocketAddr;

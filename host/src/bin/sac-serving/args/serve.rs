@@ -12,6 +12,7 @@ use crate::args::is_local;
 use crate::args::limits::LimitArgs;
 use crate::args::load::LoadArgs;
 use crate::args::root::RootArgs;
+use crate::args::shadow::ShadowArgs;
 use crate::args::values::{Boolean, one_of};
 
 /// The arguments of `serve` and `config check`.
@@ -90,6 +91,9 @@ pub struct ServeArgs {
     pub root: RootArgs,
 
     #[command(flatten)]
+    pub shadow: ShadowArgs,
+
+    #[command(flatten)]
     pub limits: LimitArgs,
 }
 
@@ -99,9 +103,12 @@ impl ServeArgs {
         let home = std::env::home_dir();
         let mut source = Source::new(self.model.as_deref(), self.dir.as_deref(), home.as_deref());
         source.patterns = Patterns::union(&self.pattern);
+        let root = self.root.config(self.has_source())?;
+        let has_folder = root.is_some() || source.folder().is_some();
         Ok(self.limits.config(Config {
             model_name: self.model_name.clone(),
-            root: self.root.config(self.has_source())?,
+            root,
+            shadow: self.shadow.config(has_folder)?,
             jit: self.jit,
             workers: self.workers.map_or(defaults.workers, usize::from),
             on_bad_checkpoint: self.on_bad_checkpoint,
