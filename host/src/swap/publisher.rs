@@ -156,8 +156,9 @@ impl Publisher {
         let now = self.source().absence();
         let mut logged = lock(&self.absence);
         if let Some(absence) = now.as_ref().filter(|_| logged.is_none()) {
-            let (folder, example) = (path_line(self.source().path()), &absence.example);
-            warn!("no candidate in {folder}: {absence}. One of its files is {example}");
+            let path = self.source().path();
+            let hint = absence.hint(path).map(|hint| format!(" ({hint})")).unwrap_or_default();
+            warn!("no candidate in {}: {absence}{hint}", path_line(path));
         }
         logged.clone_from(&now);
         now.map(|absence| absence.to_string().into())

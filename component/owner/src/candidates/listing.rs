@@ -30,7 +30,7 @@ pub(super) struct Listing {
     dangling: Vec<PathBuf>,
     /// The sidecars that all candidates have.
     shared: Shared,
-    /// The reason why there is no candidate, if the folder has other files.
+    /// The reason why there is no candidate, unless the folder is empty.
     pub(super) absence: Option<Absence>,
     /// The index of the file in service, if it is not among the watched.
     serving: Option<usize>,
@@ -65,6 +65,7 @@ impl Listing {
                 let sidecars = SidecarFinder { finder, names: None };
                 listing.shared = sidecars.shared(parent(path), takes_statistics(path))?;
                 listing.add(&sidecars, path.clone())?;
+                listing.absence = listing.candidates.is_empty().then_some(Absence::NoFile);
             }
             Location::Folder(path) => {
                 let names = Names::read(path, finder.patterns)?;

@@ -21,6 +21,8 @@ pub(super) struct Names {
     /// The files that are neither candidates nor sidecars. They are counted until there is a candidate.
     strangers: usize,
     stranger: Option<OsString>,
+    /// The reason why the folder cannot be listed.
+    unlisted: Option<Absence>,
 }
 
 impl Names {
@@ -32,7 +34,7 @@ impl Names {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) if may_pass(&error) => return Err(error),
-            Err(_) => return Ok(Names::default()),
+            Err(error) => return Ok(Names { unlisted: Some(Absence::of(&error)), ..Names::default() }),
         };
         let mut names = Names::default();
         for entry in entries {
@@ -56,11 +58,14 @@ impl Names {
         self.others.is_empty()
     }
 
-    /// Returns the reason why there is no candidate, if the folder has other files.
+    /// Returns the reason why there is no candidate, if the folder has other files or none can be listed.
     pub(super) fn absence(&self, patterns: &Patterns) -> Option<Absence> {
+        if self.unlisted.is_some() {
+            return self.unlisted.clone();
+        }
         let example = self.stranger.as_ref().filter(|_| self.checkpoints.is_empty())?;
         let example = path_line(Path::new(example)).into_owned();
-        Some(Absence { files: self.strangers, example, patterns: patterns.to_string() })
+        Some(Absence::OtherNames { files: self.strangers, example, patterns: patterns.to_string() })
     }
 
     fn add(&mut self, entry: &DirEntry, patterns: &Patterns) {

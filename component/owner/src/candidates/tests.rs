@@ -143,7 +143,7 @@ fn a_folder_with_files_and_no_candidate_says_so() {
     owner.write(".next", "", 0);
     owner.request();
     let absence = owner.source.absence().expect("a reason");
-    assert_eq!((absence.files, absence.example.as_str()), (1, "best.pt"));
+    assert_eq!(absence.hint(owner.folder.path()).as_deref(), Some("one of its files is best.pt"));
     let text = absence.to_string();
     assert!(text.starts_with("the file in the folder is not named model_*.{onnx,pt,"), "{text}");
     assert!(text.ends_with("--pattern (SAC_PATTERN) selects other names"), "{text}");
@@ -154,6 +154,31 @@ fn a_folder_with_files_and_no_candidate_says_so() {
     owner.write("model_a.pt", "a", 0);
     assert_eq!(owner.request(), (Some("a"), false));
     assert_eq!(owner.source.absence(), None);
+}
+
+#[test]
+fn a_place_without_candidates_says_why() {
+    let owner = Owner::new();
+    owner.write("file", "a file", 0);
+    for (model, dir, reason) in [
+        (None, Some("none"), Absence::NoFolder),
+        (None, Some("none/below"), Absence::NoFolder),
+        (None, Some("file"), Absence::NotFolder),
+        (Some("none.pt"), None, Absence::NoFile),
+        (Some("file/none.pt"), None, Absence::NoFile),
+    ] {
+        let [model, dir] = [model, dir].map(|name: Option<&str>| name.map(|name| owner.path(name)));
+        let source = Source::new(model.as_deref(), dir.as_deref(), None);
+        assert!(!Freshness::default().judge(&source).changed);
+        let absence = source.absence().expect("a reason");
+        assert_eq!(absence, reason);
+        let text = absence.to_string();
+        assert!(!text.contains(owner.folder.path().to_str().expect("UTF-8")), "it is public: {text}");
+    }
+    let source = Source::new(None, Some(&owner.path("file")), None);
+    Freshness::default().judge(&source);
+    let hint = source.absence().expect("a reason").hint(source.path());
+    assert_eq!(hint, Some(format!("serve it by --model {}", owner.path("file").display())));
 }
 
 #[test]
