@@ -116,6 +116,13 @@ impl SacService {
         }
     }
 
+    /// Returns the length of a state of the default policy, once it is loaded; or `None` if there is none.
+    pub async fn state_dim(&self) -> Option<u32> {
+        let main = self.main(false).await.ok()?;
+        let current = main.holder().current().await;
+        current.generation.loaded.as_ref().map(|loaded| loaded.policy.state_dim)
+    }
+
     /// Returns the number of checkpoints that were read and handed to the component, including refused ones, for all policies.
     pub fn loads(&self) -> u64 {
         self.shared.loads()

@@ -61,7 +61,7 @@ fn compile(engine: &Engine, component: &[u8], is_kept: bool) -> Result<Component
     // A pool of its own, so that the compiler's threads end with it.
     let compiler = ThreadPoolBuilder::new().build().context("the compiler's threads do not start")?;
     let compiled = compiler.install(|| Component::new(engine, component))?;
-    info!(seconds = start.elapsed().as_secs_f32(), "compiled the component");
+    info!("compiled the component in {:.2} s", start.elapsed().as_secs_f32());
     Ok(compiled)
 }
 

@@ -37,7 +37,7 @@ fn predict_prints_the_same_action_for_a_file_and_for_a_server_of_it() {
 #[test]
 fn a_commands_failure_is_printed_whatever_the_log_filter_is() {
     let (code, _, log) = run(&["predict", "no-such-file", "--state", "1"], &[("RUST_LOG", "another=debug")]);
-    assert_eq!((code, log.trim()), (1, "error: no-such-file gives no action: there is no such file"));
+    assert_eq!((code, log.trim()), (1, "error: no-such-file: there is no such file"));
 }
 
 #[test]

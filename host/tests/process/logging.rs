@@ -28,7 +28,7 @@ fn the_access_log_has_a_line_for_each_request_and_is_off_by_default() {
     let address = program.address();
     predict(address);
     program.signal(Signal::TERM).unwrap();
-    assert!(!program.end().1.contains("/sac/predict"));
+    assert!(!program.end().1.contains("status"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod commands;
 mod configuration;
 mod demo;
 mod faults;
+mod first_steps;
 mod injection;
 mod logging;
 mod policies;

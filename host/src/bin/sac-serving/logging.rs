@@ -41,6 +41,11 @@ pub fn init(format: LogFormat, serves: bool) -> (WorkerGuard, Result<Option<impl
     (guard, traces)
 }
 
+/// Returns `true` if lines have colours: on a terminal, unless the user wants none (<https://no-color.org>).
+fn is_coloured() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 fn lines<S>(format: LogFormat, writer: NonBlocking) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -50,7 +55,7 @@ where
     // The layer would report an unwritable stderr by `eprintln`, which panics then.
     let lines = lines.log_internal_errors(false);
     let lines = match format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Text => lines.with_ansi(is_coloured()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     lines.with_filter(filter)

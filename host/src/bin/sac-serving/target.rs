@@ -16,11 +16,23 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use crate::args::listen::Listen;
+
 /// A server, or a checkpoint file.
 #[derive(Debug, Clone)]
 pub enum Target {
     Server(Address),
     File(PathBuf),
+}
+
+impl Target {
+    /// Returns the server, or an error for a file.
+    pub fn server(&self) -> Result<Address> {
+        match self {
+            Target::Server(address) => Ok(address.clone()),
+            Target::File(file) => bail!("{} is no server: expected HOST:PORT or a URL", file.display()),
+        }
+    }
 }
 
 /// The address of a server, from its URL.
@@ -64,7 +76,8 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self> {
         if !text.contains("://") {
-            return Ok(Target::File(text.into()));
+            let is_server = text.parse::<Listen>().is_ok() && !Path::new(text).exists();
+            return if is_server { format!("http://{text}").parse() } else { Ok(Target::File(text.into())) };
         }
         let uri = text.parse::<Uri>()?;
         let (scheme, usual_port) = match uri.scheme_str() {

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod file;
 pub mod limits;
+pub mod listen;
 pub mod load;
 pub mod predict;
 pub mod root;
@@ -10,7 +11,6 @@ pub mod serve;
 mod shadow;
 mod values;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,10 +20,12 @@ use sac_owner::settings::is_blank;
 use sac_serving::Config;
 
 use crate::args::bench::BenchArgs;
+use crate::args::listen::Listen;
 use crate::args::load::LoadArgs;
 use crate::args::predict::PredictArgs;
 use crate::args::serve::ServeArgs;
 use crate::logging::LogFormat;
+use crate::target::{ClientArgs, Target};
 
 const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\ncomponent sha256 ", env!("SAC_ACTOR_SHA256"));
 
@@ -71,6 +73,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Show a pendulum that a policy drives, and replace the policy by better ones
     Demo(DemoArgs),
+    /// Ask a server if it is well. The exit code says so
+    Healthcheck(HealthcheckArgs),
     /// Inspect the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -91,7 +95,14 @@ impl Command {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Check the settings that `serve` would have from these flags, the variables and the file, and print each of them
-    Check(Box<ServeArgs>),
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+
+        #[command(flatten)]
+        serve: Box<ServeArgs>,
+    },
 }
 
 /// The arguments of `inspect`.
@@ -114,7 +125,7 @@ pub struct CardArgs {
     /// The checkpoint file
     pub file: PathBuf,
 
-    /// The file to write, such as FILE.policy.json [default: stdout]
+    /// The file to write, such as FILE.policy.json. `-` is stdout [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
@@ -132,7 +143,7 @@ pub struct ConvertArgs {
     /// The checkpoint file
     pub file: PathBuf,
 
-    /// The file to write. An existing file is replaced
+    /// The file to write. An existing file is replaced. `-` is stdout
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
 
@@ -140,12 +151,35 @@ pub struct ConvertArgs {
     pub load: LoadArgs,
 }
 
+/// The arguments of `healthcheck`.
+#[derive(Debug, Args)]
+pub struct HealthcheckArgs {
+    /// The server: HOST:PORT, or a URL [default: the address that a server with the same variables listens on]
+    #[arg(value_name = "URL")]
+    pub target: Option<Target>,
+
+    /// The address that the server listens on
+    #[arg(long, env = "SAC_LISTEN", default_value = Listen::DEFAULT, value_name = "HOST:PORT")]
+    pub listen: Listen,
+
+    /// The port that the server listens on
+    #[arg(long, env = "SAC_PORT", value_name = "PORT")]
+    pub port: Option<u16>,
+
+    /// Fail also while no policy is in service. Otherwise it is enough that the server answers
+    #[arg(long)]
+    pub ready: bool,
+
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
 /// The arguments of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// The address to listen on. Port 0 selects a free port
-    #[arg(long, env = "SAC_LISTEN", default_value = "127.0.0.1:0")]
-    pub listen: SocketAddr,
+    #[arg(long, env = "SAC_LISTEN", default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    pub listen: Listen,
 
     /// Open the page in the browser
     #[arg(long)]
@@ -165,11 +199,6 @@ pub fn forget_blank_variables() {
             unsafe { std::env::remove_var(name) };
         }
     }
-}
-
-/// Returns `true` if only this machine can reach the address.
-pub fn is_local(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }
 
 #[cfg(test)]

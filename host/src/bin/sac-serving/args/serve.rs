@@ -1,15 +1,14 @@
 //! The flags of `serve`, and the configuration that they make.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 use sac_owner::settings::{ModelName, OnBadCheckpoint, Patterns, defaults, is_blank, variables};
 use sac_serving::{Config, HttpConfig, Source, Tokens};
 
-use crate::args::is_local;
 use crate::args::limits::LimitArgs;
+use crate::args::listen::Listen;
 use crate::args::load::LoadArgs;
 use crate::args::root::RootArgs;
 use crate::args::shadow::ShadowArgs;
@@ -22,9 +21,17 @@ pub struct ServeArgs {
     #[arg(long, env = "SAC_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
 
+    /// The folder whose newest checkpoint is served, or the file to serve: as --dir or --model, for a path that exists
+    #[arg(value_name = "FOLDER|FILE")]
+    pub path: Option<PathBuf>,
+
     /// The address to listen on. Port 0 selects a free port, which the log names
-    #[arg(long, env = "SAC_LISTEN", default_value = "127.0.0.1:8000")]
-    pub listen: SocketAddr,
+    #[arg(long, env = "SAC_LISTEN", default_value = Listen::DEFAULT, value_name = "HOST:PORT")]
+    pub listen: Listen,
+
+    /// Listen on this port of the address
+    #[arg(long, env = "SAC_PORT", value_name = "PORT")]
+    pub port: Option<u16>,
 
     /// Serve this checkpoint file and no other. While it is missing, there is no candidate
     #[arg(long, env = variables::MODEL, value_name = "FILE")]
@@ -101,7 +108,8 @@ impl ServeArgs {
     /// Returns the configuration of the service. Reads the token file.
     pub fn config(&self, defaults: Config) -> Result<Config> {
         let home = std::env::home_dir();
-        let mut source = Source::new(self.model.as_deref(), self.dir.as_deref(), home.as_deref());
+        let (model, dir) = self.location()?;
+        let mut source = Source::new(model, dir, home.as_deref());
         source.patterns = Patterns::union(&self.pattern);
         let root = self.root.config(self.has_source())?;
         let has_folder = root.is_some() || source.folder().is_some();
@@ -125,9 +133,27 @@ impl ServeArgs {
         Ok(HttpConfig { refuse_other_sites: tokens.is_empty() && !self.no_auth, ..self.limits.http_config()? })
     }
 
-    /// Returns `true` if a flag names a checkpoint or a folder.
+    /// Returns the address to listen on.
+    pub fn listen(&self) -> Listen {
+        self.listen.with_port(self.port)
+    }
+
+    /// Returns the file or the folder to serve. The path outranks the flags, which may be variables.
+    fn location(&self) -> Result<(Option<&Path>, Option<&Path>)> {
+        let Some(path) = self.path.as_deref() else { return Ok((self.model.as_deref(), self.dir.as_deref())) };
+        match path.metadata() {
+            Ok(found) if found.is_dir() => Ok((None, Some(path))),
+            Ok(_) => Ok((Some(path), None)),
+            Err(error) => bail!(
+                "{} cannot be served: {error}. To wait for it, say what it will be: --dir FOLDER or --model FILE",
+                path.display()
+            ),
+        }
+    }
+
+    /// Returns `true` if an argument names a checkpoint or a folder.
     fn has_source(&self) -> bool {
-        [&self.model, &self.dir].into_iter().flatten().any(|path| !is_blank(path.as_os_str()))
+        [&self.path, &self.model, &self.dir].into_iter().flatten().any(|path| !is_blank(path.as_os_str()))
     }
 
     fn tokens(&self) -> Result<Tokens> {
@@ -139,9 +165,9 @@ impl ServeArgs {
             None => given,
         };
         ensure!(
-            is_local(self.listen) || self.no_auth || !tokens.is_empty(),
+            self.no_auth || !tokens.is_empty() || self.listen().is_local()?,
             "{} can be reached from other machines: set a token (SAC_API_TOKEN or --api-token-file) or --no-auth",
-            self.listen
+            self.listen()
         );
         Ok(tokens)
     }

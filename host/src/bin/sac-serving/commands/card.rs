@@ -1,19 +1,26 @@
 //! The command `card`: describes what a checkpoint says and lacks, as a card to complete.
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use sac_serving::{Config, Inspector, Source};
 
 use crate::args::CardArgs;
-use crate::commands::output::write_whole;
+use crate::commands::expect_file;
+use crate::commands::output::{STDOUT, write_output};
 
 pub fn run(args: &CardArgs, defaults: Config) -> Result<()> {
     if let Some(path) = &args.output {
         // Checked before the component is compiled. The write itself replaces no file either.
-        ensure!(args.force || path.symlink_metadata().is_err(), "{} exists; --force replaces it", path.display());
+        ensure!(
+            args.force || path == Path::new(STDOUT) || path.symlink_metadata().is_err(),
+            "{} exists; --force replaces it",
+            path.display()
+        );
     }
     let config = args.load.config(Source::new(Some(&args.file), None, None), defaults);
+    expect_file(&args.file)?;
     let card = Inspector::new(config)?.card(&args.file);
     let mut card = card.with_context(|| format!("there is no card of {}", args.file.display()))?;
     if !card.ends_with('\n') {
@@ -21,7 +28,7 @@ pub fn run(args: &CardArgs, defaults: Config) -> Result<()> {
     }
     match &args.output {
         Some(path) => {
-            let written = write_whole(path, card.as_bytes(), args.force);
+            let written = write_output(path, card.as_bytes(), args.force);
             written.with_context(|| format!("{} cannot be written", path.display()))
         }
         None => Ok(std::io::stdout().lock().write_all(card.as_bytes())?),

@@ -8,10 +8,15 @@ use sac_owner::one_line;
 use sac_serving::{Config, Fact, Inspection, Inspector, Source};
 
 use crate::args::{ConvertArgs, InspectArgs};
-use crate::commands::output::write_whole;
+use crate::commands::expect_file;
+use crate::commands::output::write_output;
 
 pub fn inspect(args: &InspectArgs, defaults: Config) -> Result<()> {
     let config = args.load.config(Source::new(Some(&args.file), None, None), defaults);
+    // Without a file, the component need not be compiled. JSON has the reason as that of other files.
+    if !args.json {
+        expect_file(&args.file)?;
+    }
     let inspection = Inspector::new(config)?.inspect(&args.file);
     let mut out = std::io::stdout().lock();
     match (&inspection, args.json) {
@@ -25,9 +30,10 @@ pub fn inspect(args: &InspectArgs, defaults: Config) -> Result<()> {
 
 pub fn convert(args: &ConvertArgs, defaults: Config) -> Result<()> {
     let config = args.load.config(Source::new(Some(&args.file), None, None), defaults);
+    expect_file(&args.file)?;
     let bytes = Inspector::new(config)?.convert(&args.file);
     let bytes = bytes.with_context(|| format!("{} is refused", args.file.display()))?;
-    write_whole(&args.output, &bytes, true).with_context(|| format!("{} cannot be written", args.output.display()))
+    write_output(&args.output, &bytes, true).with_context(|| format!("{} cannot be written", args.output.display()))
 }
 
 /// Shows an inspection as lines of names and values.

@@ -3,6 +3,7 @@
 mod bench;
 mod card;
 mod demo;
+mod healthcheck;
 mod inspect;
 mod output;
 mod predict;
@@ -10,28 +11,35 @@ mod serve;
 
 use std::future::Future;
 use std::io::{self, Write};
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use sac_serving::{Config, SacService};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::file::Invocation;
+use crate::args::listen::Listen;
 use crate::args::{Cli, Command, ConfigCommand};
+use crate::logging::LogFormat;
 
 /// Runs a command to its end.
 pub fn run(invocation: &Invocation) -> Result<()> {
     let cli = &invocation.cli;
     match &cli.command {
-        Command::Serve(args) => serve::serve(args, cli.config()),
+        Command::Serve(args) => serve::serve(args, cli.config(), matches!(cli.log_format, LogFormat::Text)),
         Command::Inspect(args) => inspect::inspect(args, cli.config()),
         Command::Card(args) => card::run(args, cli.config()),
         Command::Convert(args) => inspect::convert(args, cli.config()),
         Command::Predict(args) => predict::run(args, cli.config()),
         Command::Bench(args) => bench::run(args, cli.config()),
         Command::Demo(args) => demo::run(args, cli.config()),
-        Command::Config(ConfigCommand::Check(args)) => serve::check(args, cli.config(), &invocation.settings),
+        Command::Healthcheck(args) => healthcheck::run(args),
+        Command::Config(ConfigCommand::Check { json, serve }) => {
+            serve::check(serve, cli.config(), &invocation.settings, *json)
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), NAME, &mut script);
@@ -64,6 +72,21 @@ pub async fn build(config: Config, shutdown: impl Future<Output = ()>) -> Result
         service = tokio::task::spawn_blocking(|| SacService::new(config)) => Ok(Some(service??)),
         () = shutdown => Ok(None),
     }
+}
+
+/// Fails if there is no file at a path, before anything is compiled for it.
+pub fn expect_file(path: &Path) -> Result<()> {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => bail!("{} is a folder, and a checkpoint file is expected", path.display()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("{}: there is no such file", path.display()),
+        // The command itself says why other files cannot be read.
+        _ => Ok(()),
+    }
+}
+
+/// Binds the first address that is free.
+pub async fn listen(address: &Listen) -> Result<TcpListener> {
+    TcpListener::bind(&*address.addresses()?).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 /// Runs a future on a new runtime. Does not wait for other tasks, such as a benchmark whose client is gone.

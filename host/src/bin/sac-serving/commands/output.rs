@@ -7,9 +7,20 @@ use std::path::Path;
 
 use anyhow::Result;
 
+/// The path that stands for stdout.
+pub const STDOUT: &str = "-";
+
+/// Writes to stdout if the path is `-`, and otherwise as [`write_whole`] does.
+pub fn write_output(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
+    match path == Path::new(STDOUT) {
+        true => Ok(std::io::stdout().lock().write_all(bytes)?),
+        false => write_whole(path, bytes, replace),
+    }
+}
+
 /// Writes a file by a rename, so that readers never see a part of it. An existing file is replaced if `replace` is `true`,
 /// and otherwise an error.
-pub fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
+fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".sac-serving-").tempfile_in(folder)?;
     file.write_all(bytes)?;

@@ -3,28 +3,37 @@
 use std::io::{self, Write};
 use std::pin::pin;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sac_owner::path_line;
-use sac_serving::{Config, DefaultPolicy};
-use tokio::net::TcpListener;
+use sac_serving::{Config, DefaultPolicy, SacService};
+use serde_json::{Value, json};
 use tracing::info;
 
 use crate::args::file::Setting;
 use crate::args::serve::ServeArgs;
-use crate::commands::{build, on_runtime, shutdown_signal};
+use crate::commands::{build, listen, on_runtime, shutdown_signal};
 
-pub fn serve(args: &ServeArgs, defaults: Config) -> Result<()> {
+/// The longest state of the request that the log shows.
+const MAX_SHOWN: u32 = 64;
+
+/// Serves until it is stopped. `is_read` is true if people read the log.
+pub fn serve(args: &ServeArgs, defaults: Config, is_read: bool) -> Result<()> {
     let config = args.config(defaults)?;
     on_runtime(config.workers, async {
         let mut shutdown = pin!(shutdown_signal()?);
         // Bound first, so that an address in use is reported before the component is compiled.
-        let listener =
-            TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+        let listener = listen(&args.listen()).await?;
         let (served, http) = (served(&config), args.http_config(&config.tokens)?);
+        let has_token = !config.tokens.is_empty();
         let scheme = if http.tls.is_some() { "https" } else { "http" };
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
-        info!("listening on {scheme}://{}", listener.local_addr()?);
+        let address = format!("{scheme}://{}", listener.local_addr()?);
+        info!("listening on {address}");
         info!("serving {served}");
+        if is_read {
+            info!("the page is {address}/, the documentation {address}/docs/");
+            tokio::spawn(show_request(service.clone(), address, has_token));
+        }
         sac_serving::serve(listener, service, http, shutdown).await;
         Ok(())
     })
@@ -45,11 +54,24 @@ fn served(config: &Config) -> String {
     }
 }
 
+/// Logs a request that fits the policy in service, once it is loaded.
+async fn show_request(service: SacService, address: String, has_token: bool) {
+    let Some(state_dim) = service.state_dim().await.filter(|state_dim| *state_dim <= MAX_SHOWN) else { return };
+    let state = vec!["0"; state_dim as usize].join(", ");
+    let token = if has_token { " -H \"authorization: Bearer $SAC_API_TOKEN\"" } else { "" };
+    info!("ask it: curl -s {address}/sac/predict{token} -d '{{\"state\": [{state}]}}'");
+}
+
 /// Reads everything that `serve` reads before it listens, and prints each setting.
-pub fn check(args: &ServeArgs, defaults: Config, settings: &[Setting]) -> Result<()> {
+pub fn check(args: &ServeArgs, defaults: Config, settings: &[Setting], json: bool) -> Result<()> {
     let config = args.config(defaults)?;
     args.http_config(&config.tokens)?;
     let mut out = io::stdout().lock();
+    if json {
+        let setting =
+            |Setting { name, value, origin }: &Setting| (name.clone(), json!({ "value": value, "origin": origin }));
+        return Ok(writeln!(out, "{:#}", Value::Object(settings.iter().map(setting).collect()))?);
+    }
     for Setting { name, value, origin } in settings {
         let value = value.as_deref().unwrap_or("–");
         writeln!(out, "{name:<22}{value:<32} {origin}")?;

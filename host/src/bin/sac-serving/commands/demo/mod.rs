@@ -13,12 +13,11 @@ use http::Method;
 use sac_serving::{Config, HttpConfig, Router, Source};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::TcpListener;
 use tracing::warn;
 
-use crate::args::{DemoArgs, is_local};
+use crate::args::DemoArgs;
 use crate::client::Client;
-use crate::commands::{build, on_runtime, shutdown_signal};
+use crate::commands::{build, listen, on_runtime, shutdown_signal};
 use crate::target::Endpoint;
 use page::DemoPage;
 
@@ -34,15 +33,14 @@ const TRAINED: &str = "trained";
 const STATE: &str = r#"{"state": [0.0, 1.0, 0.5]}"#;
 
 pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
-    ensure!(is_local(args.listen), "{} can be reached from other machines, and the demo has no token", args.listen);
+    ensure!(args.listen.is_local()?, "{} can be reached from other machines, and the demo has no token", args.listen);
     let folder = tempfile::tempdir().context("there is no temporary folder")?;
     let source = Source::new(None, Some(folder.path()), None);
     // Long enough that the next request shows the new policy on any machine.
     let config = Config { source, reload_wait: Duration::from_secs(60), ..config };
     on_runtime(config.workers, async {
         let mut shutdown = pin!(shutdown_signal()?);
-        let listener =
-            TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+        let listener = listen(&args.listen).await?;
         let endpoint = Endpoint::local(&listener)?;
         publish(folder.path(), EARLY)?;
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
