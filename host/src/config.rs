@@ -1,6 +1,6 @@
 //! The settings of a service. They are values: nothing here reads a file or starts anything.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sac_owner::Source;
@@ -19,6 +19,8 @@ pub struct Config {
     pub root: Option<RootConfig>,
     /// Compares each policy with the newest candidate in the folder `shadow` of its own folder. `None` looks for no shadows.
     pub shadow: Option<ShadowConfig>,
+    /// Records each prediction. `None` records none.
+    pub decision_log: Option<DecisionLogConfig>,
     /// Selects the optimised backend: the kernel, or tract's optimised graph. If `false`, tract runs the graph as
     /// written. Responses report it as `jit_compiled`.
     pub jit: bool,
@@ -77,6 +79,17 @@ pub struct ShadowConfig {
     pub threshold: f64,
 }
 
+/// The settings of a log of decisions. Start from [`DecisionLogConfig::new`].
+#[derive(Debug, Clone)]
+pub struct DecisionLogConfig {
+    /// The file, or a folder for the file `decisions.jsonl`.
+    pub path: PathBuf,
+    /// The file is renamed, with the time after its name, before it would grow beyond this.
+    pub max_bytes: u64,
+    /// The number of renamed files that are kept; 0 keeps all.
+    pub kept: usize,
+}
+
 /// The policy that answers `/sac/…` beside a root.
 #[derive(Debug, Clone)]
 pub enum DefaultPolicy {
@@ -122,6 +135,7 @@ impl Default for Config {
             model_name: ModelName::default(),
             root: None,
             shadow: None,
+            decision_log: None,
             jit: defaults::JIT,
             activation: None,
             action_bounds: None,
@@ -154,6 +168,21 @@ impl ShadowConfig {
     /// Makes the settings of a share.
     pub fn new(share: f64) -> Self {
         ShadowConfig { share, threshold: 0.05 }
+    }
+}
+
+impl DecisionLogConfig {
+    /// Makes the settings of a file or a folder.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        DecisionLogConfig { path: path.into(), max_bytes: 128 << 20, kept: 0 }
+    }
+
+    /// Returns `true` if the log would be in a folder of checkpoints, each change of which makes requests list it.
+    pub fn is_in(&self, folder: &Path) -> bool {
+        let own = if self.path.is_dir() { Some(&*self.path) } else { self.path.parent() };
+        let own = own.map(|own| if own.as_os_str().is_empty() { Path::new(".") } else { own });
+        let canonical = own.map(Path::canonicalize).and_then(Result::ok).zip(folder.canonicalize().ok());
+        canonical.is_some_and(|(own, folder)| own.starts_with(folder))
     }
 }
 

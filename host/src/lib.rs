@@ -18,6 +18,7 @@
 #![deny(missing_docs)]
 
 mod config;
+mod decisions;
 mod http;
 mod inspector;
 mod observe;
@@ -28,7 +29,8 @@ mod swap;
 mod watch;
 mod work;
 
-pub use config::{Config, DefaultPolicy, RootConfig, SandboxLimits, ShadowConfig};
+pub use config::{Config, DecisionLogConfig, DefaultPolicy, RootConfig, SandboxLimits, ShadowConfig};
+pub use decisions::replay::{Replay, ReplayError, ReplayReport, Replayed};
 pub use http::config::HttpConfig;
 pub use http::router::Router;
 pub use http::server::{serve, serve_with};

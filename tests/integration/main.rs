@@ -4,6 +4,7 @@ mod backends;
 mod concurrency;
 mod connections;
 mod contract;
+mod decisions;
 mod embedding;
 mod failure;
 mod fleet;

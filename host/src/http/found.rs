@@ -98,6 +98,7 @@ impl SacService {
             inference_header: None,
             body: call.body.as_ref().map(|_| Bytes::new()),
             wants_decision: false,
+            is_sampled: false,
         };
         // Where this fails, the policy's own instance decides.
         let answer = policies.answer(&blank, &self.tokens().current(Some(name)).await).await.ok().flatten();
@@ -164,5 +165,6 @@ pub(super) fn info_call(authorization: Option<String>) -> Call {
         inference_header: None,
         body: Some(Bytes::new()),
         wants_decision: false,
+        is_sampled: false,
     }
 }

@@ -25,6 +25,9 @@ use crate::http::service::SacService;
 /// connection ends, so that no request is lost between a client that sends and a server that closes.
 const LAST_REQUEST: Duration = Duration::from_millis(500);
 
+/// The time that the decisions of the last requests have to be written.
+const LAST_DECISIONS: Duration = Duration::from_secs(5);
+
 /// The size of the kernel's buffer for what a client has not read. The kernel doubles it. So a client that does not read is
 /// noticed, whatever the size of its response, and costs little.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
@@ -77,6 +80,7 @@ pub async fn serve_with<R>(
     if timeout(drain_time, finish).await.is_err() {
         warn!("requests still in flight after {} s are cut off", drain_time.as_secs_f32());
     }
+    service.finish_decisions(LAST_DECISIONS).await;
 }
 
 struct Acceptor<A> {

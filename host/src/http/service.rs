@@ -19,6 +19,7 @@ use tower_service::Service;
 use tracing::Instrument;
 
 use crate::config::Config;
+use crate::decisions::log::DecisionLog;
 use crate::http::body::{BodyError, BodyReader};
 use crate::http::error::{Error, Form, json};
 use crate::http::found::{Admitted, Found, OwnPolicy, own};
@@ -30,11 +31,12 @@ use crate::observe::metrics::{Metrics, ModelState};
 use crate::observe::trace;
 use crate::policies::address::Address;
 use crate::policies::registry::Registry;
-use crate::sandbox::bindings;
+use crate::sandbox::bindings::{self, Decision};
 use crate::sandbox::factory::SetupError;
 use crate::shadows::comparer::Comparer;
 use crate::swap::call::{Answer, Call};
 use crate::swap::dispatcher::Dispatcher;
+use crate::swap::generation::Generation;
 use crate::swap::holder::Holder;
 use crate::swap::shared::Shared;
 use crate::watch::tokens::Tokens;
@@ -57,6 +59,8 @@ pub struct SacService {
     policies: Option<Arc<Registry>>,
     /// Lets shadows compute requests, if policies have any.
     shadows: Option<Arc<Comparer>>,
+    /// Records decisions, if they are to be.
+    decision_log: Option<Arc<DecisionLog>>,
     dispatcher: Arc<Dispatcher>,
     tokens: Tokens,
     body_reader: Arc<BodyReader>,
@@ -82,6 +86,8 @@ impl SacService {
         let policies = config.root.as_ref().map(|root| Registry::new(&shared, &config, root)).transpose()?;
         let shadows = config.shadow.as_ref().map(|shadow| Comparer::new(&config, shadow, shared.metrics()));
         let shadows = shadows.transpose().map_err(SetupError::Metrics)?;
+        let decision_log = config.decision_log.as_ref().map(|log| DecisionLog::start(log, shared.metrics()));
+        let decision_log = decision_log.transpose().map_err(SetupError::Start)?;
         let dispatcher = Arc::new(Dispatcher::new(&config));
         let body_reader = Arc::new(BodyReader::new(config.max_body_bytes, config.body_time));
         let max_in_flight = config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
@@ -94,6 +100,7 @@ impl SacService {
             own,
             policies,
             shadows,
+            decision_log,
             dispatcher,
             tokens,
             body_reader,
@@ -220,14 +227,15 @@ impl SacService {
         let health = Health::of(address.path);
         let _permit = self.permit(health)?;
         let over_limit = body.is_none();
-        let shadows = self.shadows.as_ref();
+        let is_sampled = self.shadows.as_ref().is_some_and(|shadows| shadows.choose());
         let call = Call {
             method: parts.method,
             path: address.path.to_owned(),
             authorization: text(&parts.headers, &AUTHORIZATION),
             inference_header: text(&parts.headers, &INFERENCE_HEADER),
             body,
-            wants_decision: shadows.is_some_and(|shadows| shadows.choose()),
+            wants_decision: is_sampled || self.decision_log.is_some(),
+            is_sampled,
         };
         let found = match (&self.own, address.policy) {
             (Some(own), None) => Found::Own(own),
@@ -267,6 +275,23 @@ impl SacService {
         }
     }
 
+    /// Hands a decision on to those who want it, and waits for none of them.
+    fn decided(&self, found: &Found<'_>, generation: &Generation, decision: Decision, is_sampled: bool) {
+        if let Some(log) = &self.decision_log {
+            let recorded =
+                if is_sampled { decision.clone() } else { return log.record(found.name(), generation, decision) };
+            log.record(found.name(), generation, recorded);
+        }
+        self.shadow_decision(found, generation, decision);
+    }
+
+    /// Waits until the decisions so far are on record, for at most this time.
+    pub(crate) async fn finish_decisions(&self, time: Duration) {
+        if let Some(log) = &self.decision_log {
+            log.flush(time).await;
+        }
+    }
+
     /// Answers a call by the generation in service. With `soon`, waits for the files within limits even if there is no policy.
     pub(super) async fn answer(
         &self,
@@ -284,10 +309,11 @@ impl SacService {
                 None => pending().await,
             }
         };
+        let is_sampled = call.is_sampled;
         let answer = self.dispatcher.answer(holder, Arc::new(call), tokens, &current, gone).await?;
         let Answer { mut response, generation } = answer;
         if let Some(decision) = response.decision.take() {
-            self.shadow_decision(found, &generation, decision);
+            self.decided(found, &generation, decision, is_sampled);
         }
         Ok(response)
     }

@@ -26,6 +26,8 @@ pub(crate) struct Call {
     pub(crate) body: Option<Bytes>,
     /// True if the decision in the response is wanted.
     pub(crate) wants_decision: bool,
+    /// True if a shadow is to compute the decision too.
+    pub(crate) is_sampled: bool,
 }
 
 /// The response to a call, and the generation that gave it.

@@ -1,13 +1,14 @@
 //! One checkpoint in service, with the instances that hold it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use sac_owner::Content;
 use tracing::warn;
 
+use crate::decisions::line::Author;
 use crate::observe::metrics::{CheckpointState, ModelState};
 use crate::sandbox::bindings::{Backend, BatchResult as Batch, Outcome, OutputsResult as Outputs, Policy};
 use crate::sandbox::cpu_budget::{CallLimits, CpuBudget};
@@ -35,6 +36,8 @@ pub(crate) struct Generation {
     threads: Threads,
     native: Native,
     overrun: Overrun,
+    /// Made by the first decision that goes on record.
+    author: OnceLock<Arc<Author>>,
 }
 
 /// The threads that work for all generations.
@@ -121,7 +124,16 @@ impl Generation {
     ) -> Self {
         let short = Pool::new(size.short, first, threads.makers.clone(), make.clone());
         let long = Pool::new(size.long, vec![], threads.makers.clone(), make);
-        Generation { number, loaded, short, long, threads, native: Native::default(), overrun: Overrun::default() }
+        Generation {
+            number,
+            loaded,
+            short,
+            long,
+            threads,
+            native: Native::default(),
+            overrun: Overrun::default(),
+            author: OnceLock::new(),
+        }
     }
 
     /// Makes the other instances before requests need them. Blocks.
@@ -207,6 +219,12 @@ impl Generation {
         let parts = Arc::new(Parts::new(batch, state_dim, native));
         let helpers = if is_alone { None } else { Some(&*self.threads.helpers) };
         parts.compute_with(helpers, instance, &self.short, limits)
+    }
+
+    /// Returns the checkpoint as a record of its decisions names it.
+    pub(crate) fn author(&self) -> Option<&Arc<Author>> {
+        let loaded = self.loaded.as_ref()?;
+        Some(self.author.get_or_init(|| Arc::new(Author::new(self.number, loaded))))
     }
 
     /// Returns the values that the metrics show.

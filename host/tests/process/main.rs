@@ -12,6 +12,7 @@ mod injection;
 mod logging;
 mod policies;
 mod program;
+mod replay;
 mod serving;
 mod sites;
 #[cfg(feature = "otlp")]

@@ -44,6 +44,13 @@ pub struct Sidecar {
     pub(super) identity: Identity,
 }
 
+impl Sidecar {
+    /// Returns the sha256 of the whole file, in lowercase hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+}
+
 impl Content {
     /// Returns the digests of the file and of the files beside it. Contents with the same ones are the same to the last byte,
     /// wherever they were read.

@@ -1,5 +1,6 @@
 //! The metrics of the server, under the names and in the base units of Prometheus. They take values alone.
 
+mod decisions;
 mod model;
 mod policies;
 mod registry;
@@ -13,6 +14,7 @@ use anyhow::Result;
 use http::StatusCode;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
+pub(crate) use decisions::DecisionMetrics;
 use model::ModelMetrics;
 pub(crate) use model::{CheckpointState, ModelState};
 pub(crate) use policies::{PolicyGauges, PolicyMetrics, PolicyRequests};
@@ -143,6 +145,11 @@ impl Metrics {
     /// Registers the metrics of the policies of a root.
     pub(crate) fn policies(&self) -> Result<PolicyMetrics> {
         PolicyMetrics::new(&self.registry)
+    }
+
+    /// Registers the metrics of the log of decisions.
+    pub(crate) fn decisions(&self) -> Result<DecisionMetrics> {
+        DecisionMetrics::new(&self.registry)
     }
 
     /// Registers the metrics of shadows.

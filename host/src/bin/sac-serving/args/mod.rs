@@ -1,11 +1,13 @@
 //! The command line: commands, flags and variables.
 
 pub mod bench;
+mod decisions;
 pub mod file;
 pub mod limits;
 pub mod listen;
 pub mod load;
 pub mod predict;
+pub mod replay;
 pub mod root;
 pub mod serve;
 mod shadow;
@@ -23,6 +25,7 @@ use crate::args::bench::BenchArgs;
 use crate::args::listen::Listen;
 use crate::args::load::LoadArgs;
 use crate::args::predict::PredictArgs;
+use crate::args::replay::ReplayArgs;
 use crate::args::serve::ServeArgs;
 use crate::logging::LogFormat;
 use crate::target::{ClientArgs, Target};
@@ -71,6 +74,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Measure how fast a server answers, or a server of a checkpoint would
     Bench(BenchArgs),
+    /// Compute the decisions of a log again from their checkpoints, and report those that differ
+    Replay(ReplayArgs),
     /// Show a pendulum that a policy drives, and replace the policy by better ones
     Demo(DemoArgs),
     /// Ask a server if it is well. The exit code says so

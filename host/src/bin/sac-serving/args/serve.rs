@@ -7,6 +7,7 @@ use clap::Args;
 use sac_owner::settings::{ModelName, OnBadCheckpoint, Patterns, defaults, is_blank, variables};
 use sac_serving::{Config, HttpConfig, Source, Tokens};
 
+use crate::args::decisions::DecisionArgs;
 use crate::args::limits::LimitArgs;
 use crate::args::listen::Listen;
 use crate::args::load::LoadArgs;
@@ -101,6 +102,9 @@ pub struct ServeArgs {
     pub shadow: ShadowArgs,
 
     #[command(flatten)]
+    pub decisions: DecisionArgs,
+
+    #[command(flatten)]
     pub limits: LimitArgs,
 }
 
@@ -112,11 +116,14 @@ impl ServeArgs {
         let mut source = Source::new(model, dir, home.as_deref());
         source.patterns = Patterns::union(&self.pattern);
         let root = self.root.config(self.has_source())?;
-        let has_folder = root.is_some() || source.folder().is_some();
+        let served = [source.folder(), root.as_ref().map(|root| &*root.folder)];
+        let served = served.into_iter().flatten().collect::<Vec<_>>();
+        let (shadow, decision_log) = (self.shadow.config(!served.is_empty())?, self.decisions.config(&served)?);
         Ok(self.limits.config(Config {
             model_name: self.model_name.clone(),
             root,
-            shadow: self.shadow.config(has_folder)?,
+            shadow,
+            decision_log,
             jit: self.jit,
             workers: self.workers.map_or(defaults.workers, usize::from),
             on_bad_checkpoint: self.on_bad_checkpoint,

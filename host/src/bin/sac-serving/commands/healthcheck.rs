@@ -20,7 +20,7 @@ pub fn run(args: &HealthcheckArgs) -> Result<()> {
     };
     let answer = on_runtime(1, async {
         let mut client = Client::connect(&args.client.endpoint(&address)?).await?;
-        Ok(timeout(RESPONSE_TIMEOUT, client.send(Method::GET, path, Bytes::new())).await??)
+        timeout(RESPONSE_TIMEOUT, client.send(Method::GET, path, Bytes::new())).await?
     });
     let (status, body) = answer.with_context(|| format!("{address} is not well"))?;
     let body = String::from_utf8_lossy(&body);

@@ -7,6 +7,7 @@ mod healthcheck;
 mod inspect;
 mod output;
 mod predict;
+mod replay;
 mod serve;
 
 use std::future::Future;
@@ -35,6 +36,7 @@ pub fn run(invocation: &Invocation) -> Result<()> {
         Command::Convert(args) => inspect::convert(args, cli.config()),
         Command::Predict(args) => predict::run(args, cli.config()),
         Command::Bench(args) => bench::run(args, cli.config()),
+        Command::Replay(args) => replay::run(args, cli.config()),
         Command::Demo(args) => demo::run(args, cli.config()),
         Command::Healthcheck(args) => healthcheck::run(args),
         Command::Config(ConfigCommand::Check { json, serve }) => {

@@ -1,0 +1,47 @@
+//! The flags of the log of decisions.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use sac_owner::settings::is_blank;
+use sac_serving::DecisionLogConfig;
+
+/// The flags of the log of decisions.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Decisions on record")]
+pub struct DecisionArgs {
+    /// Write a line of JSON for each prediction to this file, or to decisions.jsonl in this folder
+    #[arg(long, env = "SAC_DECISION_LOG", value_name = "FILE|FOLDER")]
+    pub decision_log: Option<PathBuf>,
+
+    /// Rename the file, with the time after its name, before it would grow beyond this
+    #[arg(long, env = "SAC_DECISION_LOG_BYTES", default_value_t = DecisionLogConfig::new("").max_bytes, value_name = "BYTES")]
+    pub decision_log_bytes: u64,
+
+    /// Keep at most this many renamed files; 0 keeps all
+    #[arg(long, env = "SAC_DECISION_LOG_FILES", default_value_t = DecisionLogConfig::new("").kept, value_name = "N")]
+    pub decision_log_files: usize,
+}
+
+impl DecisionArgs {
+    /// Returns the settings of the log, if there is one. `served` are the folders of checkpoints.
+    pub fn config(&self, served: &[&Path]) -> Result<Option<DecisionLogConfig>> {
+        let Some(path) = self.decision_log.as_deref().filter(|path| !is_blank(path.as_os_str())) else {
+            return Ok(None);
+        };
+        let log = DecisionLogConfig {
+            max_bytes: self.decision_log_bytes,
+            kept: self.decision_log_files,
+            ..DecisionLogConfig::new(path)
+        };
+        for folder in served {
+            ensure!(
+                !log.is_in(folder),
+                "--decision-log is in {}, a folder of checkpoints: name another",
+                folder.display()
+            );
+        }
+        Ok(Some(log))
+    }
+}
