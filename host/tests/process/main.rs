@@ -11,6 +11,7 @@ mod injection;
 mod logging;
 mod policies;
 mod program;
+mod python;
 mod serving;
 mod sites;
 #[cfg(feature = "otlp")]
