@@ -15,7 +15,10 @@ fn the_python_package_passes_its_tests_against_this_program() {
     let mut pytest = Command::new(&python);
     // Nothing is written beside the sources. `-rs` says what is skipped, and how to have it.
     pytest.args(["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"]).env("PYTHONDONTWRITEBYTECODE", "1");
-    pytest.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).env("SAC_SERVING", PROGRAM).env("SAC_CACHE_DIR", cache());
+    pytest
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .env("SAC_SERVING", PROGRAM)
+        .env("SAC_CACHE_DIR", cache());
     let Output { status, stdout, stderr } = pytest.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     println!("{out}");
