@@ -53,6 +53,7 @@ fn main() -> Result<()> {
     println!("cargo::rustc-env=SAC_ACTOR_COMPONENT={}", embedded.display());
     let digest = hex::encode(Sha256::digest(std::fs::read(&embedded)?));
     println!("cargo::rustc-env=SAC_ACTOR_SHA256={digest}");
+    println!("cargo::rustc-env=SAC_TARGET={}", env::var("TARGET")?);
     Ok(())
 }
 

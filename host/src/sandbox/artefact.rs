@@ -1,8 +1,10 @@
 //! The component as machine code, compiled once and then mapped from a file.
 //!
 //! The mapped code runs outside the sandbox. So the file is trusted only if nobody else can have written it: its folder
-//! belongs to this user alone, its name contains the component's digest and wasmtime's compatibility hash, and its content
+//! belongs to this user or to root, and nobody else can write it, its name contains the component's digest and wasmtime's compatibility hash, and its content
 //! has the sha256 that is stored beside it. The file that was checked is the one that is mapped: it is opened once.
+//!
+//! The artefact may be installed with the program, in `share/sac-serving` beside the program's `bin`.
 
 mod folder;
 
@@ -26,20 +28,23 @@ use self::folder::PrivateFolder;
 
 static EMBEDDED: &[u8] = include_bytes!(env!("SAC_ACTOR_COMPONENT"));
 
-/// Maps the artefact of `component`, or of the embedded component, from the folder `cache`. If there is none, compiles the
-/// component and stores the artefact. A cache that cannot be used costs a warning, and the compilation at each start.
+/// Maps the artefact of `component`, or of the embedded component, from the folder `cache`, or from where it was installed. If
+/// there is none, compiles the component and stores the artefact. A cache that cannot be used costs a warning, and the compilation at each start.
 pub(crate) fn load_or_compile(engine: &Engine, component: Option<&[u8]>, cache: Option<&Path>) -> Result<Component> {
     // The digest of the embedded component is known. Computing it would read all of the component into memory.
     let digest = component.map_or_else(|| env!("SAC_ACTOR_SHA256").to_owned(), sha256);
     let component = component.unwrap_or(EMBEDDED);
-    let artefact = cache.and_then(|folder| match Artefact::new(engine, &digest, folder) {
-        Ok(artefact) => Some(artefact),
+    let artefact = cache.and_then(|path| match PrivateFolder::open(path) {
+        Ok(folder) => Some(Artefact::new(engine, &digest, folder)),
         Err(error) => {
-            warn!("the compiled component cannot be kept in {}: {error:#}", path_line(folder));
+            warn!("the compiled component cannot be kept in {}: {error:#}", path_line(path));
             None
         }
     });
     if let Some(found) = artefact.as_ref().and_then(|artefact| artefact.load(engine)) {
+        return Ok(found);
+    }
+    if let Some(found) = installed().and_then(|folder| Artefact::new(engine, &digest, folder).load(engine)) {
         return Ok(found);
     }
     let compiled = compile(engine, component, artefact.is_some())?;
@@ -52,6 +57,14 @@ pub(crate) fn load_or_compile(engine: &Engine, component: Option<&[u8]>, cache: 
     let component = artefact.load(engine).unwrap_or(compiled);
     trim_heap();
     Ok(component)
+}
+
+/// Opens the folder of artefacts that was installed with the program, if there is one that can be trusted.
+fn installed() -> Option<PrivateFolder> {
+    let program = std::env::current_exe().ok()?;
+    let path = program.parent()?.parent()?.join("share/sac-serving");
+    let folder = PrivateFolder::existing(&path);
+    folder.inspect_err(|error| warn!("the compiled component that was installed is not used: {error:#}")).ok().flatten()
 }
 
 fn compile(engine: &Engine, component: &[u8], is_kept: bool) -> Result<Component> {
@@ -81,12 +94,11 @@ struct Artefact {
 }
 
 impl Artefact {
-    /// Creates the cache folder if needed. `component` is the component's sha256.
-    fn new(engine: &Engine, component: &str, folder: &Path) -> Result<Self> {
-        let folder = PrivateFolder::open(folder)?;
+    /// `component` is the component's sha256.
+    fn new(engine: &Engine, component: &str, folder: PrivateFolder) -> Self {
         let mut compatibility = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut compatibility);
-        Ok(Artefact { folder, name: format!("{}-{:016x}.cwasm", &component[..32], compatibility.finish()) })
+        Artefact { folder, name: format!("{}-{:016x}.cwasm", &component[..32], compatibility.finish()) }
     }
 
     fn digest_name(&self) -> String {
@@ -107,7 +119,7 @@ impl Artefact {
         };
         let (expected, found) = (read_digest(digest)?, sha256_of(&code)?);
         ensure!(expected == found.as_bytes(), "its sha256 is {found}, and {digest_name} says another");
-        // SAFETY: only this user can have written the file (`PrivateFolder`), and it has the digest that was stored when
+        // SAFETY: only this user or root can have written the file (`PrivateFolder`), and it has the digest that was stored when
         // this library wrote it from this component with this engine.
         Ok(Some(unsafe { map(engine, &code) }?))
     }
@@ -189,7 +201,8 @@ mod tests {
 
     fn stored(engine: &Engine) -> (TempDir, Artefact) {
         let folder = tempfile::tempdir().unwrap();
-        let artefact = Artefact::new(engine, &sha256(EMPTY), &folder.path().join("cache")).unwrap();
+        let cache = PrivateFolder::open(&folder.path().join("cache")).unwrap();
+        let artefact = Artefact::new(engine, &sha256(EMPTY), cache);
         assert!(artefact.load(engine).is_none());
         artefact.store(&Component::new(engine, EMPTY).unwrap().serialize().unwrap()).unwrap();
         assert!(artefact.load(engine).is_some());

@@ -8,6 +8,7 @@ use rustix::process::{Resource, getrlimit};
 use tracing::warn;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::baseline;
 use crate::config::SandboxLimits;
 
 /// The period of the epochs. Limits of time are rounded up to it, and a call ends within it when nobody waits any more.
@@ -27,6 +28,7 @@ const KEPT_BYTES: usize = 2 << 20;
 /// `policies` is the number of policies below a root, which have an instance each.
 pub(crate) fn engine(limits: &SandboxLimits, workers: usize, policies: usize) -> Result<Engine> {
     let mut config = Config::new();
+    baseline::fix(&mut config)?;
     config
         .epoch_interruption(true)
         .wasm_relaxed_simd(true)

@@ -1,6 +1,7 @@
 //! The wasmtime sandbox that runs the component. It never touches HTTP, and reads no file but its own compiled artefact.
 
 pub(crate) mod artefact;
+mod baseline;
 pub(crate) mod bindings;
 pub(crate) mod cpu_budget;
 pub(crate) mod engine;

@@ -12,6 +12,7 @@ mod injection;
 mod logging;
 mod policies;
 mod program;
+mod python;
 mod replay;
 mod serving;
 mod sites;

@@ -164,6 +164,31 @@ fn a_compiled_component_that_was_tampered_with_is_not_run() {
 }
 
 #[test]
+fn a_component_that_was_compiled_when_the_program_was_installed_is_run_at_the_first_start() {
+    let place = folder();
+    let (program, share) = (place.path().join("bin/sac-serving"), place.path().join("share/sac-serving"));
+    fs::create_dir(place.path().join("bin")).unwrap();
+    install(Path::new(PROGRAM), &program);
+    fs::create_dir(place.path().join("share")).unwrap();
+    fs::rename(copy_of_the_cache(None).keep(), &share).unwrap();
+    let first_start = || {
+        let empty = tempdir().unwrap();
+        let mut serve = command_of(&program, "serve", place.path(), empty.path());
+        serve.args(["--dir", "."]);
+        let mut program = Process::spawn(serve).unwrap();
+        assert_eq!(predict(program.address()).0, 200);
+        program.signal(Signal::TERM).unwrap();
+        program.end().1
+    };
+    let log = first_start();
+    assert!(!log.contains("compiling"), "{log}");
+    // Other users could have written to this folder.
+    fs::set_permissions(&share, Permissions::from_mode(0o777)).unwrap();
+    let log = first_start();
+    assert!(log.contains("that was installed is not used: others can write") && log.contains("compiling"), "{log}");
+}
+
+#[test]
 fn a_checkpoint_without_read_permission_is_refused_until_it_has_it() {
     // Root may read everything, so that the program runs as nobody then.
     const NOBODY: u32 = 65534;

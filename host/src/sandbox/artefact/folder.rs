@@ -1,4 +1,4 @@
-//! A folder whose files only this user can write. It is opened once and then used by its descriptor, because its path may
+//! A folder whose files only this user and root can write. It is opened once and then used by its descriptor, because its path may
 //! lead to another folder by the next call.
 
 use std::fs::{DirBuilder, File};
@@ -17,7 +17,7 @@ use sac_owner::path_line;
 const ROOT: u32 = 0;
 const BY_OTHERS: Mode = Mode::WGRP.union(Mode::WOTH);
 
-/// An open folder that belongs to this user alone.
+/// An open folder that nobody but this user and root can write.
 pub(super) struct PrivateFolder {
     folder: OwnedFd,
     /// Names it in messages.
@@ -28,6 +28,15 @@ impl PrivateFolder {
     /// Opens a folder, which is created if needed. Fails if another user can write it, or put another in its place.
     pub(super) fn open(path: &Path) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        Self::open_made(path)
+    }
+
+    /// Opens a folder likewise, or returns `None` if there is none.
+    pub(super) fn existing(path: &Path) -> Result<Option<Self>> {
+        if path.is_dir() { Self::open_made(path).map(Some) } else { Ok(None) }
+    }
+
+    fn open_made(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = rustix::fs::open(path, flags, Mode::empty());
         ensure!(folder.is_ok() || !path.is_symlink(), "{} is a symlink", path_line(path));
@@ -38,7 +47,7 @@ impl PrivateFolder {
         Ok(folder)
     }
 
-    /// Opens a file that only this user can have written. Returns `None` if there is none of this name.
+    /// Opens a file that only this user or root can have written. Returns `None` if there is none of this name.
     pub(super) fn file(&self, name: &str) -> Result<Option<File>> {
         let path = self.path.join(name);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -93,10 +102,11 @@ impl PrivateFolder {
     }
 }
 
-/// Checks that a file or a folder belongs to this user, and that nobody else can write it.
+/// Checks that a file or a folder belongs to this user or to root, and that nobody else can write it.
 fn ensure_private(found: &Stat, path: &Path) -> Result<()> {
     let (user, mode) = (geteuid().as_raw(), Mode::from_raw_mode(found.st_mode));
-    ensure!(found.st_uid == user, "{} belongs to user {}, not to {user}", path_line(path), found.st_uid);
+    let owner = found.st_uid;
+    ensure!(owner == user || owner == ROOT, "{} belongs to user {owner}, not to {user}", path_line(path));
     ensure!(!mode.intersects(BY_OTHERS), "others can write {} (mode {:o})", path_line(path), mode.bits());
     Ok(())
 }

@@ -1,0 +1,150 @@
+"""A policy that a server computes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from types import TracebackType
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .answers import Health, PredictInfo
+from .connection import Connections, Response
+from .errors import status_error
+
+#: How often a request is sent again that the server has no room for.
+RETRIES = 3
+#: The longest pause before that, in seconds, whatever the server asks for.
+LONGEST_PAUSE = 5.0
+
+
+class Policy:
+    """A policy that the server at `url` computes, always by its newest checkpoint.
+
+    url: the server's, such as "http://localhost:8000", or that of one of many policies: "http://localhost:8000/policies/NAME".
+    token: the one that the server is configured with, if it is.
+    timeout: seconds that the server may stay silent, while connecting or computing.
+    ca_cert: a file with the certificate to trust, in place of the system's.
+
+    Threads may share a policy: each request at a time has a connection of its own, which is kept for the next one. A process
+    that is forked opens its own.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout: float = 30.0,
+        ca_cert: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._connections = Connections(url, timeout, ca_cert)
+        self._headers = {"content-type": "application/json"}
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
+        self.url = url
+
+    def predict(
+        self,
+        observation: ArrayLike,
+        state: object = None,
+        episode_start: object = None,
+        deterministic: bool = True,
+        *,
+        seed: int | None = None,
+    ) -> tuple[NDArray[np.float32], PredictInfo]:
+        """Returns the action for an observation [state_dim], or the actions for a batch [n, state_dim], and what computed them.
+
+        deterministic: the mean, which is the default here; a sample if it is False.
+        seed: makes a sample repeatable.
+        state, episode_start: have no meaning here. Stable-Baselines3 passes them to what it evaluates, such as this policy.
+        """
+        observations = np.asarray(observation, dtype=np.float32)
+        if observations.ndim not in (1, 2):
+            raise ValueError(f"an observation has the shape [state_dim], or [n, state_dim] for n: not {observations.shape}")
+        if not np.isfinite(observations).all():
+            raise ValueError("an observation has a number that is not finite, or is too large for 32 bits")
+        request: dict[str, Any] = {"deterministic": bool(deterministic)}
+        if seed is not None:
+            request["seed"] = int(seed)
+        if observations.ndim == 1:
+            answer = self._ask("POST", "/sac/predict", {"state": observations.tolist(), **request})
+            actions = np.atleast_1d(np.array(answer["action"], dtype=np.float32))
+        else:
+            answer = self._ask("POST", "/sac/predict/batch", {"states": observations.tolist(), **request})
+            actions = np.array(answer["actions"], dtype=np.float32).reshape(len(observations), -1)
+        return actions, PredictInfo(
+            model_path=answer["model_path"],
+            model_mtime_utc=answer["model_mtime_utc"],
+            latency_ms=answer["latency_ms"],
+            jit_compiled=answer["jit_compiled"],
+        )
+
+    def info(self) -> dict[str, Any]:
+        """Returns the fields of /sac/model/info: the checkpoint in service, its facts, and why a newer one is refused."""
+        return self._ask("GET", "/sac/model/info")
+
+    def health(self) -> Health:
+        """Returns the server's health, of a server without a policy too."""
+        response = self._connections.ask("GET", "/sac/health", None, self._headers)
+        content = _content(response)
+        if isinstance(content, dict) and "status" in content:
+            return cast(Health, content)
+        raise status_error(response.status, _detail(content))
+
+    def reload(self) -> dict[str, Any]:
+        """Loads the newest checkpoint even if nothing changed. A refused one is a `StatusError` that says why."""
+        return self._ask("POST", "/sac/model/reload")
+
+    def close(self) -> None:
+        """Closes the kept connections. The next request opens one again."""
+        self._connections.close()
+
+    def __enter__(self) -> Policy:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Policy({self.url!r})"
+
+    def _ask(self, method: str, path: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
+        body = None if request is None else json.dumps(request, separators=(",", ":")).encode()
+        for attempt in range(RETRIES + 1):
+            response = self._connections.ask(method, path, body, self._headers)
+            pause = _pause(response)
+            if pause is None or attempt == RETRIES:
+                break
+            time.sleep(pause)
+        content = _content(response)
+        if response.status == 200 and isinstance(content, dict):
+            return content
+        raise status_error(response.status, _detail(content))
+
+
+def _pause(response: Response) -> float | None:
+    """Returns the seconds after which the server has room again, if that is why it gives no answer."""
+    if response.status != 503 or response.retry_after is None:
+        return None
+    try:
+        seconds = int(response.retry_after)
+    except ValueError:
+        # A proxy may name a date.
+        return 1.0
+    return min(max(seconds, 0), LONGEST_PAUSE)
+
+
+def _content(response: Response) -> Any:
+    """Returns what a body holds: text, if it is not the JSON that sac-serving writes but that of something in between."""
+    try:
+        return json.loads(response.body)
+    except ValueError:
+        return response.body[:1000].decode("utf-8", "replace")
+
+
+def _detail(content: Any) -> Any:
+    return content.get("detail", content) if isinstance(content, dict) else content
