@@ -25,9 +25,9 @@ thread_local! {
 
 #[http_service]
 async fn handle(request: Request) -> Result<impl IntoResponse> {
-    let environment = Environment::read(|name| std::env::var_os(name))?;
     let (parts, body) = request.into_parts();
-    let body = receive(body, environment.max_body_bytes).await?;
+    let limit = with_owner(|owner| owner.max_body_bytes)?;
+    let body = receive(body, limit).await?;
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let request = wit::Request {
         method: parts.method.as_str().to_owned(),
@@ -37,9 +37,19 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
         body: body.map_or(wit::Body::OverLimit, |body| wit::Body::Complete(body.into())),
     };
     // Nothing awaits from here on, so that no other request of this instance finds the owner borrowed.
-    let answer =
-        OWNER.with_borrow_mut(|owner| owner.get_or_insert_with(|| Owner::new(environment)).answer(&request))?;
+    let answer = with_owner(|owner| owner.answer(&request))??;
     response(answer)
+}
+
+/// Calls `act` with the owner of this instance. The first call that finds valid settings makes it.
+fn with_owner<T>(act: impl FnOnce(&mut Owner) -> T) -> Result<T> {
+    OWNER.with_borrow_mut(|slot| {
+        let owner = match slot {
+            Some(owner) => owner,
+            None => slot.insert(Owner::new(Environment::read(|name| std::env::var_os(name))?)),
+        };
+        Ok(act(owner))
+    })
 }
 
 /// Receives a body. Returns `None` if it is larger than `limit` bytes.

@@ -13,6 +13,8 @@ pub struct Owner {
     /// The number of checkpoints that this instance has published.
     generation: u64,
     tokens: Vec<String>,
+    /// The largest size of a request body, in bytes.
+    pub max_body_bytes: u64,
 }
 
 impl Owner {
@@ -31,8 +33,14 @@ impl Owner {
             // It has one instance.
             splits: false,
         });
-        let tokens = environment.token.into_iter().collect();
-        Owner { service, source: environment.source, freshness: Freshness::default(), generation: 0, tokens }
+        Owner {
+            service,
+            source: environment.source,
+            freshness: Freshness::default(),
+            generation: 0,
+            tokens: environment.token.into_iter().collect(),
+            max_body_bytes: environment.max_body_bytes,
+        }
     }
 
     /// Answers with the newest checkpoint. A file call takes 0.1 ms under Spin, so the files are checked once, and again
