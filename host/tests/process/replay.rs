@@ -16,7 +16,7 @@ fn record() -> (TempDir, TempDir, String) {
     let mut program = serve(place.path(), &["--dir", ".", "--decision-log", log.to_str().unwrap()], &[]);
     let address = program.address();
     let stochastic = r#"{"states": [[1, 0, 2], [0.5, -0.25, -3]], "deterministic": false}"#;
-    let mut predict = || {
+    let predict = || {
         assert_eq!(predict(address).0, 200);
         assert_eq!(ask(address, "POST", "/sac/predict/batch", "", stochastic).0, 200);
     };
