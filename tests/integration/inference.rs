@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use http::Method;
-use sac_tests::{Owner, Server, Settings, both_owners, checkpoint, publish, workspace};
+use jsonschema::validator_for;
+use sac_tests::{Answer, Owner, Server, Settings, both_owners, checkpoint, file, publish, workspace};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
@@ -68,13 +69,68 @@ async fn binary_tensors_are_answered_by_binary_tensors(owner: Owner) {
     assert_eq!(binary, [action.to_le_bytes(); 2].concat());
 }
 
+/// Checks an answer against the schema that the protocol publishes for an operation.
+#[track_caller]
+fn check_published(operation: &str, method: &str, status: &str, answer: &Answer) {
+    let published = serde_json::from_slice::<Value>(&file("open_inference_rest.json")).unwrap();
+    let response = &published["paths"][operation][method]["responses"][status];
+    let mut schema = response["content"]["application/json"]["schema"].clone();
+    assert!(schema.is_object(), "the protocol has no schema of {status} of {operation}");
+    schema["components"] = published["components"].clone();
+    let fits = validator_for(&schema).unwrap().validate(answer.json()).map_err(|error| error.to_string());
+    assert_eq!(fits, Ok(()), "{status} of {operation}: {}", answer.text());
+}
+
+both_owners!(every_answer_fits_the_published_schema_of_the_protocol);
+async fn every_answer_fits_the_published_schema_of_the_protocol(owner: Owner) {
+    const SERVER: &str = "/v2/";
+    const MODEL: &str = "/v2/models/${MODEL_NAME}/versions/${MODEL_VERSION}";
+    let inference = format!("{MODEL}/infer");
+    let (_folder, settings) = settings();
+    let settings = Settings { token: Some("secret".to_owned()), ..settings };
+    let server = Server::start(owner, &settings).await;
+    let mut client = server.client().await.with_token("secret");
+    check_published(SERVER, "get", "200", &client.get("/v2").await);
+    // The protocol publishes one form of all errors of the server, whatever their status is.
+    check_published(SERVER, "get", "400", &server.client().await.get("/v2").await);
+    check_published(SERVER, "get", "400", &client.get("/v2/nothing").await);
+    let version = client.get("/v2/models/pendulum").await.ok()["versions"][0].as_str().unwrap().to_owned();
+    for path in ["/v2/models/pendulum".to_owned(), format!("/v2/models/pendulum/versions/{version}")] {
+        let metadata = client.get(&path).await;
+        assert_eq!(metadata.status, 200);
+        check_published(MODEL, "get", "200", &metadata);
+        for body in [
+            rows(&[[0.1, 0.2, 0.3]]),
+            json!({
+                "id": "a",
+                "inputs": [{ "name": "state", "shape": [2, 3], "datatype": "FP32", "data": [1, 2, 3, 4, 5, 6] }],
+                "outputs": [{ "name": "action" }],
+            }),
+        ] {
+            let answer = client.post(&format!("{path}/infer"), body).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            check_published(&inference, "post", "200", &answer);
+        }
+        let refusal = client.post(&format!("{path}/infer"), json!({ "inputs": [] })).await;
+        assert_eq!(refusal.status, 400, "{}", refusal.text());
+        check_published(&inference, "post", "400", &refusal);
+        // The schema says "error" is a text, and its prose that each error has it.
+        assert!(refusal.json()["error"].is_string());
+        // The protocol publishes no schema of health. Its prose calls the field of a ready server "live", and that of a ready
+        // model "ready"; its servers and clients call both "ready".
+        assert_eq!(client.get(&format!("{path}/ready")).await.ok(), json!({ "name": "pendulum", "ready": true }));
+    }
+    assert_eq!(client.get("/v2/health/live").await.ok(), json!({ "live": true }));
+    assert_eq!(client.get("/v2/health/ready").await.ok(), json!({ "ready": true }));
+}
+
 both_owners!(errors_are_of_the_protocols_form_whoever_answers_them);
 async fn errors_are_of_the_protocols_form_whoever_answers_them(owner: Owner) {
     let (_folder, settings) = settings();
     let settings = Settings { token: Some("secret".to_owned()), max_body_bytes: 200, ..settings };
     let server = Server::start(owner, &settings).await;
     let mut client = server.client().await;
-    let error = |answer: sac_tests::Answer, status: u16| {
+    let error = |answer: Answer, status: u16| {
         assert_eq!(answer.status, status, "{}", answer.text());
         answer.json()["error"].as_str().unwrap().to_owned()
     };
