@@ -57,7 +57,11 @@ async function refresh() {
   if (failed) return showState("bad", `error ${failed.status}`);
   const status = await responses[0].json();
   const metrics = parse(await responses[1].text());
-  showModel(status);
+  const chosen = status.has_root ? await showPolicies(status) : null;
+  showModel(chosen ?? status);
+  // Without a default policy there is nothing to be missing.
+  if (status.has_root && !chosen && !status.model && status.detail === "No SAC model loaded") showRoot();
+  showShadow((chosen ?? status).shadow);
   showSwaps(status.swaps);
   const at = performance.now();
   showMetrics({ at, took: at - began, metrics });
@@ -80,6 +84,72 @@ function parse(text) {
 
 function sum(metrics, name, wanted = () => true) {
   return (metrics.get(name) ?? []).filter(({ labels }) => wanted(labels)).reduce((total, { value }) => total + value, 0);
+}
+
+/** The policy that the address names, as in `#NAME`. */
+const choice = () => decodeURIComponent(location.hash.slice(1));
+addEventListener("hashchange", poll);
+
+/** Lists the policies of a root. Returns the chosen one in the form of /status, or null if none is chosen. */
+async function showPolicies(status) {
+  const response = await ask("/policies");
+  if (!response.ok) throw new Error(`/policies: ${response.status}`);
+  const { policies } = await response.json();
+  element("policies-section").hidden = false;
+  showRows(policies);
+  const policy = policies.find(({ name }) => name === choice());
+  element("chosen").textContent = policy?.name ?? "";
+  if (!policy) return null;
+  // The page must not load a policy that nobody asked for.
+  const info = policy.state === "loaded" ? await ask(`/policies/${policy.name}/sac/model/info`) : null;
+  const model = info?.ok ? await info.json() : null;
+  const detail = model ? null : policy.detail ?? policy.state.replace("_", " ");
+  return { ...status, model, detail, shadow: policy.shadow };
+}
+
+function showRoot() {
+  showState("good", "ok");
+  write(element("trouble"), "Choose a policy.");
+}
+
+let shownPolicies;
+function showRows(policies) {
+  // Rows that are the same stay, because a link in them may have the focus.
+  const text = JSON.stringify([policies, choice()]);
+  if (text === shownPolicies) return;
+  shownPolicies = text;
+  const focus = document.activeElement?.closest("#policies a")?.textContent;
+  element("policies").replaceChildren(...policies.map((policy) => {
+    const row = document.createElement("tr");
+    const link = document.createElement("a");
+    link.href = `#${encodeURIComponent(policy.name)}`;
+    link.textContent = policy.name;
+    if (policy.name === choice()) link.setAttribute("aria-current", "true");
+    row.insertCell().append(link);
+    const state = policy.stale ? "stale" : policy.state.replace("_", " ");
+    const dimensions = policy.state_dim === null ? "" : `${policy.state_dim} → ${policy.action_dim}`;
+    const shadow = policy.shadow && (policy.shadow.rows ? `${number(policy.shadow.difference_mean)} mean` : "waits");
+    for (const text of [state, policy.generation ?? "", dimensions, shadow ?? ""]) row.insertCell().textContent = text;
+    row.cells[1].className = state === "loaded" ? "good" : ["stale", "refused"].includes(state) ? "bad" : "";
+    row.cells[1].title = policy.detail ?? "";
+    return row;
+  }));
+  [...element("policies").querySelectorAll("a")].find((link) => link.textContent === focus)?.focus();
+}
+
+function showShadow(shadow) {
+  element("shadow-section").hidden = !shadow;
+  if (!shadow) return;
+  list("shadow", [
+    ["file", shadow.path],
+    ...(shadow.detail ? [["trouble", shadow.detail]] : []),
+    ["compared", shadow.rows ? `${count(shadow.rows)} states, with generation ${shadow.compared_with}` : "nothing yet: it waits for requests"],
+    ...(shadow.rows ? [
+      ["difference", `${number(shadow.difference_mean)} in the mean, ${number(shadow.difference_max)} at most`],
+      [`above ${shadow.threshold}`, `${number(100 * shadow.above_threshold)} % of the states`],
+    ] : []),
+    ...(shadow.sha256 ? [["sha256", shadow.sha256]] : []),
+  ]);
 }
 
 function showState(kind, text) {
@@ -245,6 +315,7 @@ function write(shown, text) {
 }
 
 const count = (number) => number.toLocaleString("en", { maximumFractionDigits: number < 10 ? 1 : 0 });
+const number = (value) => String(Number(value.toPrecision(3)));
 const bytes = (number) => (number < 1e6 ? `${count(number / 1e3)} kB` : `${count(number / 1e6)} MB`);
 const clock = (utc) => new Date(utc).toLocaleTimeString("en-GB");
 

@@ -24,6 +24,8 @@ pub(crate) struct Status {
     detail: Option<Value>,
     /// The last swaps, newest first.
     swaps: Vec<Swap>,
+    /// True if `/policies` lists the policies of a root.
+    has_root: bool,
     /// The shadow of the default policy, if it has one.
     shadow: Option<ShadowState>,
 }
@@ -44,6 +46,7 @@ impl Status {
             model: detail.is_none().then_some(body),
             detail,
             swaps: main.map(|main| main.history().swaps()).unwrap_or_default(),
+            has_root: service.policies().is_some(),
             shadow,
         })
     }

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use sac_test_support::{Connection, request};
+use sac_test_support::{Connection, publish, request};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
@@ -176,6 +176,34 @@ fn the_page_asks_for_the_token_and_shows_a_refusal_without_a_reload() {
     drop(program);
     browser.wait_until("document.getElementById('state').textContent === 'not reached'");
     browser.assert_sound(&origin, &["401 (Unauthorized)", "net::ERR_"]);
+}
+
+#[test]
+fn the_page_lists_the_policies_of_a_root_and_shows_the_one_that_is_chosen() {
+    let Some(browser) = Browser::start() else { return };
+    let place = tempdir().unwrap();
+    for name in ["a", "b"] {
+        fs::create_dir_all(place.path().join(name).join("shadow")).unwrap();
+        publish(&place.path().join(name).join("model_a.onnx"), &file("pendulum_00500.onnx"));
+    }
+    let mut program = serve(place.path(), &["--root", ".", "--shadow-share", "1"], &[]);
+    let address = program.address();
+    let origin = format!("http://{address}");
+    browser.open(&origin);
+    browser.wait_until("document.querySelectorAll('#policies tr').length === 2");
+    browser.wait_until("document.getElementById('policies').innerText.includes('not loaded')");
+    browser.wait_until("document.getElementById('trouble').innerText === 'Choose a policy.'");
+    // A link is followed by the keyboard as well.
+    browser.run("document.querySelector('#policies tr:last-child a').focus(); document.activeElement.click()");
+    browser.wait_until("document.getElementById('chosen').innerText === 'b'");
+    publish(&place.path().join("b/shadow/model_next.onnx"), &file("pendulum_08000.onnx"));
+    assert_eq!(ask(address, "POST", "/policies/b/sac/predict", "", STATE).0, 200);
+    browser.wait_until("document.getElementById('model').innerText.includes('b/model_a.onnx')");
+    browser.wait_until("document.getElementById('shadow').innerText.includes('1 states, with generation 1')");
+    browser.wait_until("document.querySelector('#policies tr:last-child').innerText.includes('mean')");
+    assert_eq!(browser.run("return document.activeElement.textContent"), "b");
+    browser.take_picture("SAC_POLICIES_PICTURE");
+    browser.assert_sound(&origin, &[]);
 }
 
 #[test]
