@@ -8,6 +8,9 @@ use std::time::SystemTime;
 
 use humantime::format_rfc3339_micros;
 
+/// The length of a time such as 2026-11-30T06-12-23.123456Z.
+const TIME_LENGTH: usize = 27;
+
 /// The states in a log are confidential.
 const MODE: u32 = 0o600;
 
@@ -24,8 +27,8 @@ struct Open {
     file: File,
     /// The device and the inode, by which a rename by others is noticed.
     identity: (u64, u64),
-    /// `None` if it is no regular file, such as a pipe.
-    length: Option<u64>,
+    /// False for a pipe, for example.
+    is_regular: bool,
 }
 
 impl LogFile {
@@ -44,18 +47,16 @@ impl LogFile {
     }
 
     fn try_append(&mut self, lines: &[u8]) -> io::Result<()> {
-        let length = self.opened()?.length;
-        if length.is_some_and(|length| length > 0 && length + lines.len() as u64 > self.max_bytes) {
+        let length = self.opened()?.length()?;
+        if length > 0 && length + lines.len() as u64 > self.max_bytes {
             self.rotate()?;
         }
         let open = self.opened()?;
+        let length = open.length()?;
         let written = open.file.write_all(lines);
-        if let Some(length) = &mut open.length {
-            match written {
-                Ok(()) => *length += lines.len() as u64,
-                // Half a line would spoil the next one.
-                Err(_) => drop(open.file.set_len(*length)),
-            }
+        if written.is_err() && open.is_regular {
+            // Half a line would spoil the next one.
+            let _ = open.file.set_len(length);
         }
         written
     }
@@ -63,7 +64,7 @@ impl LogFile {
     /// Returns the file at the path, which others may have renamed.
     fn opened(&mut self) -> io::Result<&mut Open> {
         let is_same = |open: &Open| {
-            open.length.is_none() || fs::metadata(&self.path).is_ok_and(|found| identity(&found) == open.identity)
+            !open.is_regular || fs::metadata(&self.path).is_ok_and(|found| identity(&found) == open.identity)
         };
         let open = match self.open.take().filter(is_same) {
             Some(open) => open,
@@ -81,23 +82,31 @@ impl LogFile {
             let mut renamed = renamed(&self.path)?;
             renamed.sort_unstable();
             let surplus = renamed.len().saturating_sub(self.kept);
-            renamed.iter().take(surplus).try_for_each(fs::remove_file)?;
+            for path in renamed.iter().take(surplus) {
+                // The next rotation tries again.
+                let _ = fs::remove_file(path);
+            }
         }
         Ok(())
+    }
+}
+
+impl Open {
+    /// Returns the length now, for others may truncate the file. That of a pipe is 0.
+    fn length(&self) -> io::Result<u64> {
+        if self.is_regular { Ok(self.file.metadata()?.len()) } else { Ok(0) }
     }
 }
 
 fn open(path: &Path) -> io::Result<Open> {
     let file = OpenOptions::new().append(true).create(true).mode(MODE).open(path)?;
     let found = file.metadata()?;
-    let mut length = found.is_file().then_some(found.len());
-    let mut open = Open { file, identity: identity(&found), length: None };
+    let mut open = Open { file, identity: identity(&found), is_regular: found.is_file() };
     // A line that a crash has cut must not run into the next.
-    if length.is_some_and(|length| length > 0) && !ends_with_newline(path)? {
+    if open.length()? > 0 && !ends_with_newline(path)? {
         open.file.write_all(b"\n")?;
-        length = length.map(|length| length + 1);
     }
-    Ok(Open { length, ..open })
+    Ok(open)
 }
 
 fn ends_with_newline(path: &Path) -> io::Result<bool> {
@@ -111,8 +120,12 @@ fn ends_with_newline(path: &Path) -> io::Result<bool> {
 /// Returns the files that were renamed, in no order.
 fn renamed(path: &Path) -> io::Result<Vec<PathBuf>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let prefix = with_suffix(path.file_name().unwrap_or_default().as_ref(), "2").into_os_string();
-    let is_renamed = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes());
+    let prefix = with_suffix(path.file_name().unwrap_or_default().as_ref(), "").into_os_string();
+    // Others rename files too, to names such as FILE.2 and FILE.2.gz.
+    let is_renamed = |name: &std::ffi::OsStr| {
+        let time = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
+        time.is_some_and(|time| time.len() == TIME_LENGTH && time.ends_with(b"Z"))
+    };
     let entries = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
     entries.filter(|path| path.as_ref().map_or(true, |path| path.file_name().is_some_and(is_renamed))).collect()
 }
@@ -160,6 +173,24 @@ mod tests {
             file.append(b"line\n").unwrap();
         }
         assert_eq!(contents(folder.path()).len(), 5);
+    }
+
+    #[test]
+    fn a_file_that_others_truncate_goes_on_at_its_beginning_and_theirs_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        for name in ["log.1", "log.2", "log.2.gz"] {
+            fs::write(folder.path().join(name), "of others").unwrap();
+        }
+        let mut file = LogFile::new(path.clone(), 4, 1);
+        file.append(b"one\n").unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        file.append(b"two\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
+        for line in [b"three\n", b"four.\n"] {
+            file.append(line).unwrap();
+        }
+        assert_eq!(contents(folder.path()), ["four.\n", "of others", "of others", "of others", "three\n"]);
     }
 
     #[test]

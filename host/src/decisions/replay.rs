@@ -10,6 +10,7 @@ use sac_owner::{Content, Source, one_line, path_line};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use tracing::warn;
 
 use crate::config::Config;
 use crate::decisions::line::{Line, SidecarDigest, digests};
@@ -60,7 +61,9 @@ pub struct ReplayReport {
     pub missing: BTreeMap<String, u64>,
     /// The decisions that cannot be computed again.
     pub failed: u64,
-    /// The lines that are no decisions, as one that a crash has cut.
+    /// The lines that end too early, as a crash leaves them. Their decisions are not known.
+    pub cut: u64,
+    /// The other lines that are no decisions.
     pub unreadable: u64,
     /// The first decisions that are not the same.
     pub listed: Vec<Replayed>,
@@ -89,6 +92,7 @@ enum Outcome {
     Missing(String),
     Failed(String),
     Unreadable(String),
+    Cut,
 }
 
 impl Replay {
@@ -121,6 +125,7 @@ impl Replay {
             }
             let outcome = match serde_json::from_slice::<Line>(&line) {
                 Ok(line) => self.decide(line),
+                Err(error) if error.is_eof() => Outcome::Cut,
                 Err(error) => Outcome::Unreadable(format!("it is no decision: {error}")),
             };
             self.count(&format!("{name}:{}", index + 1), outcome);
@@ -181,7 +186,7 @@ impl Replay {
         let mut reason = "the files beside its checkpoint are others now, or are missing".to_owned();
         for path in self.files.get(&key.sha256).into_iter().flatten() {
             match self.content(path) {
-                Ok(content) if content.sha256 == key.sha256 && digests(&content) == key.sidecars => {
+                Ok(content) if content.sha256 == key.sha256 && are_same(&digests(&content), &key.sidecars) => {
                     let loaded = self.factory.loaded_instance(&content, 0, Some(backend), true);
                     return loaded.map(|(instance, _)| instance).map_err(|error| error.to_string());
                 }
@@ -223,11 +228,20 @@ impl Replay {
                 report.unreadable += 1;
                 reason
             }
+            Outcome::Cut => {
+                report.cut += 1;
+                "it ends too early".to_owned()
+            }
         };
         if report.listed.len() < MAX_LISTED {
             report.listed.push(Replayed { line: line.to_owned(), reason: one_line(&reason).into_owned() });
         }
     }
+}
+
+/// Returns `true` if the files beside a checkpoint are those on record. They may have other names now, as the checkpoint may.
+fn are_same(found: &[SidecarDigest], recorded: &[SidecarDigest]) -> bool {
+    found.iter().map(|sidecar| &sidecar.sha256).eq(recorded.iter().map(|sidecar| &sidecar.sha256))
 }
 
 /// Compares actions bit for bit.
@@ -249,10 +263,13 @@ fn find(place: &Path, files: &mut HashMap<String, Vec<PathBuf>>) -> io::Result<(
     let found = place.metadata()?;
     if found.is_dir() {
         for entry in place.read_dir()? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() || kind.is_file() || entry.path().is_file() {
-                find(&entry.path(), files)?;
+            let path = entry?.path();
+            if path.is_symlink() && path.is_dir() {
+                continue;
+            }
+            // A trainer may remove a file meanwhile.
+            if let Err(error) = find(&path, files) {
+                warn!("{} is left out: {error}", path_line(&path));
             }
         }
     } else if found.is_file() {
@@ -283,6 +300,7 @@ impl fmt::Display for ReplayReport {
             ("different", self.different),
             ("checkpoint missing", missing),
             ("failed", self.failed),
+            ("cut", self.cut),
             ("unreadable", self.unreadable),
         ] {
             writeln!(f, "{name:<22}{count}")?;

@@ -46,7 +46,8 @@ fn recorded_decisions_are_the_same_again_wherever_their_checkpoints_are_now() {
     let (place, logs, log) = record();
     fs::create_dir(place.path().join("archive")).unwrap();
     for name in ["model_a.onnx", "model_b.pt", "model_b.pt.policy.json"] {
-        fs::rename(place.path().join(name), place.path().join("archive").join(name)).unwrap();
+        let archived = name.replace("model_b", "best");
+        fs::rename(place.path().join(name), place.path().join("archive").join(archived)).unwrap();
     }
     let (code, report, errors) = replay(&log, place.path());
     assert_eq!((code, &report["decisions"], &report["same"]), (0, &6.into(), &6.into()), "{report} {errors}");
@@ -86,7 +87,12 @@ fn decisions_that_cannot_be_computed_again_are_counted_by_their_reason() {
     let (code, report, _) = replay(&log, place.path());
     let missing = report["missing"].as_object().unwrap().values().collect::<Vec<_>>();
     assert_eq!((code, missing, &report["failed"]), (1, vec![&Value::from(2)], &2.into()), "{report}");
-    assert_eq!((&report["unreadable"], &report["same"]), (&1.into(), &1.into()), "{report}");
+    assert_eq!((&report["cut"], &report["same"]), (&1.into(), &1.into()), "{report}");
+    fs::write(&log, "no decision\n").unwrap();
+    assert_eq!(replay(&log, place.path()).1["unreadable"], 1);
+    fs::write(&log, "").unwrap();
+    let (code, _, errors) = replay(&log, place.path());
+    assert!(code == 1 && errors.contains("the logs hold no decision"), "{errors}");
     let (code, _, errors) = run(&["replay", "no-such-log", "--root", "."], &[]);
     assert!(code == 1 && errors.contains("no-such-log: there is no such log"), "{errors}");
 }

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sac_owner::settings::{defaults, variables};
 
 use crate::args::load::LoadArgs;
+use crate::args::values::Boolean;
 
 /// The arguments of `replay`.
 #[derive(Debug, Args)]
@@ -20,6 +22,11 @@ pub struct ReplayArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+
+    /// The flag that the server had
+    #[arg(long, env = variables::JIT, value_parser = Boolean, action = clap::ArgAction::Set,
+          default_value_t = defaults::JIT, value_name = "BOOL")]
+    pub jit: bool,
 
     #[command(flatten)]
     pub load: LoadArgs,
