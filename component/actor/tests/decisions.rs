@@ -3,9 +3,8 @@
 
 mod harness;
 
-use harness::{MAY_BLOCK, checkpoint, list, read, relu_and_unit, request};
-use sac_actor::{Decision, OnRefusal, Outcome, Request, RequestContext, Response, RouterConfig, RowOutputs, Service};
-use sac_test_support::path;
+use harness::{MAY_BLOCK, config, list, request, service};
+use sac_actor::{Decision, Outcome, Request, RequestContext, Response, RowOutputs, Service};
 use serde_json::{Value, json};
 
 const WANTS_DECISION: RequestContext = RequestContext {
@@ -16,20 +15,6 @@ const WANTS_DECISION: RequestContext = RequestContext {
     may_block: true,
     wants_decision: true,
 };
-
-fn service(file: &str, splits: bool) -> Service {
-    let mut service = Service::new(RouterConfig {
-        name: "policy".into(),
-        optimised: true,
-        operator_facts: relu_and_unit(),
-        on_refusal: OnRefusal::Keep,
-        max_batch: 4096,
-        max_body_bytes: 1 << 24,
-        splits,
-    });
-    service.load(checkpoint(), read(&path(file)), None).unwrap();
-    service
-}
 
 fn state(row: usize) -> Vec<f64> {
     (0..28).map(|i| ((row * 28 + i) as f64 * 0.618_034).fract() - 0.5).collect()
@@ -88,7 +73,7 @@ fn a_seed_counts_only_where_actions_are_sampled() {
 #[test]
 fn decisions_are_computed_again_to_the_last_bit_by_another_instance() {
     let (mut service, mut other) =
-        (service("stat_pair_03000.onnx", false), self::service("stat_pair_03000.onnx", false));
+        (service("stat_pair_03000.onnx", false), harness::service("stat_pair_03000.onnx", false));
     let sampled = json!({ "deterministic": false });
     for sampling in [json!({}), json!({ "deterministic": false, "seed": 7 }), sampled.clone()] {
         for (path, body) in requests(40, &sampling) {
@@ -148,14 +133,5 @@ fn a_decision_that_the_policy_cannot_make_is_an_error() {
     for states in [&[][..], &[0.0; 27], &[0.0; 29], &[f32::NAN; 28]] {
         assert!(service.decide(states, None).is_err(), "{}", states.len());
     }
-    let empty = RouterConfig {
-        name: "policy".into(),
-        optimised: true,
-        operator_facts: relu_and_unit(),
-        on_refusal: OnRefusal::Keep,
-        max_batch: 1,
-        max_body_bytes: 1,
-        splits: false,
-    };
-    assert!(Service::new(empty).decide(&[0.0; 28], None).is_err());
+    assert!(Service::new(config(false)).decide(&[0.0; 28], None).is_err());
 }

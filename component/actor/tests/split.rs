@@ -3,26 +3,15 @@
 
 mod harness;
 
-use harness::{MAY_BLOCK, checkpoint, read, relu_and_unit, request};
-use sac_actor::{Batch, OnRefusal, Outcome, Response, RouterConfig, RowOutputs, Service};
-use sac_test_support::path;
+use harness::{MAY_BLOCK, request};
+use sac_actor::{Batch, Outcome, Response, RowOutputs, Service};
 use serde_json::{Value, json};
 
 /// More rows than a pass of a tenth of a millisecond has, however quick the machine is.
 const ROWS: usize = 4000;
 
 fn service(splits: bool) -> Service {
-    let mut service = Service::new(RouterConfig {
-        name: "policy".into(),
-        optimised: true,
-        operator_facts: relu_and_unit(),
-        on_refusal: OnRefusal::Keep,
-        max_batch: 4096,
-        max_body_bytes: 1 << 24,
-        splits,
-    });
-    service.load(checkpoint(), read(&path("stat_pair_03000.onnx")), None).unwrap();
-    service
+    harness::service("stat_pair_03000.onnx", splits)
 }
 
 fn ask(service: &mut Service, rows: usize, sampling: &Value) -> Outcome {

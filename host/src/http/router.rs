@@ -104,8 +104,7 @@ impl Router {
             return self.service.convert(info);
         }
         let policies = self.service.policies().ok_or(Error::NotFound)?;
-        let threshold = self.service.shadows().map_or(0.0, |shadows| shadows.threshold());
-        serialise(&policies.list(threshold).await?)
+        serialise(&policies.list().await?)
     }
 }
 

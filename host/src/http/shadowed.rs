@@ -10,7 +10,7 @@ use crate::http::error::{Error, json};
 use crate::http::found::{Found, info_call};
 use crate::http::peer::Peer;
 use crate::http::service::SacService;
-use crate::observe::metrics::ShadowGauges;
+use crate::observe::metrics::{MAX_LABELS, ShadowGauges};
 use crate::sandbox::bindings::Decision;
 use crate::shadows::promotion::{PromotionRequest, promote};
 use crate::shadows::shadow::Shadow;
@@ -20,9 +20,6 @@ use crate::swap::generation::Generation;
 
 /// The route that puts a shadow into service. The host answers it, for the component has no files.
 pub(crate) const PROMOTE: &str = "/sac/model/promote";
-
-/// The most policies whose shadows the metrics show.
-const MAX_LABELS: usize = 1000;
 
 impl SacService {
     /// Returns `true` if a call promotes a shadow. Without shadows there is no such route.
@@ -65,7 +62,7 @@ impl SacService {
 
     /// Describes the shadow of a policy, if it has one.
     pub(crate) fn shadow_state(&self, found: &Found<'_>) -> Option<ShadowState> {
-        self.shadow(found)?.state(self.shadows()?.threshold())
+        self.shadow(found)?.state()
     }
 
     /// Sets the metrics of all shadows.
@@ -74,7 +71,7 @@ impl SacService {
         let own = self.own().and_then(|own| Some((own.name.to_string(), own.shadow.clone()?)));
         let of_root = self.policies().into_iter().flat_map(|policies| policies.shadows());
         let states = own.into_iter().chain(of_root).filter_map(|(policy, shadow)| {
-            let state = shadow.state(shadows.threshold())?;
+            let state = shadow.state()?;
             let (mean, max, above) = (state.difference_mean?, state.difference_max?, state.above_threshold?);
             Some(ShadowGauges { policy, rows: state.rows, mean, max, above })
         });

@@ -179,16 +179,15 @@ impl Registry {
         loads.join_all().await;
     }
 
-    /// Describes all policies, as the last request for each left it. `threshold` is that of shadows.
-    pub(crate) async fn list(self: &Arc<Self>, threshold: f64) -> Result<Policies, FindError> {
+    /// Describes all policies, as the last request for each left it.
+    pub(crate) async fn list(self: &Arc<Self>) -> Result<Policies, FindError> {
         let registry = self.clone();
         let names = self.shared.storage().run(move |_| registry.root.names()).await??;
         let in_root = names.iter().map(ModelName::as_str).collect::<HashSet<_>>();
         let known = self.read().policies.values().cloned().collect::<Vec<_>>();
         let asked_for = known.iter().map(|policy| policy.name().as_str()).collect::<HashSet<_>>();
         let others = in_root.difference(&asked_for).map(|name| PolicyState::not_loaded((*name).to_owned()));
-        let known =
-            known.iter().map(|policy| PolicyState::of(policy, in_root.contains(policy.name().as_str()), threshold));
+        let known = known.iter().map(|policy| PolicyState::of(policy, in_root.contains(policy.name().as_str())));
         let mut policies = known.chain(others).collect::<Vec<_>>();
         policies.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(Policies { policies })

@@ -58,7 +58,7 @@ impl PolicyState {
     }
 
     /// Describes a policy that requests asked for. `has_candidates` says so of its folder.
-    pub(crate) fn of(policy: &Policy, has_candidates: bool, threshold: f64) -> Self {
+    pub(crate) fn of(policy: &Policy, has_candidates: bool) -> Self {
         let Snapshot { generation, refusal, .. } = policy.holder().latest();
         let loaded = generation.loaded.as_ref();
         let state = match (loaded, &refusal) {
@@ -75,7 +75,7 @@ impl PolicyState {
             state_dim: loaded.map(|loaded| loaded.policy.state_dim),
             action_dim: loaded.map(|loaded| loaded.policy.action_dim),
             stale: loaded.is_some() && refusal.is_some(),
-            shadow: policy.shadow().and_then(|shadow| shadow.state(threshold)),
+            shadow: policy.shadow().and_then(|shadow| shadow.state()),
             ..PolicyState::not_loaded(policy.name().to_string())
         }
     }

@@ -22,7 +22,6 @@ const MAX_NUMBERS: usize = 1 << 16;
 /// Lets shadows compute a share of the requests, after they were answered and on a thread that leaves others first.
 pub(crate) struct Comparer {
     sampler: Sampler,
-    threshold: f64,
     crew: Crew,
     limits: CallLimits,
     /// A permit is a request that waits to be computed.
@@ -34,16 +33,11 @@ impl Comparer {
     pub(crate) fn new(config: &Config, settings: &ShadowConfig, metrics: &Metrics) -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Comparer {
             sampler: Sampler::new(settings.share),
-            threshold: settings.threshold,
             crew: Crew::new("sac-shadow", 1),
             limits: config.sandbox.call_time.into(),
             pending: Arc::new(Semaphore::new(PENDING)),
             metrics: metrics.shadows()?,
         }))
-    }
-
-    pub(crate) fn threshold(&self) -> f64 {
-        self.threshold
     }
 
     pub(crate) fn metrics(&self) -> &ShadowMetrics {
@@ -70,8 +64,8 @@ impl Comparer {
         let sample = Sample { content: content.clone(), generation: generation.number, action_dim, states, actions };
         let (shadows, shadow) = (self.clone(), shadow.clone());
         tokio::spawn(async move {
-            let Comparer { crew, limits, threshold, .. } = &*shadows;
-            match shadow.compare(sample, crew, limits.clone(), *threshold).await {
+            let Comparer { crew, limits, .. } = &*shadows;
+            match shadow.compare(sample, crew, limits.clone()).await {
                 Outcome::Compared => shadows.metrics.sampled("compared"),
                 Outcome::Failed => shadows.metrics.sampled("failed"),
                 Outcome::None => {}

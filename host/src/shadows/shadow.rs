@@ -100,7 +100,7 @@ impl Shadow {
     }
 
     /// Computes a sample on a thread of `crew`, and records the differences.
-    pub(super) async fn compare(&self, sample: Sample, crew: &Crew, limits: CallLimits, threshold: f64) -> Outcome {
+    pub(super) async fn compare(&self, sample: Sample, crew: &Crew, limits: CallLimits) -> Outcome {
         let source = self.own.source.clone();
         match self.shared.storage().run(move |_| source.may_have_candidates()).await {
             Ok(Ok(true)) => {}
@@ -128,7 +128,7 @@ impl Shadow {
         match computed {
             Ok(others) => {
                 record.failure = None;
-                record.differences.add(&actions, &others, action_dim, threshold);
+                record.differences.add(&actions, &others, action_dim, self.shared.shadow_threshold());
                 Outcome::Compared
             }
             Err(failure) => {
@@ -148,7 +148,7 @@ impl Shadow {
     }
 
     /// Describes the shadow as the last sample left it. Returns `None` if there is none.
-    pub(crate) fn state(&self, threshold: f64) -> Option<ShadowState> {
+    pub(crate) fn state(&self) -> Option<ShadowState> {
         let Snapshot { generation, refusal, .. } = self.holder.load().latest();
         let content = generation.loaded.as_ref().map(|loaded| &loaded.content);
         let file = refusal.as_ref().map(|refused| refused.path()).or(content.map(|content| content.path.as_path()));
@@ -169,7 +169,7 @@ impl Shadow {
             difference_mean: differences.mean(),
             difference_max: (differences.rows > 0).then_some(differences.max),
             above_threshold: differences.share_above(),
-            threshold,
+            threshold: self.shared.shadow_threshold(),
         })
     }
 

@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     pub(super) loaders: Arc<Crew>,
     /// Loads the checkpoints of shadows, if there are any.
     pub(super) shadow_loaders: Option<Arc<Crew>>,
+    shadow_threshold: f64,
     pub(super) reload_wait: Duration,
     workers: usize,
     /// The number of checkpoints that were read and handed to the component.
@@ -60,6 +61,7 @@ impl Shared {
             lookers: Lookers::new("sac-files", lookers),
             loaders: Arc::new(loaders),
             shadow_loaders,
+            shadow_threshold: config.shadow.as_ref().map_or(0.0, |shadow| shadow.threshold),
             reload_wait: config.reload_wait,
             workers: config.workers,
             loads: AtomicU64::new(0),
@@ -96,6 +98,11 @@ impl Shared {
     /// Returns `true` if policies have shadows.
     pub(crate) fn has_shadows(&self) -> bool {
         self.shadow_loaders.is_some()
+    }
+
+    /// Returns the difference of two actions above which a state counts.
+    pub(crate) fn shadow_threshold(&self) -> f64 {
+        self.shadow_threshold
     }
 
     pub(crate) fn reload_wait(&self) -> Duration {

@@ -29,7 +29,7 @@ fn record() -> (TempDir, TempDir, String) {
     publish(&place.path().join("model_c.onnx"), &file("pendulum_08000.onnx"));
     predict();
     program.signal(Signal::TERM).unwrap();
-    // What waits is written before the end.
+    // The server writes the lines that wait before it ends.
     assert!(program.end().0.success());
     assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 6);
     let log = log.to_str().unwrap().to_owned();

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 
+use sac_tests::Connection;
+
 use crate::root::{BROKEN, POLICIES, Root, broken, name};
 use crate::server::Server;
 
@@ -15,9 +17,9 @@ const PERIOD: Duration = Duration::from_millis(10);
 
 /// The times of the answers under swaps.
 pub struct Load {
-    /// Of the policies that are not swapped.
+    /// The answers of the policies that are not swapped.
     pub warm: Vec<Duration>,
-    /// Of the one that is swapped, each after a rename.
+    /// The first answer of the swapped policy after each rename.
     pub swapped: Vec<Duration>,
     /// The number of answers that a broken file is refused.
     pub refused: usize,
@@ -28,11 +30,7 @@ pub fn cold(server: &Server, root: &Root) -> Result<Vec<Duration>> {
     let mut connection = server.connect()?;
     let mut times = Vec::with_capacity(POLICIES);
     for number in 0..POLICIES {
-        let request = predict(root, &name(number));
-        let start = Instant::now();
-        let answer = connection.ask(&request)?;
-        times.push(start.elapsed());
-        root.check(number, 0, &answer)?;
+        times.push(ask(&mut connection, root, number)?);
     }
     Ok(times)
 }
@@ -59,13 +57,19 @@ fn warm(server: &Server, root: &Root, ends: &AtomicBool) -> Result<Vec<Duration>
         if ends.load(Ordering::Relaxed) {
             break;
         }
-        let request = predict(root, &name(number));
-        let start = Instant::now();
-        let answer = connection.ask(&request)?;
-        times.push(start.elapsed());
-        root.check(number, 0, &answer)?;
+        times.push(ask(&mut connection, root, number)?);
     }
     Ok(times)
+}
+
+/// Asks one policy, checks its action, and returns the time that the answer took.
+fn ask(connection: &mut Connection, root: &Root, number: usize) -> Result<Duration> {
+    let request = predict(root, &name(number));
+    let start = Instant::now();
+    let answer = connection.ask(&request)?;
+    let time = start.elapsed();
+    root.check(number, 0, &answer)?;
+    Ok(time)
 }
 
 /// Swaps the first policy. The request after a rename has to be answered by the new file.

@@ -42,6 +42,26 @@ pub fn request(method: &str, path: &str, body: impl Into<Vec<u8>>) -> Request {
     }
 }
 
+/// A config with room for large batches, with the facts that bare files lack.
+pub fn config(splits: bool) -> RouterConfig {
+    RouterConfig {
+        name: "policy".into(),
+        optimised: true,
+        operator_facts: relu_and_unit(),
+        on_refusal: OnRefusal::Keep,
+        max_batch: 4096,
+        max_body_bytes: 1 << 24,
+        splits,
+    }
+}
+
+/// A service of a file in `tests/data` or of the demo.
+pub fn service(file: &str, splits: bool) -> Service {
+    let mut service = Service::new(config(splits));
+    service.load(checkpoint(), read(&sac_test_support::path(file)), None).expect("it loads");
+    service
+}
+
 /// A policy that is loaded.
 pub struct Actor(Service);
 

@@ -17,7 +17,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 pub(crate) use decisions::DecisionMetrics;
 use model::ModelMetrics;
 pub(crate) use model::{CheckpointState, ModelState};
-pub(crate) use policies::{PolicyGauges, PolicyMetrics, PolicyRequests};
+pub(crate) use policies::{MAX_LABELS, PolicyGauges, PolicyMetrics, PolicyRequests};
 use registry::MetricRegistry;
 use route::{OTHER, ROUTES, label};
 pub(crate) use shadows::{ShadowGauges, ShadowMetrics};

@@ -10,7 +10,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use super::registry::MetricRegistry;
 
 /// The number of values of the label `policy`, so that the metrics of a process are bounded.
-const MAX_LABELS: usize = 1000;
+pub(crate) const MAX_LABELS: usize = 1000;
 /// The label of all policies beyond that number.
 const OTHER: &str = "other";
 
