@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sac_owner::Source;
-use sac_owner::settings::{ActionBounds, Activation, ModelName, OnBadCheckpoint, defaults};
+use sac_owner::settings::{ActionBounds, Activation, DefaultPolicy, ModelName, OnBadCheckpoint, defaults};
 
 use crate::watch::tokens::Tokens;
 
@@ -90,17 +90,6 @@ pub struct DecisionLogConfig {
     pub kept: usize,
 }
 
-/// The policy that answers `/sac/…` beside a root.
-#[derive(Debug, Clone)]
-pub enum DefaultPolicy {
-    /// That of [`Config::source`].
-    Source,
-    /// A policy of the root.
-    Named(ModelName),
-    /// None. These routes are 404.
-    None,
-}
-
 /// The limits of an instance of the component. An instance that exceeds one is dropped: the checkpoint is refused, or the
 /// request gets an error, and the next request runs on another instance.
 #[derive(Debug, Clone)]
@@ -150,16 +139,6 @@ impl Default for Config {
             sandbox: SandboxLimits::default(),
             cache_dir: default_cache_dir(),
             component: None,
-        }
-    }
-}
-
-impl DefaultPolicy {
-    /// Returns the name of a policy of the root.
-    pub(crate) fn name(&self) -> Option<&str> {
-        match self {
-            DefaultPolicy::Named(name) => Some(name.as_str()),
-            DefaultPolicy::Source | DefaultPolicy::None => None,
         }
     }
 }

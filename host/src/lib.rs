@@ -29,7 +29,7 @@ mod swap;
 mod watch;
 mod work;
 
-pub use config::{Config, DecisionLogConfig, DefaultPolicy, RootConfig, SandboxLimits, ShadowConfig};
+pub use config::{Config, DecisionLogConfig, RootConfig, SandboxLimits, ShadowConfig};
 pub use decisions::replay::{Replay, ReplayError, ReplayReport, Replayed};
 pub use http::config::HttpConfig;
 pub use http::router::Router;
@@ -37,7 +37,7 @@ pub use http::server::{serve, serve_with};
 pub use http::service::SacService;
 pub use http::tls::Tls;
 pub use inspector::{Fact, InspectError, Inspection, Inspector, Layer};
-pub use sac_owner::settings::{ActionBounds, Activation, ModelName, OnBadCheckpoint, Patterns};
+pub use sac_owner::settings::{ActionBounds, Activation, DefaultPolicy, ModelName, OnBadCheckpoint, Patterns};
 pub use sac_owner::{Identity, Limits, Source};
 pub use sandbox::factory::SetupError;
 pub use watch::tokens::Tokens;

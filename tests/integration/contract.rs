@@ -1,7 +1,7 @@
 //! The HTTP contract: every route and every status, answered by both owners.
 
 use http::Method;
-use sac_tests::{Client, Owner, Server, Settings, both_owners, checkpoint, odd, publish};
+use sac_tests::{Client, Owner, Server, Settings, checkpoint, every_owner, odd, publish};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
@@ -26,7 +26,7 @@ fn assert_keys(value: &Value, keys: &[&str]) {
     assert_eq!(found, keys);
 }
 
-both_owners!(a_200_has_exactly_the_fields_of_the_contract);
+every_owner!(a_200_has_exactly_the_fields_of_the_contract);
 async fn a_200_has_exactly_the_fields_of_the_contract(owner: Owner) {
     const INFO: [&str; 23] = [
         "path",
@@ -104,7 +104,7 @@ async fn head_is_answered_as_get_without_the_body() {
     assert_eq!((answer.status, answer.header("content-length")), (200, Some("35")));
 }
 
-both_owners!(a_wrong_request_is_400);
+every_owner!(a_wrong_request_is_400);
 async fn a_wrong_request_is_400(owner: Owner) {
     let folder = tempdir().unwrap();
     let path = folder.path().join("model_a.onnx");
@@ -129,7 +129,7 @@ async fn a_wrong_request_is_400(owner: Owner) {
     assert!(answer.detail(400).contains("deterministic only"), "{}", answer.json());
 }
 
-both_owners!(a_body_that_does_not_fit_the_schema_is_422_and_says_where);
+every_owner!(a_body_that_does_not_fit_the_schema_is_422_and_says_where);
 async fn a_body_that_does_not_fit_the_schema_is_422_and_says_where(owner: Owner) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
@@ -162,7 +162,7 @@ async fn a_body_that_does_not_fit_the_schema_is_422_and_says_where(owner: Owner)
     }
 }
 
-both_owners!(every_route_but_health_needs_the_token);
+every_owner!(every_route_but_health_needs_the_token);
 async fn every_route_but_health_needs_the_token(owner: Owner) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
@@ -185,7 +185,7 @@ async fn every_route_but_health_needs_the_token(owner: Owner) {
     client.info().await;
 }
 
-both_owners!(an_unknown_route_is_404_and_a_wrong_method_is_405);
+every_owner!(an_unknown_route_is_404_and_a_wrong_method_is_405);
 async fn an_unknown_route_is_404_and_a_wrong_method_is_405(owner: Owner) {
     let folder = tempdir().unwrap();
     let server = Server::start(owner, &Settings::folder(folder.path())).await;
@@ -203,7 +203,7 @@ async fn an_unknown_route_is_404_and_a_wrong_method_is_405(owner: Owner) {
     }
 }
 
-both_owners!(if_several_statuses_apply_the_first_in_the_contracts_order_is_answered);
+every_owner!(if_several_statuses_apply_the_first_in_the_contracts_order_is_answered);
 async fn if_several_statuses_apply_the_first_in_the_contracts_order_is_answered(owner: Owner) {
     let folder = tempdir().unwrap();
     let settings = Settings { token: Some("secret".into()), max_body_bytes: 64, ..Settings::folder(folder.path()) };
@@ -226,7 +226,7 @@ async fn if_several_statuses_apply_the_first_in_the_contracts_order_is_answered(
     assert_eq!(send(known().await, Method::POST, "/sac/predict", b"{\"state\": [1]}").await, 400);
 }
 
-both_owners!(a_body_over_the_limit_is_413);
+every_owner!(a_body_over_the_limit_is_413);
 async fn a_body_over_the_limit_is_413(owner: Owner) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
@@ -238,13 +238,13 @@ async fn a_body_over_the_limit_is_413(owner: Owner) {
         let body = json!({"state": STATE}).to_string() + &" ".repeat(size);
         let answer = server.client().await.send(Method::POST, "/sac/predict", body).await;
         assert_eq!(answer.detail(413), "request body over the limit of 1000 bytes");
-        if owner == Owner::Host {
+        if owner.is_host() {
             assert_eq!(answer.header("connection"), Some("close"));
         }
     }
 }
 
-both_owners!(an_action_that_is_not_finite_is_500);
+every_owner!(an_action_that_is_not_finite_is_500);
 async fn an_action_that_is_not_finite_is_500(owner: Owner) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &odd("overflows"));
@@ -257,7 +257,7 @@ async fn an_action_that_is_not_finite_is_500(owner: Owner) {
     assert_eq!(answer.detail(500), "states[1]: the action is not finite");
 }
 
-both_owners!(a_forced_reload_that_fails_is_500_and_the_model_in_service_stays);
+every_owner!(a_forced_reload_that_fails_is_500_and_the_model_in_service_stays);
 async fn a_forced_reload_that_fails_is_500_and_the_model_in_service_stays(owner: Owner) {
     let folder = tempdir().unwrap();
     let path = folder.path().join("model_a.onnx");

@@ -3,7 +3,7 @@
 use std::fs;
 
 use sac_serving::OnBadCheckpoint;
-use sac_tests::{Owner, Server, Settings, at, both_owners, checkpoint, odd, publish, set_modified};
+use sac_tests::{Owner, Server, Settings, at, checkpoint, every_owner, odd, publish, set_modified};
 use serde_json::json;
 use tempfile::tempdir;
 
@@ -35,7 +35,7 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
-both_owners!(the_good_model_keeps_answering_beside_a_refused_file_and_says_why_it_is_stale);
+every_owner!(the_good_model_keeps_answering_beside_a_refused_file_and_says_why_it_is_stale);
 async fn the_good_model_keeps_answering_beside_a_refused_file_and_says_why_it_is_stale(owner: Owner) {
     let folder = tempdir().unwrap();
     let good = folder.path().join("model_good.onnx");
@@ -87,7 +87,7 @@ async fn a_refused_file_is_not_tried_again_until_it_changes_or_a_reload_is_force
     assert_eq!((info["path"].as_str(), &info["stale"]), (path.to_str(), &json!(false)));
 }
 
-both_owners!(a_directory_with_a_checkpoints_name_is_refused);
+every_owner!(a_directory_with_a_checkpoints_name_is_refused);
 async fn a_directory_with_a_checkpoints_name_is_refused(owner: Owner) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
@@ -99,7 +99,7 @@ async fn a_directory_with_a_checkpoints_name_is_refused(owner: Owner) {
     assert_eq!(info["last_error"]["detail"], "not a regular file");
 }
 
-both_owners!(with_the_policy_fail_a_broken_file_is_500_on_every_route_that_needs_the_model);
+every_owner!(with_the_policy_fail_a_broken_file_is_500_on_every_route_that_needs_the_model);
 async fn with_the_policy_fail_a_broken_file_is_500_on_every_route_that_needs_the_model(owner: Owner) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
@@ -123,7 +123,7 @@ async fn with_the_policy_fail_a_broken_file_is_500_on_every_route_that_needs_the
     client.predict(&STATE).await;
 }
 
-both_owners!(a_broken_first_checkpoint_is_500_with_the_reason_and_the_server_lives);
+every_owner!(a_broken_first_checkpoint_is_500_with_the_reason_and_the_server_lives);
 async fn a_broken_first_checkpoint_is_500_with_the_reason_and_the_server_lives(owner: Owner) {
     let folder = tempdir().unwrap();
     let path = folder.path().join("model_a.onnx");
@@ -141,7 +141,7 @@ async fn a_broken_first_checkpoint_is_500_with_the_reason_and_the_server_lives(o
     client.predict(&STATE).await;
 }
 
-both_owners!(a_digest_beside_the_file_is_verified);
+every_owner!(a_digest_beside_the_file_is_verified);
 async fn a_digest_beside_the_file_is_verified(owner: Owner) {
     let folder = tempdir().unwrap();
     let path = folder.path().join("model_a.onnx");

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use sac_serving::{Config, Identity};
-use sac_tests::{Client, Owner, Server, Settings, at, both_owners, checkpoint, odd, publish, set_modified};
+use sac_tests::{
+    Client, Owner, Server, Settings, at, both_owners, checkpoint, every_owner, odd, publish, set_modified,
+};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
@@ -43,7 +45,7 @@ impl Scene {
     }
 }
 
-both_owners!(a_file_with_an_older_mtime_serves_once_it_is_renamed_over_the_one_in_service);
+every_owner!(a_file_with_an_older_mtime_serves_once_it_is_renamed_over_the_one_in_service);
 async fn a_file_with_an_older_mtime_serves_once_it_is_renamed_over_the_one_in_service(owner: Owner) {
     let mut scene = Scene::new(owner).await;
     scene.put("model_a.onnx", "pendulum_00500", 100);
@@ -55,7 +57,7 @@ async fn a_file_with_an_older_mtime_serves_once_it_is_renamed_over_the_one_in_se
     assert_ne!(scene.sha256().await, before);
 }
 
-both_owners!(a_copy_that_keeps_an_older_mtime_serves);
+every_owner!(a_copy_that_keeps_an_older_mtime_serves);
 async fn a_copy_that_keeps_an_older_mtime_serves(owner: Owner) {
     let mut scene = Scene::new(owner).await;
     scene.put("model_a.onnx", "pendulum_00500", 100);
@@ -67,7 +69,7 @@ async fn a_copy_that_keeps_an_older_mtime_serves(owner: Owner) {
     assert_ne!(scene.sha256().await, before);
 }
 
-both_owners!(a_rewrite_of_the_same_size_serves);
+every_owner!(a_rewrite_of_the_same_size_serves);
 async fn a_rewrite_of_the_same_size_serves(owner: Owner) {
     let mut scene = Scene::new(owner).await;
     assert_eq!(checkpoint("pendulum_00500").len(), checkpoint("pendulum_02000").len());
@@ -77,7 +79,7 @@ async fn a_rewrite_of_the_same_size_serves(owner: Owner) {
     assert_ne!(scene.sha256().await, before);
 }
 
-both_owners!(touching_an_older_checkpoint_rolls_back_to_it);
+every_owner!(touching_an_older_checkpoint_rolls_back_to_it);
 async fn touching_an_older_checkpoint_rolls_back_to_it(owner: Owner) {
     let mut scene = Scene::new(owner).await;
     scene.put("model_a.onnx", "pendulum_00500", 100);
@@ -87,7 +89,7 @@ async fn touching_an_older_checkpoint_rolls_back_to_it(owner: Owner) {
     assert_eq!(scene.serving().await, "model_a.onnx");
 }
 
-both_owners!(a_deleted_file_gives_way_to_the_newest_of_the_others_and_the_last_one_stays_in_service);
+every_owner!(a_deleted_file_gives_way_to_the_newest_of_the_others_and_the_last_one_stays_in_service);
 async fn a_deleted_file_gives_way_to_the_newest_of_the_others_and_the_last_one_stays_in_service(owner: Owner) {
     let mut scene = Scene::new(owner).await;
     for (name, seconds) in [("model_a.onnx", 100), ("model_b.onnx", 200), ("model_c.onnx", 300)] {
@@ -103,7 +105,7 @@ async fn a_deleted_file_gives_way_to_the_newest_of_the_others_and_the_last_one_s
     assert!(reload.detail(500).contains("no checkpoint at"), "{}", reload.json());
 }
 
-both_owners!(a_symlink_is_followed_when_it_is_swapped_as_kubernetes_does);
+every_owner!(a_symlink_is_followed_when_it_is_swapped_as_kubernetes_does);
 async fn a_symlink_is_followed_when_it_is_swapped_as_kubernetes_does(owner: Owner) {
     let folder = tempdir().unwrap();
     for (version, policy) in [("..v1", "pendulum_00500"), ("..v2", "pendulum_08000")] {
@@ -122,7 +124,7 @@ async fn a_symlink_is_followed_when_it_is_swapped_as_kubernetes_does(owner: Owne
     fs::rename(folder.path().join("..next"), folder.path().join("..data")).unwrap();
     let after = client.info().await;
     assert_ne!(before["sha256"], after["sha256"]);
-    if owner == Owner::Host {
+    if owner.is_host() {
         let resolved = folder.path().join("..v2/model_a.onnx");
         assert_eq!(after["path"], resolved.to_str().unwrap(), "symlinks are resolved");
     }
@@ -130,7 +132,7 @@ async fn a_symlink_is_followed_when_it_is_swapped_as_kubernetes_does(owner: Owne
     fs::rename(folder.path().join("..next"), folder.path().join("..data")).unwrap();
 }
 
-both_owners!(of_two_files_with_the_same_mtime_the_one_with_the_last_name_serves);
+every_owner!(of_two_files_with_the_same_mtime_the_one_with_the_last_name_serves);
 async fn of_two_files_with_the_same_mtime_the_one_with_the_last_name_serves(owner: Owner) {
     let mut scene = Scene::new(owner).await;
     scene.put("model_b.onnx", "pendulum_08000", 100);
@@ -221,7 +223,7 @@ async fn a_fifo_and_a_file_over_the_limit_are_refused_and_block_nothing() {
     assert_eq!(server.service().loads(), 1);
 }
 
-both_owners!(a_restart_beside_a_broken_newest_file_serves_the_older_good_one_as_stale);
+every_owner!(a_restart_beside_a_broken_newest_file_serves_the_older_good_one_as_stale);
 async fn a_restart_beside_a_broken_newest_file_serves_the_older_good_one_as_stale(owner: Owner) {
     let folder = tempdir().unwrap();
     let good = folder.path().join("model_a.onnx");
@@ -282,7 +284,7 @@ fn varint(out: &mut Vec<u8>, mut value: usize) {
     out.push(value as u8);
 }
 
-both_owners!(a_swap_across_state_and_action_dimensions_is_seen_by_the_next_request);
+every_owner!(a_swap_across_state_and_action_dimensions_is_seen_by_the_next_request);
 async fn a_swap_across_state_and_action_dimensions_is_seen_by_the_next_request(owner: Owner) {
     let mut scene = Scene::new(owner).await;
     scene.put("model_a.onnx", "pendulum_00500", 100);

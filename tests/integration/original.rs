@@ -1,12 +1,12 @@
 //! The seven tests of the Python original, run against both owners.
 
-use sac_tests::{Owner, Server, Settings, both_owners, checkpoint, publish};
+use sac_tests::{Owner, Server, Settings, both_owners, checkpoint, every_owner, publish};
 use serde_json::json;
 use tempfile::tempdir;
 
 const STATE: [f64; 3] = [0.3, -0.4, 0.5];
 
-both_owners!(a_cold_start_without_a_model_is_503);
+every_owner!(a_cold_start_without_a_model_is_503);
 async fn a_cold_start_without_a_model_is_503(owner: Owner) {
     let folder = tempdir().unwrap();
     let server = Server::start(owner, &Settings::folder(folder.path())).await;
@@ -21,7 +21,7 @@ async fn a_cold_start_without_a_model_is_503(owner: Owner) {
     assert_eq!(client.get("/sac/model/info").await.detail(503), "No SAC model loaded");
 }
 
-both_owners!(each_checkpoint_that_appears_serves_the_next_request);
+every_owner!(each_checkpoint_that_appears_serves_the_next_request);
 async fn each_checkpoint_that_appears_serves_the_next_request(owner: Owner) {
     let folder = tempdir().unwrap();
     let server = Server::start(owner, &Settings::folder(folder.path())).await;
@@ -43,7 +43,7 @@ async fn each_checkpoint_that_appears_serves_the_next_request(owner: Owner) {
     assert_eq!(client.info().await["generation"], 2);
 }
 
-both_owners!(a_forced_reload_loads_a_file_that_did_not_change);
+every_owner!(a_forced_reload_loads_a_file_that_did_not_change);
 async fn a_forced_reload_loads_a_file_that_did_not_change(owner: Owner) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
@@ -57,7 +57,7 @@ async fn a_forced_reload_loads_a_file_that_did_not_change(owner: Owner) {
     assert_eq!(client.info().await, reloaded);
 }
 
-both_owners!(the_shape_of_a_batch_is_validated);
+every_owner!(the_shape_of_a_batch_is_validated);
 async fn the_shape_of_a_batch_is_validated(owner: Owner) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
@@ -76,7 +76,7 @@ async fn the_shape_of_a_batch_is_validated(owner: Owner) {
     assert_eq!(single.detail(400), "state_dim mismatch: got 1, expected 3");
 }
 
-both_owners!(the_benchmark_reports_percentiles);
+every_owner!(the_benchmark_reports_percentiles);
 async fn the_benchmark_reports_percentiles(owner: Owner) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
@@ -97,7 +97,7 @@ async fn the_benchmark_reports_percentiles(owner: Owner) {
     );
 }
 
-both_owners!(the_compiled_mode_is_faster_than_the_other);
+every_owner!(the_compiled_mode_is_faster_than_the_other);
 async fn the_compiled_mode_is_faster_than_the_other(owner: Owner) {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("stat_pair_01000"));

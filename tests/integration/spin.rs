@@ -1,8 +1,11 @@
 //! The manifest of the Spin application, and the behaviour that only the gateway has.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
-use sac_tests::{Manifest, Owner, Server, Settings, build_components, checkpoint, odd, publish};
+use sac_tests::{Client, Manifest, Owner, RootSettings, Server, Settings, build_components, checkpoint, odd, publish};
+use serde_json::{Value, json};
 use tempfile::tempdir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -87,6 +90,173 @@ async fn a_checkpoint_that_panics_fails_requests_only_while_it_is_there() {
     let panics = folder.path().join("model_b.onnx");
     publish(&panics, &odd("panics_at_load"));
     assert_eq!(client.get("/sac/health").await.status, 500);
-    std::fs::remove_file(panics).unwrap();
+    fs::remove_file(panics).unwrap();
     client.info().await;
+}
+
+/// Publishes a checkpoint of a policy.
+fn put(root: &Path, name: &str, checkpoint: &[u8]) {
+    fs::create_dir_all(root.join(name)).unwrap();
+    publish(&root.join(name).join("model_a.onnx"), checkpoint);
+}
+
+async fn with_root(root: &Path, adapt: impl FnOnce(&mut Settings, &mut RootSettings)) -> Server {
+    let (mut settings, mut of_root) = (Settings::folder(root), RootSettings::folder(root));
+    adapt(&mut settings, &mut of_root);
+    Server::start(Owner::Composed, &Settings { root: Some(of_root), ..settings }).await
+}
+
+async fn path_of(client: &mut Client, name: &str) -> Value {
+    let answer = client.post(&format!("/policies/{name}/sac/predict"), json!({ "state": [0.1, 0.2, 0.3] })).await;
+    answer.ok()["model_path"].clone()
+}
+
+/// The policies of `GET /policies`, each with its state and its generation.
+async fn listed(client: &mut Client) -> Vec<Value> {
+    let list = client.get("/policies").await.ok();
+    let policies = list["policies"].as_array().unwrap().iter();
+    policies.map(|policy| json!([policy["name"], policy["state"], policy["generation"]])).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_sub_folder_of_a_root_is_a_policy_from_the_next_request_on() {
+    let root = tempdir().unwrap();
+    let server = with_root(root.path(), |_, _| ()).await;
+    let mut client = server.client().await;
+    client.get("/policies/a/sac/health").await.detail(404);
+    for name in ["a", "b"] {
+        put(root.path(), name, &checkpoint("pendulum_00500"));
+        let path = root.path().join(name).join("model_a.onnx");
+        assert_eq!(path_of(&mut client, name).await, json!(path));
+        assert_eq!(client.get(&format!("/v2/models/{name}")).await.ok()["name"], name);
+    }
+    assert_eq!(listed(&mut client).await, [json!(["a", "loaded", 1]), json!(["b", "loaded", 1])]);
+    put(root.path(), "a", b"broken");
+    put(root.path(), "c", b"broken");
+    path_of(&mut client, "a").await;
+    let detail = client.get("/policies/c/sac/model/info").await.detail(500).to_owned();
+    assert!(detail.starts_with("Checkpoint load failed: "), "{detail}");
+    assert_eq!(client.get("/policies/b/sac/health").await.ok()["status"], "ok");
+    let states = [json!(["a", "loaded", 1]), json!(["b", "loaded", 1]), json!(["c", "refused", null])];
+    assert_eq!(listed(&mut client).await, states);
+    let list = client.get("/policies").await.ok();
+    let [a, b, c] = [0, 1, 2].map(|index| &list["policies"][index]);
+    assert_eq!((&a["stale"], &b["stale"], &c["stale"]), (&json!(true), &json!(false), &json!(false)));
+    assert!(a["detail"].is_string() && b["detail"].is_null() && c["detail"].is_string(), "{list}");
+    assert_eq!((&a["state_dim"], &a["action_dim"], &a["shadow"]), (&json!(3), &json!(1), &json!(null)));
+    // It stays served until it is evicted.
+    fs::remove_dir_all(root.path().join("b")).unwrap();
+    path_of(&mut client, "b").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_owners_list_policies_with_the_same_fields() {
+    let root = tempdir().unwrap();
+    put(root.path(), "a", &checkpoint("pendulum_00500"));
+    put(root.path(), "b", b"broken");
+    fs::create_dir(root.path().join("empty")).unwrap();
+    let settings = Settings { root: Some(RootSettings::folder(root.path())), ..Settings::folder(root.path()) };
+    let mut lists = Vec::new();
+    for owner in [Owner::Host, Owner::Composed] {
+        let server = Server::start(owner, &settings).await;
+        let mut client = server.client().await;
+        let cold = client.get("/policies").await.ok();
+        for name in ["a", "b", "empty"] {
+            client.get(&format!("/policies/{name}/sac/health")).await;
+        }
+        lists.push((cold, client.get("/policies").await.ok()));
+    }
+    assert_eq!(lists[0], lists[1]);
+    assert_eq!(lists[0].1["policies"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policies_that_were_asked_for_least_recently_are_evicted_and_their_generations_go_on() {
+    let root = tempdir().unwrap();
+    for name in ["a", "b", "c"] {
+        put(root.path(), name, &checkpoint("pendulum_00500"));
+    }
+    let server = with_root(root.path(), |_, root| root.max_policies = 2).await;
+    let mut client = server.client().await;
+    for name in ["a", "b", "a", "c"] {
+        path_of(&mut client, name).await;
+    }
+    let states = [json!(["a", "loaded", 1]), json!(["b", "not_loaded", null]), json!(["c", "loaded", 1])];
+    assert_eq!(listed(&mut client).await, states);
+    assert_eq!(client.get("/policies/b/sac/model/info").await.ok()["generation"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_without_the_token_loads_no_policy_and_learns_no_name_but_by_health() {
+    let root = tempdir().unwrap();
+    put(root.path(), "a", &checkpoint("pendulum_00500"));
+    let server = with_root(root.path(), |settings, _| settings.token = Some("secret".into())).await;
+    let mut stranger = server.client().await;
+    for name in ["a", "none"] {
+        for path in ["predict", "benchmark", "model/reload"] {
+            let answer = stranger.post(&format!("/policies/{name}/sac/{path}"), json!({})).await;
+            assert_eq!(answer.detail(401), "missing or wrong bearer token");
+        }
+        for path in [format!("/v2/models/{name}"), format!("/policies/{name}/v2/models/{name}")] {
+            assert_eq!(stranger.get(&path).await.status, 401, "{path}");
+        }
+        stranger.get(&format!("/policies/{name}/sac/predict")).await.detail(405);
+        stranger.get(&format!("/policies/{name}/sac/unknown")).await.detail(404);
+    }
+    stranger.get("/policies").await.detail(401);
+    let mut client = server.client().await.with_token("secret");
+    assert_eq!(listed(&mut client).await, [json!(["a", "not_loaded", null])]);
+    assert_eq!(client.post("/policies", json!({})).await.header("allow"), Some("GET, HEAD"));
+    stranger.get("/policies/a/sac/health").await.ok();
+    stranger.get("/policies/none/sac/health").await.detail(404);
+    assert_eq!(listed(&mut client).await, [json!(["a", "loaded", 1])]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_none_is_404_and_the_default_policy_answers_paths_without_a_name() {
+    let place = tempdir().unwrap();
+    let root = place.path().join("root");
+    put(&root, "a", &checkpoint("pendulum_00500"));
+    put(&root, "b", &checkpoint("pendulum_00500"));
+    put(place.path(), "outside", &checkpoint("pendulum_00500"));
+    std::os::unix::fs::symlink("../outside", root.join("out")).unwrap();
+    let server = with_root(&root, |_, _| ()).await;
+    let mut client = server.client().await;
+    for name in ["", ".", "..", "a%2f", "%61", "../outside", "none", "out"] {
+        client.get(&format!("/policies/{name}/sac/health")).await.detail(404);
+    }
+    for path in ["/sac/health", "/sac/predict", "/policies/", "/policies/a", "/policies/a/", "/policies/a/status"] {
+        assert_eq!(client.get(path).await.detail(404), "Not Found", "{path}");
+    }
+    assert_eq!(client.get("/v2/models/none").await.json(), &json!({ "error": "Not Found" }));
+    let server = with_root(&root, |_, root| root.default = "b".parse().ok()).await;
+    let mut client = server.client().await;
+    let path = |name: &str| json!(root.join(name).join("model_a.onnx"));
+    assert_eq!(client.predict(&[0.1, 0.2, 0.3]).await["model_path"], path("b"));
+    assert_eq!(path_of(&mut client, "a").await, path("a"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_root_there_are_no_policies() {
+    let folder = tempdir().unwrap();
+    put(folder.path(), "a", &checkpoint("pendulum_00500"));
+    let server = Server::start(Owner::Composed, &Settings::folder(folder.path())).await;
+    let mut client = server.client().await;
+    for path in ["/policies", "/policies/a/sac/health"] {
+        assert_eq!(client.get(path).await.detail(404), "Not Found", "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_checkpoint_has_an_absolute_path_as_the_one_in_service_has() {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    publish(&folder.path().join("model_b.onnx"), b"broken");
+    // The gateway looks there by the relative path of the default.
+    let mount = Manifest::read().unwrap().files.1;
+    let settings = Settings { mount: Some(mount.clone()), ..Settings::folder(folder.path()) };
+    let server = Server::start(Owner::Composed, &settings).await;
+    let info = server.client().await.info().await;
+    assert_eq!(info["path"], format!("{mount}/model_a.onnx"));
+    assert_eq!(info["last_error"]["path"], format!("{mount}/model_b.onnx"));
 }

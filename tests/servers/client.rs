@@ -15,17 +15,25 @@ pub struct Client {
     /// The bytes that were read and belong to no answer yet.
     received: Vec<u8>,
     authorization: String,
+    /// Precedes every path.
+    prefix: String,
 }
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).await.expect("the server listens");
         stream.set_nodelay(true).expect("a TCP socket");
-        Client { stream, received: Vec::new(), authorization: String::new() }
+        Client { stream, received: Vec::new(), authorization: String::new(), prefix: String::new() }
     }
 
     pub fn with_token(mut self, token: &str) -> Client {
         self.authorization = format!("authorization: Bearer {token}\r\n");
+        self
+    }
+
+    /// Sends every request to a path below this one.
+    pub fn with_prefix(mut self, prefix: &str) -> Client {
+        self.prefix = prefix.to_owned();
         self
     }
 
@@ -53,7 +61,7 @@ impl Client {
     /// Sends further header lines, each with its line break.
     pub async fn send_with(&mut self, method: Method, path: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
         let headers = format!("{}{headers}", self.authorization);
-        let request = request(method.as_str(), path, &headers, body);
+        let request = request(method.as_str(), &format!("{}{path}", self.prefix), &headers, body);
         let (mut reader, mut writer) = self.stream.split();
         // At once: a server may answer before it has read the whole body, and then close the connection.
         let (sent, answer) =

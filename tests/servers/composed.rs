@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use sac_owner::settings::{Activation, variables};
+use sac_owner::settings::{Activation, ModelName, variables};
 use tokio::net::TcpListener;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
@@ -31,7 +31,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use crate::manifest::{Manifest, build_components};
-use crate::server::Settings;
+use crate::server::{RootSettings, Settings};
 
 /// The number of requests that an instance answers.
 const REUSE: usize = 128;
@@ -187,8 +187,15 @@ impl Guest {
         if let Some(token) = &settings.token {
             wasi.env(variables::API_TOKEN, token);
         }
-        let folder = settings.mount.clone().unwrap_or_else(|| settings.dir.to_string_lossy().into_owned());
-        wasi.env(variables::DIR, if settings.mount.is_none() { &folder } else { "" })
+        let mounted = settings.root.as_ref().map_or(&settings.dir, |root| &root.folder);
+        let folder = settings.mount.clone().unwrap_or_else(|| mounted.to_string_lossy().into_owned());
+        if let Some(RootSettings { default, max_policies, .. }) = &settings.root {
+            wasi.env(variables::ROOT, &folder)
+                .env(variables::DEFAULT, default.as_ref().map_or("", ModelName::as_str))
+                .env(variables::MAX_POLICIES, max_policies.to_string());
+        }
+        let has_folder = settings.mount.is_none() && settings.root.is_none();
+        wasi.env(variables::DIR, if has_folder { &folder } else { "" })
             .env(variables::JIT, if settings.jit { " " } else { "0" })
             .env(variables::ACTIVATION, settings.activation.map(Activation::name).unwrap_or_default())
             .env(variables::ACTION_BOUNDS, settings.action_bounds.as_ref().map(ToString::to_string).unwrap_or_default())
@@ -199,8 +206,8 @@ impl Guest {
             .env(variables::MAX_BODY_BYTES, settings.max_body_bytes.to_string())
             .env(variables::MAX_CHECKPOINT_BYTES, settings.max_checkpoint_bytes.to_string())
             .inherit_stderr();
-        if settings.dir.is_dir() {
-            wasi.preopened_dir(&settings.dir, &folder, FsPerms::ReadOnly)?;
+        if mounted.is_dir() {
+            wasi.preopened_dir(mounted, &folder, FsPerms::ReadOnly)?;
         }
         Ok(Guest { wasi: wasi.build(), http: WasiHttpCtx::new(), network: NoNetwork, table: ResourceTable::new() })
     }

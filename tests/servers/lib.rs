@@ -9,7 +9,36 @@ mod server;
 pub use client::Client;
 pub use manifest::{Manifest, build_components};
 pub use sac_test_support::*;
-pub use server::{Owner, Server, Settings, cache_dir, patient_http, patient_sandbox};
+pub use server::{Owner, RootSettings, Server, Settings, cache_dir, patient_http, patient_sandbox};
+
+/// Makes four tests of an `async fn name(owner: Owner)`: those of [`both_owners`], and `host_with_a_root` and
+/// `composed_with_a_root`, in which the policy is one of a root and clients know nothing of it but another base URL.
+#[macro_export]
+macro_rules! every_owner {
+    ($name:ident) => {
+        mod $name {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn host() {
+                super::$name($crate::Owner::Host).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn composed() {
+                super::$name($crate::Owner::Composed).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn host_with_a_root() {
+                super::$name($crate::Owner::HostWithRoot).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn composed_with_a_root() {
+                super::$name($crate::Owner::ComposedWithRoot).await;
+            }
+        }
+    };
+}
 
 /// Makes two tests of an `async fn name(owner: Owner)`: `name::host` and `name::composed`.
 #[macro_export]

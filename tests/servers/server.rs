@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sac_owner::settings::{ModelName, defaults};
 use sac_serving::{
-    ActionBounds, Activation, Config, HttpConfig, OnBadCheckpoint, SacService, SandboxLimits, Source, Tokens,
+    ActionBounds, Activation, Config, DefaultPolicy, HttpConfig, OnBadCheckpoint, RootConfig, SacService,
+    SandboxLimits, Source, Tokens,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -25,6 +26,19 @@ pub enum Owner {
     Host,
     /// The Spin gateway composed with the actor, in wasmtime-wasi-http's handler.
     Composed,
+    /// As `Host`; the folder is a policy of a root, and clients have its prefix as their base URL.
+    HostWithRoot,
+    /// As `Composed`, with the folder as in `HostWithRoot`.
+    ComposedWithRoot,
+}
+
+/// A root of policies that both owners have.
+#[derive(Debug, Clone)]
+pub struct RootSettings {
+    pub folder: PathBuf,
+    /// The policy of the root that answers paths without a prefix, instead of that of the folder.
+    pub default: Option<ModelName>,
+    pub max_policies: usize,
 }
 
 /// The settings that both owners have.
@@ -32,6 +46,8 @@ pub enum Owner {
 pub struct Settings {
     pub model: Option<PathBuf>,
     pub dir: PathBuf,
+    /// A root. The folder then serves nothing.
+    pub root: Option<RootSettings>,
     /// Where the folder is mounted for the composed component, which then has no variable that names it. With `None` it
     /// is mounted under its own name, and the variable names it.
     pub mount: Option<String>,
@@ -50,16 +66,22 @@ pub struct Settings {
 /// A server on a port of its own, ended when it is dropped.
 pub struct Server {
     pub address: SocketAddr,
+    /// The base URL of the policy without the address.
+    prefix: String,
     /// `None` for [`Owner::Composed`].
     service: Option<SacService>,
-    task: JoinHandle<()>,
+    _task: Task,
 }
+
+/// A task that ends with its handle.
+struct Task(JoinHandle<()>);
 
 impl Settings {
     pub fn folder(dir: &Path) -> Settings {
         Settings {
             model: None,
             dir: dir.to_owned(),
+            root: None,
             mount: None,
             model_name: ModelName::default(),
             token: None,
@@ -82,6 +104,7 @@ impl Settings {
         source.patterns = self.pattern.parse().expect("patterns");
         Config {
             source,
+            root: self.root.as_ref().map(RootSettings::config),
             model_name: self.model_name.clone(),
             jit: self.jit,
             activation: self.activation,
@@ -100,7 +123,32 @@ impl Settings {
     }
 }
 
+impl RootSettings {
+    pub fn folder(folder: &Path) -> RootSettings {
+        RootSettings { folder: folder.to_owned(), default: None, max_policies: 4 }
+    }
+
+    fn config(&self) -> RootConfig {
+        let default = self.default.clone().map_or(DefaultPolicy::None, DefaultPolicy::Named);
+        RootConfig { default, max_policies: self.max_policies, ..RootConfig::new(&self.folder) }
+    }
+}
+
+impl Owner {
+    pub fn is_host(self) -> bool {
+        matches!(self, Owner::Host | Owner::HostWithRoot)
+    }
+}
+
 impl Settings {
+    /// Serves the folder as a policy of its parent, and returns the prefix of its routes.
+    fn with_root(&self) -> (Settings, String) {
+        let (root, name) = (self.dir.parent().expect("a folder"), self.dir.file_name().expect("a name"));
+        assert!(self.model.is_none() && self.mount.is_none(), "a root has folders");
+        let settings = Settings { root: Some(RootSettings::folder(root)), ..self.clone() };
+        (settings, format!("/policies/{}", name.to_str().expect("a name")))
+    }
+
     /// The host's service, without a server around it.
     pub async fn service(&self) -> SacService {
         build(self.config()).await
@@ -110,12 +158,17 @@ impl Settings {
 impl Server {
     pub async fn start(kind: Owner, settings: &Settings) -> Server {
         match kind {
+            Owner::HostWithRoot | Owner::ComposedWithRoot => {
+                let (settings, prefix) = settings.with_root();
+                let plain = if kind.is_host() { Owner::Host } else { Owner::Composed };
+                Server { prefix, ..Box::pin(Server::start(plain, &settings)).await }
+            }
             Owner::Host => Server::with_config(settings.config()).await,
             Owner::Composed => {
                 let listener = listen().await;
                 let address = listener.local_addr().expect("bound");
                 let task = tokio::spawn(composed::serve(listener, settings.clone()));
-                Server { address, service: None, task }
+                Server { address, prefix: String::new(), service: None, _task: Task(task) }
             }
         }
     }
@@ -134,11 +187,11 @@ impl Server {
         let listener = listen().await;
         let address = listener.local_addr().expect("bound");
         let task = tokio::spawn(sac_serving::serve(listener, service.clone(), http, std::future::pending()));
-        Server { address, service: Some(service), task }
+        Server { address, prefix: String::new(), service: Some(service), _task: Task(task) }
     }
 
     pub async fn client(&self) -> Client {
-        Client::connect(self.address).await
+        Client::connect(self.address).await.with_prefix(&self.prefix)
     }
 
     /// The service behind [`Owner::Host`].
@@ -147,9 +200,9 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Task {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 

@@ -2,19 +2,29 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
 use crate::candidates::Source;
-use crate::settings::{self, ActionBounds, Activation, ModelName, OnBadCheckpoint, defaults, is_blank, variables};
+use crate::policies::Root;
+use crate::settings::{
+    self, ActionBounds, Activation, DefaultPolicy, InvalidDefaultPolicy, ModelName, OnBadCheckpoint, defaults,
+    is_blank, variables,
+};
 use crate::text::one_line;
 
 /// The settings that environment variables supply. A blank variable counts as unset.
-#[derive(Clone)]
 pub struct Environment {
     /// The checkpoint files.
     pub source: Source,
+    /// The folder of further policies.
+    pub root: Option<Root>,
+    /// The policy that answers `/sac/…`.
+    pub default_policy: DefaultPolicy,
+    /// The number of policies of the root that are loaded at once; at least 1.
+    pub max_policies: NonZeroUsize,
     /// The name of the model in paths.
     pub model_name: ModelName,
     /// Selects the optimised backend.
@@ -49,21 +59,31 @@ pub enum EnvironmentError {
         /// The reason, in one line.
         reason: String,
     },
+    /// Two settings contradict each other.
+    #[error(transparent)]
+    DefaultPolicy(#[from] InvalidDefaultPolicy),
 }
 
 impl Environment {
     /// Reads the settings. `variable` returns the value of a variable, as [`std::env::var_os`] does.
     pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, EnvironmentError> {
         let set = Variables(variable);
-        let [model, dir, vecnormalize, home] =
-            [variables::MODEL, variables::DIR, variables::VECNORMALIZE, "HOME"].map(|name| set.path(name));
+        let [model, dir, vecnormalize, root, home] =
+            [variables::MODEL, variables::DIR, variables::VECNORMALIZE, variables::ROOT, "HOME"]
+                .map(|name| set.path(name));
+        let default = set.parsed(variables::DEFAULT, str::parse)?;
+        let default_policy = DefaultPolicy::select(default, root.is_some(), model.is_some() || dir.is_some())?;
         let mut source = Source::new(model.as_deref(), dir.as_deref(), home.as_deref())
             .with_vecnormalize(vecnormalize.as_deref(), home.as_deref());
         source.patterns = set.parsed(variables::PATTERN, str::parse)?.unwrap_or_default();
         source.limits.max_bytes =
             set.parsed(variables::MAX_CHECKPOINT_BYTES, str::parse)?.unwrap_or(defaults::MAX_CHECKPOINT_BYTES);
+        let root = root.map(|folder| Root::new(&folder, home.as_deref(), source.clone()));
         Ok(Environment {
             source,
+            root,
+            default_policy,
+            max_policies: set.parsed(variables::MAX_POLICIES, str::parse)?.unwrap_or(defaults::GATEWAY_MAX_POLICIES),
             model_name: set.parsed(variables::MODEL_NAME, str::parse)?.unwrap_or_default(),
             jit: set.parsed(variables::JIT, settings::boolean)?.unwrap_or(defaults::JIT),
             activation: set.parsed(variables::ACTIVATION, str::parse)?,
@@ -164,6 +184,29 @@ mod tests {
         assert_eq!(read.source.vecnormalize.as_deref(), Some(Path::new("/home/v.pkl")));
         assert_eq!(read.on_bad_checkpoint, OnBadCheckpoint::Fail);
         assert_eq!((read.source.limits.max_bytes, read.max_body_bytes, read.max_batch), (1, 1 << 32, 3));
+        assert!(read.root.is_none() && read.default_policy == DefaultPolicy::Source);
+    }
+
+    #[test]
+    fn the_policies_of_a_root_have_the_limits_and_patterns_of_all() {
+        let set = [(variables::ROOT, "~/root"), ("HOME", "/home"), (variables::PATTERN, "*.pkl")];
+        let read_with = |more: &[(&str, &str)]| read(&[&set, more].concat());
+        let root = read_with(&[]).expect("read");
+        assert_eq!((root.default_policy, root.max_policies), (DefaultPolicy::None, defaults::GATEWAY_MAX_POLICIES));
+        let name = "a".parse::<ModelName>().expect("a name");
+        assert_eq!(root.root.expect("a root").source(&name).to_string(), "/home/root/a/*.pkl");
+        let named = read_with(&[(variables::DEFAULT, "a"), (variables::MAX_POLICIES, "3")]).expect("read");
+        assert_eq!((named.default_policy, named.max_policies.get()), (DefaultPolicy::Named(name), 3));
+        let own = read_with(&[(variables::DIR, "/models")]).expect("read");
+        assert_eq!(own.default_policy, DefaultPolicy::Source);
+        for more in [variables::MODEL, variables::DIR] {
+            let error = read_with(&[(variables::DEFAULT, "a"), (more, "/models")]).err().expect("two policies");
+            assert!(error.starts_with("--default (SAC_DEFAULT) excludes "), "{error}");
+        }
+        let error = read(&[(variables::DEFAULT, "a")]).err().expect("no root");
+        assert!(error.ends_with("--root (SAC_ROOT), which is not set"), "{error}");
+        let error = read_with(&[(variables::MAX_POLICIES, "0")]).err().expect("no policy");
+        assert!(error.contains("SAC_MAX_POLICIES"), "{error}");
     }
 
     #[test]

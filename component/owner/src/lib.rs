@@ -8,6 +8,7 @@
 
 mod candidates;
 mod environment;
+mod policies;
 pub mod settings;
 mod text;
 mod watch;
@@ -17,6 +18,7 @@ pub use candidates::{
     Absence, Candidate, CheckpointError, Content, Limits, PromotionError, Sidecar, SidecarKind, Source,
 };
 pub use environment::{Environment, EnvironmentError};
+pub use policies::{Address, Policies, PolicyState, Root, State, is_open_inference};
 pub use text::{one_line, path_line};
 pub use watch::{
     Failure, FileState, Freshness, Identify, Identity, Judgement, ReadError, Refused, Renewal, RenewalError, Seen,

@@ -5,6 +5,9 @@
 #![cfg(target_family = "wasm")]
 
 mod owner;
+mod policy;
+mod registry;
+mod response;
 mod wit;
 
 use std::cell::RefCell;
@@ -37,7 +40,7 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
         body: body.map_or(wit::Body::OverLimit, |body| wit::Body::Complete(body.into())),
     };
     // Nothing awaits from here on, so that no other request of this instance finds the owner borrowed.
-    let answer = with_owner(|owner| owner.answer(&request))??;
+    let answer = with_owner(|owner| owner.answer(request))??;
     response(answer)
 }
 

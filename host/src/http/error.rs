@@ -7,12 +7,11 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use sac_owner::PromotionError;
+use sac_owner::{PromotionError, is_open_inference};
 use thiserror::Error;
 use tracing::error;
 
 use crate::http::body::BodyError;
-use crate::http::route::is_open_inference;
 use crate::policies::find_error::FindError;
 use crate::sandbox::instance::InstanceError;
 use crate::shadows::promotion::PromoteError;

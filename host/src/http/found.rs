@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
-use sac_owner::settings::ModelName;
+use sac_owner::settings::{DefaultPolicy, ModelName};
 
-use crate::config::{Config, DefaultPolicy};
+use crate::config::Config;
 use crate::http::error::Error;
 use crate::http::service::{SacService, text};
 use crate::policies::policy::Policy;

@@ -1,5 +1,7 @@
 //! The component's routes, as far as the host treats them in different ways.
 
+use sac_owner::is_open_inference;
+
 /// A route that says how the service is. The host answers it however many requests are in flight, and while it stops.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Health {
@@ -25,9 +27,4 @@ impl Health {
 /// Returns `true` if the component answers a path, be it with 404.
 pub(crate) fn is_components(path: &str) -> bool {
     path.starts_with("/sac/") || is_open_inference(path)
-}
-
-/// Returns `true` for the paths of the Open Inference Protocol, whose errors have another form.
-pub(crate) fn is_open_inference(path: &str) -> bool {
-    path.strip_prefix("/v2").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -1,12 +1,10 @@
 //! The policies of a root folder: one for each sub-folder, loaded when it is asked for. This module knows neither connections
 //! nor responses.
 
-pub(crate) mod address;
 mod eviction;
 pub(crate) mod find_error;
 pub(crate) mod policy;
 pub(crate) mod registry;
-mod root;
 mod state;
 
 /// Returns the part of all requests in flight that one policy, or all that are not loaded, may have.

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
+use sac_owner::Root;
 use sac_owner::settings::ModelName;
 
 use crate::observe::metrics::PolicyRequests;
-use crate::policies::root::Root;
 use crate::shadows;
 use crate::shadows::shadow::Shadow;
 use crate::swap::generation::Sizes;

@@ -6,23 +6,23 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use sac_owner::settings::ModelName;
+use sac_owner::settings::{DefaultPolicy, ModelName};
+use sac_owner::{Address, Policies, Root};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::config::{Config, DefaultPolicy, RootConfig};
+use crate::config::{Config, RootConfig};
 use crate::observe::metrics::{PolicyGauges, PolicyMetrics};
-use crate::policies::address::Address;
 use crate::policies::find_error::FindError;
 use crate::policies::policy::Policy;
-use crate::policies::root::Root;
 use crate::policies::share;
-use crate::policies::state::{Policies, PolicyState};
+use crate::policies::state;
 use crate::sandbox::bindings::{Outcome, Response};
 use crate::sandbox::factory::SetupError;
 use crate::shadows::shadow::Shadow;
+use crate::shadows::state::ShadowState;
 use crate::swap::call::{AnswerError, Call};
 use crate::swap::generation::{Generation, Short, Sizes};
 use crate::swap::shared::Shared;
@@ -65,7 +65,7 @@ impl Registry {
         let own_name = matches!(settings.default, DefaultPolicy::Source).then(|| config.model_name.clone());
         let registry = Arc::new(Registry {
             shared: shared.clone(),
-            root: Root::new(settings.folder.clone(), config.source.clone()),
+            root: Root::new(&settings.folder, None, config.source.clone()),
             settings: settings.clone(),
             metrics: shared.metrics().policies().map_err(SetupError::Metrics)?,
             own_name,
@@ -94,13 +94,7 @@ impl Registry {
 
     /// Returns the address of a path.
     pub(crate) fn address<'a>(&self, path: &'a str) -> Address<'a> {
-        let address = Address::of(path);
-        let is_own = address.path == path && address.policy.is_some_and(|name| self.is_own_name(name));
-        if is_own { Address::plain(path) } else { address }
-    }
-
-    fn is_own_name(&self, name: &str) -> bool {
-        self.own_name.as_ref().is_some_and(|own| own.as_str() == name)
+        Address::of(path, self.own_name.as_ref())
     }
 
     /// Returns a policy for a request. One that is loaded costs a look-up. For any other, the root is asked, and with `soon`
@@ -180,17 +174,13 @@ impl Registry {
     }
 
     /// Describes all policies, as the last request for each left it.
-    pub(crate) async fn list(self: &Arc<Self>) -> Result<Policies, FindError> {
+    pub(crate) async fn list(self: &Arc<Self>) -> Result<Policies<ShadowState>, FindError> {
         let registry = self.clone();
         let names = self.shared.storage().run(move |_| registry.root.names()).await??;
         let in_root = names.iter().map(ModelName::as_str).collect::<HashSet<_>>();
         let known = self.read().policies.values().cloned().collect::<Vec<_>>();
-        let asked_for = known.iter().map(|policy| policy.name().as_str()).collect::<HashSet<_>>();
-        let others = in_root.difference(&asked_for).map(|name| PolicyState::not_loaded((*name).to_owned()));
-        let known = known.iter().map(|policy| PolicyState::of(policy, in_root.contains(policy.name().as_str())));
-        let mut policies = known.chain(others).collect::<Vec<_>>();
-        policies.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(Policies { policies })
+        let known = known.iter().map(|policy| state::of(policy, in_root.contains(policy.name().as_str())));
+        Ok(Policies::new(known, &names))
     }
 
     /// Sets the metrics of all policies that are loaded, as the last request for each left it.

@@ -3,6 +3,7 @@
 
 mod action_bounds;
 mod activation;
+mod default_policy;
 pub mod defaults;
 mod model_name;
 mod named;
@@ -13,6 +14,7 @@ pub mod variables;
 
 pub use action_bounds::{ActionBounds, InvalidActionBounds};
 pub use activation::Activation;
+pub use default_policy::{DefaultPolicy, InvalidDefaultPolicy};
 pub use model_name::{InvalidModelName, ModelName};
 pub use named::UnknownName;
 pub use on_bad_checkpoint::OnBadCheckpoint;

@@ -20,6 +20,12 @@ pub const ACTION_BOUNDS: &str = "SAC_ACTION_BOUNDS";
 pub const ON_BAD_CHECKPOINT: &str = "SAC_ON_BAD_CHECKPOINT";
 /// The [`ModelName`](super::ModelName) in paths of the Open Inference Protocol.
 pub const MODEL_NAME: &str = "SAC_MODEL_NAME";
+/// The path of a folder of folders, each of which is a policy.
+pub const ROOT: &str = "SAC_ROOT";
+/// The [`ModelName`](super::ModelName) of the policy of the root that answers `/sac/…`.
+pub const DEFAULT: &str = "SAC_DEFAULT";
+/// The number of policies of the root that are loaded at once.
+pub const MAX_POLICIES: &str = "SAC_MAX_POLICIES";
 /// The largest size of a checkpoint with its sidecars, in bytes.
 pub const MAX_CHECKPOINT_BYTES: &str = "SAC_MAX_CHECKPOINT_BYTES";
 /// The largest size of a request body, in bytes.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use sac_owner::settings::{ModelName, is_blank};
 use sac_serving::{DefaultPolicy, RootConfig, Source};
@@ -38,17 +38,10 @@ pub struct RootArgs {
 impl RootArgs {
     /// Returns the settings of the root, if there is one. `has_source` is true if another flag names a checkpoint or a folder.
     pub fn config(&self, has_source: bool) -> Result<Option<RootConfig>> {
-        let Some(folder) = self.root.as_deref().filter(|folder| !is_blank(folder.as_os_str())) else {
-            ensure!(self.default_policy.is_none(), "--default names a policy of --root, which is not set");
-            return Ok(None);
-        };
+        let folder = self.root.as_deref().filter(|folder| !is_blank(folder.as_os_str()));
+        let default = DefaultPolicy::select(self.default_policy.clone(), folder.is_some(), has_source)?;
+        let Some(folder) = folder else { return Ok(None) };
         ensure!(self.max_policies > 0, "--max-policies is at least 1");
-        let default = match (&self.default_policy, has_source) {
-            (Some(_), true) => bail!("--default excludes --model and --dir, whose policy answers /sac/…"),
-            (Some(name), false) => DefaultPolicy::Named(name.clone()),
-            (None, true) => DefaultPolicy::Source,
-            (None, false) => DefaultPolicy::None,
-        };
         // A leading `~` means the same as in the other paths.
         let folder = Source::new(None, Some(folder), std::env::home_dir().as_deref()).path().to_owned();
         Ok(Some(RootConfig {

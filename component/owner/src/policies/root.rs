@@ -4,36 +4,45 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sac_owner::settings::ModelName;
-use sac_owner::{Source, may_pass};
+use crate::candidates::Source;
+use crate::settings::ModelName;
+use crate::watch::may_pass;
 
 /// A folder of folders. Its methods block.
-pub(crate) struct Root {
+pub struct Root {
     folder: PathBuf,
     /// The limits and the patterns of all sources.
     template: Source,
 }
 
 impl Root {
-    pub(crate) fn new(folder: PathBuf, template: Source) -> Self {
+    /// Makes a root. The limits and the patterns of its sources are those of `template`.
+    /// `home` takes the place of a leading `~` in the path of the folder.
+    pub fn new(folder: &Path, home: Option<&Path>, template: Source) -> Self {
+        let folder = Source::new(None, Some(folder), home).path().to_owned();
         Root { folder, template }
     }
 
-    pub(crate) fn folder(&self) -> &Path {
+    /// Returns the folder of folders.
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Returns the candidates of a policy.
-    pub(crate) fn source(&self, name: &ModelName) -> Source {
+    pub fn source(&self, name: &ModelName) -> Source {
         self.template.of_folder(&self.folder.join(name.as_str()))
     }
 
-    /// Returns `true` if there is a sub-folder of this name. A symlink that leads out of the root is none.
+    /// Returns `true` if there is a sub-folder of this name. A symlink that leads out of the root is none. WASI does not say
+    /// where a symlink leads: there, one that stays within the mount counts.
     ///
     /// # Errors
     ///
     /// An error may pass, and says nothing about the folder.
-    pub(crate) fn contains(&self, name: &ModelName) -> io::Result<bool> {
+    pub fn contains(&self, name: &ModelName) -> io::Result<bool> {
+        if cfg!(target_os = "wasi") {
+            return self.folder.join(name.as_str()).metadata().map(|found| found.is_dir()).or_else(absent);
+        }
         let is_below = || {
             let (folder, root) = (self.folder.join(name.as_str()).canonicalize()?, self.folder.canonicalize()?);
             Ok(folder != root && folder.starts_with(&root) && folder.is_dir())
@@ -46,7 +55,7 @@ impl Root {
     /// # Errors
     ///
     /// An error may pass, and says nothing about the folders.
-    pub(crate) fn names(&self) -> io::Result<Vec<ModelName>> {
+    pub fn names(&self) -> io::Result<Vec<ModelName>> {
         let entries = match self.folder.read_dir() {
             Err(error) if !may_pass(&error) => return Ok(Vec::new()),
             entries => entries?,
@@ -88,7 +97,7 @@ mod tests {
     fn root() -> (tempfile::TempDir, Root) {
         let folder = tempfile::tempdir().unwrap();
         create_dir(folder.path().join("root")).unwrap();
-        let root = Root::new(folder.path().join("root"), Source::new(None, None, None));
+        let root = Root::new(&folder.path().join("root"), None, Source::new(None, None, None));
         (folder, root)
     }
 

@@ -1,0 +1,170 @@
+//! Keeps one instance of the actor on the newest checkpoint of a source, and asks it for responses.
+
+use anyhow::{Result, bail};
+use sac_owner::settings::{ModelName, OnBadCheckpoint};
+use sac_owner::{Content, Environment, Freshness, PolicyState, Source, State};
+
+use crate::wit;
+
+/// The settings of all policies.
+pub struct Shared {
+    optimised: bool,
+    operator_facts: wit::OperatorFacts,
+    on_bad_checkpoint: OnBadCheckpoint,
+    max_batch: u32,
+    max_body_bytes: u64,
+    tokens: Vec<String>,
+}
+
+/// A policy, and the files that it comes from.
+pub struct Policy {
+    service: wit::Service,
+    source: Source,
+    freshness: Freshness,
+    /// The number of checkpoints that this instance of the gateway has published under the policy's name.
+    generation: u64,
+    /// The description of the checkpoint in service.
+    loaded: Option<wit::Policy>,
+    /// The reason for which the newest checkpoint was refused when the last request came.
+    refusal: Option<String>,
+}
+
+impl Shared {
+    pub fn new(environment: &Environment) -> Self {
+        Shared {
+            optimised: environment.jit,
+            operator_facts: wit::OperatorFacts {
+                activation: environment.activation.map(Into::into),
+                action_bounds: environment.action_bounds.clone().map(Into::into),
+            },
+            on_bad_checkpoint: environment.on_bad_checkpoint,
+            max_batch: environment.max_batch,
+            max_body_bytes: environment.max_body_bytes,
+            tokens: environment.token.iter().cloned().collect(),
+        }
+    }
+
+    /// Makes an instance of the actor, without a policy.
+    pub fn service(&self, name: &ModelName) -> wit::Service {
+        wit::Service::new(&wit::RouterConfig {
+            name: name.to_string(),
+            optimised: self.optimised,
+            operator_facts: self.operator_facts.clone(),
+            on_refusal: self.on_bad_checkpoint.into(),
+            max_batch: self.max_batch,
+            max_body_bytes: self.max_body_bytes,
+            // It has one instance.
+            splits: false,
+        })
+    }
+
+    /// Returns the context of a request that concerns no checkpoint.
+    pub fn context(&self) -> wit::RequestContext {
+        wit::RequestContext {
+            tokens: self.tokens.clone(),
+            refusal: None,
+            absence: None,
+            reloaded: None,
+            may_block: true,
+            wants_decision: false,
+        }
+    }
+}
+
+impl Policy {
+    /// Serves nothing until the first request loads a checkpoint. `generation` counts those that were published before under
+    /// the same name.
+    pub fn new(service: wit::Service, source: Source, generation: u64) -> Self {
+        Policy { service, source, freshness: Freshness::default(), generation, loaded: None, refusal: None }
+    }
+
+    pub fn is_loaded(&self) -> bool {
+        self.loaded.is_some()
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Answers with the newest checkpoint. A file call takes 0.1 ms under Spin, so the files are checked once, and again
+    /// only after a reload.
+    pub fn answer(&mut self, shared: &Shared, request: &wit::Request) -> Result<wit::Response> {
+        let (mut refusal, changed) = self.judge();
+        if changed {
+            // `judge` reports a refusal.
+            let _ = self.renew(false);
+            refusal = self.judge().0;
+        }
+        match self.ask(shared, request, refusal, None) {
+            wit::Outcome::Respond(response) => return Ok(response),
+            wit::Outcome::Split(_) => bail!("the actor answered `split`, which this owner does not act on"),
+            wit::Outcome::Long | wit::Outcome::Benchmark => bail!("the actor answered `long` where it may block"),
+            wit::Outcome::Reload => {}
+        }
+        let reloaded = self.renew(true);
+        let refusal = self.judge().0;
+        match self.ask(shared, request, refusal, Some(reloaded)) {
+            wit::Outcome::Respond(response) => Ok(response),
+            _ => bail!("the actor did not answer after a reload"),
+        }
+    }
+
+    /// Describes the policy as the last request left it. `has_candidates` says so of its folder.
+    pub fn state(&self, name: &str, has_candidates: bool) -> PolicyState<()> {
+        let loaded = self.loaded.as_ref();
+        PolicyState {
+            name: name.to_owned(),
+            state: State::of(loaded.is_some(), self.refusal.is_some(), has_candidates),
+            detail: self.refusal.clone(),
+            generation: loaded.map(|_| self.generation),
+            state_dim: loaded.map(|policy| policy.state_dim),
+            action_dim: loaded.map(|policy| policy.action_dim),
+            stale: loaded.is_some() && self.refusal.is_some(),
+            shadow: None,
+        }
+    }
+
+    /// Returns the refusal of a newer checkpoint, and `true` if there is a checkpoint to try.
+    fn judge(&self) -> (Option<wit::Refusal>, bool) {
+        let judgement = self.freshness.judge(&self.source);
+        (judgement.refusal.map(|refused| refused.as_ref().into()), judgement.changed)
+    }
+
+    fn ask(
+        &mut self,
+        shared: &Shared,
+        request: &wit::Request,
+        refusal: Option<wit::Refusal>,
+        reloaded: Option<Result<(), String>>,
+    ) -> wit::Outcome {
+        self.refusal = refusal.as_ref().map(|refusal| refusal.detail.clone());
+        let absence = if self.is_loaded() { None } else { self.source.absence().map(|absence| absence.to_string()) };
+        let context = wit::RequestContext { refusal, absence, reloaded, ..shared.context() };
+        self.service.answer(request, &context)
+    }
+
+    /// Loads the newest checkpoint that differs, or with `forced` the newest one. The error is for the client.
+    fn renew(&mut self, forced: bool) -> Result<(), String> {
+        let number = self.generation + 1;
+        let renewal =
+            self.freshness.renew(&self.source, forced, |content| self.load(content, number).map_err(Into::into));
+        self.freshness = renewal.freshness;
+        if let Some(loaded) = renewal.loaded {
+            self.loaded = Some(loaded);
+            self.generation = number;
+        }
+        renewal.outcome.map_err(|error| error.to_string())
+    }
+
+    fn load(&self, content: Content, generation: u64) -> Result<wit::Policy, String> {
+        let checkpoint = wit::Checkpoint {
+            path: content.path.to_string_lossy().into_owned(),
+            modified: content.identity.modified.into(),
+            loaded: content.read_at.into(),
+            sha256: content.sha256,
+            generation,
+        };
+        let sidecars = content.sidecars.into_iter().map(Into::into).collect();
+        self.service.load(&checkpoint, &wit::File { bytes: content.bytes, sidecars }, None)
+    }
+}
