@@ -124,8 +124,8 @@ async fn a_body_is_accepted_if_and_only_if_it_fits_the_schema() {
     }
 }
 
-both_owners!(the_examples_fit_the_policy_in_service_and_need_the_token);
-async fn the_examples_fit_the_policy_in_service_and_need_the_token(owner: Owner) {
+both_owners!(the_examples_fit_the_policy_in_service_for_clients_with_the_token);
+async fn the_examples_fit_the_policy_in_service_for_clients_with_the_token(owner: Owner) {
     let folder = tempdir().unwrap();
     let settings = Settings { token: Some("token".to_owned()), ..Settings::folder(folder.path()) };
     let server = Server::start(owner, &settings).await;
@@ -134,20 +134,52 @@ async fn the_examples_fit_the_policy_in_service_and_need_the_token(owner: Owner)
         document.operation(path, "post")["requestBody"]["content"]["application/json"].get("example").cloned()
     };
     let posts = ["/sac/predict", "/sac/predict/batch", "/sac/benchmark"];
+    // Without a policy, examples show the form.
     let document = Document::of(&mut client).await;
-    assert!(posts.iter().all(|path| example(&document, path).is_none()), "there is no policy yet");
+    let of_no_policy = posts.map(|path| example(&document, path).unwrap());
+    for (path, body) in posts.iter().zip(&of_no_policy) {
+        assert!(document.accepts(path, body), "{path}");
+    }
     for name in ["pendulum_00500", "stat_pair_01000"] {
         publish(&folder.path().join("model_a.onnx"), &checkpoint(name));
         let (document, strangers) = (Document::of(&mut client).await, Document::of(&mut server.client().await).await);
-        for path in posts {
+        for (path, of_no_policy) in posts.iter().zip(&of_no_policy) {
             client.post(path, example(&document, path).unwrap()).await.ok();
-            assert_eq!(example(&strangers, path), None);
+            assert_eq!(example(&strangers, path).as_ref(), Some(of_no_policy));
         }
     }
 }
 
 /// The ends of the paths that need no token.
-const PUBLIC: [&str; 3] = ["/health", "/health/live", "/ready"];
+const PUBLIC: [&str; 4] = ["/openapi.json", "/health", "/health/live", "/ready"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_states_what_generators_of_clients_need() {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    let server = Server::start(Owner::Host, &Settings { max_batch: 7, ..Settings::folder(folder.path()) }).await;
+    let Document(document) = Document::of(&mut server.client().await).await;
+    let mut ids = Vec::new();
+    for operation in document["paths"].as_object().unwrap().values() {
+        let operation = operation.get("get").or(operation.get("post")).unwrap();
+        ids.push(operation["operationId"].as_str().unwrap());
+        assert!(operation["tags"][0].is_string(), "{operation}");
+    }
+    let all = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "{ids:?}");
+    let schemas = &document["components"]["schemas"];
+    assert_eq!(schemas["PredictBatch"]["properties"]["states"]["maxItems"], 7);
+    assert_eq!(schemas["Benchmark"]["properties"]["batch_size"]["maximum"], 7);
+    assert_eq!(schemas["Benchmark"]["properties"]["iterations"]["maximum"], 100_000);
+    let loc = &schemas["Issue"]["properties"]["loc"]["items"];
+    assert!(loc.is_object(), "{loc}");
+    // Generators make a field with a default one that is required.
+    let text = schemas.to_string();
+    assert!(!text.contains("\"default\":"), "{text}");
+    assert!(!text.contains("\"uint"), "no standard has this format");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_the_routes_that_exist_are_documented() {
@@ -157,7 +189,7 @@ async fn exactly_the_routes_that_exist_are_documented() {
     let Document(document) = Document::of(&mut client).await;
     assert_eq!(document["openapi"], "3.1.0");
     let documented = document["paths"].as_object().unwrap();
-    assert_eq!(documented.len(), 15, "{:?}", documented.keys());
+    assert_eq!(documented.len(), 16, "{:?}", documented.keys());
     for (path, methods) in documented {
         for method in ["get", "post"] {
             let method_name = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();

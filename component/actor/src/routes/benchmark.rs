@@ -23,8 +23,9 @@ const MAX_SECONDS: u64 = 60;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 struct Benchmark {
+    #[schemars(range(max = MAX_ITERATIONS))]
     warmup: Whole,
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = MAX_ITERATIONS))]
     iterations: Whole,
     #[schemars(range(min = 1))]
     batch_size: Whole,
@@ -66,6 +67,7 @@ struct Report<'a> {
 }
 
 pub(super) const BENCHMARK: Operation = Operation {
+    id: "benchmark",
     summary: "Measures the forward pass",
     request: Some(Request {
         schema: schema_of::<Benchmark>,

@@ -15,9 +15,19 @@ use super::values::Whole;
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Issue {
     /// The path to it: names of fields and indices of lists.
+    #[schemars(with = "Vec<Step>")]
     pub loc: Vec<Value>,
     pub msg: String,
     pub r#type: &'static str,
+}
+
+/// A name of a field, or an index of a list.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "describes the JSON of a step")]
+enum Step {
+    Field(String),
+    Item(u64),
 }
 
 /// The most issues that are listed. A large batch may have one in every number.

@@ -90,7 +90,7 @@ struct Route {
     /// True if the route answers without a token.
     public: bool,
     handler: fn(&mut Call) -> Result<Outcome, Error>,
-    /// The route in the OpenAPI document. None for the document's own, and for those that `inference/` describes.
+    /// The route in the OpenAPI document. None for those that `inference/` describes.
     operation: Option<Operation>,
 }
 
@@ -137,7 +137,13 @@ const ROUTES: &[Route] = &[
         handler: benchmark::benchmark,
         operation: Some(benchmark::BENCHMARK),
     },
-    Route { path: "/sac/openapi.json", method: Method::Get, public: true, handler: openapi, operation: None },
+    Route {
+        path: "/sac/openapi.json",
+        method: Method::Get,
+        public: true,
+        handler: openapi,
+        operation: Some(openapi::DOCUMENT),
+    },
 ];
 
 fn openapi(call: &mut Call) -> Result<Outcome, Error> {
@@ -145,7 +151,7 @@ fn openapi(call: &mut Call) -> Result<Outcome, Error> {
         .iter()
         .filter_map(|route| Some((route.path, route.method.key(), route.public, route.operation.as_ref()?)));
     let loaded = call.loaded.as_ref().filter(|_| call.authorised);
-    let body = call.documents.get(described, loaded.map(|loaded| loaded.actor.state_dim()));
+    let body = call.documents.get(described, loaded.map(|loaded| loaded.actor.state_dim()), call.config.max_batch);
     Ok(Outcome::Respond(Response { status: 200, headers: vec![], body: body.to_vec(), decision: None }))
 }
 

@@ -20,6 +20,7 @@ struct Health<'a> {
 }
 
 pub(super) const HEALTH: Operation = Operation {
+    id: "health",
     summary: "Says if a model is loaded and if it is the newest",
     request: None,
     response: schema_of::<Health>,
@@ -114,13 +115,15 @@ struct LastError<'a> {
 }
 
 pub(super) const INFO: Operation = Operation {
+    id: "info",
     summary: "Describes the model in service and the last refusal",
     request: None,
     response: schema_of::<Info>,
     errors: &[500, 503],
 };
 
-pub(super) const RELOAD: Operation = Operation { summary: "Loads the newest checkpoint, changed or not", ..INFO };
+pub(super) const RELOAD: Operation =
+    Operation { id: "reload", summary: "Loads the newest checkpoint, changed or not", ..INFO };
 
 pub(super) fn info(call: &mut Call) -> Result<Outcome, Error> {
     let refusal = call.context.refusal.as_ref();

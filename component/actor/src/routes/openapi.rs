@@ -2,7 +2,7 @@
 //! its own routes.
 
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::explain::Issue;
@@ -10,6 +10,8 @@ use super::inference;
 
 /// The request and the responses of a route.
 pub struct Operation {
+    /// The name of the function in generated clients.
+    pub id: &'static str,
     pub summary: &'static str,
     pub request: Option<Request>,
     pub response: SchemaOf,
@@ -50,15 +52,28 @@ struct Invalid {
 #[derive(Default)]
 pub struct Documents {
     /// For clients that are not authorised, and if there is no policy.
-    without_examples: Option<Vec<u8>>,
-    with_examples: Option<Vec<u8>>,
+    of_no_policy: Option<Vec<u8>>,
+    of_policy: Option<Vec<u8>>,
 }
 
+pub(super) const DOCUMENT: Operation = Operation {
+    id: "openapi",
+    summary: "Returns this document",
+    request: None,
+    response: |_| json_schema!({ "type": "object" }),
+    errors: &[],
+};
+
 impl Documents {
-    /// Returns the document of routes, which is made once.
-    pub fn get<'a>(&mut self, routes: impl Iterator<Item = Described<'a>>, state_dim: Option<usize>) -> &[u8] {
-        let kept = if state_dim.is_some() { &mut self.with_examples } else { &mut self.without_examples };
-        kept.get_or_insert_with(|| document(routes, state_dim).to_string().into_bytes())
+    /// Returns the document of routes, which is made once. `state_dim` is that of the policy, if the client may know it.
+    pub fn get<'a>(
+        &mut self,
+        routes: impl Iterator<Item = Described<'a>>,
+        state_dim: Option<usize>,
+        max_batch: u32,
+    ) -> &[u8] {
+        let kept = if state_dim.is_some() { &mut self.of_policy } else { &mut self.of_no_policy };
+        kept.get_or_insert_with(|| document(routes, state_dim, max_batch).to_string().into_bytes())
     }
 }
 
@@ -67,11 +82,14 @@ pub type Described<'a> = (&'static str, &'static str, bool, &'a Operation);
 
 /// The longest state that a document has examples of. It holds five of them.
 const MAX_EXAMPLE: usize = 1024;
+/// The state_dim of examples where the policy's own is not known.
+const ANY_STATE_DIM: usize = 3;
+/// The tag of the routes.
+const TAG: &str = "Policy";
 
-/// Returns the OpenAPI 3.1 document of routes. With a state_dim, requests have an example that a policy of this state_dim
-/// answers.
-fn document<'a>(routes: impl Iterator<Item = Described<'a>>, state_dim: Option<usize>) -> Value {
-    let state_dim = state_dim.filter(|state_dim| *state_dim <= MAX_EXAMPLE);
+/// Returns the OpenAPI 3.1 document of routes. The examples of requests fit a policy of this state_dim, if it is known.
+fn document<'a>(routes: impl Iterator<Item = Described<'a>>, state_dim: Option<usize>, max_batch: u32) -> Value {
+    let state_dim = Some(state_dim.unwrap_or(ANY_STATE_DIM)).filter(|state_dim| *state_dim <= MAX_EXAMPLE);
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
@@ -81,6 +99,10 @@ fn document<'a>(routes: impl Iterator<Item = Described<'a>>, state_dim: Option<u
     for (path, method, public, operation) in routes {
         paths.insert(path.to_owned(), json!({ method: describe(operation, public, state_dim, &mut generator) }));
     }
+    let mut schemas = Value::Object(generator.take_definitions(true));
+    tidy(&mut schemas);
+    schemas["PredictBatch"]["properties"]["states"]["maxItems"] = max_batch.into();
+    schemas["Benchmark"]["properties"]["batch_size"]["maximum"] = max_batch.into();
     let mut document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -89,9 +111,10 @@ fn document<'a>(routes: impl Iterator<Item = Described<'a>>, state_dim: Option<u
             "version": env!("CARGO_PKG_VERSION"),
         },
         "servers": [{ "url": "/" }],
+        "tags": [{ "name": TAG }],
         "paths": paths,
         "components": {
-            "schemas": generator.take_definitions(true),
+            "schemas": schemas,
             "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } },
         },
     });
@@ -115,7 +138,12 @@ fn describe(operation: &Operation, public: bool, state_dim: Option<usize>, gener
         };
         responses.insert(status.to_string(), response(description, schema(generator)));
     }
-    let mut description = json!({ "summary": operation.summary, "responses": responses });
+    let mut description = json!({
+        "operationId": operation.id,
+        "tags": [TAG],
+        "summary": operation.summary,
+        "responses": responses,
+    });
     if let Some(request) = &operation.request {
         let mut content = json!({ "schema": (request.schema)(generator) });
         if let Some(state_dim) = state_dim {
@@ -128,6 +156,22 @@ fn describe(operation: &Operation, public: bool, state_dim: Option<usize>, gener
         description["security"] = json!([{ "bearer": [] }]);
     }
     description
+}
+
+/// Changes schemas into a form that generators of clients take. They make a field with a default one that is required, so
+/// the default moves into the description, and they do not know the formats of unsigned integers.
+fn tidy(schema: &mut Value) {
+    if let Some(schema) = schema.as_object_mut() {
+        if schema.get("format").is_some_and(|format| format == "uint" || format == "uint64") {
+            schema.remove("format");
+        }
+        if let Some(default) = schema.remove("default").filter(|default| !default.is_null()) {
+            let before = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+            schema.insert("description".to_owned(), format!("{before} The default is {default}.").trim_start().into());
+        }
+        schema.values_mut().for_each(tidy);
+    }
+    schema.as_array_mut().into_iter().flatten().for_each(tidy);
 }
 
 fn response(description: &str, schema: Schema) -> Value {

@@ -107,6 +107,7 @@ struct BatchPrediction<'a> {
 const ERRORS: &[u16] = &[400, 413, 422, 500, 503];
 
 pub(super) const PREDICT: Operation = Operation {
+    id: "predict",
     summary: "Returns the action for a state",
     request: Some(Request {
         schema: schema_of::<Predict>,
@@ -118,6 +119,7 @@ pub(super) const PREDICT: Operation = Operation {
 };
 
 pub(super) const PREDICT_BATCH: Operation = Operation {
+    id: "predict_batch",
     summary: "Returns the actions for a batch of states",
     request: Some(Request {
         schema: schema_of::<PredictBatch>,

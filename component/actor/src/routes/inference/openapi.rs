@@ -9,7 +9,10 @@ use super::state::STATE;
 const PART: &str = include_str!("openapi.json");
 const MODEL: &str = "/v2/models/{model_name}";
 
-/// Adds the routes to a document. With a state_dim, inference has an example that a policy of this state_dim answers.
+/// The tag of the routes.
+const TAG: &str = "Open Inference Protocol";
+
+/// Adds the routes to a document. With a state_dim, inference has an example for a policy of this state_dim.
 pub fn describe(document: &mut Value, state_dim: Option<usize>) {
     // The tests read the document, so the constant is JSON.
     let Ok(mut part) = serde_json::from_str::<Value>(PART) else { return };
@@ -18,8 +21,12 @@ pub fn describe(document: &mut Value, state_dim: Option<usize>) {
         if let Some(state_dim) = state_dim.filter(|_| path.ends_with("/infer")) {
             item["post"]["requestBody"]["content"]["application/json"]["example"] = example(state_dim);
         }
+        let method = if path.ends_with("/infer") { "post" } else { "get" };
+        item[method]["tags"] = Value::from(vec![TAG]);
         if let Some(rest) = path.strip_prefix(MODEL) {
             let mut item = item.clone();
+            let id = item[method]["operationId"].as_str().unwrap_or_default();
+            item[method]["operationId"] = [id, "_of_version"].concat().into();
             item["parameters"].as_array_mut().into_iter().for_each(|parameters| parameters.push(version.clone()));
             document["paths"][[MODEL, "/versions/{model_version}", rest].concat()] = item;
         }
