@@ -17,8 +17,8 @@ use crate::sandbox::bindings;
 /// Answers all routes of the server.
 ///
 /// `/sac/…` and `/v2/…` go to the [`SacService`], as do these paths below `/policies/NAME` with a root, whose policies
-/// `/policies` lists. `/` is the dashboard, `/docs/` documents the routes, `/status` and `/metrics` need a
-/// token if one is set, and `/healthz` answers 200 while the process runs.
+/// `/policies` lists. `/` is the dashboard, `/docs/` documents the routes, `/status`, `/status/history` and
+/// `/metrics` need a token if one is set, and `/healthz` answers 200 while the process runs.
 #[derive(Clone)]
 pub struct Router {
     service: SacService,
@@ -28,6 +28,7 @@ enum Route {
     Liveness,
     Metrics,
     Status,
+    History,
     Policies,
     Docs,
     Page(Response<Full<Bytes>>),
@@ -72,6 +73,7 @@ impl Router {
             Route::Liveness => Ok(json(StatusCode::OK, Bytes::from_static(br#"{"status":"ok"}"#))),
             Route::Metrics => self.metrics(headers).await,
             Route::Status => self.status(headers).await,
+            Route::History => self.history(headers).await,
             Route::Policies => self.policies(headers).await,
             Route::Docs => Ok(redirect("/docs/")),
             Route::Page(page) => Ok(page),
@@ -98,6 +100,14 @@ impl Router {
         serialise(&Status::new(&self.service, main.as_ref(), &info).map_err(Error::Internal)?)
     }
 
+    async fn history(&self, headers: &HeaderMap) -> Answer {
+        let info = self.service.info(headers).await?;
+        if is_unauthorised(&info) {
+            return self.service.convert(info);
+        }
+        serialise(&self.service.metrics_registry().timeline.lists())
+    }
+
     async fn policies(&self, headers: &HeaderMap) -> Answer {
         let info = self.service.authorise(headers).await?;
         if is_unauthorised(&info) {
@@ -113,6 +123,7 @@ fn route(path: &str) -> Option<Route> {
         "/healthz" => Some(Route::Liveness),
         "/metrics" => Some(Route::Metrics),
         "/status" => Some(Route::Status),
+        "/status/history" => Some(Route::History),
         "/docs" => Some(Route::Docs),
         _ => match path.strip_prefix("/docs/") {
             Some(file) => pages::docs(file).map(Route::Page),
