@@ -75,7 +75,8 @@ impl Router {
             Route::Status => self.status(headers).await,
             Route::History => self.history(headers).await,
             Route::Policies => self.policies(headers).await,
-            Route::Docs => Ok(redirect("/docs/")),
+            // It is relative, for a server below a prefix.
+            Route::Docs => Ok(redirect("docs/")),
             Route::Page(page) => Ok(page),
         }
     }
