@@ -34,7 +34,7 @@ export function showNotice(kind, ...parts) {
   });
 }
 
-/** Greys the page: it shows the past. */
+/** Greys the page, which shows the past then, and stops its buttons. */
 export function setGone(isGone) {
   document.body.classList.toggle("gone", isGone);
   for (const button of document.querySelectorAll("#sections button")) button.disabled = isGone;

@@ -14,7 +14,7 @@ mod watch;
 mod wit;
 
 pub use candidates::{
-    Absence, Candidate, CheckpointError, Content, Limits, PromotionError, Sidecar, SidecarKind, Source,
+    Absence, Candidate, CheckpointError, Content, Limits, PromotionError, SelectionError, Sidecar, SidecarKind, Source,
 };
 pub use environment::{Environment, EnvironmentError};
 pub use text::{one_line, path_line};
