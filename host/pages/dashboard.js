@@ -1,5 +1,6 @@
 // Shows what is in service: asks the server once a second while the page is visible.
 
+import { showCandidates } from "./candidates.js";
 import { showHistory } from "./charts.js";
 import { element, write } from "./dom.js";
 import { ago, clock, fileName, moment } from "./format.js";
@@ -19,6 +20,8 @@ const UNSEEN_S = 5;
 
 /** When the server answered last. */
 let answeredAt = null;
+/** The state of the policy when the history was asked for, and when it is asked for again. */
+let seen = null;
 let historyUntil = 0;
 
 element("token").addEventListener("submit", (event) => {
@@ -64,16 +67,20 @@ async function refresh() {
     return showState("bad", `error ${failed.status}`);
   }
   const [status, metrics] = [await responses[0].json(), await responses[1].text()];
-  await askForHistory();
   const unseen = showNumbers(metrics);
   const chosen = status.has_root ? await showPolicies(status) : null;
   await show(chosen ?? status, unseen);
+  await askForHistory(chosen ?? status);
   answeredAt = Date.now();
 }
 
-/** The server ends a step every few seconds, so it is asked no more often. */
-async function askForHistory() {
-  if (Date.now() < historyUntil) return;
+/** The server ends a step every few seconds, so it is asked no more often, unless a checkpoint is swapped meanwhile. */
+async function askForHistory({ model, name, has_root, swaps }) {
+  const now = JSON.stringify([name, swaps[0], model?.generation, model?.last_error]);
+  if (Date.now() < historyUntil && now === seen) return;
+  seen = now;
+  // Without a default policy there is no folder, until one is chosen.
+  if (model || !has_root) await showCandidates(model, name);
   const response = await ask("status/history");
   if (!response.ok) return;
   const history = await response.json();

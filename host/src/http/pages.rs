@@ -14,8 +14,9 @@ const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
 /// The files by their paths. They name one another by relative addresses, so that they work below a prefix.
-const FILES: [(&str, &str, &str); 17] = [
+const FILES: [(&str, &str, &str); 18] = [
     ("/", HTML, include_str!("../../pages/dashboard.html")),
+    ("/candidates.js", JS, include_str!("../../pages/candidates.js")),
     ("/charts.js", JS, include_str!("../../pages/charts.js")),
     ("/dashboard.css", CSS, include_str!("../../pages/dashboard.css")),
     ("/dashboard.js", JS, include_str!("../../pages/dashboard.js")),

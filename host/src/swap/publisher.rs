@@ -97,6 +97,10 @@ impl Publisher {
         self.shared.metrics()
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(crate) fn source(&self) -> &Source {
         &self.own.source
     }

@@ -98,7 +98,7 @@ impl Browser {
     pub fn wait_for_state(&self, state: &str) {
         let state = json!(state);
         self.wait_until(&format!(
-            "document.getElementById('state').textContent.startsWith({state}) && document.title.startsWith({state})"
+            "document.title.startsWith({state}) && {state}.startsWith(document.getElementById('state').textContent.split(' since')[0])"
         ));
     }
 

@@ -196,3 +196,31 @@ fn a_state_is_tried_by_sliders_between_the_bounds_of_observations() {
     browser.wait_until("document.getElementById('answered').textContent.startsWith('model_b.zip')");
     browser.assert_sound(&origin, &[]);
 }
+
+#[test]
+fn a_click_pins_a_checkpoint_after_a_question_that_names_it() {
+    let Some(browser) = Browser::start() else { return };
+    let place = folder();
+    publish(&place.path().join("model_b.onnx"), &file("pendulum_08000.onnx"));
+    let mut program = serve(place.path(), &["--dir", ".", "--allow-rollback"], &[("SAC_API_TOKEN", "secret")]);
+    let address = program.address();
+    let origin = format!("http://{address}");
+    browser.open(&origin);
+    browser.run("sessionStorage.setItem('token', 'secret')");
+    browser.wait_for_state("ok · model_b.onnx");
+    let button = "document.querySelector('[aria-label=\"Pin model_a.onnx\"]')";
+    browser.wait_until(&format!("{button}?.click() ?? document.getElementById('confirm').open"));
+    assert_eq!(browser.run("return document.getElementById('confirm-title').innerText"), "Pin: model_a.onnx");
+    // Nothing happens before the answer, and nothing by another one.
+    browser.run("document.querySelector('#confirm button:not([type])').click()");
+    let authorization = "authorization: Bearer secret\r\n";
+    let predict = || ask(address, "POST", "/sac/predict", authorization, STATE).1;
+    assert!(predict().contains("model_b.onnx"));
+    browser.run(&format!("{button}.click(); document.getElementById('confirm-act').click()"));
+    browser.wait_for_state("ok · model_a.onnx");
+    publish(&place.path().join("model_c.onnx"), &file("pendulum_08000.onnx"));
+    assert!(predict().contains("model_a.onnx"));
+    browser.wait_until("document.querySelector('#candidates tr')?.innerText.includes('in service, pinned')");
+    browser.wait_until("document.querySelector('[aria-label=\"Unpin model_a.onnx\"]')");
+    browser.assert_sound(&origin, &["401 (Unauthorized)"]);
+}
