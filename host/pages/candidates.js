@@ -8,9 +8,8 @@ const dialog = element("confirm");
 /** Lists the candidates of a policy, once a few seconds and after a choice. */
 export async function showCandidates(model, name) {
   const response = await ask(ofPolicy(name, "sac/model/candidates"));
-  element("candidates-section").hidden = !response.ok;
-  if (!response.ok) return;
-  const { may_select, candidates } = await response.json();
+  const { may_select, candidates } = response.ok ? await response.json() : { candidates: [] };
+  element("candidates-section").hidden = candidates.length === 0;
   element("no-rollback").hidden = may_select;
   ifChanged("candidates", [name, may_select, candidates, model?.last_error?.path], () => {
     const focus = document.activeElement?.closest("#candidates button")?.ariaLabel;

@@ -11,6 +11,8 @@ const MOST_MARKS = 3;
 const LABEL_WIDTH = 28;
 /** A server that has just started shows at least this time. */
 const LEAST_SPAN = 120;
+/** The distances of ticks, in which people count. */
+const INCREMENTS = [0.1, 1, 10, 100, 1000, 10_000, 100_000].flatMap((power) => [power, 2 * power, 5 * power]);
 const PERCENTILES = [["p50", "--first"], ["p90", "--second"], ["p99", "--third"]];
 
 const charts = [
@@ -93,7 +95,7 @@ function begin(chart, data) {
   const axis = { stroke: faint, font: "11px system-ui, sans-serif", grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false } };
   const plot = new uPlot({
     ...size(),
-    padding: [16, 8, 0, 0],
+    padding: [16, 22, 0, 0],
     // The page says by itself what is under the pointer.
     legend: { show: false },
     cursor: {
@@ -108,7 +110,7 @@ function begin(chart, data) {
     },
     axes: [
       { ...axis, size: 24, space: 70, values: (_, splits) => splits.map((time) => clock(time * 1000).replace(/:00$/, "")) },
-      { ...axis, size: 58, space: 28, values: (_, splits) => splits.map((value) => (value === null ? null : chart.format(value))), ...(chart.log ? { splits: roundSplits } : {}) },
+      { ...axis, size: 58, space: 28, values: (_, splits) => splits.map((value) => (value === null ? null : chart.format(value))), incrs: INCREMENTS, ...(chart.log ? { splits: roundSplits, filter: (_, splits) => splits } : {}) },
     ],
     series: [{}, ...chart.lines.map(([label, stroke]) => ({ label, stroke: () => colour(stroke), width: 1.5, points: { size: 4, filter: lonely } }))],
     hooks: { draw: [drawMarks], setCursor: [() => readOut(chart)], setSelect: [zoomToSelection] },

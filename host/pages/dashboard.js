@@ -4,10 +4,10 @@ import { showCandidates } from "./candidates.js";
 import { showHistory } from "./charts.js";
 import { element, write } from "./dom.js";
 import { ago, clock, fileName, moment } from "./format.js";
-import { showModel, showShadow } from "./model.js";
+import { isPinned, showModel, showShadow } from "./model.js";
 import { showNumbers } from "./numbers.js";
 import { showPolicies } from "./policies.js";
-import { ask, ofPolicy, reason, token } from "./server.js";
+import { ask, reason, token } from "./server.js";
 import { setGone, showNotice, showState } from "./state.js";
 import { showSwaps } from "./swaps.js";
 import { showTry } from "./try.js";
@@ -89,10 +89,11 @@ async function askForHistory({ model, name, has_root, swaps }) {
 }
 
 async function show(status, unseen) {
-  const { model, source, version, component_sha256, started_at_utc, name } = status;
+  const { model, source, version, component_sha256, started_at_utc, name, has_root } = status;
   write(element("source"), source);
   element("docs").href = name ? `docs/?policy=${encodeURIComponent(name)}` : "docs/";
   element("version").textContent = `sac-serving ${version}, up for ${ago(started_at_utc)}; component ${component_sha256}`;
+  element("model-section").hidden = !model && !has_root;
   showModel(model);
   showShadow(status.shadow);
   showTry(model, name);
@@ -112,24 +113,27 @@ async function show(status, unseen) {
     showState("warn", "storage is slow", file);
     return showNotice("warn", `The files were last seen at ${moment(Date.now() - 1000 * unseen)}: their storage does not answer. ${file} stays in service.`);
   }
+  if (isPinned(model)) {
+    showState("good", "pinned", file);
+    return showNotice("good", `${file} is pinned: checkpoints that are written later do not serve until another choice.`);
+  }
   showState("good", "ok", file);
   showNotice("good");
 }
 
 /** Says why there is no policy, and what to do next. */
-async function showAbsence({ detail, source, name, has_root }) {
+function showAbsence({ detail, absence, source, name, has_root }) {
   // Without a default policy there is nothing to be missing.
   if (has_root && !name && detail === "No SAC model loaded") {
     showState("good", "ok");
     return showNotice("good", "Choose a policy.");
   }
-  const health = await ask(ofPolicy(name, "sac/health")).then((response) => response.json()).catch(() => ({}));
   showState("bad", "no model");
   if (detail !== "No SAC model loaded") return showNotice("bad", detail, "A file that is corrected, or a newer one, serves the next request.");
   const folder = source.slice(0, source.lastIndexOf("/")) || source;
   showNotice(
     "bad",
-    `There is no policy in service. The server looks for ${source} on each request${health.detail ? `, and ${health.detail}` : ", and finds nothing yet"}.`,
+    `There is no policy in service. The server looks for ${source} on each request${absence ? `, and ${absence}` : ", and finds nothing yet"}.`,
     [
       `Copy a checkpoint there: \`cp best_model.zip ${folder}/model_1.zip\``,
       `or let your trainer publish it, from Python: \`sac_serving.publish(model, "${folder}")\`.`,

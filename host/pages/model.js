@@ -3,10 +3,13 @@
 import { element, ifChanged, list, make, marked } from "./dom.js";
 import { ago, bytes, count, number } from "./format.js";
 
+/** A checkpoint is pinned by a time beyond that of all to come; the clocks of machines differ by less than a day. */
+export const isPinned = ({ mtime_utc }) => Date.parse(mtime_utc) > Date.now() + 86_400_000;
+
 export function showModel(model) {
   list("model", model ? [
     ["file", model.path],
-    ["written", `${ago(model.mtime_utc)} ago`],
+    ["written", isPinned(model) ? "at a time that is unknown, because it is pinned" : `${ago(model.mtime_utc)} ago`],
     ["in service", `for ${ago(model.loaded_at_utc)}, generation ${model.generation}`],
     ["format", `${model.format}, ${model.layout}`],
     ["dimensions", `${model.state_dim} → ${model.action_dim}${model.stochastic ? ", stochastic" : ", deterministic only"}`],

@@ -21,6 +21,7 @@ async fn server(adapt: impl FnOnce(&mut Config)) -> (TempDir, Server) {
     (folder, Server::with_config(config).await)
 }
 
+/// The name of the file that answers the next request.
 async fn file(client: &mut Client) -> String {
     let answer = client.predict(&[0.1, 0.2, 0.3]).await;
     answer["model_path"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()

@@ -11,10 +11,11 @@ use utoipa_swagger_ui::Config;
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
 /// The files by their paths. They name one another by relative addresses, so that they work below a prefix.
-const FILES: [(&str, &str, &str); 18] = [
+const FILES: [(&str, &str, &str); 19] = [
     ("/", HTML, include_str!("../../pages/dashboard.html")),
     ("/candidates.js", JS, include_str!("../../pages/candidates.js")),
     ("/charts.js", JS, include_str!("../../pages/charts.js")),
@@ -31,6 +32,7 @@ const FILES: [(&str, &str, &str); 18] = [
     ("/state.js", JS, include_str!("../../pages/state.js")),
     ("/swaps.js", JS, include_str!("../../pages/swaps.js")),
     ("/try.js", JS, include_str!("../../pages/try.js")),
+    ("/uplot/LICENSE", TEXT, include_str!("../../pages/uplot/LICENSE")),
     ("/uplot/uPlot.iife.min.js", JS, include_str!("../../pages/uplot/uPlot.iife.min.js")),
     ("/uplot/uPlot.min.css", CSS, include_str!("../../pages/uplot/uPlot.min.css")),
 ];

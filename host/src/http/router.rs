@@ -104,7 +104,7 @@ impl Router {
             return self.service.convert(info);
         }
         let main = self.service.main(true).await.ok();
-        serialise(&Status::new(&self.service, main.as_ref(), &info).map_err(Error::Internal)?)
+        serialise(&Status::new(&self.service, main.as_ref(), &info).await.map_err(Error::Internal)?)
     }
 
     async fn history(&self, headers: &HeaderMap) -> Answer {

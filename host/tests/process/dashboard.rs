@@ -217,7 +217,7 @@ fn a_click_pins_a_checkpoint_after_a_question_that_names_it() {
     let predict = || ask(address, "POST", "/sac/predict", authorization, STATE).1;
     assert!(predict().contains("model_b.onnx"));
     browser.run(&format!("{button}.click(); document.getElementById('confirm-act').click()"));
-    browser.wait_for_state("ok · model_a.onnx");
+    browser.wait_for_state("pinned · model_a.onnx");
     publish(&place.path().join("model_c.onnx"), &file("pendulum_08000.onnx"));
     assert!(predict().contains("model_a.onnx"));
     browser.wait_until("document.querySelector('#candidates tr')?.innerText.includes('in service, pinned')");

@@ -17,6 +17,12 @@ const PINNED: Duration = Duration::from_secs(2_145_916_800);
 /// A checkpoint whose mtime is further ahead than this is pinned. The clocks of machines that share a folder differ by less.
 const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The clock of files ticks more slowly than that of processes, and is behind it.
+const TICK: Duration = Duration::from_millis(20);
+
+/// The distance of two times that every file system tells apart.
+const COARSE: Duration = Duration::from_secs(2);
+
 /// The reason why a candidate was not chosen.
 #[derive(Debug, Error)]
 pub enum SelectionError {
@@ -62,7 +68,7 @@ impl Source {
         // It is the newest throughout: at no moment does a third one serve.
         set_time(chosen, newer_than(newest(true)))?;
         for other in others().filter(|other| other.is_pinned()) {
-            set_time(&other.state.path, SystemTime::now())?;
+            set_time(&other.state.path, SystemTime::now() - COARSE)?;
         }
         let time = if pin { UNIX_EPOCH + PINNED } else { newer_than(newest(false)) };
         set_time(chosen, time)?;
@@ -70,9 +76,9 @@ impl Source {
     }
 }
 
-/// Returns the time now, or a later one that is newer than the newest of others.
+/// Returns the time now, or a later one that is newer than the newest of others. A file that is written after it is newer still.
 pub(super) fn newer_than(newest: Option<SystemTime>) -> SystemTime {
-    let now = SystemTime::now();
+    let now = SystemTime::now() - TICK;
     newest.filter(|newest| *newest >= now).map_or(now, |newest| newest + Duration::from_secs(1))
 }
 
