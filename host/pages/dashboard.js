@@ -157,7 +157,11 @@ function showBusy(why) {
 function showGone(error) {
   setGone(true);
   showState("bad", "not reached");
-  const why = error.name === "TimeoutError" ? "does not answer in time" : "cannot be reached";
+  const isLate = error.name === "TimeoutError";
   const since = answeredAt ? ` since ${clock(answeredAt)}` : "";
-  showNotice("bad", `The server ${why}${since}. It has ended, or the network has.${shown()} It is asked again each second, and the page goes on by itself.`);
+  showNotice(
+    "bad",
+    isLate ? `The server has not answered${since}: it hangs, or the network does.` : `The server cannot be reached${since}: it has ended, or the network is cut.`,
+    `${answeredAt ? "The page shows what it said then. " : ""}It is asked again each second, and the page goes on by itself.`,
+  );
 }

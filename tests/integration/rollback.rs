@@ -68,7 +68,8 @@ async fn a_pinned_checkpoint_serves_whatever_is_written_and_after_a_restart_unti
     assert_eq!(file(&mut another).await, "model_a.onnx");
     another.post(ROUTE, json!({ "file": "model_c.onnx" })).await.ok();
     assert_eq!(file(&mut client).await, "model_c.onnx");
-    assert_eq!(candidates(&mut client).await, ["model_c.onnx*", "model_a.onnx", "model_b.onnx"]);
+    let listed = candidates(&mut client).await;
+    assert!(listed[0] == "model_c.onnx*" && !listed.iter().any(|candidate| candidate.ends_with('!')), "{listed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use sac_test_support::publish;
+use sac_test_support::{free_port, publish};
 use serde_json::json;
 use tempfile::tempdir;
 
@@ -137,7 +137,7 @@ fn a_server_that_does_not_answer_is_busy_then_gone_and_the_page_goes_on_when_it_
     browser.wait_for_state("busy");
     browser.wait_for_state("not reached");
     browser.wait_until("document.body.classList.contains('gone')");
-    browser.wait_until("document.getElementById('notice').innerText.includes('does not answer in time since ')");
+    browser.wait_until("document.getElementById('notice').innerText.includes('has not answered since ')");
     assert_eq!(browser.run("return document.querySelector('#try button').disabled"), true);
     assert_ne!(browser.run(icon), well);
     program.signal(Signal::CONT).unwrap();
@@ -223,4 +223,46 @@ fn a_click_pins_a_checkpoint_after_a_question_that_names_it() {
     browser.wait_until("document.querySelector('#candidates tr')?.innerText.includes('in service, pinned')");
     browser.wait_until("document.querySelector('[aria-label=\"Unpin model_a.onnx\"]')");
     browser.assert_sound(&origin, &["401 (Unauthorized)"]);
+}
+
+#[test]
+fn the_pages_work_below_a_prefix_that_a_proxy_takes_away() {
+    let Some(browser) = Browser::start() else { return };
+    let (place, site) = (folder(), tempdir().unwrap());
+    let mut program = serve(place.path(), &["--dir", "."], &[]);
+    // No other test listens on this address, since nginx cannot choose a port and say which.
+    let proxy = free_port([127, 0, 0, 31].into()).unwrap();
+    let configuration = format!(
+        "daemon off; master_process off; pid nginx.pid; error_log stderr notice; events {{}} http {{ access_log off; \
+         client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; \
+         server {{ listen {proxy}; location /rl/ {{ proxy_pass http://{}/; proxy_set_header host $http_host; }} }} }}",
+        program.address()
+    );
+    fs::write(site.path().join("nginx.conf"), configuration).unwrap();
+    let mut nginx = Command::new("nginx");
+    nginx.args(["-p", site.path().to_str().unwrap(), "-c", "nginx.conf", "-e", "stderr"]);
+    let mut nginx = match Process::spawn(nginx) {
+        Ok(nginx) => nginx,
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "nginx does not start: {error}");
+            return eprintln!("NOT TESTED: nginx does not start: {error}");
+        }
+    };
+    nginx.wait_for("event method");
+    nginx.read_on(|line| eprintln!("{line}"));
+    let origin = format!("http://{proxy}/rl/");
+    browser.open(&origin);
+    browser.wait_for_state("ok");
+    browser.run("document.querySelector('#try button').click()");
+    browser.wait_until("document.getElementById('answered').textContent.startsWith('model_a.onnx answered')");
+    browser.wait_until("document.getElementById('rate').dataset.shown?.includes('requests')");
+    browser.assert_sound(&origin, &[]);
+    browser.run("document.getElementById('docs').click()");
+    let within = |part: &str| format!("document.querySelector('#operations-default-post_sac_predict {part}')");
+    browser.wait_until(&within("button"));
+    browser.run(&format!("{}.click()", within("button")));
+    let answer = within(".live-responses-table");
+    browser.wait_until(&format!("{answer} || {}?.click()", within(".execute")));
+    browser.wait_until(&format!("{answer}?.innerText.includes('\"action\": ')"));
+    browser.assert_sound(&origin, &[]);
 }
