@@ -10,7 +10,7 @@ const MOST_MARKS = 3;
 /** Labels of marks are drawn where there is room for them. */
 const LABEL_WIDTH = 28;
 /** A server that has just started shows at least this time. */
-const LEAST_SPAN = 120;
+const LEAST_SPAN = 60;
 /** The distances of ticks, in which people count. */
 const INCREMENTS = [0.1, 1, 10, 100, 1000, 10_000, 100_000].flatMap((power) => [power, 2 * power, 5 * power]);
 const PERCENTILES = [["p50", "--first"], ["p90", "--second"], ["p99", "--third"]];
@@ -71,6 +71,7 @@ function draw(chart) {
   }
   chart.plot.setScale("x", zoom ?? { min: Math.max(from, Math.min(at[0] - step, at.at(-1) - LEAST_SPAN)), max: at.at(-1) });
   readOut(chart);
+  element(chart.id).dataset.steps = times.length;
   element(chart.id).dataset.shown = chart.lines.filter((_, place) => hasLines[place]).map(([name]) => name).join(" ");
 }
 
