@@ -1,5 +1,6 @@
 // Draws the last hour of the server's history by uPlot, which `uplot/` holds.
 
+import { axes, colour, line, scales } from "./axes.js";
 import { element, ifChanged, make } from "./dom.js";
 import { clock, count, duration, fileName } from "./format.js";
 
@@ -11,8 +12,6 @@ const MOST_MARKS = 3;
 const LABEL_WIDTH = 28;
 /** A server that has just started shows at least this time. */
 const LEAST_SPAN = 60;
-/** The distances of ticks, in which people count. */
-const INCREMENTS = [0.1, 1, 10, 100, 1000, 10_000, 100_000].flatMap((power) => [power, 2 * power, 5 * power]);
 const PERCENTILES = [["p50", "--first"], ["p90", "--second"], ["p99", "--third"]];
 
 const charts = [
@@ -45,7 +44,6 @@ for (const input of spans) {
   });
 }
 const span = () => Number([...spans].find((input) => input.checked)?.value ?? 900);
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach(({ plot }) => plot?.redraw()));
 
 export function showHistory(next) {
@@ -55,6 +53,11 @@ export function showHistory(next) {
 
 /** The percentiles of the last step, in ms; nulls if there were no predictions. */
 export const latest = () => Object.fromEntries(PERCENTILES.map(([name]) => [name, history?.[`${name}_ms`].at(-1) ?? null]));
+
+const folder = ({ path }) => path.split("/").at(-2);
+
+/** The swaps and refusals of a policy of a root, newest first. */
+export const marksOf = (policy) => (history?.marks ?? []).filter((mark) => folder(mark) === policy).reverse();
 
 function draw(chart) {
   const { at_unix_seconds: at, step_seconds: step } = history ?? { at_unix_seconds: [] };
@@ -92,8 +95,6 @@ function withGaps(times, lines, longest) {
 function begin(chart, data) {
   const box = element(chart.id);
   const size = () => ({ width: box.clientWidth, height: box.clientHeight });
-  const faint = () => colour("--faint");
-  const axis = { stroke: faint, font: "11px system-ui, sans-serif", grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false } };
   const plot = new uPlot({
     ...size(),
     padding: [16, 22, 0, 0],
@@ -105,15 +106,9 @@ function begin(chart, data) {
       drag: { x: true, y: false, setScale: false },
       bind: { dblclick: () => () => zoomTo(null) },
     },
-    scales: {
-      x: { range: (_, low, high) => [low, high] },
-      y: chart.log ? { distr: 3, log: 10, range: decades } : { range: (_, low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] },
-    },
-    axes: [
-      { ...axis, size: 24, space: 70, values: (_, splits) => splits.map((time) => clock(time * 1000).replace(/:00$/, "")) },
-      { ...axis, size: 58, space: 28, values: (_, splits) => splits.map((value) => (value === null ? null : chart.format(value))), incrs: INCREMENTS, ...(chart.log ? { splits: roundSplits, filter: (_, splits) => splits } : {}) },
-    ],
-    series: [{}, ...chart.lines.map(([label, stroke]) => ({ label, stroke: () => colour(stroke), width: 1.5, points: { size: 4, filter: lonely } }))],
+    scales: scales(chart),
+    axes: axes(chart),
+    series: [{}, ...chart.lines.map(line)],
     hooks: { draw: [drawMarks], setCursor: [() => readOut(chart)], setSelect: [zoomToSelection] },
   }, data, box);
   new ResizeObserver(() => plot.setSize(size())).observe(box);
@@ -131,28 +126,6 @@ function zoomToSelection(plot) {
   if (width === 0) return;
   plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
   zoomTo({ min: plot.posToVal(left, "x"), max: plot.posToVal(left + width, "x") });
-}
-
-/** The decades that hold all values. */
-function decades(_, low, high) {
-  if (!(low > 0)) return [0.01, 1];
-  const [least, most] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
-  return [10 ** least, 10 ** Math.max(most, least + 1)];
-}
-
-/** The powers of ten; where these are few, 2 and 5 times them as well. */
-function roundSplits(_, __, low, high) {
-  const [least, most] = [low, high].map((value) => Math.round(Math.log10(value)));
-  const steps = most - least > 2 ? [1] : [1, 2, 5];
-  const all = Array.from({ length: most - least + 1 }, (_, power) => steps.map((step) => step * 10 ** (least + power))).flat();
-  return all.filter((value) => value <= high * 1.001);
-}
-
-/** The points that no line joins, which would not be seen. */
-function lonely(plot, line) {
-  const values = plot.data[line];
-  const isNull = (place) => (values[place] ?? null) === null;
-  return values.map((_, place) => place).filter((place) => !isNull(place) && isNull(place - 1) && isNull(place + 1));
 }
 
 /** The marks within the chart, with their places in pixels. */
@@ -192,7 +165,9 @@ function readOut(chart) {
   if (!plot) return;
   const place = plot.cursor.idx ?? plot.data[0].length - 1;
   const time = clock(plot.data[0][place] * 1000);
-  const values = lines.map(([name, stroke], line) => [name, stroke, plot.data[line + 1][place]]).filter(([, , value]) => value !== null && value !== undefined);
+  const values = lines
+    .map(([name, stroke], line) => [name, stroke, plot.data[line + 1][place] ?? null])
+    .filter(([, , value]) => value !== null);
   const near = plot.cursor.idx === null ? [] : marks(plot, false).filter(({ x }) => Math.abs(x - plot.cursor.left) <= REACH);
   ifChanged(`${id} readout`, [time, values, near], () => {
     const shown = values.map(([name, stroke, value]) => {
@@ -208,9 +183,11 @@ function readOut(chart) {
   });
 }
 
-function describe({ at_utc, path, generation, detail }) {
+function describe(mark) {
+  const { at_utc, path, generation, detail } = mark;
+  const hasMany = new Set(history.marks.map(folder)).size > 1;
   const outcome = generation === null ? `refused: ${detail}` : `in service, generation ${generation}`;
-  return `${clock(at_utc)} ${fileName(path)} ${outcome}`;
+  return `${clock(at_utc)} ${hasMany ? `${folder(mark)}/` : ""}${fileName(path)} ${outcome}`;
 }
 
 /** Moves the pointer by the keyboard: by a step, or to an end. */

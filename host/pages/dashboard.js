@@ -1,7 +1,7 @@
 // Shows what is in service: asks the server once a second while the page is visible.
 
 import { showCandidates } from "./candidates.js";
-import { showHistory } from "./charts.js";
+import { marksOf, showHistory } from "./charts.js";
 import { element, write } from "./dom.js";
 import { ago, clock, fileName, moment } from "./format.js";
 import { isPinned, showModel, showShadow } from "./model.js";
@@ -97,7 +97,7 @@ async function show(status, unseen) {
   showModel(model);
   showShadow(status.shadow);
   showTry(model, name);
-  showSwaps(status.swaps);
+  showSwaps(name ? marksOf(name) : status.swaps);
   if (!model) return showAbsence(status);
   const file = fileName(model.path);
   const refused = model.last_error;
@@ -111,7 +111,8 @@ async function show(status, unseen) {
   }
   if (unseen > UNSEEN_S) {
     showState("warn", "storage is slow", file);
-    return showNotice("warn", `The files were last seen at ${moment(Date.now() - 1000 * unseen)}: their storage does not answer. ${file} stays in service.`);
+    const seen = moment(Date.now() - 1000 * unseen);
+    return showNotice("warn", `The files were last seen at ${seen}: their storage does not answer. ${file} stays in service.`);
   }
   if (isPinned(model)) {
     showState("good", "pinned", file);
@@ -143,8 +144,12 @@ function showAbsence({ detail, absence, source, name, has_root }) {
 }
 
 function showLocked() {
-  showState("warn", token.get() ? "wrong token" : "token needed");
-  showNotice("warn", token.get() ? "The server refuses this token. It may have been replaced." : "This server shows its policy to those who have its token.");
+  if (token.get()) {
+    showState("warn", "wrong token");
+    return showNotice("warn", "The server refuses this token. It may have been replaced.");
+  }
+  showState("warn", "token needed");
+  showNotice("warn", "This server shows its policy to those who have its token.");
 }
 
 const shown = () => (answeredAt ? ` The page shows what it said at ${clock(answeredAt)}.` : "");
@@ -161,7 +166,9 @@ function showGone(error) {
   const since = answeredAt ? ` since ${clock(answeredAt)}` : "";
   showNotice(
     "bad",
-    isLate ? `The server has not answered${since}: it hangs, or the network does.` : `The server cannot be reached${since}: it has ended, or the network is cut.`,
+    isLate
+      ? `The server has not answered${since}: it hangs, or the network does.`
+      : `The server cannot be reached${since}: it has ended, or the network is cut.`,
     `${answeredAt ? "The page shows what it said then. " : ""}It is asked again each second, and the page goes on by itself.`,
   );
 }

@@ -1,4 +1,4 @@
-// The table of swaps and refusals.
+// The table of swaps and refusals. Those of a policy of a root have no duration.
 
 import { breakable, element, ifChanged, make } from "./dom.js";
 import { duration, fileName, moment } from "./format.js";
@@ -18,6 +18,6 @@ function row({ at_utc, path, generation, detail, duration_ms }) {
     make("td", { title: at_utc }, moment(at_utc)),
     make("td", { title: path }, breakable(fileName(path))),
     make("td", { className: isRefused ? "bad" : "good" }, breakable(outcome)),
-    make("td", {}, duration(duration_ms)),
+    make("td", {}, duration_ms === undefined ? "" : duration(duration_ms)),
   );
 }

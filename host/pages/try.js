@@ -39,7 +39,8 @@ function fields(dimensions, low, high) {
     const value = make("input", { type: "number", step: "any", value: "0", required: true, ariaLabel: `state[${place}]` });
     if (!isBounded(least, most)) return make("div", { className: "field" }, make("span", {}, `state[${place}]`), value);
     value.value = Math.min(most, Math.max(least, 0));
-    const slider = make("input", { type: "range", min: least, max: most, step: "any", value: value.value, ariaLabel: `state[${place}], from ${number(least)} to ${number(most)}` });
+    const ariaLabel = `state[${place}], from ${number(least)} to ${number(most)}`;
+    const slider = make("input", { type: "range", min: least, max: most, step: "any", value: value.value, ariaLabel });
     slider.addEventListener("input", () => { value.value = number(Number(slider.value)); });
     value.addEventListener("input", () => { slider.value = value.value; });
     return make("div", { className: "field" }, make("span", {}, `state[${place}]`), slider, value);

@@ -36,8 +36,8 @@ const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// Serves the routes of a [`Router`] over HTTP/1.1 until `shutdown` resolves, then lets the requests in flight finish.
 ///
-/// The checkpoint loads in the background. Only requests that need it wait for it. The last hour of `/status/history` is kept while this
-/// runs, as it is by [`serve_with`].
+/// The checkpoint loads in the background. Only requests that need it wait for it. The last hour of `/status/history` is kept
+/// while this runs, as it is by [`serve_with`].
 pub async fn serve(listener: TcpListener, service: SacService, config: HttpConfig, shutdown: impl Future<Output = ()>) {
     let router = Arc::new(Router::new(service.clone()));
     let answer = move |request| {

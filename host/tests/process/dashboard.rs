@@ -86,6 +86,7 @@ fn the_page_lists_the_policies_of_a_root_and_shows_the_one_that_is_chosen() {
     publish(&place.path().join("b/shadow/model_next.onnx"), &file("pendulum_08000.onnx"));
     assert_eq!(ask(address, "POST", "/policies/b/sac/predict", "", STATE).0, 200);
     browser.wait_until("document.getElementById('model').innerText.includes('b/model_a.onnx')");
+    browser.wait_until("document.getElementById('swaps').innerText.includes('model_a.onnx')");
     browser.wait_until("document.getElementById('shadow').innerText.includes('1 states, with generation 1')");
     browser.wait_until("document.querySelector('#policies tr:last-child').innerText.includes('mean')");
     assert_eq!(browser.run("return document.activeElement.textContent"), "b");
