@@ -18,7 +18,7 @@ section.innerHTML = `
     <dt>after the last drop</dt><dd id="dropped">–</dd>
     <dt>upright for</dt><dd id="upright">–</dd>
   </dl>`;
-document.querySelector("main").prepend(section);
+document.getElementById("sections").prepend(section);
 const canvas = section.querySelector("canvas");
 const buttons = section.querySelector(".buttons");
 
@@ -45,7 +45,7 @@ function button(text, act) {
 
 async function publish(name) {
   drop = null;
-  const response = await fetch(`/extension/${name}`, { method: "POST" });
+  const response = await fetch(`extension/${name}`, { method: "POST" });
   if (!response.ok) return show("dropped", `the server returned ${response.status}`);
   drop = { at: performance.now() };
 }
@@ -62,7 +62,7 @@ async function act() {
   const { angle, speed } = pendulum;
   const asked = performance.now();
   const state = [Math.cos(angle), Math.sin(angle), speed];
-  const response = await fetch("/sac/predict", { method: "POST", body: JSON.stringify({ state }) });
+  const response = await fetch("sac/predict", { method: "POST", body: JSON.stringify({ state }) });
   const prediction = await response.json();
   if (!response.ok) return show("answered-by", `${response.status}: ${prediction.detail}`);
   previous = pendulum;

@@ -19,6 +19,8 @@ pub struct Config {
     pub root: Option<RootConfig>,
     /// Compares each policy with the newest candidate in the folder `shadow` of its own folder. `None` looks for no shadows.
     pub shadow: Option<ShadowConfig>,
+    /// Lets clients choose which candidate of a folder serves, by `/sac/model/candidates`. The choice is a time of the file.
+    pub allow_rollback: bool,
     /// Records each prediction. `None` records none.
     pub decision_log: Option<DecisionLogConfig>,
     /// Selects the optimised backend: the kernel, or tract's optimised graph. If `false`, tract runs the graph as
@@ -124,6 +126,7 @@ impl Default for Config {
             model_name: ModelName::default(),
             root: None,
             shadow: None,
+            allow_rollback: false,
             decision_log: None,
             jit: defaults::JIT,
             activation: None,

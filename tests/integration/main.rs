@@ -18,6 +18,7 @@ mod neighbours;
 mod openapi;
 mod original;
 mod policies;
+mod rollback;
 mod sandbox;
 mod secrets;
 mod shadow;

@@ -140,6 +140,46 @@ async fn swaps_and_refusals_are_counted_and_listed_and_reading_them_sees_a_new_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_history_has_the_requests_and_the_swaps_that_nobody_watched() {
+    let folder = tempdir().unwrap();
+    let (good, bad) = (folder.path().join("model_a.onnx"), folder.path().join("model_b.onnx"));
+    publish(&good, &checkpoint("pendulum_00500"));
+    let server = Server::folder(folder.path()).await;
+    let mut client = server.client().await;
+    client.predict(&[0.1, 0.2, 0.3]).await;
+    publish(&bad, b"broken");
+    client.post("/sac/predict", json!({ "state": [1] })).await.detail(400);
+    let numbers = |history: &serde_json::Value, name: &str| {
+        let values = history[name].as_array().unwrap().iter();
+        values.filter_map(serde_json::Value::as_f64).filter(|value| *value > 0.0).collect::<Vec<_>>()
+    };
+    // The steps that they are in have not ended yet. The error came last.
+    let counted = async {
+        loop {
+            let history = client.get("/status/history").await.ok();
+            if !numbers(&history, "errors_per_second").is_empty() {
+                break history;
+            }
+        }
+    };
+    let history = tokio::time::timeout(Duration::from_secs(300), counted).await.expect("steps end");
+    // One of the two requests is an error. Both are predictions.
+    let sum = |name| numbers(&history, name).iter().sum::<f64>();
+    assert!(sum("requests_per_second") > sum("errors_per_second"), "{history}");
+    let [low, middle, high] = ["p50_ms", "p90_ms", "p99_ms"].map(|name| numbers(&history, name)[0]);
+    assert!(low <= middle && middle <= high, "{history}");
+    let marks = history["marks"].as_array().unwrap();
+    assert_eq!(marks.len(), 2, "{history}");
+    assert_eq!((&marks[0]["path"], &marks[0]["generation"]), (&json!(good.canonicalize().unwrap()), &json!(1)));
+    assert_eq!(marks[0]["detail"], json!(null));
+    assert_eq!((&marks[1]["path"], &marks[1]["generation"]), (&json!(bad.canonicalize().unwrap()), &json!(null)));
+    assert!(marks[1]["detail"].as_str().unwrap().contains("checkpoint"), "{history}");
+    let lengths = ["at_unix_seconds", "requests_per_second", "errors_per_second", "p50_ms", "p90_ms", "p99_ms"];
+    let lengths = lengths.map(|name| history[name].as_array().unwrap().len());
+    assert!(lengths.iter().all(|length| *length == lengths[0]), "{history}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_last_hundred_swaps_are_listed_and_the_instances_of_earlier_ones_end() {
     let folder = tempdir().unwrap();
     publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));

@@ -15,7 +15,7 @@ mod watch;
 mod wit;
 
 pub use candidates::{
-    Absence, Candidate, CheckpointError, Content, Limits, PromotionError, Sidecar, SidecarKind, Source,
+    Absence, Candidate, CheckpointError, Content, Limits, PromotionError, SelectionError, Sidecar, SidecarKind, Source,
 };
 pub use environment::{Environment, EnvironmentError};
 pub use policies::{Address, Policies, PolicyState, Root, State, is_open_inference};

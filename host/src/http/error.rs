@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use sac_owner::{PromotionError, is_open_inference};
+use sac_owner::{PromotionError, SelectionError, is_open_inference};
 use thiserror::Error;
 use tracing::error;
 
@@ -53,6 +53,14 @@ pub(crate) enum Error {
     Promotion(#[source] serde_json::Error),
     #[error(transparent)]
     NotPromoted(PromoteError),
+    #[error("this server lets no client choose the checkpoint that serves: --allow-rollback (SAC_ALLOW_ROLLBACK) does")]
+    NoRollback,
+    #[error("the body of a choice is {{\"file\": …, \"pin\": …}}, with the name of a candidate: {0}")]
+    Selection(#[source] serde_json::Error),
+    #[error(transparent)]
+    NotSelected(SelectionError),
+    #[error("the checkpoint is the newest now, and is not in service: {0}")]
+    SelectedNotInService(String),
     #[error("no token is set, so only this machine may ask: by the name localhost, and not for a page of another site")]
     OtherSite,
     #[error("a request must have one Host header")]
@@ -92,9 +100,12 @@ impl Error {
         match self {
             Error::NotFound => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed | Error::NotPost => StatusCode::METHOD_NOT_ALLOWED,
-            Error::Promotion(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Promotion(_) | Error::Selection(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::NotSelected(SelectionError::None(_)) => StatusCode::NOT_FOUND,
+            Error::NotSelected(SelectionError::Io(..)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Error::NotSelected(SelectionError::OneFile) | Error::SelectedNotInService(_) => StatusCode::CONFLICT,
             Error::NotPromoted(error) => promotion_status(error),
-            Error::OtherSite => StatusCode::FORBIDDEN,
+            Error::OtherSite | Error::NoRollback => StatusCode::FORBIDDEN,
             Error::Body(BodyError::Broken) => StatusCode::BAD_REQUEST,
             // The component answers such a request, so this is for completeness.
             Error::Body(BodyError::OverLimit) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -123,6 +134,7 @@ impl Error {
                 | Error::Stopped(_)
                 | Error::Sandbox(_)
                 | Error::Internal(_)
+                | Error::NotSelected(SelectionError::Io(..))
                 | Error::NotPromoted(PromoteError::Files(PromotionError::Io(..)) | PromoteError::NotInService(_))
         )
     }
@@ -174,6 +186,15 @@ impl From<PromoteError> for Error {
             PromoteError::Thread(CrewError::NoThread(error)) => Error::NoThread(error),
             PromoteError::Thread(error) => Error::Internal(error.into()),
             error => Error::NotPromoted(error),
+        }
+    }
+}
+
+impl From<CrewError> for Error {
+    fn from(error: CrewError) -> Self {
+        match error {
+            CrewError::NoThread(error) => Error::NoThread(error),
+            error => Error::Internal(error.into()),
         }
     }
 }

@@ -15,6 +15,7 @@ mod places;
 mod response;
 pub(crate) mod route;
 pub(crate) mod router;
+mod selection;
 pub(crate) mod server;
 pub(crate) mod service;
 mod shadowed;

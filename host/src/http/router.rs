@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::http::error::{Error, Form, json};
 use crate::http::pages;
 use crate::http::route::is_components;
+use crate::http::selection::CANDIDATES;
 use crate::http::service::SacService;
 use crate::http::status::Status;
 use crate::sandbox::bindings;
@@ -17,8 +18,8 @@ use crate::sandbox::bindings;
 /// Answers all routes of the server.
 ///
 /// `/sac/…` and `/v2/…` go to the [`SacService`], as do these paths below `/policies/NAME` with a root, whose policies
-/// `/policies` lists. `/` is the dashboard, `/docs/` documents the routes, `/status` and `/metrics` need a
-/// token if one is set, and `/healthz` answers 200 while the process runs.
+/// `/policies` lists. `/` is the dashboard, `/docs/` documents the routes, `/status`, `/status/history` and
+/// `/metrics` need a token if one is set, and `/healthz` answers 200 while the process runs.
 #[derive(Clone)]
 pub struct Router {
     service: SacService,
@@ -28,6 +29,7 @@ enum Route {
     Liveness,
     Metrics,
     Status,
+    History,
     Policies,
     Docs,
     Page(Response<Full<Bytes>>),
@@ -48,6 +50,11 @@ impl Router {
     pub async fn respond<B: Body>(&self, request: Request<B>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         let address = self.service.address(path);
+        if address.path == CANDIDATES {
+            let name = address.policy.map(str::to_owned);
+            let answer = Box::pin(self.service.candidates(name.as_deref(), request)).await;
+            return answer.unwrap_or_else(|error| error.into_response(Form::Detail));
+        }
         if is_components(address.path) {
             return self.service.respond(request).await;
         }
@@ -72,8 +79,10 @@ impl Router {
             Route::Liveness => Ok(json(StatusCode::OK, Bytes::from_static(br#"{"status":"ok"}"#))),
             Route::Metrics => self.metrics(headers).await,
             Route::Status => self.status(headers).await,
+            Route::History => self.history(headers).await,
             Route::Policies => self.policies(headers).await,
-            Route::Docs => Ok(redirect("/docs/")),
+            // It is relative, for a server below a prefix.
+            Route::Docs => Ok(redirect("docs/")),
             Route::Page(page) => Ok(page),
         }
     }
@@ -95,7 +104,15 @@ impl Router {
             return self.service.convert(info);
         }
         let main = self.service.main(true).await.ok();
-        serialise(&Status::new(&self.service, main.as_ref(), &info).map_err(Error::Internal)?)
+        serialise(&Status::new(&self.service, main.as_ref(), &info).await.map_err(Error::Internal)?)
+    }
+
+    async fn history(&self, headers: &HeaderMap) -> Answer {
+        let info = self.service.info(headers).await?;
+        if is_unauthorised(&info) {
+            return self.service.convert(info);
+        }
+        serialise(&self.service.metrics_registry().timeline.lists())
     }
 
     async fn policies(&self, headers: &HeaderMap) -> Answer {
@@ -113,6 +130,7 @@ fn route(path: &str) -> Option<Route> {
         "/healthz" => Some(Route::Liveness),
         "/metrics" => Some(Route::Metrics),
         "/status" => Some(Route::Status),
+        "/status/history" => Some(Route::History),
         "/docs" => Some(Route::Docs),
         _ => match path.strip_prefix("/docs/") {
             Some(file) => pages::docs(file).map(Route::Page),

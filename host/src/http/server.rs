@@ -4,7 +4,7 @@ use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -12,7 +12,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::http::config::HttpConfig;
@@ -20,6 +21,7 @@ use crate::http::connection::{Server, turn_away};
 use crate::http::places::Places;
 use crate::http::router::Router;
 use crate::http::service::SacService;
+use crate::observe::timeline::STEP;
 
 /// The time that a kept connection has for one more request after a shutdown began. The response then says that the
 /// connection ends, so that no request is lost between a client that sends and a server that closes.
@@ -34,7 +36,8 @@ const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// Serves the routes of a [`Router`] over HTTP/1.1 until `shutdown` resolves, then lets the requests in flight finish.
 ///
-/// The checkpoint loads in the background. Only requests that need it wait for it.
+/// The checkpoint loads in the background. Only requests that need it wait for it. The last hour of `/status/history` is kept
+/// while this runs, as it is by [`serve_with`].
 pub async fn serve(listener: TcpListener, service: SacService, config: HttpConfig, shutdown: impl Future<Output = ()>) {
     let router = Arc::new(Router::new(service.clone()));
     let answer = move |request| {
@@ -59,6 +62,9 @@ pub async fn serve_with<R>(
     let _ = rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER_BYTES);
     let preload = service.clone();
     tokio::spawn(async move { preload.preload().await });
+    // It ends with this set.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(keep_timeline(service.clone()));
     let HttpConfig { lame_duck_time, drain_time, .. } = config;
     let places = Places::new(&config);
     let server = Arc::new(Server { service: service.clone(), answer, config });
@@ -81,6 +87,19 @@ pub async fn serve_with<R>(
         warn!("requests still in flight after {} s are cut off", drain_time.as_secs_f32());
     }
     service.finish_decisions(LAST_DECISIONS).await;
+}
+
+/// Copies the counters of requests once a step, for the charts of the page. It looks at no file.
+async fn keep_timeline(service: SacService) {
+    let mut last = Instant::now();
+    let mut ticks = interval_at(last + STEP, STEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        let (metrics, now) = (service.metrics_registry(), Instant::now());
+        metrics.timeline.add(SystemTime::now(), now - last, metrics.totals());
+        last = now;
+    }
 }
 
 struct Acceptor<A> {

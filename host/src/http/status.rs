@@ -22,6 +22,8 @@ pub(crate) struct Status {
     model: Option<Value>,
     /// The reason why there is no model.
     detail: Option<Value>,
+    /// The reason why the files hold no candidate, or cannot be seen, as health gives it.
+    absence: Option<String>,
     /// The last swaps, newest first.
     swaps: Vec<Swap>,
     /// True if `/policies` lists the policies of a root.
@@ -32,11 +34,15 @@ pub(crate) struct Status {
 
 impl Status {
     /// `info` is the component's response to `/sac/model/info`, and `main` the default policy, if there is one.
-    pub(crate) fn new(service: &SacService, main: Option<&Found<'_>>, info: &Response) -> Result<Status> {
+    pub(crate) async fn new(service: &SacService, main: Option<&Found<'_>>, info: &Response) -> Result<Status> {
         let mut body = serde_json::from_slice::<Value>(&info.body).context("the component's info is not JSON")?;
         let root = || service.policies().map(|policies| policies.to_string());
         let shadow = main.and_then(|main| service.shadow_state(main));
         let main = main.map(|main| main.holder());
+        let absence = match main {
+            Some(main) if info.status != 200 => main.current_soon().await.absence.map(|absence| absence.to_string()),
+            _ => None,
+        };
         let detail = (info.status != 200).then(|| body["detail"].take());
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -45,6 +51,7 @@ impl Status {
             source: main.map(|main| main.source().to_string()).or_else(root).unwrap_or_default(),
             model: detail.is_none().then_some(body),
             detail,
+            absence,
             swaps: main.map(|main| main.history().swaps()).unwrap_or_default(),
             has_root: service.policies().is_some(),
             shadow,

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 use humantime::format_rfc3339_micros;
 use serde::Serialize;
 
+use crate::observe::timeline::Mark;
+
 /// The last hundred swaps, newest first.
 #[derive(Default)]
 pub(crate) struct History {
@@ -39,6 +41,12 @@ impl Swap {
             detail,
             duration_ms: duration.as_micros() as f64 / 1e3,
         }
+    }
+
+    /// Returns the mark of this swap on a chart.
+    pub(crate) fn mark(&self) -> Mark {
+        let Swap { at_utc, path, generation, detail, .. } = self.clone();
+        Mark { at_utc, path, generation, detail }
     }
 }
 

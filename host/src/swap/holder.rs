@@ -13,6 +13,7 @@ use crate::swap::own::Own;
 use crate::swap::publisher::{Look, Publisher, Question, Reloaded};
 use crate::swap::shared::Shared;
 use crate::swap::snapshot::Snapshot;
+use crate::work::crew::Crew;
 use crate::work::lookout::Lookout;
 use crate::work::repeated::Repeated;
 
@@ -59,6 +60,16 @@ impl Holder {
 
     pub(crate) fn history(&self) -> &History {
         self.publisher.history()
+    }
+
+    /// Returns the threads that ask storage.
+    pub(crate) fn storage(&self) -> &Crew {
+        self.publisher.shared().storage()
+    }
+
+    /// Returns `true` if clients may choose the checkpoint that serves.
+    pub(crate) fn allows_rollback(&self) -> bool {
+        self.publisher.shared().allows_rollback()
     }
 
     /// Returns the time since the files were seen.

@@ -97,6 +97,10 @@ impl Publisher {
         self.shared.metrics()
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(crate) fn source(&self) -> &Source {
         &self.own.source
     }
@@ -257,10 +261,13 @@ impl Publisher {
     }
 
     fn record(&self, path: &Path, outcome: Result<u64, String>, duration: Duration) {
+        let is_ok = outcome.is_ok();
+        let swap = Swap::new(path.to_string_lossy().into_owned(), outcome, duration);
         if !self.own.is_shadow {
-            self.metrics().reloaded(outcome.is_ok(), duration);
+            self.metrics().reloaded(is_ok, duration);
+            self.metrics().timeline.mark(swap.mark());
         }
-        self.history.add(Swap::new(path.to_string_lossy().into_owned(), outcome, duration));
+        self.history.add(swap);
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) struct Shared {
     shadow_threshold: f64,
     pub(super) reload_wait: Duration,
     workers: usize,
+    allows_rollback: bool,
     /// The number of checkpoints that were read and handed to the component.
     loads: AtomicU64,
 }
@@ -64,6 +65,7 @@ impl Shared {
             shadow_threshold: config.shadow.as_ref().map_or(0.0, |shadow| shadow.threshold),
             reload_wait: config.reload_wait,
             workers: config.workers,
+            allows_rollback: config.allow_rollback,
             loads: AtomicU64::new(0),
         }))
     }
@@ -103,6 +105,11 @@ impl Shared {
     /// Returns the difference of two actions above which a state counts.
     pub(crate) fn shadow_threshold(&self) -> f64 {
         self.shadow_threshold
+    }
+
+    /// Returns `true` if clients may choose the checkpoint that serves.
+    pub(crate) fn allows_rollback(&self) -> bool {
+        self.allows_rollback
     }
 
     pub(crate) fn reload_wait(&self) -> Duration {

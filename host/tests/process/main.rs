@@ -1,11 +1,14 @@
 //! The program, run as a process.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod accessibility;
 mod browser;
 mod clients;
 mod commands;
 mod configuration;
+mod dashboard;
 mod demo;
+mod documentation;
 mod faults;
 mod first_steps;
 mod injection;

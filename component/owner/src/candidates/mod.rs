@@ -12,6 +12,7 @@ mod names;
 mod natural;
 mod own_folder;
 mod promotion;
+mod selection;
 mod sidecar_names;
 mod sidecars;
 mod source;
@@ -22,6 +23,7 @@ pub use error::CheckpointError;
 pub use finder::Candidate;
 pub use limits::Limits;
 pub use promotion::PromotionError;
+pub use selection::SelectionError;
 pub use sidecar_names::SidecarKind;
 pub use source::Source;
 

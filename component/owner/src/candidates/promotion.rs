@@ -3,12 +3,12 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
 use super::content::{Content, Sidecar};
 use super::digest::digest_path;
+use super::selection::newer_than;
 use super::sidecar_names as naming;
 use super::source::Source;
 use crate::text::one_line;
@@ -141,9 +141,7 @@ fn own_paths(checkpoint: &Path) -> Vec<PathBuf> {
 fn make_newest(folder: &Source, file: &Path) -> Result<(), PromotionError> {
     let newest = folder.candidates().map_err(|error| failed(file, error))?;
     let newest = newest.first().map(|candidate| candidate.state.identity.modified);
-    let now = SystemTime::now();
-    let modified = newest.filter(|newest| *newest >= now).map_or(now, |newest| newest + Duration::from_secs(1));
-    File::open(file).and_then(|file| file.set_modified(modified)).map_err(|error| failed(file, error))
+    File::open(file).and_then(|file| file.set_modified(newer_than(newest))).map_err(|error| failed(file, error))
 }
 
 /// Renames files in this order. If one fails, those before it are renamed back.

@@ -1,6 +1,6 @@
 //! Judges candidates without a model: a file's text stands for a checkpoint, and "bad" for one that does not load.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +13,7 @@ use crate::watch::{Freshness, Identity};
 mod digests;
 mod names;
 mod promotion;
+mod selection;
 mod sidecars;
 
 struct Owner {

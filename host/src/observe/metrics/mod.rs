@@ -6,6 +6,7 @@ mod policies;
 mod registry;
 mod route;
 mod shadows;
+mod totals;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +22,9 @@ pub(crate) use policies::{MAX_LABELS, PolicyGauges, PolicyMetrics, PolicyRequest
 use registry::MetricRegistry;
 use route::{OTHER, ROUTES, label};
 pub(crate) use shadows::{ShadowGauges, ShadowMetrics};
+pub(crate) use totals::{PERCENTILES, Totals};
+
+use super::timeline::Timeline;
 
 /// All metrics of a service.
 pub(crate) struct Metrics {
@@ -39,6 +43,8 @@ pub(crate) struct Metrics {
     lost_instances: IntCounterVec,
     /// Set for each reading, by one reader at a time.
     model: Mutex<ModelMetrics>,
+    /// The last hour of these numbers, for charts.
+    pub(crate) timeline: Timeline,
 }
 
 /// The metrics of one route. They are looked up once, because a look-up by labels takes longer than all other counting for a
@@ -93,6 +99,7 @@ impl Metrics {
                 r.counter_vec("sac_instances_lost_total", &["reason"], lost)?,
             ),
             model: Mutex::new(ModelMetrics::new(&r)?),
+            timeline: Timeline::default(),
             registry: r,
         })
     }

@@ -80,7 +80,8 @@ impl ModelMetrics {
         let CheckpointState { path, format, layout, backend, sha256, .. } = checkpoint;
         self.info.with_label_values(&[path, *format, layout, backend, sha256]).set(1);
         self.modified.set(timestamp(checkpoint.modified));
-        self.age.set(timestamp(SystemTime::now()) - timestamp(checkpoint.modified));
+        // That of a pinned checkpoint lies ahead.
+        self.age.set((timestamp(SystemTime::now()) - timestamp(checkpoint.modified)).max(0.0));
         self.read.set(timestamp(checkpoint.read_at));
     }
 }

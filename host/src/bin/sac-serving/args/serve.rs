@@ -83,6 +83,11 @@ pub struct ServeArgs {
           default_value_t = OnBadCheckpoint::default())]
     pub on_bad_checkpoint: OnBadCheckpoint,
 
+    /// Let clients choose which checkpoint of its folder serves: roll back to an older one, or pin one. The server must own the files
+    #[arg(long, env = "SAC_ALLOW_ROLLBACK", value_parser = Boolean, num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_name = "BOOL")]
+    pub allow_rollback: bool,
+
     /// Let a request wait this long for a new checkpoint to load. After that, the policy in service answers
     #[arg(long, env = "SAC_RELOAD_WAIT", default_value_t = Config::default().reload_wait.into(), value_name = "TIME")]
     pub reload_wait: humantime::Duration,
@@ -123,6 +128,7 @@ impl ServeArgs {
             model_name: self.model_name.clone(),
             root,
             shadow,
+            allow_rollback: self.allow_rollback,
             decision_log,
             jit: self.jit,
             workers: self.workers.map_or(defaults.workers, usize::from),

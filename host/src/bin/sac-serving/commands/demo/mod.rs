@@ -37,7 +37,7 @@ pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
     let folder = tempfile::tempdir().context("there is no temporary folder")?;
     let source = Source::new(None, Some(folder.path()), None);
     // Long enough that the next request shows the new policy on any machine.
-    let config = Config { source, reload_wait: Duration::from_secs(60), ..config };
+    let config = Config { source, allow_rollback: true, reload_wait: Duration::from_secs(60), ..config };
     on_runtime(config.workers, async {
         let mut shutdown = pin!(shutdown_signal()?);
         let listener = listen(&args.listen).await?;

@@ -14,7 +14,7 @@ use super::publish;
 
 const PENDULUM: &str = include_str!("../../../../../demo/pendulum.js");
 /// The part of the page that the dashboard does not have.
-const SCRIPT: &str = "<script type=\"module\" src=\"/extension.js\"></script>\n";
+const SCRIPT: &str = "<script type=\"module\" src=\"extension.js\"></script>\n";
 
 pub struct DemoPage {
     pub router: Router,

@@ -1,0 +1,71 @@
+// The checkpoints of the folder: rolls back to one of them, or pins one.
+
+import { breakable, element, ifChanged, make } from "./dom.js";
+import { bytes, moment } from "./format.js";
+import { ask, ofPolicy, reason } from "./server.js";
+
+const dialog = element("confirm");
+/** Lists the candidates of a policy, once a few seconds and after a choice. */
+export async function showCandidates(model, name) {
+  const response = await ask(ofPolicy(name, "sac/model/candidates"));
+  const { may_select, candidates } = response.ok ? await response.json() : { candidates: [] };
+  element("candidates-section").hidden = candidates.length === 0;
+  element("no-rollback").hidden = may_select;
+  ifChanged("candidates", [name, may_select, candidates, model?.last_error?.path], () => {
+    const focus = document.activeElement?.closest("#candidates button")?.ariaLabel;
+    element("candidates").replaceChildren(...candidates.map((candidate) => row(candidate, may_select, name, model)));
+    [...element("candidates").querySelectorAll("button")].find((button) => button.ariaLabel === focus)?.focus();
+  });
+}
+
+function row({ file, mtime_utc, size_bytes, in_service, pinned }, maySelect, name, model) {
+  const isRefused = model?.last_error?.path.endsWith(`/${file}`);
+  const state = [in_service && "in service", pinned && "pinned", isRefused && "refused"].filter(Boolean).join(", ");
+  const buttons = maySelect ? [
+    (!in_service || pinned) && choice(pinned ? "Unpin" : "Roll back", { file, pin: false }, name),
+    !pinned && choice("Pin", { file, pin: true }, name),
+  ].filter(Boolean) : [];
+  return make(
+    "tr", {},
+    make("td", { title: mtime_utc }, pinned ? "pinned" : moment(mtime_utc)),
+    make("td", {}, breakable(file)),
+    make("td", { className: isRefused ? "bad" : "good" }, state),
+    make("td", {}, bytes(size_bytes)),
+    make("td", {}, ...buttons),
+  );
+}
+
+function choice(verb, selection, name) {
+  const button = make("button", { ariaLabel: `${verb} ${selection.file}` }, verb);
+  button.addEventListener("click", () => confirm(verb, selection, name));
+  return button;
+}
+
+const CONSEQUENCES = {
+  "Roll back": "It answers the next request, and those after it until a checkpoint is written.",
+  "Pin": "It answers the next request, and all after it, whatever is written, until another choice.",
+  "Unpin": "It stays in service until a checkpoint is written.",
+};
+
+/** Asks before it acts, naming the file. */
+function confirm(verb, selection, name) {
+  element("confirm-title").replaceChildren(`${verb}: `, breakable(selection.file));
+  element("confirm-text").textContent = CONSEQUENCES[verb];
+  element("confirm-trouble").textContent = "";
+  const act = element("confirm-act");
+  act.textContent = verb;
+  act.onclick = async () => {
+    const trouble = await select(selection, name).catch(() => "The server does not answer.");
+    element("confirm-trouble").textContent = trouble ?? "";
+    if (!trouble) dialog.close();
+  };
+  dialog.showModal();
+}
+
+/** Returns the reason if the server refuses. */
+async function select(selection, name) {
+  const response = await ask(ofPolicy(name, "sac/model/candidates"), selection);
+  if (!response.ok) return reason(response);
+  await showCandidates(null, name);
+  return null;
+}

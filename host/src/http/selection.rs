@@ -1,0 +1,166 @@
+//! The candidates of a policy, and the choice of one of them: a rollback, or a pin. The component has no files, so the host answers.
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, AUTHORIZATION, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use sac_owner::{Candidate, Source, path_line};
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use crate::http::body::BodyReader;
+use crate::http::error::{Error, Form, json};
+use crate::http::found::{Admitted, Found, info_call};
+use crate::http::service::{SacService, text};
+use crate::swap::generation::Loaded;
+use crate::swap::history::utc;
+use crate::swap::holder::Holder;
+use crate::swap::publisher::Reloaded;
+use crate::swap::snapshot::Snapshot;
+use crate::work::crew::Crew;
+
+/// The route of the candidates.
+pub(crate) const CANDIDATES: &str = "/sac/model/candidates";
+
+/// The number of candidates that are listed.
+const LISTED: usize = 100;
+/// A request names a file.
+static BODIES: LazyLock<BodyReader> = LazyLock::new(|| BodyReader::new(4096, Duration::from_secs(30)));
+
+/// The candidates of a policy.
+#[derive(Serialize)]
+struct Candidates {
+    /// True if the server was started with `--allow-rollback`.
+    may_select: bool,
+    /// Newest first.
+    candidates: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    file: String,
+    mtime_utc: String,
+    size_bytes: u64,
+    in_service: bool,
+    pinned: bool,
+}
+
+/// Chooses a candidate.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Selection {
+    file: String,
+    /// Keeps it in service although others are written later.
+    #[serde(default)]
+    pin: bool,
+}
+
+#[derive(Serialize)]
+struct Selected {
+    status: &'static str,
+    model_path: String,
+    sha256: String,
+    generation: u64,
+    pinned: bool,
+}
+
+impl SacService {
+    /// Lists the candidates of a policy, or chooses one, if the client is authorised. `name` is that of a policy of the root.
+    pub(crate) async fn candidates<B: Body>(
+        &self,
+        name: Option<&str>,
+        request: Request<B>,
+    ) -> Result<Response<Full<Bytes>>, Error> {
+        let (parts, body) = request.into_parts();
+        if ![Method::GET, Method::HEAD, Method::POST].contains(&parts.method) {
+            let mut response = Error::MethodNotAllowed.into_response(Form::Detail);
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+            return Ok(response);
+        }
+        let call = info_call(text(&parts.headers, &AUTHORIZATION));
+        let found = match (self.own(), name) {
+            (Some(own), None) => Found::Own(own),
+            _ => match self.admit(name, &call, false).await? {
+                Admitted::Policy(found) => found,
+                Admitted::Refused(answer) => return self.convert(answer),
+            },
+        };
+        // The component decides who is authorised.
+        let info = self.answer(&found, call, None, true).await?;
+        if info.status == StatusCode::UNAUTHORIZED {
+            return self.convert(info);
+        }
+        let holder = found.holder();
+        let body = if parts.method == Method::POST {
+            if !holder.allows_rollback() {
+                return Err(Error::NoRollback);
+            }
+            let (body, _share) = BODIES.read(&parts.headers, body).await?;
+            let selection = serde_json::from_slice(&body).map_err(Error::Selection)?;
+            serde_json::to_vec(&select(holder, selection).await?)
+        } else {
+            serde_json::to_vec(&list(holder).await?)
+        };
+        Ok(json(StatusCode::OK, body.map_err(|error| Error::Internal(error.into()))?.into()))
+    }
+}
+
+async fn list(holder: &Arc<Holder>) -> Result<Candidates, Error> {
+    let serving = holder.latest().generation.loaded.as_ref().map(|loaded| loaded.content.path.clone());
+    let candidates = on_storage(holder, move |source| {
+        let candidates = source.candidates()?;
+        Ok(candidates.iter().take(LISTED).map(|candidate| Listed::new(candidate, serving.as_deref())).collect())
+    });
+    let candidates = candidates.await?.map_err(|error: std::io::Error| Error::Storage(error.into()))?;
+    Ok(Candidates { may_select: holder.allows_rollback(), candidates })
+}
+
+async fn select(holder: &Arc<Holder>, Selection { file, pin }: Selection) -> Result<Selected, Error> {
+    let selected = on_storage(holder, move |source| {
+        let path = source.select(&file, pin)?;
+        Ok(path.canonicalize().unwrap_or(path))
+    });
+    let path = selected.await?.map_err(Error::NotSelected)?;
+    info!(path = %path_line(&path), pinned = pin, "a client chose the checkpoint that serves");
+    let mut current = holder.current().await;
+    if serving(&current, &path).is_none() {
+        // It is refused, or its load took longer than a request waits.
+        let Reloaded { outcome, snapshot } = holder.force_reload().await;
+        outcome.map_err(Error::SelectedNotInService)?;
+        current = snapshot;
+    }
+    let loaded = serving(&current, &path).ok_or_else(|| Error::SelectedNotInService("a newer one is".to_owned()))?;
+    let (model_path, sha256) = (path.to_string_lossy().into_owned(), loaded.content.sha256.clone());
+    Ok(Selected { status: "selected", model_path, sha256, generation: current.generation.number, pinned: pin })
+}
+
+fn serving<'a>(current: &'a Snapshot, path: &Path) -> Option<&'a Loaded> {
+    current.generation.loaded.as_ref().filter(|loaded| loaded.content.path == path)
+}
+
+async fn on_storage<T: Send + 'static>(
+    holder: &Arc<Holder>,
+    work: impl FnOnce(&Source) -> T + Send + 'static,
+) -> Result<T, Error> {
+    let (crew, policy): (&Crew, _) = (holder.storage(), holder.clone());
+    Ok(crew.run(move |_| work(policy.source())).await?)
+}
+
+impl Listed {
+    fn new(candidate: &Candidate, serving: Option<&Path>) -> Self {
+        let state = &candidate.state;
+        let in_service = serving.is_some() && state.path.canonicalize().ok().as_deref() == serving;
+        Listed {
+            file: candidate.name(),
+            mtime_utc: utc(state.identity.modified),
+            size_bytes: state.identity.size,
+            in_service,
+            pinned: candidate.is_pinned(),
+        }
+    }
+}

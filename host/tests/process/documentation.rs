@@ -1,0 +1,51 @@
+//! The page of the routes, in a browser.
+
+use crate::browser::Browser;
+use crate::program::*;
+
+#[test]
+fn the_documentation_shows_every_route_and_tries_it() {
+    let Some(browser) = Browser::start() else { return };
+    let place = folder();
+    let mut program = serve(place.path(), &["--dir", "."], &[]);
+    let origin = format!("http://{}", program.address());
+    browser.open(&format!("{origin}/docs"));
+    browser.wait_until("document.querySelectorAll('.opblock').length === 15");
+    // The examples are sent as they are.
+    for (operation, shown) in [("get_sac_model_info", "model_a.onnx"), ("post_sac_predict", "\"action\": ")] {
+        let within = |part: &str| format!("document.querySelector('#operations-default-{operation} {part}')");
+        browser.run(&format!("{}.click()", within("button")));
+        // A click before the form has the example is lost.
+        let (answer, execute) = (within(".live-responses-table"), within(".execute"));
+        browser.wait_until(&format!("{answer} || {execute}?.click()"));
+        browser.wait_until(&format!("{answer}?.innerText.includes('{shown}')"));
+    }
+    browser.assert_sound(&origin, &[]);
+}
+
+#[test]
+fn the_documentation_has_the_dashboards_token_and_an_example_that_fits_the_policy() {
+    let Some(browser) = Browser::start() else { return };
+    let place = folder();
+    let mut program = serve(place.path(), &["--dir", "."], &[("SAC_API_TOKEN", "secret")]);
+    let origin = format!("http://{}", program.address());
+    browser.open(&origin);
+    browser.wait_for_state("token needed");
+    browser.run(
+        "document.querySelector('[name=token]').value = 'secret'; document.querySelector('#token button').click()",
+    );
+    browser.wait_for_state("ok");
+    browser.run("document.getElementById('docs').click()");
+    browser.wait_until("document.querySelector('#operations-default-post_sac_predict button')");
+    assert_eq!(
+        browser.run("return document.querySelector('meta[name=viewport]').content.includes('device-width')"),
+        true
+    );
+    let within = |part: &str| format!("document.querySelector('#operations-default-post_sac_predict {part}')");
+    browser.run(&format!("{}.click()", within("button")));
+    browser.wait_until(&format!("JSON.parse({}?.value ?? '{{}}').state?.length === 3", within("textarea")));
+    let answer = within(".live-responses-table");
+    browser.wait_until(&format!("{answer} || {}?.click()", within(".execute")));
+    browser.wait_until(&format!("{answer}?.innerText.includes('\"action\": ')"));
+    browser.assert_sound(&origin, &["401 (Unauthorized)"]);
+}

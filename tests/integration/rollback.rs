@@ -1,0 +1,129 @@
+//! A client chooses which candidate of a folder serves: a rollback, or a pin.
+
+use std::fs;
+
+use http::Method;
+use sac_serving::{Config, RootConfig};
+use sac_tests::{Client, Server, Settings, checkpoint, publish};
+use serde_json::{Value, json};
+use tempfile::{TempDir, tempdir};
+
+const ROUTE: &str = "/sac/model/candidates";
+
+/// A server of two checkpoints, of which the second is the newer.
+async fn server(adapt: impl FnOnce(&mut Config)) -> (TempDir, Server) {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    publish(&folder.path().join("model_b.onnx"), &checkpoint("pendulum_08000"));
+    let settings = Settings { token: Some("token".to_owned()), ..Settings::folder(folder.path()) };
+    let mut config = Config { allow_rollback: true, ..settings.config() };
+    adapt(&mut config);
+    (folder, Server::with_config(config).await)
+}
+
+/// The name of the file that answers the next request.
+async fn file(client: &mut Client) -> String {
+    let answer = client.predict(&[0.1, 0.2, 0.3]).await;
+    answer["model_path"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
+}
+
+/// The candidates, with `*` for the one in service and `!` for one that is pinned.
+async fn candidates(client: &mut Client) -> Vec<String> {
+    let listed = client.get(ROUTE).await.ok();
+    let name = |listed: &Value| {
+        let mark = |name: &str, mark| if listed[name] == true { mark } else { "" };
+        format!("{}{}{}", listed["file"].as_str().unwrap(), mark("in_service", "*"), mark("pinned", "!"))
+    };
+    listed["candidates"].as_array().unwrap().iter().map(name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_request_is_answered_by_the_choice_until_a_checkpoint_is_written() {
+    let (folder, server) = server(|_| ()).await;
+    let mut client = server.client().await.with_token("token");
+    assert_eq!(file(&mut client).await, "model_b.onnx");
+    assert_eq!(candidates(&mut client).await, ["model_b.onnx*", "model_a.onnx"]);
+    let selected = client.post(ROUTE, json!({ "file": "model_a.onnx" })).await.ok();
+    assert_eq!((&selected["status"], &selected["generation"]), (&json!("selected"), &json!(2)));
+    let info = client.info().await;
+    assert_eq!([&info["path"], &info["sha256"]], [&selected["model_path"], &selected["sha256"]]);
+    assert_eq!(file(&mut client).await, "model_a.onnx");
+    assert_eq!(candidates(&mut client).await, ["model_a.onnx*", "model_b.onnx"]);
+    publish(&folder.path().join("model_c.onnx"), &checkpoint("pendulum_02000"));
+    assert_eq!(file(&mut client).await, "model_c.onnx");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_checkpoint_serves_whatever_is_written_and_after_a_restart_until_another_choice() {
+    let (folder, server) = server(|_| ()).await;
+    let mut client = server.client().await.with_token("token");
+    let selected = client.post(ROUTE, json!({ "file": "model_a.onnx", "pin": true })).await.ok();
+    assert_eq!(selected["pinned"], true);
+    publish(&folder.path().join("model_c.onnx"), &checkpoint("pendulum_02000"));
+    assert_eq!(file(&mut client).await, "model_a.onnx");
+    assert_eq!(candidates(&mut client).await[0], "model_a.onnx*!");
+    let another =
+        Server::with_config(Config { allow_rollback: true, ..Settings::folder(folder.path()).config() }).await;
+    let mut another = another.client().await;
+    assert_eq!(file(&mut another).await, "model_a.onnx");
+    another.post(ROUTE, json!({ "file": "model_c.onnx" })).await.ok();
+    assert_eq!(file(&mut client).await, "model_c.onnx");
+    let listed = candidates(&mut client).await;
+    assert!(listed[0] == "model_c.onnx*" && !listed.iter().any(|candidate| candidate.ends_with('!')), "{listed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_choice_takes_the_token_the_flag_and_the_name_of_a_candidate_that_loads() {
+    let (folder, server) = server(|_| ()).await;
+    let (mut stranger, mut client) = (server.client().await, server.client().await.with_token("token"));
+    stranger.get(ROUTE).await.detail(401);
+    stranger.post(ROUTE, json!({ "file": "model_a.onnx" })).await.detail(401);
+    for body in [json!({}), json!({ "file": 1 }), json!({ "file": "model_a.onnx", "other": 1 })] {
+        client.post(ROUTE, body).await.detail(422);
+    }
+    for file in ["model_c.onnx", "../model_a.onnx", ""] {
+        let answer = client.post(ROUTE, json!({ "file": file })).await;
+        assert!(answer.detail(404).contains("no candidate"));
+    }
+    let answer = client.send(Method::PUT, ROUTE, "{}").await;
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD, POST")));
+    let large = format!("{{\"file\": \"{}\"}}", "x".repeat(5000));
+    client.send(Method::POST, ROUTE, large).await.detail(413);
+    let mut client = server.client().await.with_token("token");
+    assert_eq!(file(&mut client).await, "model_b.onnx");
+
+    fs::write(folder.path().join("model_broken.onnx"), b"broken").unwrap();
+    let answer = client.post(ROUTE, json!({ "file": "model_broken.onnx" })).await;
+    assert!(answer.detail(409).contains("is not in service"), "{}", answer.text());
+    assert_eq!(file(&mut client).await, "model_b.onnx");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_flag_candidates_are_listed_and_none_is_chosen() {
+    let (_folder, server) = server(|config| config.allow_rollback = false).await;
+    let mut client = server.client().await.with_token("token");
+    assert_eq!(client.get(ROUTE).await.ok()["may_select"], false);
+    let answer = client.post(ROUTE, json!({ "file": "model_a.onnx" })).await;
+    assert!(answer.detail(403).contains("--allow-rollback"));
+    assert_eq!(file(&mut client).await, "model_b.onnx");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_policy_of_a_root_has_its_own_choice() {
+    let root = tempdir().unwrap();
+    for name in ["a", "b"] {
+        fs::create_dir(root.path().join(name)).unwrap();
+        publish(&root.path().join(name).join("model_1.onnx"), &checkpoint("pendulum_00500"));
+        publish(&root.path().join(name).join("model_2.onnx"), &checkpoint("pendulum_08000"));
+    }
+    let config = Settings::folder(root.path()).config();
+    let config = Config { allow_rollback: true, root: Some(RootConfig::new(root.path())), ..config };
+    let server = Server::with_config(config).await;
+    let mut client = server.client().await;
+    client.post("/policies/a/sac/model/candidates", json!({ "file": "model_1.onnx" })).await.ok();
+    for (name, file) in [("a", "model_1.onnx"), ("b", "model_2.onnx")] {
+        let answer = client.post(&format!("/policies/{name}/sac/predict"), json!({ "state": [1, 2, 3] })).await.ok();
+        assert!(answer["model_path"].as_str().unwrap().ends_with(&format!("/{name}/{file}")), "{answer}");
+    }
+    client.get("/policies/c/sac/model/candidates").await.detail(404);
+}
