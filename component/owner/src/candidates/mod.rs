@@ -25,5 +25,6 @@ pub use promotion::PromotionError;
 pub use sidecar_names::SidecarKind;
 pub use source::Source;
 
-#[cfg(test)]
+// They make symlinks and FIFOs.
+#[cfg(all(test, unix))]
 mod tests;
