@@ -4,12 +4,12 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Resource, getrlimit};
 use tracing::warn;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::baseline;
 use crate::config::SandboxLimits;
+use crate::platform::address_limit;
 
 /// The period of the epochs. Limits of time are rounded up to it, and a call ends within it when nobody waits any more.
 const TICK: Duration = Duration::from_millis(10);
@@ -102,11 +102,6 @@ fn most_instances(workers: usize) -> usize {
 
 fn bounded(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-/// Returns the limit of the process's address space, if there is one.
-fn address_limit() -> Option<u64> {
-    getrlimit(Resource::As).current
 }
 
 #[cfg(test)]

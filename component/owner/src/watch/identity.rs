@@ -83,8 +83,9 @@ mod tests {
             Identity { dev: 0, ino: 0, size: 0, modified, changed }.is_within_a_tick(slowest, now, known_for)
         };
         let within = |modified, changed, now| known_within(modified, changed, now, Duration::ZERO);
-        let (whole, fine) = (time(10, 0), time(10, 1));
-        assert!(within(fine, fine, time(10, 50_000_000)) && !within(fine, fine, time(10, 100_000_001)));
+        // Windows counts in steps of 100 ns.
+        let (whole, fine) = (time(10, 0), time(10, 100));
+        assert!(within(fine, fine, time(10, 50_000_000)) && !within(fine, fine, time(10, 100_000_200)));
         assert!(within(whole, fine, time(11, 0)) && !within(whole, fine, time(12, 0)));
         assert!(within(fine, fine, time(9, 0)), "a time in the future proves nothing");
         assert!(!known_within(fine, fine, time(9, 0), FAST_TICK), "but it passes");
