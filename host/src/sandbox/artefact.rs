@@ -18,7 +18,7 @@ use anyhow::{Context, Result, ensure};
 use rayon::ThreadPoolBuilder;
 use sac_owner::path_line;
 use sha2::{Digest, Sha256};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -130,7 +130,7 @@ impl Artefact {
     }
 }
 
-/// Maps an open file of machine code. Without a path that leads to it, the code is copied into memory.
+/// Maps an open file of machine code. Where nothing leads to it, or it cannot be mapped, the code is copied into memory.
 ///
 /// # Safety
 ///
@@ -139,7 +139,11 @@ unsafe fn map(engine: &Engine, mut code: &File, path: Option<&Path>) -> Result<C
     // wasmtime maps paths and no open files.
     if let Some(path) = path {
         // SAFETY: the caller's promise.
-        return Ok(unsafe { Component::deserialize_file(engine, path) }?);
+        match unsafe { Component::deserialize_file(engine, path) } {
+            Ok(component) => return Ok(component),
+            // A file system may allow no code, for example.
+            Err(error) => debug!("the compiled component is not mapped, but read: {error:#}"),
+        }
     }
     let mut bytes = Vec::new();
     code.rewind()?;

@@ -37,7 +37,8 @@ pub(crate) fn engine(limits: &SandboxLimits, workers: usize, policies: usize) ->
         // The guest's own panic message explains a trap. The frames have no names.
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
-        .native_unwind_info(false);
+        // Windows needs it to deliver traps.
+        .native_unwind_info(cfg!(windows));
     if let Some(limit) = address_limit() {
         // An instance would reserve 4 GiB of addresses, so that its accesses need no checks.
         warn!(
