@@ -29,7 +29,7 @@ const INPUTS: [&str; 9] = [
 const RELAXED_MADD: [u8; 3] = [0xfd, 0x85, 0x02];
 
 fn main() -> Result<()> {
-    let workspace = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("..").canonicalize()?;
+    let workspace = workspace()?;
     println!("cargo::rerun-if-env-changed=SAC_ACTOR_WASM");
     let component = match env::var_os("SAC_ACTOR_WASM").filter(|path| !path.is_empty()) {
         Some(path) => {
@@ -55,6 +55,12 @@ fn main() -> Result<()> {
     println!("cargo::rustc-env=SAC_ACTOR_SHA256={digest}");
     println!("cargo::rustc-env=SAC_TARGET={}", env::var("TARGET")?);
     Ok(())
+}
+
+/// Returns the top folder. It is not canonicalised, because Windows would return a path that takes no `/`.
+fn workspace() -> Result<PathBuf> {
+    let package = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    Ok(package.parent().context("this package is in no workspace")?.to_owned())
 }
 
 /// Adds the target if it is missing, as on a fresh machine.

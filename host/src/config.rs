@@ -6,6 +6,7 @@ use std::time::Duration;
 use sac_owner::Source;
 use sac_owner::settings::{ActionBounds, Activation, DefaultPolicy, ModelName, OnBadCheckpoint, defaults};
 
+use crate::platform::user_cache;
 use crate::watch::tokens::Tokens;
 
 /// The settings of a [`crate::SacService`]. Start from [`Config::default`].
@@ -198,9 +199,7 @@ impl Default for SandboxLimits {
     }
 }
 
-/// Returns the folder `sac-serving` in the user's cache folder, or `None` if neither `XDG_CACHE_HOME` nor `HOME` is set.
+/// Returns the folder `sac-serving` in the user's folder of caches, or `None` if the environment does not name that.
 fn default_cache_dir() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
-    Some(cache.join("sac-serving"))
+    Some(user_cache()?.join("sac-serving"))
 }

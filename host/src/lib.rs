@@ -22,6 +22,7 @@ mod decisions;
 mod http;
 mod inspector;
 mod observe;
+mod platform;
 mod policies;
 mod sandbox;
 mod shadows;

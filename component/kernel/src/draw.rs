@@ -12,10 +12,12 @@ impl Draw {
     }
 
     /// Draws an integer below `bound`.
+    #[cfg(target_arch = "x86_64")]
     pub fn below(&mut self, bound: usize) -> usize {
         (self.step() >> 33) as usize % bound
     }
 
+    #[cfg(target_arch = "x86_64")]
     pub fn bits(&mut self) -> u32 {
         (self.step() >> 32) as u32
     }

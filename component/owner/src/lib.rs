@@ -21,6 +21,6 @@ pub use environment::{Environment, EnvironmentError};
 pub use policies::{Address, Policies, PolicyState, Root, State, is_open_inference};
 pub use text::{one_line, path_line};
 pub use watch::{
-    Failure, FileState, Freshness, Identify, Identity, Judgement, ReadError, Refused, Renewal, RenewalError, Seen,
-    SingleFile, Watch, may_pass, since_epoch,
+    Failure, FileKind, FileState, Found, Freshness, Identify, Identity, Judgement, ReadError, Refused, Renewal,
+    RenewalError, Seen, SingleFile, Watch, may_pass, resolve, since_epoch,
 };

@@ -66,9 +66,6 @@ fn is_hidden(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-
     use super::*;
 
     #[test]
@@ -93,7 +90,11 @@ mod tests {
         for c in hidden.chars() {
             assert_eq!(one_line(&format!("a{c}b")), format!("a\\u{{{:x}}}b", c as u32));
         }
-        assert_eq!(path_line(Path::new(OsStr::from_bytes(b"a\n\xff"))), "a\\n\u{fffd}");
+        #[cfg(unix)]
+        {
+            let path = std::os::unix::ffi::OsStrExt::from_bytes(b"a\n\xff");
+            assert_eq!(path_line(Path::new::<std::ffi::OsStr>(path)), "a\\n\u{fffd}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,6 +20,12 @@ from typing import IO, Any
 from numpy.typing import ArrayLike
 
 from .card import EXAMPLES, Act, card, is_sb3
+
+REFUSES_WHILE_READ = os.name == "nt"
+"""Windows replaces no file that another process is reading at this moment."""
+
+PATIENCE = 10.0
+"""The seconds for which such a replacement is tried again."""
 
 
 def publish(
@@ -141,7 +148,15 @@ class _Publication:
         return Path(self._target)
 
     def _rename(self, ending: str) -> None:
-        os.replace(self._path(ending), self._target + ending)
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return os.replace(self._path(ending), self._target + ending)
+            except PermissionError:
+                # Elsewhere this error does not pass.
+                if not REFUSES_WHILE_READ or time.monotonic() > until:
+                    raise
+            time.sleep(0.01)
 
     def _path(self, ending: str) -> str:
         return f"{self._temporary}{ending}.tmp"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -141,6 +143,32 @@ def test_a_publication_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no name of a file"):
         publish(trained, tmp_path, "../model_1.zip")
     assert names(tmp_path) == []
+
+
+def test_a_file_that_windows_does_not_replace_while_it_is_read_is_replaced_a_moment_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The package has a function of this name.
+    module = import_module("sac_serving.publish")
+    replace, refusals = os.replace, iter([True, True])
+
+    def refusing(source: str, target: str) -> None:
+        if next(refusals, False):
+            raise PermissionError(13, "another process reads it")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refusing)
+    for refuses_while_read in (False, True):
+        monkeypatch.setattr(module, "REFUSES_WHILE_READ", refuses_while_read)
+        with module._Publication(tmp_path, "model_1.pt") as files:
+            files.add("", lambda file: file.write(b"content"))
+            if refuses_while_read:
+                files._rename("")
+            else:
+                with pytest.raises(PermissionError):
+                    files._rename("")
+    assert (tmp_path / "model_1.pt").read_bytes() == b"content"
+    assert names(tmp_path) == ["model_1.pt"]
 
 
 def test_the_callback_publishes_while_the_model_learns_and_at_the_end(serve: Any, tmp_path: Path) -> None:

@@ -2,17 +2,16 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use humantime::format_rfc3339_micros;
+use sac_owner::{FileKind, Found};
+
+use crate::platform::keep_confidential;
 
 /// The length of a time such as 2026-11-30T06-12-23.123456Z.
 const TIME_LENGTH: usize = 27;
-
-/// The states in a log are confidential.
-const MODE: u32 = 0o600;
 
 /// A file that is appended to. When it would grow beyond a size, it is renamed with the time after its name, and another begins.
 pub(super) struct LogFile {
@@ -25,7 +24,7 @@ pub(super) struct LogFile {
 
 struct Open {
     file: File,
-    /// The device and the inode, by which a rename by others is noticed.
+    /// The device and the inode, or what the system has in their place, by which a rename by others is noticed.
     identity: (u64, u64),
     /// False for a pipe, for example.
     is_regular: bool,
@@ -64,7 +63,7 @@ impl LogFile {
     /// Returns the file at the path, which others may have renamed.
     fn opened(&mut self) -> io::Result<&mut Open> {
         let is_same = |open: &Open| {
-            !open.is_regular || fs::metadata(&self.path).is_ok_and(|found| identity(&found) == open.identity)
+            !open.is_regular || Found::at(&self.path).is_ok_and(|found| identity(&found) == open.identity)
         };
         let open = match self.open.take().filter(is_same) {
             Some(open) => open,
@@ -99,9 +98,10 @@ impl Open {
 }
 
 fn open(path: &Path) -> io::Result<Open> {
-    let file = OpenOptions::new().append(true).create(true).mode(MODE).open(path)?;
-    let found = file.metadata()?;
-    let mut open = Open { file, identity: identity(&found), is_regular: found.is_file() };
+    // The states in a log are confidential.
+    let file = keep_confidential(OpenOptions::new().append(true).create(true)).open(path)?;
+    let found = Found::of(&file)?;
+    let mut open = Open { file, identity: identity(&found), is_regular: found.kind == FileKind::Regular };
     // A line that a crash has cut must not run into the next.
     if open.length()? > 0 && !ends_with_newline(path)? {
         open.file.write_all(b"\n")?;
@@ -138,8 +138,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn identity(found: &fs::Metadata) -> (u64, u64) {
-    (found.dev(), found.ino())
+fn identity(found: &Found) -> (u64, u64) {
+    (found.identity.dev, found.identity.ino)
 }
 
 #[cfg(test)]
@@ -161,8 +161,11 @@ mod tests {
             file.append(line.as_bytes()).unwrap();
         }
         assert_eq!(contents(folder.path()), ["five\n", "three\n", "a line that is longer than a file\n"]);
-        let mode = fs::metadata(folder.path().join("log")).unwrap().mode();
-        assert_eq!(mode & 0o777, MODE);
+        #[cfg(unix)]
+        {
+            let found = fs::metadata(folder.path().join("log")).unwrap();
+            assert_eq!(std::os::unix::fs::MetadataExt::mode(&found) & 0o777, 0o600);
+        }
     }
 
     #[test]

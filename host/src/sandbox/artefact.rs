@@ -8,11 +8,9 @@
 
 mod folder;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -20,7 +18,7 @@ use anyhow::{Context, Result, ensure};
 use rayon::ThreadPoolBuilder;
 use sac_owner::path_line;
 use sha2::{Digest, Sha256};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -119,9 +117,10 @@ impl Artefact {
         };
         let (expected, found) = (read_digest(digest)?, sha256_of(&code)?);
         ensure!(expected == found.as_bytes(), "its sha256 is {found}, and {digest_name} says another");
+        let path = self.folder.path_to(&self.name, &code)?;
         // SAFETY: only this user or root can have written the file (`PrivateFolder`), and it has the digest that was stored when
         // this library wrote it from this component with this engine.
-        Ok(Some(unsafe { map(engine, &code) }?))
+        Ok(Some(unsafe { map(engine, &code, path.as_deref()) }?))
     }
 
     /// Writes the file and then its digest. Each appears whole or not at all.
@@ -131,24 +130,24 @@ impl Artefact {
     }
 }
 
-/// Maps an open file of machine code.
+/// Maps an open file of machine code. Where nothing leads to it, or it cannot be mapped, the code is copied into memory.
 ///
 /// # Safety
 ///
 /// The file is one that [`Component::deserialize_file`] may load.
-unsafe fn map(engine: &Engine, code: &File) -> Result<Component> {
-    // wasmtime maps paths and no descriptors. This path leads to the open file, whatever its name leads to by now.
-    let descriptors = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
-    let path = format!("{descriptors}/{}", code.as_raw_fd());
-    let opened = code.metadata()?;
-    if fs::metadata(&path).is_ok_and(|found| (found.dev(), found.ino()) == (opened.dev(), opened.ino())) {
+unsafe fn map(engine: &Engine, mut code: &File, path: Option<&Path>) -> Result<Component> {
+    // wasmtime maps paths and no open files.
+    if let Some(path) = path {
         // SAFETY: the caller's promise.
-        return Ok(unsafe { Component::deserialize_file(engine, path) }?);
+        match unsafe { Component::deserialize_file(engine, path) } {
+            Ok(component) => return Ok(component),
+            // A file system may allow no code, for example.
+            Err(error) => debug!("the compiled component is not mapped, but read: {error:#}"),
+        }
     }
-    // /proc is not mounted: the code is copied into memory.
-    let (mut file, mut bytes) = (code, Vec::new());
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
+    let mut bytes = Vec::new();
+    code.rewind()?;
+    code.read_to_end(&mut bytes)?;
     // SAFETY: as above.
     Ok(unsafe { Component::deserialize(engine, bytes) }?)
 }
@@ -185,6 +184,8 @@ fn sha256(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::TempDir;
 
     use super::*;
@@ -214,6 +215,7 @@ mod tests {
         assert_eq!(sha256(EMBEDDED), env!("SAC_ACTOR_SHA256"));
     }
 
+    #[cfg(unix)]
     #[test]
     fn what_is_put_in_the_place_of_the_checked_folder_is_not_mapped() {
         let engine = Engine::default();
@@ -229,6 +231,7 @@ mod tests {
         assert!(artefact.load(&engine).is_none());
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_fifo_in_the_place_of_a_file_delays_nothing_and_is_replaced() {
         let engine = Engine::default();

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use wasmtime::UpdateDeadline;
 
+use crate::platform::thread_time;
 use crate::work::crew::Interest;
 
 /// The limits of a call.
@@ -47,6 +47,7 @@ impl CpuBudget {
 
     /// Returns `true` if the call has to end. The time counts from the first call of this.
     pub(crate) fn is_spent(&mut self) -> bool {
+        // A call stays on one thread.
         let now = thread_time();
         let used = now.saturating_sub(*self.began.get_or_insert(now));
         used >= self.limits.time || self.is_abandoned()
@@ -56,10 +57,4 @@ impl CpuBudget {
     pub(crate) fn is_abandoned(&self) -> bool {
         self.limits.interest.as_ref().is_some_and(Interest::is_lost)
     }
-}
-
-/// The processor time of this thread. A call stays on one thread.
-fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }

@@ -4,12 +4,12 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Resource, getrlimit};
 use tracing::warn;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::baseline;
 use crate::config::SandboxLimits;
+use crate::platform::address_limit;
 
 /// The period of the epochs. Limits of time are rounded up to it, and a call ends within it when nobody waits any more.
 const TICK: Duration = Duration::from_millis(10);
@@ -37,7 +37,8 @@ pub(crate) fn engine(limits: &SandboxLimits, workers: usize, policies: usize) ->
         // The guest's own panic message explains a trap. The frames have no names.
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
-        .native_unwind_info(false);
+        // Windows needs it to deliver traps.
+        .native_unwind_info(cfg!(windows));
     if let Some(limit) = address_limit() {
         // An instance would reserve 4 GiB of addresses, so that its accesses need no checks.
         warn!(
@@ -102,11 +103,6 @@ fn most_instances(workers: usize) -> usize {
 
 fn bounded(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-/// Returns the limit of the process's address space, if there is one.
-fn address_limit() -> Option<u64> {
-    getrlimit(Resource::As).current
 }
 
 #[cfg(test)]

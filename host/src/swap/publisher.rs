@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use sac_owner::{Absence, Content, Failure, Freshness, Refused, Source, path_line};
+use sac_owner::{Absence, Content, Failure, Freshness, Refused, Source, path_line, resolve};
 use tracing::{Span, info, warn};
 
 use crate::observe::metrics::Metrics;
@@ -233,7 +233,7 @@ impl Publisher {
     /// Refuses a checkpoint that lies outside the bounds, wherever the symlinks on its path lead from one moment to the next.
     fn check_bounds(&self, content: &Content) -> Result<(), Failure> {
         let Some(bounds) = &self.own.bounds else { return Ok(()) };
-        let bounds = bounds.canonicalize().map_err(|error| Failure { detail: error.to_string(), may_pass: true })?;
+        let bounds = resolve(bounds).map_err(|error| Failure { detail: error.to_string(), may_pass: true })?;
         if content.path.starts_with(&bounds) {
             return Ok(());
         }

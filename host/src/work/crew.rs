@@ -10,9 +10,7 @@ use std::thread;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-/// The threads of most crews have a lower priority by this, so that requests that take microseconds go first.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 5;
+use crate::platform::lower_priority;
 
 /// A few threads. Work waits for a free one, in the order of its arrival. Each thread starts when it is first needed, and
 /// stays. If the machine has none to spare, work waits for those that run.
@@ -26,7 +24,7 @@ pub(crate) struct Crew {
 /// The priority of a crew's threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Priority {
-    /// Requests go first.
+    /// Requests, which take microseconds, go first. Most crews have this priority.
     Low,
     /// Requests wait for the work.
     Usual,
@@ -126,10 +124,8 @@ impl Crew {
     fn start(&self) -> io::Result<()> {
         let (queue, priority) = (self.queue.clone(), self.priority);
         let work = move || {
-            // Elsewhere the priority is the process's. Where this fails, the work competes on equal terms.
-            #[cfg(target_os = "linux")]
             if priority == Priority::Low {
-                let _ = rustix::process::nice(NICE);
+                lower_priority();
             }
             while let Some(job) = queue.next() {
                 // The panic hook reports a panic.

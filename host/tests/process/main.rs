@@ -13,6 +13,7 @@ mod faults;
 mod first_steps;
 mod injection;
 mod logging;
+mod platforms;
 mod policies;
 mod program;
 mod python;

@@ -33,9 +33,15 @@ pub fn command(command: &str, folder: &Path, cache: &Path) -> Command {
 /// The same, of a copy of the program.
 pub fn command_of(program: &Path, command: &str, folder: &Path, cache: &Path) -> Command {
     let mut program = Command::new(program);
-    program.arg(command).current_dir(folder).env_clear().envs(PATIENCE);
-    program.env("SAC_LISTEN", "127.0.0.1:0").env("SAC_CACHE_DIR", cache);
+    program.arg(command);
+    prepare(&mut program, folder, cache);
     program
+}
+
+/// Gives a command a folder, and an environment as that of [`command`].
+pub fn prepare(program: &mut Command, folder: &Path, cache: &Path) {
+    program.current_dir(folder).env_clear().envs(PATIENCE);
+    program.env("SAC_LISTEN", "127.0.0.1:0").env("SAC_CACHE_DIR", cache);
 }
 
 /// Runs `sac-serving serve` in a folder.

@@ -7,11 +7,11 @@ use std::time::SystemTime;
 use super::digest::verify;
 use super::error::CheckpointError;
 use super::finder::Candidate;
-use super::own_folder::{OwnFolder, resolve};
+use super::own_folder::OwnFolder;
 use super::sidecar_names::SidecarKind;
 use super::sidecars::SidecarFile;
 use crate::settings::MAX_CARD_BYTES;
-use crate::watch::{FileReader, Identity, Moment, ReadError, sha256};
+use crate::watch::{FileReader, Identity, Moment, ReadError, resolve, sha256};
 
 /// A checkpoint's bytes. They were read through one descriptor, from a file that did not change meanwhile.
 #[derive(Debug, Clone)]

@@ -157,5 +157,6 @@ impl Listing {
     }
 }
 
-#[cfg(test)]
+// They make symlinks and FIFOs.
+#[cfg(all(test, unix))]
 mod tests;

@@ -27,5 +27,6 @@ pub use selection::SelectionError;
 pub use sidecar_names::SidecarKind;
 pub use source::Source;
 
-#[cfg(test)]
+// They make symlinks and FIFOs.
+#[cfg(all(test, unix))]
 mod tests;

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::error::CheckpointError;
 use super::finder::parent;
-use crate::watch::{FileReader, Identity, ReadError, is_absence, open, open_resolved};
+use crate::watch::{FileReader, Identity, ReadError, is_absence, open, open_resolved, resolve};
 
 const MAX_TRIES: usize = 3;
 
@@ -51,7 +51,7 @@ impl<'a> OwnFolder<'a> {
         }
         // A link may be swapped between the two calls.
         for _ in 0..MAX_TRIES {
-            let resolved = match path.canonicalize() {
+            let resolved = match resolve(path) {
                 Err(error) if is_absence(&error) => return Ok(Found::Nothing),
                 resolved => resolved?,
             };
@@ -66,13 +66,8 @@ impl<'a> OwnFolder<'a> {
     }
 
     fn contains(&self, resolved: &Path) -> io::Result<bool> {
-        Ok(resolved.starts_with(self.resolved) || resolved.starts_with(self.listed.canonicalize()?))
+        Ok(resolved.starts_with(self.resolved) || resolved.starts_with(resolve(self.listed)?))
     }
-}
-
-/// Returns the absolute path of a file, without symlinks.
-pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
-    if cfg!(target_os = "wasi") { std::path::absolute(path) } else { path.canonicalize() }
 }
 
 fn found(opened: io::Result<File>) -> Result<Found, ReadError> {

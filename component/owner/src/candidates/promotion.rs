@@ -1,6 +1,6 @@
 //! Moves a checkpoint with the files beside it into another folder, as one that has just been written.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use super::selection::newer_than;
 use super::sidecar_names as naming;
 use super::source::Source;
 use crate::text::one_line;
-use crate::watch::{ReadError, sha256};
+use crate::watch::{ReadError, resolve, set_modified, sha256};
 
 /// The reason why a checkpoint is not promoted. Nothing was moved.
 #[derive(Debug, Error)]
@@ -53,7 +53,7 @@ impl Content {
         };
         let (checkpoint, target) = (from_folder.join(name), to_folder.join(name));
         let is_file = fs::symlink_metadata(&checkpoint).is_ok_and(|metadata| metadata.is_file());
-        if !is_file || !checkpoint.canonicalize().is_ok_and(|path| path == self.path) {
+        if !is_file || !resolve(&checkpoint).is_ok_and(|path| path == self.path) {
             return Err(PromotionError::NotInFolder);
         }
         let identity = from.reader().identity(&checkpoint).map_err(|error| failed(&checkpoint, error))?;
@@ -141,7 +141,7 @@ fn own_paths(checkpoint: &Path) -> Vec<PathBuf> {
 fn make_newest(folder: &Source, file: &Path) -> Result<(), PromotionError> {
     let newest = folder.candidates().map_err(|error| failed(file, error))?;
     let newest = newest.first().map(|candidate| candidate.state.identity.modified);
-    File::open(file).and_then(|file| file.set_modified(newer_than(newest))).map_err(|error| failed(file, error))
+    set_modified(file, newer_than(newest)).map_err(|error| failed(file, error))
 }
 
 /// Renames files in this order. If one fails, those before it are renamed back.

@@ -1,6 +1,5 @@
 //! Chooses which candidate of a folder serves: it makes it the newest, as a touch by hand does.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,6 +9,7 @@ use thiserror::Error;
 use super::finder::Candidate;
 use super::source::Source;
 use crate::text::one_line;
+use crate::watch::set_modified;
 
 /// The mtime of a pinned checkpoint, 2038-01-01: no checkpoint that is written after it is newer. It is near the end of the times
 /// that all file systems keep.
@@ -83,7 +83,7 @@ pub(super) fn newer_than(newest: Option<SystemTime>) -> SystemTime {
 }
 
 fn set_time(path: &Path, time: SystemTime) -> Result<(), SelectionError> {
-    File::open(path).and_then(|file| file.set_modified(time)).map_err(|error| failed(path, error))
+    set_modified(path, time).map_err(|error| failed(path, error))
 }
 
 fn failed(path: &Path, error: io::Error) -> SelectionError {

@@ -4,11 +4,10 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::Stat;
 use tempfile::TempDir;
 
 use super::*;
-use crate::watch::{Freshness, Identity};
+use crate::watch::{Found, Freshness, Identity};
 
 mod digests;
 mod names;
@@ -257,15 +256,15 @@ fn with_nothing_in_service_the_eight_newest_are_tried() {
 }
 
 /// Identifies files by a clock that ticks so slowly that every write has the same time.
-fn coarse(stat: &Stat) -> Identity {
+fn coarse(found: &Found) -> Identity {
     let epoch = SystemTime::UNIX_EPOCH;
-    Identity { modified: epoch, changed: epoch, ..Identity::of(stat) }
+    Identity { modified: epoch, changed: epoch, ..Identity::of(found) }
 }
 
 /// Identifies files as [`coarse`] does, by a clock that ticks later than now.
-fn coarse_and_young(stat: &Stat) -> Identity {
+fn coarse_and_young(found: &Found) -> Identity {
     let later = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33);
-    Identity { modified: later, changed: later, ..Identity::of(stat) }
+    Identity { modified: later, changed: later, ..Identity::of(found) }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::Stat;
+use super::system::Found;
 
 /// Longer than a tick of any clock that shows fractions of a second. The longest that is known is 16 ms.
 const FAST_TICK: Duration = Duration::from_millis(100);
@@ -11,37 +11,25 @@ const FAST_TICK: Duration = Duration::from_millis(100);
 /// one, and clocks step back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
-    /// The device.
+    /// The device. On Windows it is the serial number of the volume.
     pub dev: u64,
-    /// The inode number. Under WASI it is a hash of the device and the inode number.
+    /// The inode number. Under WASI it is a hash of the device and the inode number, and on Windows the index of the file.
     pub ino: u64,
     /// The size in bytes.
     pub size: u64,
     /// The mtime.
     pub modified: SystemTime,
-    /// The ctime. WASI does not report it: there it is always the epoch.
+    /// The ctime, which Windows calls change time. WASI does not report it: there it is always the epoch.
     pub changed: SystemTime,
 }
 
 /// Makes an identity of a file or a folder. Tests use one whose clock ticks more slowly.
-pub type Identify = fn(&Stat) -> Identity;
+pub type Identify = fn(&Found) -> Identity;
 
 impl Identity {
-    /// Makes an identity of all that `stat` reports.
-    // The width and sign of a stat's fields differ from platform to platform.
-    #[allow(clippy::unnecessary_cast)]
-    pub fn of(stat: &Stat) -> Self {
-        #[cfg(not(target_os = "wasi"))]
-        let (modified, changed) = (
-            time(stat.st_mtime as i64, stat.st_mtime_nsec as u32),
-            time(stat.st_ctime as i64, stat.st_ctime_nsec as u32),
-        );
-        #[cfg(target_os = "wasi")]
-        let (modified, changed) = (
-            time(stat.st_mtim.tv_sec as i64, stat.st_mtim.tv_nsec as u32),
-            time(stat.st_ctim.tv_sec as i64, stat.st_ctim.tv_nsec as u32),
-        );
-        Identity { dev: stat.st_dev as u64, ino: stat.st_ino as u64, size: stat.st_size as u64, modified, changed }
+    /// Returns the identity of all that the system reports.
+    pub fn of(found: &Found) -> Self {
+        found.identity
     }
 
     /// Returns `true` if one more change may leave the same times, because they are within a tick of their clock. A time
@@ -80,24 +68,12 @@ fn is_younger(at: SystemTime, age: Duration, now: SystemTime) -> bool {
     !now.duration_since(at).is_ok_and(|passed| passed >= age)
 }
 
-fn time(seconds: i64, nanoseconds: u32) -> SystemTime {
-    let whole = Duration::from_secs(seconds.unsigned_abs());
-    let at = match seconds {
-        0.. => SystemTime::UNIX_EPOCH.checked_add(whole),
-        _ => SystemTime::UNIX_EPOCH.checked_sub(whole),
-    };
-    at.and_then(|at| at.checked_add(Duration::from_nanos(nanoseconds.into()))).unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn times_before_the_epoch_count_their_nanoseconds_forward_too() {
-        for (seconds, nanoseconds) in [(0, 0), (1_700_000_000, 5), (-1, 500_000_000), (-2, 0), (-2, 1)] {
-            assert_eq!(since_epoch(time(seconds, nanoseconds)), (seconds, nanoseconds));
-        }
+    fn time(seconds: u64, nanoseconds: u32) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds)
     }
 
     #[test]
@@ -107,8 +83,9 @@ mod tests {
             Identity { dev: 0, ino: 0, size: 0, modified, changed }.is_within_a_tick(slowest, now, known_for)
         };
         let within = |modified, changed, now| known_within(modified, changed, now, Duration::ZERO);
-        let (whole, fine) = (time(10, 0), time(10, 1));
-        assert!(within(fine, fine, time(10, 50_000_000)) && !within(fine, fine, time(10, 100_000_001)));
+        // Windows counts in steps of 100 ns.
+        let (whole, fine) = (time(10, 0), time(10, 100));
+        assert!(within(fine, fine, time(10, 50_000_000)) && !within(fine, fine, time(10, 100_000_200)));
         assert!(within(whole, fine, time(11, 0)) && !within(whole, fine, time(12, 0)));
         assert!(within(fine, fine, time(9, 0)), "a time in the future proves nothing");
         assert!(!known_within(fine, fine, time(9, 0), FAST_TICK), "but it passes");

@@ -8,19 +8,21 @@ mod refused;
 mod renewal_error;
 mod seen;
 mod single_file;
+mod system;
 mod watched;
 
 pub use file_state::FileState;
 pub use freshness::{Freshness, Judgement, Renewal};
 pub use identity::{Identify, Identity, since_epoch};
-pub use read::may_pass;
 pub use read::{Failure, ReadError};
-pub(crate) use read::{FileReader, is_absence, open, open_resolved, sha256};
+pub(crate) use read::{FileReader, sha256};
 pub use refused::Refused;
 pub use renewal_error::RenewalError;
 pub(crate) use seen::Moment;
 pub use seen::Seen;
 pub use single_file::SingleFile;
+pub use system::{FileKind, Found, may_pass, resolve};
+pub(crate) use system::{is_absence, open, open_resolved, set_modified};
 pub use watched::Watch;
 
 /// The age at which a file's next write has another time. It is longer than the tick of any file system's clock, which is

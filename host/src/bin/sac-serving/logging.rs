@@ -15,6 +15,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 #[cfg(feature = "otlp")]
 use crate::otlp::traces;
+use crate::platform::shows_colours;
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -43,7 +44,8 @@ pub fn init(format: LogFormat, serves: bool) -> (WorkerGuard, Result<Option<impl
 
 /// Returns `true` if lines have colours: on a terminal, unless the user wants none (<https://no-color.org>).
 fn is_coloured() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    is_wanted && io::stderr().is_terminal() && shows_colours()
 }
 
 fn lines<S>(format: LogFormat, writer: NonBlocking) -> impl Layer<S>

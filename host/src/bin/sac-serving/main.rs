@@ -6,6 +6,7 @@ mod commands;
 mod logging;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod platform;
 mod target;
 
 use std::io::Write;

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::thread;
 
 use arc_swap::Guard;
-use rustix::fs::Stat;
 use tempfile::TempDir;
 
 use super::super::limits::WATCHED;
 use super::super::source::Source;
 use super::*;
-use crate::watch::{Freshness, Watch};
+use crate::watch::{FileKind, Found, Freshness, Watch};
 
 const MANY: usize = 10_000;
 /// More candidates than are watched.
@@ -24,9 +23,9 @@ thread_local! {
 }
 
 /// Counts a call. The mtime takes the place of the ctime, which cannot be set, so that a folder can be made old.
-fn counted(stat: &Stat) -> Identity {
+fn counted(found: &Found) -> Identity {
     CALLS.set(CALLS.get() + 1);
-    let identity = Identity::of(stat);
+    let identity = Identity::of(found);
     Identity { changed: identity.modified, ..identity }
 }
 
@@ -236,9 +235,9 @@ fn a_deleted_file_is_gone_wherever_it_ranks() {
 }
 
 /// Identifies a folder by a clock that stands still.
-fn stuck(stat: &Stat) -> Identity {
-    let identity = counted(stat);
-    let is_folder = rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory;
+fn stuck(found: &Found) -> Identity {
+    let identity = counted(found);
+    let is_folder = found.kind == FileKind::Folder;
     let tick = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     if is_folder { Identity { size: 0, modified: tick, changed: tick, ..identity } } else { identity }
 }
@@ -258,8 +257,8 @@ fn a_file_that_comes_within_a_tick_of_the_listing_is_seen_and_an_aged_folder_is_
 }
 
 /// Identifies a folder as [`stuck`] does, by a clock that is ahead of this machine's.
-fn ahead(stat: &Stat) -> Identity {
-    let identity = stuck(stat);
+fn ahead(found: &Found) -> Identity {
+    let identity = stuck(found);
     let later = Duration::from_secs(1 << 33);
     let is_folder = identity.size == 0;
     if is_folder {

@@ -3,11 +3,10 @@
 use std::fs;
 use std::time::SystemTime;
 
-use rustix::fs::Stat;
 use tempfile::TempDir;
 
 use super::*;
-use crate::watch::Freshness;
+use crate::watch::{Found, Freshness};
 
 struct Scene {
     folder: TempDir,
@@ -66,9 +65,9 @@ fn a_change_is_read_once_and_a_refusal_or_a_missing_file_changes_nothing() {
 
 #[test]
 fn a_rewrite_within_a_tick_of_the_clock_is_noticed_once_the_file_has_aged() {
-    fn stuck(stat: &Stat) -> Identity {
+    fn stuck(found: &Found) -> Identity {
         let later = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33);
-        Identity { modified: later, changed: later, ..Identity::of(stat) }
+        Identity { modified: later, changed: later, ..Identity::of(found) }
     }
     let mut scene = Scene::new();
     scene.file.reader.identify = stuck;

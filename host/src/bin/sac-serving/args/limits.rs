@@ -9,6 +9,7 @@ use sac_serving::{Config, HttpConfig, SandboxLimits, Tls};
 use tracing::warn;
 
 use crate::args::values::Boolean;
+use crate::platform::descriptors;
 
 /// The descriptors that are not for clients: files, sockets, libraries.
 const OWN_DESCRIPTORS: u64 = 64;
@@ -132,14 +133,4 @@ impl LimitArgs {
         }
         self.max_connections.min(most)
     }
-}
-
-/// Raises the soft limit of open files to the hard one, and returns it.
-pub fn descriptors() -> u64 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    // `None` means that there is no limit.
-    let current = if raised.is_ok() { limit.maximum } else { limit.current };
-    current.unwrap_or(u64::MAX)
 }

@@ -19,7 +19,6 @@ use clap::CommandFactory;
 use sac_serving::{Config, SacService};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::file::Invocation;
 use crate::args::listen::Listen;
@@ -99,18 +98,4 @@ pub fn on_runtime<T>(workers: usize, future: impl Future<Output = Result<T>>) ->
     let outcome = runtime.block_on(future);
     runtime.shutdown_background();
     outcome
-}
-
-/// Returns a future that resolves on SIGTERM, on SIGHUP or on Ctrl-C. From this call on, these signals do not end the process.
-pub fn shutdown_signal() -> Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    })
 }

@@ -1,11 +1,11 @@
 //! Writes the files of `card` and `convert`.
 
-use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Result;
+
+use crate::platform::let_others_read;
 
 /// The path that stands for stdout.
 pub const STDOUT: &str = "-";
@@ -25,7 +25,7 @@ fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
     let mut file = tempfile::Builder::new().prefix(".sac-serving-").tempfile_in(folder)?;
     file.write_all(bytes)?;
     // A temporary file is private to its user, and this one is not meant to be.
-    fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644))?;
+    let_others_read(file.path())?;
     if replace {
         file.persist(path)?
     } else {

@@ -11,7 +11,8 @@ use tracing::info;
 
 use crate::args::file::Setting;
 use crate::args::serve::ServeArgs;
-use crate::commands::{build, listen, on_runtime, shutdown_signal};
+use crate::commands::{build, listen, on_runtime};
+use crate::platform::shutdown_signal;
 
 /// The longest state of the request that the log shows.
 const MAX_SHOWN: u32 = 64;

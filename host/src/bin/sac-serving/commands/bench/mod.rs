@@ -13,9 +13,9 @@ use sac_serving::{Config, HttpConfig, SacService, Source};
 use tokio::net::TcpListener;
 
 use crate::args::bench::BenchArgs;
-use crate::args::limits::descriptors;
 use crate::client::Client;
 use crate::commands::on_runtime;
+use crate::platform::descriptors;
 use crate::target::{Endpoint, Target};
 use load::{Load, Workload};
 use report::Report;

@@ -17,7 +17,8 @@ use tracing::warn;
 
 use crate::args::DemoArgs;
 use crate::client::Client;
-use crate::commands::{build, listen, on_runtime, shutdown_signal};
+use crate::commands::{build, listen, on_runtime};
+use crate::platform::shutdown_signal;
 use crate::target::Endpoint;
 use page::DemoPage;
 

@@ -1,10 +1,11 @@
-//! A folder whose files only this user and root can write. It is opened once and then used by its descriptor, because its path may
-//! lead to another folder by the next call.
+//! A private folder on Unix. It is opened once and then used by its descriptor, because its path may lead to another folder by
+//! the next call.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -18,7 +19,7 @@ const ROOT: u32 = 0;
 const BY_OTHERS: Mode = Mode::WGRP.union(Mode::WOTH);
 
 /// An open folder that nobody but this user and root can write.
-pub(super) struct PrivateFolder {
+pub(in crate::sandbox::artefact) struct PrivateFolder {
     folder: OwnedFd,
     /// Names it in messages.
     path: PathBuf,
@@ -26,13 +27,13 @@ pub(super) struct PrivateFolder {
 
 impl PrivateFolder {
     /// Opens a folder, which is created if needed. Fails if another user can write it, or put another in its place.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(in crate::sandbox::artefact) fn open(path: &Path) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         Self::open_made(path)
     }
 
     /// Opens a folder likewise, or returns `None` if there is none.
-    pub(super) fn existing(path: &Path) -> Result<Option<Self>> {
+    pub(in crate::sandbox::artefact) fn existing(path: &Path) -> Result<Option<Self>> {
         if path.is_dir() { Self::open_made(path).map(Some) } else { Ok(None) }
     }
 
@@ -48,7 +49,7 @@ impl PrivateFolder {
     }
 
     /// Opens a file that only this user or root can have written. Returns `None` if there is none of this name.
-    pub(super) fn file(&self, name: &str) -> Result<Option<File>> {
+    pub(in crate::sandbox::artefact) fn file(&self, name: &str) -> Result<Option<File>> {
         let path = self.path.join(name);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&self.folder, name, flags, Mode::empty()) {
@@ -64,7 +65,7 @@ impl PrivateFolder {
     }
 
     /// Writes a file, which appears whole or not at all.
-    pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<()> {
+    pub(in crate::sandbox::artefact) fn write(&self, name: &str, content: &[u8]) -> Result<()> {
         let temporary = format!(".{name}.{:016x}", RandomState::new().build_hasher().finish());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.folder, &temporary, flags, Mode::RUSR | Mode::WUSR);
@@ -81,8 +82,18 @@ impl PrivateFolder {
     }
 
     /// Returns the path of a file, for messages.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(in crate::sandbox::artefact) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Returns a path that leads to an open file of this folder, whatever its name leads to by now. Returns `None` if there is no
+    /// such path, as where /proc is not mounted.
+    pub(in crate::sandbox::artefact) fn path_to(&self, _: &str, file: &File) -> Result<Option<PathBuf>> {
+        let descriptors = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+        let path = PathBuf::from(format!("{descriptors}/{}", file.as_raw_fd()));
+        let opened = file.metadata()?;
+        let is_it = fs::metadata(&path).is_ok_and(|found| (found.dev(), found.ino()) == (opened.dev(), opened.ino()));
+        Ok(is_it.then_some(path))
     }
 
     /// Checks that nobody but this user and root can put another folder in the place of this one, or of one above it.
