@@ -32,7 +32,9 @@ mod work;
 
 pub use config::{Config, DecisionLogConfig, RootConfig, SandboxLimits, ShadowConfig};
 pub use decisions::replay::{Replay, ReplayError, ReplayReport, Replayed};
+pub use http::base_path::{BasePath, InvalidBasePath};
 pub use http::config::HttpConfig;
+pub use http::cors::{InvalidOrigin, Origin, Origins};
 pub use http::router::Router;
 pub use http::server::{serve, serve_with};
 pub use http::service::SacService;

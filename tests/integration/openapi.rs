@@ -151,7 +151,7 @@ async fn the_examples_fit_the_policy_in_service_for_clients_with_the_token(owner
 }
 
 /// The ends of the paths that need no token.
-const PUBLIC: [&str; 4] = ["/openapi.json", "/health", "/health/live", "/ready"];
+const PUBLIC: [&str; 5] = ["/openapi.json", "/healthz", "/health", "/health/live", "/ready"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_states_what_generators_of_clients_need() {
@@ -184,12 +184,13 @@ async fn the_document_states_what_generators_of_clients_need() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_the_routes_that_exist_are_documented() {
     let folder = tempdir().unwrap();
-    let server = Server::folder(folder.path()).await;
-    let mut client = server.client().await;
+    let settings = Settings { token: Some("token".to_owned()), ..Settings::folder(folder.path()) };
+    let server = Server::start(Owner::Host, &settings).await;
+    let mut client = server.client().await.with_token("token");
     let Document(document) = Document::of(&mut client).await;
     assert_eq!(document["openapi"], "3.1.0");
     let documented = document["paths"].as_object().unwrap();
-    assert_eq!(documented.len(), 16, "{:?}", documented.keys());
+    assert_eq!(documented.len(), 21, "{:?}", documented.keys());
     for (path, methods) in documented {
         for method in ["get", "post"] {
             let method_name = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();

@@ -10,8 +10,10 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use sac_owner::settings::DRAIN_BYTES;
 use thiserror::Error;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
+use crate::http::encoding::{Decoder, Encoding};
 use crate::http::memory::{Memory, MemoryShare};
 
 /// The time for reading and dropping the rest of a body over the limit, up to [`DRAIN_BYTES`].
@@ -38,6 +40,10 @@ pub(crate) enum BodyError {
     Broken,
     #[error("the request body did not come within {} s", .0.as_secs_f32())]
     Late(Duration),
+    #[error("the request body is not gzip, as its Content-Encoding says")]
+    NotGzip,
+    #[error("a request body has no Content-Encoding, or gzip")]
+    Encoding,
     #[error("too many large request bodies at once")]
     NoMemory,
 }
@@ -47,20 +53,40 @@ impl BodyReader {
         BodyReader { max_bytes, time, memory: Memory::new(max_bytes.saturating_mul(LARGEST_AT_ONCE)) }
     }
 
-    /// Reads a body of at most `max_bytes`. A body whose `content-length` is larger is not buffered at all.
+    /// Reads a body of at most `max_bytes`, sent and decoded. A body whose `content-length` is larger is not buffered at all.
     pub(crate) async fn read(&self, headers: &HeaderMap, body: impl Body) -> Result<(Bytes, MemoryShare), BodyError> {
         let mut body = pin!(body);
+        let Ok(encoding) = Encoding::of(headers) else {
+            drain_unless_expected(headers, body).await;
+            return Err(BodyError::Encoding);
+        };
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         let received = if announced.is_some_and(|length| length > self.max_bytes as u64) {
             Err(BodyError::OverLimit)
         } else {
             timeout(self.time, self.buffer(body.as_mut())).await.unwrap_or(Err(BodyError::Late(self.time)))
         };
-        // A client that sent `expect` has not begun to send the body.
-        if matches!(received, Err(BodyError::OverLimit | BodyError::NoMemory)) && !headers.contains_key(EXPECT) {
-            drain(body).await;
+        if matches!(received, Err(BodyError::OverLimit | BodyError::NoMemory)) {
+            drain_unless_expected(headers, body).await;
         }
-        received
+        match encoding {
+            Encoding::Identity => received,
+            Encoding::Gzip => self.decode(received?).await,
+        }
+    }
+
+    async fn decode(&self, (encoded, mut share): (Bytes, MemoryShare)) -> Result<(Bytes, MemoryShare), BodyError> {
+        let mut decoder = Decoder::new(&*encoded);
+        while decoder.step().map_err(|_| BodyError::NotGzip)? {
+            if decoder.len() > self.max_bytes {
+                return Err(BodyError::OverLimit);
+            }
+            if !share.grow(&self.memory, encoded.len() + decoder.len()) {
+                return Err(BodyError::NoMemory);
+            }
+            yield_now().await;
+        }
+        Ok((decoder.finish().into(), share))
     }
 
     async fn buffer(&self, mut body: Pin<&mut impl Body>) -> Result<(Bytes, MemoryShare), BodyError> {
@@ -84,6 +110,13 @@ impl BodyReader {
             buffer.extend_from_slice(&data);
         }
         Ok((buffer.freeze(), share))
+    }
+}
+
+/// Drops the rest of a body. A client that sent `expect` has not begun to send it.
+async fn drain_unless_expected(headers: &HeaderMap, body: Pin<&mut impl Body>) {
+    if !headers.contains_key(EXPECT) {
+        drain(body).await;
     }
 }
 

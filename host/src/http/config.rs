@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::http::base_path::BasePath;
+use crate::http::cors::Origins;
 use crate::http::tls::Tls;
 
 /// The settings of [`crate::serve`]: the limits of connections, and the clients that are accepted. Start from
@@ -29,6 +31,11 @@ pub struct HttpConfig {
     /// otherwise than by `localhost` or an address. This protects a server without a token that is meant for this machine
     /// alone.
     pub refuse_other_sites: bool,
+    /// The origins whose pages may send requests and read the responses, in spite of `refuse_other_sites`. `None` lets those
+    /// of this server alone.
+    pub cors_origins: Option<Origins>,
+    /// The path below which a proxy shows this server, and which it does not remove. Requests without it are answered too.
+    pub base_path: Option<BasePath>,
     /// Logs a line for each request.
     pub access_log: bool,
     /// The certificate for HTTPS. `None` serves plain HTTP.
@@ -46,6 +53,8 @@ impl Default for HttpConfig {
             lame_duck_time: Duration::ZERO,
             drain_time: Duration::from_secs(10),
             refuse_other_sites: false,
+            cors_origins: None,
+            base_path: None,
             access_log: false,
             tls: None,
         }

@@ -140,11 +140,19 @@ where
         client.place.ask();
         let logged = || (request.method().clone(), request.uri().path().to_owned(), Instant::now());
         let logged = self.config.access_log.then(logged);
-        let mut response = match self.refusal(&request, &client) {
-            Some(error) => error.into_response(Form::of(self.service.address(request.uri().path()).path)),
-            None => {
+        let base = self.config.base_path.as_ref();
+        base.inspect(|base| base.apply(&mut request));
+        let redirect = base.and_then(|base| base.redirect(request.uri().path()));
+        let mut response = match (redirect, self.refusal(&request, &client), &self.config.cors_origins) {
+            (_, Some(error), _) => error.into_response(Form::of(self.service.address(request.uri().path()).path)),
+            (Some(redirect), ..) => redirect,
+            (_, _, origins) => {
                 request.extensions_mut().insert(client.peer);
-                (self.answer)(request).await
+                match origins {
+                    None => (self.answer)(request).await,
+                    // Boxed, because otherwise the future of every request would be larger.
+                    Some(origins) => Box::pin(origins.answer(request, &self.answer)).await,
+                }
             }
         };
         if self.service.is_stopping() {
@@ -168,7 +176,8 @@ where
         if client.place.is_spare && !SPARE_ROUTES.contains(&uri.path()) && !is_health() {
             return Some(Error::TooManyConnections);
         }
-        (self.config.refuse_other_sites && is_from_other_site(uri, headers)).then_some(Error::OtherSite)
+        let allowed = self.config.cors_origins.as_ref();
+        (self.config.refuse_other_sites && is_from_other_site(uri, headers, allowed)).then_some(Error::OtherSite)
     }
 }
 

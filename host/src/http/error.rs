@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use sac_owner::{PromotionError, SelectionError, is_open_inference};
@@ -106,7 +106,8 @@ impl Error {
             Error::NotSelected(SelectionError::OneFile) | Error::SelectedNotInService(_) => StatusCode::CONFLICT,
             Error::NotPromoted(error) => promotion_status(error),
             Error::OtherSite | Error::NoRollback => StatusCode::FORBIDDEN,
-            Error::Body(BodyError::Broken) => StatusCode::BAD_REQUEST,
+            Error::Body(BodyError::Broken | BodyError::NotGzip) => StatusCode::BAD_REQUEST,
+            Error::Body(BodyError::Encoding) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             // The component answers such a request, so this is for completeness.
             Error::Body(BodyError::OverLimit) => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Body(BodyError::Late(_)) => StatusCode::REQUEST_TIMEOUT,
@@ -156,6 +157,9 @@ impl Error {
         }
         if matches!(self, Error::NotPost) {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        if matches!(self, Error::Body(BodyError::Encoding)) {
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         // The rest of the body must not be read as the next request.
         if matches!(self, Error::Body(_)) {

@@ -1,14 +1,19 @@
 //! HTTP: connections, routes, bodies, errors and pages. It asks `swap` for the generation that answers, and never touches a
 //! checkpoint or a WebAssembly store.
 
+pub(crate) mod base_path;
 mod body;
 pub(crate) mod config;
 mod connection;
+pub(crate) mod cors;
+mod encoding;
 mod error;
 mod found;
 mod memory;
+mod openapi;
 mod origin;
 mod paced;
+mod page;
 mod pages;
 mod peer;
 mod places;

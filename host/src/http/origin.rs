@@ -6,16 +6,26 @@ use http::Uri;
 use http::header::{HOST, HeaderMap, HeaderValue, ORIGIN};
 use http::uri::Authority;
 
+use crate::http::cors::Origins;
+
 /// Returns `true` if a browser sends the request for a page of another site.
 ///
 /// A browser names that site in `Origin` if the request could change anything. In `Host` it names this server as the page
 /// does. Anybody can give a host name to this machine's address (DNS rebinding), so only `localhost` and addresses are
-/// accepted. Clients other than browsers can send any header, so this protects only the users of browsers.
-pub(crate) fn is_from_other_site(uri: &Uri, headers: &HeaderMap) -> bool {
+/// accepted. Clients other than browsers can send any header, so this protects only the users of browsers. Pages of the
+/// `allowed` origins are none of other sites.
+pub(crate) fn is_from_other_site(uri: &Uri, headers: &HeaderMap, allowed: Option<&Origins>) -> bool {
     let named = uri.authority().map(Authority::as_str);
     let Some(host) = named.or_else(|| headers.get(HOST).map(text)) else { return false };
+    let origin = headers.get(ORIGIN);
+    if !is_this_machine(host) {
+        return true;
+    }
+    if origin.zip(allowed).is_some_and(|(origin, allowed)| allowed.contain(origin)) {
+        return false;
+    }
     let is_foreign = |origin: &HeaderValue| text(origin).split_once("://").is_none_or(|(_, site)| site != host);
-    !is_this_machine(host) || headers.get(ORIGIN).is_some_and(is_foreign) || is_loaded_by_other_site(headers)
+    origin.is_some_and(is_foreign) || is_loaded_by_other_site(headers)
 }
 
 /// Returns `true` for an image, a script or the like that a page of another origin loads. Such a request has no `Origin`, but
@@ -45,7 +55,7 @@ mod tests {
     fn is_refused(host: Option<&'static str>, origin: Option<&'static str>) -> bool {
         let named = [(HOST, host), (ORIGIN, origin)].into_iter();
         let headers = named.filter_map(|(name, value)| Some((name, HeaderValue::from_static(value?)))).collect();
-        is_from_other_site(&Uri::from_static("/sac/predict"), &headers)
+        is_from_other_site(&Uri::from_static("/sac/predict"), &headers, None)
     }
 
     #[test]
@@ -70,7 +80,7 @@ mod tests {
             let headers = [("host", "localhost"), ("sec-fetch-site", site), ("sec-fetch-mode", mode)];
             let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
             assert_eq!(
-                is_from_other_site(&Uri::from_static("/status"), &headers.into_iter().collect()),
+                is_from_other_site(&Uri::from_static("/status"), &headers.into_iter().collect(), None),
                 expected,
                 "{site}"
             );
@@ -90,6 +100,27 @@ mod tests {
         }
         assert!(is_refused(Some("example.com:8000"), Some("http://example.com:8000")));
         let absolute = Uri::from_static("http://example.com/sac/predict");
-        assert!(is_from_other_site(&absolute, &HeaderMap::new()));
+        assert!(is_from_other_site(&absolute, &HeaderMap::new(), None));
+    }
+
+    #[test]
+    fn pages_of_allowed_origins_are_accepted_by_the_names_of_this_machine_alone() {
+        let allowed = Origins::new(["https://example.com".parse().unwrap()]);
+        for (host, origin, refused) in [
+            ("localhost", "https://example.com", false),
+            ("localhost", "https://example.org", true),
+            ("localhost", "http://example.com", true),
+            ("example.com", "https://example.com", true),
+        ] {
+            let headers =
+                [("host", host), ("origin", origin), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors")];
+            let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            let uri = Uri::from_static("/sac/predict");
+            assert_eq!(
+                is_from_other_site(&uri, &headers.into_iter().collect(), Some(&allowed)),
+                refused,
+                "{host} {origin}"
+            );
+        }
     }
 }

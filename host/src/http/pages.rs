@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use http::Response;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http_body_util::Full;
 use utoipa_swagger_ui::Config;
+
+use crate::http::page::Page;
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -39,23 +38,19 @@ const FILES: [(&str, &str, &str); 20] = [
 ];
 const DOCS: &str = include_str!("../../pages/docs.html");
 
-/// A page may load only from this server, so it works without a network.
-const CONTENT_POLICY: &str =
-    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
-
 /// `docs.js` configures Swagger UI. Its own page is not used.
 static SWAGGER_UI: LazyLock<Arc<Config<'static>>> = LazyLock::new(Arc::default);
 
 /// Returns a file of the dashboard.
-pub(crate) fn dashboard(path: &str) -> Option<Response<Full<Bytes>>> {
+pub(crate) fn dashboard(path: &str) -> Option<Page> {
     let (_, kind, content) = FILES.iter().find(|(known, ..)| *known == path)?;
-    Some(page(kind, Bytes::from_static(content.as_bytes())))
+    Some(Page::new(kind, Bytes::from_static(content.as_bytes())))
 }
 
 /// Returns a file of the documentation by its path below `/docs/`: the page, or a file of Swagger UI, which draws it.
-pub(crate) fn docs(path: &str) -> Option<Response<Full<Bytes>>> {
+pub(crate) fn docs(path: &str) -> Option<Page> {
     if matches!(path, "" | "index.html") {
-        return Some(page(HTML, Bytes::from_static(DOCS.as_bytes())));
+        return Some(Page::new(HTML, Bytes::from_static(DOCS.as_bytes())));
     }
     // An error would mean that an embedded file is broken. A test loads the page.
     let file = utoipa_swagger_ui::serve(path, SWAGGER_UI.clone()).ok()??;
@@ -63,19 +58,7 @@ pub(crate) fn docs(path: &str) -> Option<Response<Full<Bytes>>> {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
     };
-    Some(page(&file.content_type, bytes))
-}
-
-fn page(kind: &str, content: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(content));
-    let kind = HeaderValue::from_str(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    response.headers_mut().extend([
-        (CONTENT_TYPE, kind),
-        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_POLICY)),
-        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-    ]);
-    response
+    Some(Page::new(&file.content_type, bytes))
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use http_body::Body;
 use http_body_util::Full;
 use serde::Serialize;
 
+use crate::http::base_path::BasePath;
 use crate::http::error::{Error, Form, json};
+use crate::http::openapi::{self, Has, OPENAPI};
+use crate::http::page::Page;
 use crate::http::pages;
 use crate::http::route::is_components;
 use crate::http::selection::CANDIDATES;
@@ -32,7 +35,7 @@ enum Route {
     History,
     Policies,
     Docs,
-    Page(Response<Full<Bytes>>),
+    Page(Page),
 }
 
 /// The methods of every route beside the component's.
@@ -54,6 +57,9 @@ impl Router {
             let name = address.policy.map(str::to_owned);
             let answer = Box::pin(self.service.candidates(name.as_deref(), request)).await;
             return answer.unwrap_or_else(|error| error.into_response(Form::Detail));
+        }
+        if address.path == OPENAPI {
+            return Box::pin(self.openapi(request)).await.unwrap_or_else(|error| error.into_response(Form::Detail));
         }
         if is_components(address.path) {
             return self.service.respond(request).await;
@@ -83,8 +89,18 @@ impl Router {
             Route::Policies => self.policies(headers).await,
             // It is relative, for a server below a prefix.
             Route::Docs => Ok(redirect("docs/")),
-            Route::Page(page) => Ok(page),
+            Route::Page(page) => Ok(page.respond(headers).await),
         }
+    }
+
+    /// The component describes its routes, and this server adds its own.
+    async fn openapi<B: Body>(&self, request: Request<B>) -> Answer {
+        let base = openapi::prefix(request.extensions().get(), request.headers());
+        let path = request.uri().path();
+        let of_policy = path.strip_suffix(OPENAPI).unwrap_or_default().to_owned();
+        let prefix = [base.as_ref().map_or("", BasePath::as_str), &of_policy].concat();
+        let has = Has { root: self.service.policies().is_some(), shadows: self.service.shadows().is_some() };
+        openapi::complete(self.service.respond(request).await, &prefix, &of_policy, &has).await
     }
 
     async fn metrics(&self, headers: &HeaderMap) -> Answer {

@@ -30,7 +30,7 @@ use authorisation::is_authorised;
 use call::Call;
 use error::{Error, Protocol};
 use loaded::Reply;
-use openapi::Operation;
+use openapi::{Audience, Operation};
 
 /// Answers a request by the checkpoint in service, if there is one. `documents` are those of this checkpoint.
 pub fn answer(
@@ -151,7 +151,9 @@ fn openapi(call: &mut Call) -> Result<Outcome, Error> {
         .iter()
         .filter_map(|route| Some((route.path, route.method.key(), route.public, route.operation.as_ref()?)));
     let loaded = call.loaded.as_ref().filter(|_| call.authorised);
-    let body = call.documents.get(described, loaded.map(|loaded| loaded.actor.state_dim()), call.config.max_batch);
+    let state_dim = loaded.map(|loaded| loaded.actor.state_dim());
+    let audience = Audience { state_dim, needs_token: !call.context.tokens.is_empty() };
+    let body = call.documents.get(described, audience, call.config.max_batch);
     Ok(Outcome::Respond(Response { status: 200, headers: vec![], body: body.to_vec(), decision: None }))
 }
 

@@ -51,9 +51,16 @@ struct Invalid {
 /// The documents of one policy. Everyone may ask for them, and to make one takes as long as many predictions.
 #[derive(Default)]
 pub struct Documents {
-    /// For clients that are not authorised, and if there is no policy.
-    of_no_policy: Option<Vec<u8>>,
-    of_policy: Option<Vec<u8>>,
+    kept: Vec<(Audience, Vec<u8>)>,
+}
+
+/// The clients that a document is for.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Audience {
+    /// The state_dim of the policy, if there is one and they may know it.
+    pub state_dim: Option<usize>,
+    /// True if they need a token.
+    pub needs_token: bool,
 }
 
 pub(super) const DOCUMENT: Operation = Operation {
@@ -65,15 +72,21 @@ pub(super) const DOCUMENT: Operation = Operation {
 };
 
 impl Documents {
-    /// Returns the document of routes, which is made once. `state_dim` is that of the policy, if the client may know it.
+    /// Returns the document of routes, which is made once for each audience. A policy has at most four.
     pub fn get<'a>(
         &mut self,
         routes: impl Iterator<Item = Described<'a>>,
-        state_dim: Option<usize>,
+        audience: Audience,
         max_batch: u32,
     ) -> &[u8] {
-        let kept = if state_dim.is_some() { &mut self.of_policy } else { &mut self.of_no_policy };
-        kept.get_or_insert_with(|| document(routes, state_dim, max_batch).to_string().into_bytes())
+        let index = match self.kept.iter().position(|(kept, _)| *kept == audience) {
+            Some(index) => index,
+            None => {
+                self.kept.push((audience, document(routes, audience, max_batch).to_string().into_bytes()));
+                self.kept.len() - 1
+            }
+        };
+        &self.kept[index].1
     }
 }
 
@@ -88,8 +101,9 @@ const ANY_STATE_DIM: usize = 3;
 const TAG: &str = "Policy";
 
 /// Returns the OpenAPI 3.1 document of routes. The examples of requests fit a policy of this state_dim, if it is known.
-fn document<'a>(routes: impl Iterator<Item = Described<'a>>, state_dim: Option<usize>, max_batch: u32) -> Value {
-    let state_dim = Some(state_dim.unwrap_or(ANY_STATE_DIM)).filter(|state_dim| *state_dim <= MAX_EXAMPLE);
+fn document<'a>(routes: impl Iterator<Item = Described<'a>>, audience: Audience, max_batch: u32) -> Value {
+    let Audience { state_dim: known, needs_token } = audience;
+    let state_dim = Some(known.unwrap_or(ANY_STATE_DIM)).filter(|state_dim| *state_dim <= MAX_EXAMPLE);
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
@@ -101,6 +115,11 @@ fn document<'a>(routes: impl Iterator<Item = Described<'a>>, state_dim: Option<u
     }
     let mut schemas = Value::Object(generator.take_definitions(true));
     tidy(&mut schemas);
+    for schema in ["/Predict/properties/state", "/PredictBatch/properties/states/items"] {
+        if let Some((schema, state_dim)) = schemas.pointer_mut(schema).zip(known) {
+            (schema["minItems"], schema["maxItems"]) = (state_dim.into(), state_dim.into());
+        }
+    }
     schemas["PredictBatch"]["properties"]["states"]["maxItems"] = max_batch.into();
     schemas["Benchmark"]["properties"]["batch_size"]["maximum"] = max_batch.into();
     let mut document = json!({
@@ -119,7 +138,26 @@ fn document<'a>(routes: impl Iterator<Item = Described<'a>>, state_dim: Option<u
         },
     });
     inference::describe(&mut document, state_dim);
+    if !needs_token {
+        open(&mut document);
+    }
     document
+}
+
+/// Removes from a document what concerns tokens.
+fn open(document: &mut Value) {
+    if let Some(components) = document["components"].as_object_mut() {
+        components.remove("securitySchemes");
+    }
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        if let Some(operation) = operation.as_object_mut() {
+            operation.remove("security");
+        }
+        if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
+            responses.remove("401");
+        }
+    }
 }
 
 fn describe(operation: &Operation, public: bool, state_dim: Option<usize>, generator: &mut SchemaGenerator) -> Value {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use sac_serving::{Config, HttpConfig, SandboxLimits, Tls};
+use sac_serving::{BasePath, Config, HttpConfig, Origin, Origins, SandboxLimits, Tls};
 use tracing::warn;
 
 use crate::args::values::Boolean;
@@ -76,6 +76,14 @@ pub struct LimitArgs {
           default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub access_log: bool,
 
+    /// Let pages of this origin, such as https://example.com, send requests and read the responses; `*` lets all
+    #[arg(long, env = "SAC_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    pub cors_origin: Vec<Origin>,
+
+    /// The path below which a proxy shows this server, such as /rl, if the proxy does not remove it
+    #[arg(long, env = "SAC_BASE_PATH", value_name = "PATH")]
+    pub base_path: Option<BasePath>,
+
     /// Serve HTTPS with the certificate chain in this PEM file. It is read again when it changes, as is the key
     #[arg(long, env = "SAC_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -118,6 +126,8 @@ impl LimitArgs {
             lame_duck_time: *self.lame_duck,
             drain_time: *self.drain_time,
             access_log: self.access_log,
+            cors_origins: (!self.cors_origin.is_empty()).then(|| Origins::new(self.cors_origin.iter().cloned())),
+            base_path: self.base_path.clone(),
             tls,
             ..HttpConfig::default()
         })
