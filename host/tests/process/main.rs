@@ -21,3 +21,4 @@ mod serving;
 mod sites;
 #[cfg(feature = "otlp")]
 mod traces;
+mod trying;
