@@ -18,6 +18,8 @@ const SLOW_MS = 3000;
 /** The files were not seen for so long that their storage must be slow: each poll asks for them. */
 const UNSEEN_S = 5;
 
+const CORRECTION = "A file that is corrected, or a newer one, serves the next request.";
+
 /** When the server answered last. */
 let answeredAt = null;
 /** The state of the policy when the history was asked for, and when it is asked for again. */
@@ -75,12 +77,12 @@ async function refresh() {
 }
 
 /** The server ends a step every few seconds, so it is asked no more often, unless a checkpoint is swapped meanwhile. */
-async function askForHistory({ model, name, has_root, swaps }) {
+async function askForHistory({ model, name, state, has_root, swaps }) {
   const now = JSON.stringify([name, swaps[0], model?.generation, model?.last_error]);
   if (Date.now() < historyUntil && now === seen) return;
   seen = now;
-  // Without a default policy there is no folder, until one is chosen.
-  if (model || !has_root) await showCandidates(model, name);
+  // Without a default policy there is no folder, until one is chosen. The page loads no policy that nobody asked for.
+  if (model || state === "refused" || !has_root) await showCandidates(model, name);
   const response = await ask("status/history");
   if (!response.ok) return;
   const history = await response.json();
@@ -89,11 +91,11 @@ async function askForHistory({ model, name, has_root, swaps }) {
 }
 
 async function show(status, unseen) {
-  const { model, source, version, component_sha256, started_at_utc, name, has_root } = status;
+  const { model, source, version, component_sha256, started_at_utc, name } = status;
   write(element("source"), source);
   element("docs").href = name ? `docs/?policy=${encodeURIComponent(name)}` : "docs/";
   element("version").textContent = `sac-serving ${version}, up for ${ago(started_at_utc)}; component ${component_sha256}`;
-  element("model-section").hidden = !model && !has_root;
+  element("model-section").hidden = !model;
   showModel(model);
   showShadow(status.shadow);
   showTry(model, name);
@@ -123,18 +125,24 @@ async function show(status, unseen) {
 }
 
 /** Says why there is no policy, and what to do next. */
-function showAbsence({ detail, absence, source, name, has_root }) {
+function showAbsence({ detail, absence, source, name, state, has_root }) {
   // Without a default policy there is nothing to be missing.
   if (has_root && !name && detail === "No SAC model loaded") {
     showState("good", "ok");
     return showNotice("good", "Choose a policy.");
   }
+  if (state === "not_loaded" || state === "loading") {
+    showState("good", detail);
+    return showNotice("good", state === "loading" ? `${name} is being loaded.` : `The first request for ${name} loads it.`);
+  }
   showState("bad", "no model");
-  if (detail !== "No SAC model loaded") return showNotice("bad", detail, "A file that is corrected, or a newer one, serves the next request.");
-  const folder = source.slice(0, source.lastIndexOf("/")) || source;
+  if (state === "refused") return showNotice("bad", `${name} has no policy in service: ${detail}`, CORRECTION);
+  if (state !== "empty" && detail !== "No SAC model loaded") return showNotice("bad", detail, CORRECTION);
+  const place = name ? source.replace("*", name) : source;
+  const folder = place.slice(0, place.lastIndexOf("/")) || place;
   showNotice(
     "bad",
-    `There is no policy in service. The server looks for ${source} on each request${absence ? `, and ${absence}` : ", and finds nothing yet"}.`,
+    `There is no policy in service. The server looks for ${place} on each request${absence ? `, and ${absence}` : ", and finds nothing yet"}.`,
     [
       `Copy a checkpoint there: \`cp best_model.zip ${folder}/model_1.zip\``,
       `or let your trainer publish it, from Python: \`sac_serving.publish(model, "${folder}")\`.`,

@@ -1,5 +1,6 @@
 // Shows the routes by Swagger UI, with the dashboard's token and examples that fit the policy in service.
 
+import { make } from "./dom.js";
 import { authorization, base, ofPolicy, reason, token } from "./server.js";
 
 /** With a root, the address may name a policy: `?policy=NAME`. */
@@ -88,7 +89,14 @@ try {
     onComplete: () => token.get() && ui.preauthorizeApiKey("bearer", token.get()),
   });
 } catch (error) {
-  const notice = document.getElementById("notice");
-  notice.hidden = false;
-  notice.textContent = `The routes cannot be shown: ${error.message}. Choose a policy on the other page, if the server has many.`;
+  await choose(error.message);
+}
+
+/** Without a default policy, each policy of the root has routes of its own. */
+async function choose(trouble) {
+  const response = await fetch(new URL("policies", base), { headers: authorization(), cache: "no-store" });
+  const { policies } = response.ok ? await response.json() : { policies: [] };
+  const links = policies.map(({ name }) => make("li", {}, make("a", { href: `?policy=${encodeURIComponent(name)}` }, name)));
+  const words = links.length > 0 ? "Each policy has routes of its own:" : `The routes cannot be shown: ${trouble}.`;
+  document.getElementById("swagger-ui").replaceChildren(make("h1", {}, "Routes"), make("p", {}, words), make("ul", {}, ...links));
 }

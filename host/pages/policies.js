@@ -21,7 +21,7 @@ export async function showPolicies(status) {
   const info = policy.state === "loaded" ? await ask(ofPolicy(policy.name, "sac/model/info")) : null;
   const model = info?.ok ? await info.json() : null;
   const detail = model ? null : policy.detail ?? policy.state.replace("_", " ");
-  return { ...status, model, detail, shadow: policy.shadow, name: policy.name };
+  return { ...status, model, detail, shadow: policy.shadow, name: policy.name, state: policy.state };
 }
 
 function showRows(policies) {

@@ -59,6 +59,23 @@ fn axe_finds_no_violation_on_the_dashboard() {
     browser.open(&format!("http://{}", program.address()));
     browser.wait_for_state("no model");
     assert_accessible(&browser, &axe, "no model");
+    let root = tempfile::tempdir().unwrap();
+    for name in ["a", "a-policy-with-a-long-name"] {
+        fs::create_dir_all(root.path().join(name).join("shadow")).unwrap();
+        fs::write(root.path().join(name).join("model_1.onnx"), file("pendulum_00500.onnx")).unwrap();
+    }
+    let mut program = serve(root.path(), &["--root", ".", "--shadow-share", "1", "--allow-rollback"], &[]);
+    let address = program.address();
+    assert_eq!(ask(address, "POST", "/policies/a/sac/predict", "", STATE).0, 200);
+    browser.open(&format!("http://{address}/#a"));
+    browser.wait_until("document.querySelector('#candidates button')");
+    assert_accessible(&browser, &axe, "a root");
+    browser.run("document.querySelector('#candidates button').click()");
+    browser.wait_until("document.getElementById('confirm').open");
+    assert_accessible(&browser, &axe, "a question");
+    browser.open(&format!("http://{address}/#a-policy-with-a-long-name"));
+    browser.wait_for_state("not loaded");
+    assert_accessible(&browser, &axe, "not loaded");
 }
 
 #[test]

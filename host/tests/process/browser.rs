@@ -55,7 +55,7 @@ impl Browser {
             "--no-first-run",
             "--disable-background-networking",
             "--disable-component-update",
-            "--window-size=1200,1320",
+            "--window-size=1200,1113",
             "--hide-scrollbars",
         ]);
         let options = json!({ "goog:chromeOptions": { "args": args }, "goog:loggingPrefs": { "browser": "ALL" } });

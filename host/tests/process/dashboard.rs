@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use sac_test_support::{free_port, publish};
-use serde_json::json;
 use tempfile::tempdir;
 
 use crate::browser::Browser;
@@ -169,36 +168,6 @@ fn without_a_policy_the_page_says_what_to_do_and_with_a_wrong_token_what_is_wron
     browser.wait_until(&format!("{notice}.includes('cp best_model.zip ./model_1.zip')"));
     publish(&place.path().join("model_1.onnx"), &file("pendulum_00500.onnx"));
     browser.wait_for_state("ok");
-}
-
-#[test]
-fn a_state_is_tried_by_sliders_between_the_bounds_of_observations() {
-    let Some(browser) = Browser::start() else { return };
-    let place = tempdir().unwrap();
-    publish(&place.path().join("model_a.zip"), &file("pendulum_00500.sb3.zip"));
-    let mut program = serve(place.path(), &["--dir", "."], &[]);
-    let address = program.address();
-    let origin = format!("http://{address}");
-    browser.open(&origin);
-    browser.wait_until("document.querySelectorAll('#state-fields [type=range]').length === 3");
-    assert_eq!(
-        browser.run("const s = document.querySelectorAll('#try [type=range]')[2]; return [s.min, s.max]"),
-        json!(["-8", "8"])
-    );
-    let slide = "const slider = document.querySelectorAll('#try [type=range]')[2]; slider.value = 2.5; \
-                 slider.dispatchEvent(new Event('input', { bubbles: true }))";
-    browser.run(slide);
-    let (_, answer) = ask(address, "POST", "/sac/predict", "", r#"{"state": [0, 0, 2.5]}"#);
-    let action = serde_json::from_str::<serde_json::Value>(&answer).unwrap()["action"].as_f64().unwrap();
-    browser.wait_until(&format!(
-        "Math.abs(Number(document.querySelector('#answer b')?.textContent) - {action}) < 0.01 * Math.abs({action})"
-    ));
-    browser.wait_until("document.getElementById('command').textContent.includes('[0,0,2.5]')");
-    browser.wait_until("document.getElementById('facts').innerText.includes('activation')");
-    // A policy that is swapped in answers the same state.
-    publish(&place.path().join("model_b.zip"), &file("pendulum_08000.sb3.zip"));
-    browser.wait_until("document.getElementById('answered').textContent.startsWith('model_b.zip')");
-    browser.assert_sound(&origin, &[]);
 }
 
 #[test]

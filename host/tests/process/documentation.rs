@@ -1,5 +1,10 @@
 //! The page of the routes, in a browser.
 
+use std::fs;
+
+use sac_test_support::publish;
+use tempfile::tempdir;
+
 use crate::browser::Browser;
 use crate::program::*;
 
@@ -48,4 +53,25 @@ fn the_documentation_has_the_dashboards_token_and_an_example_that_fits_the_polic
     browser.wait_until(&format!("{answer} || {}?.click()", within(".execute")));
     browser.wait_until(&format!("{answer}?.innerText.includes('\"action\": ')"));
     browser.assert_sound(&origin, &["401 (Unauthorized)"]);
+}
+
+#[test]
+fn without_a_default_policy_the_documentation_lets_one_of_the_root_be_chosen() {
+    let Some(browser) = Browser::start() else { return };
+    let place = tempdir().unwrap();
+    for name in ["a", "b"] {
+        fs::create_dir(place.path().join(name)).unwrap();
+        publish(&place.path().join(name).join("model_1.onnx"), &file("pendulum_00500.onnx"));
+    }
+    let mut program = serve(place.path(), &["--root", "."], &[]);
+    let address = program.address();
+    browser.open(&format!("http://{address}/docs/"));
+    browser.wait_until("document.querySelectorAll('main a').length === 2");
+    browser.run("document.querySelectorAll('main a')[1].click()");
+    let within = |part: &str| format!("document.querySelector('#operations-default-get_sac_model_info {part}')");
+    browser.wait_until(&within("button"));
+    browser.run(&format!("{}.click()", within("button")));
+    let answer = within(".live-responses-table");
+    browser.wait_until(&format!("{answer} || {}?.click()", within(".execute")));
+    browser.wait_until(&format!("{answer}?.innerText.includes('/b/model_1.onnx')"));
 }

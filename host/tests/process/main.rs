@@ -22,3 +22,4 @@ mod serving;
 mod sites;
 #[cfg(feature = "otlp")]
 mod traces;
+mod trying;
