@@ -1,6 +1,7 @@
 //! The real component over real sockets: in the host, and composed with the Spin gateway.
 
 mod backends;
+mod browsers;
 mod concurrency;
 mod connections;
 mod contract;
@@ -10,6 +11,7 @@ mod failure;
 mod fleet;
 mod formats;
 mod freshness;
+mod generators;
 mod golden;
 mod inference;
 mod limits;

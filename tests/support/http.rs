@@ -98,7 +98,7 @@ impl Answer {
         let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse::<u16>().ok());
         let status = status.ok_or_else(|| invalid(head))?;
         let length = match header(head, "content-length") {
-            _ if status < 200 || request.starts_with(b"HEAD ") => 0,
+            _ if status < 200 || status == 304 || request.starts_with(b"HEAD ") => 0,
             Some(length) => length.parse().map_err(|_| invalid(head))?,
             None => return Err(invalid("the answer states no length")),
         };

@@ -31,6 +31,9 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
     let (parts, body) = request.into_parts();
     let limit = with_owner(|owner| owner.max_body_bytes)?;
     let body = receive(body, limit).await?;
+    if parts.headers.get("content-encoding").is_some_and(|encoding| encoding != "identity") {
+        return response(wit::Response::encoded(parts.uri.path()));
+    }
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let request = wit::Request {
         method: parts.method.as_str().to_owned(),

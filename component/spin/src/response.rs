@@ -24,6 +24,12 @@ impl Response {
         Response { headers: vec![("retry-after".to_owned(), "1".to_owned())], ..response }
     }
 
+    /// The body has a Content-Encoding.
+    pub fn encoded(path: &str) -> Self {
+        let response = Response::error(415, path, "a request body has no Content-Encoding here");
+        Response { headers: vec![("accept-encoding".to_owned(), "identity".to_owned())], ..response }
+    }
+
     /// The route is one to read.
     pub fn method_not_allowed() -> Self {
         let response = Response::error(405, "", "Method Not Allowed");

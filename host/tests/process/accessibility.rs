@@ -87,7 +87,7 @@ fn axe_finds_no_violation_on_the_documentation() {
     browser.open(&format!("http://{}/docs/", program.address()));
     browser.wait_until("document.querySelectorAll('.opblock').length > 0");
     assert_accessible(&browser, &axe, "closed");
-    let predict = |part: &str| format!("document.querySelector('[id$=post_sac_predict] {part}')");
+    let predict = |part: &str| format!("document.querySelector('[id$=Policy-predict] {part}')");
     browser.run(&format!("{}.click()", predict("button")));
     browser.wait_until(&format!("{0} || {1}?.click()", predict(".live-responses-table"), predict(".execute")));
     assert_accessible(&browser, &axe, "tried");

@@ -231,7 +231,7 @@ fn the_pages_work_below_a_prefix_that_a_proxy_takes_away() {
     browser.wait_until("document.getElementById('rate').dataset.shown?.includes('requests')");
     browser.assert_sound(&origin, &[]);
     browser.run("document.getElementById('docs').click()");
-    let within = |part: &str| format!("document.querySelector('#operations-default-post_sac_predict {part}')");
+    let within = |part: &str| format!("document.querySelector('#operations-Policy-predict {part}')");
     browser.wait_until(&within("button"));
     browser.run(&format!("{}.click()", within("button")));
     let answer = within(".live-responses-table");

@@ -15,10 +15,10 @@ fn the_documentation_shows_every_route_and_tries_it() {
     let mut program = serve(place.path(), &["--dir", "."], &[]);
     let origin = format!("http://{}", program.address());
     browser.open(&format!("{origin}/docs"));
-    browser.wait_until("document.querySelectorAll('.opblock').length === 15");
+    browser.wait_until("document.querySelectorAll('.opblock').length === 22");
     // The examples are sent as they are.
-    for (operation, shown) in [("get_sac_model_info", "model_a.onnx"), ("post_sac_predict", "\"action\": ")] {
-        let within = |part: &str| format!("document.querySelector('#operations-default-{operation} {part}')");
+    for (operation, shown) in [("info", "model_a.onnx"), ("predict", "\"action\": ")] {
+        let within = |part: &str| format!("document.querySelector('#operations-Policy-{operation} {part}')");
         browser.run(&format!("{}.click()", within("button")));
         // A click before the form has the example is lost.
         let (answer, execute) = (within(".live-responses-table"), within(".execute"));
@@ -41,12 +41,12 @@ fn the_documentation_has_the_dashboards_token_and_an_example_that_fits_the_polic
     );
     browser.wait_for_state("ok");
     browser.run("document.getElementById('docs').click()");
-    browser.wait_until("document.querySelector('#operations-default-post_sac_predict button')");
+    browser.wait_until("document.querySelector('#operations-Policy-predict button')");
     assert_eq!(
         browser.run("return document.querySelector('meta[name=viewport]').content.includes('device-width')"),
         true
     );
-    let within = |part: &str| format!("document.querySelector('#operations-default-post_sac_predict {part}')");
+    let within = |part: &str| format!("document.querySelector('#operations-Policy-predict {part}')");
     browser.run(&format!("{}.click()", within("button")));
     browser.wait_until(&format!("JSON.parse({}?.value ?? '{{}}').state?.length === 3", within("textarea")));
     let answer = within(".live-responses-table");
@@ -68,7 +68,7 @@ fn without_a_default_policy_the_documentation_lets_one_of_the_root_be_chosen() {
     browser.open(&format!("http://{address}/docs/"));
     browser.wait_until("document.querySelectorAll('main a').length === 2");
     browser.run("document.querySelectorAll('main a')[1].click()");
-    let within = |part: &str| format!("document.querySelector('#operations-default-get_sac_model_info {part}')");
+    let within = |part: &str| format!("document.querySelector('#operations-Policy-info {part}')");
     browser.wait_until(&within("button"));
     browser.run(&format!("{}.click()", within("button")));
     let answer = within(".live-responses-table");
