@@ -78,7 +78,8 @@ pub struct ServeArgs {
     #[arg(long, env = "SAC_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub workers: Option<u16>,
 
-    /// Select the consequence of a refused checkpoint: `keep` keeps the policy in service, `fail` answers 500 until a checkpoint loads
+    /// Select the consequence of a refused checkpoint: `keep` keeps the policy in service, `fail` answers 500, and is not ready, until a
+    /// checkpoint loads
     #[arg(long, env = variables::ON_BAD_CHECKPOINT, value_parser = one_of::<OnBadCheckpoint>(OnBadCheckpoint::NAMES),
           default_value_t = OnBadCheckpoint::default())]
     pub on_bad_checkpoint: OnBadCheckpoint,
