@@ -1,6 +1,7 @@
 //! The program, run as a process.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod activation;
 mod browser;
 mod clients;
 mod commands;
