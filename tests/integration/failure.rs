@@ -3,7 +3,7 @@
 use std::fs;
 
 use sac_serving::OnBadCheckpoint;
-use sac_tests::{Owner, Server, Settings, at, checkpoint, every_owner, odd, publish, set_modified};
+use sac_tests::{Owner, Server, Settings, at, both_owners, checkpoint, every_owner, odd, publish, set_modified};
 use serde_json::json;
 use tempfile::tempdir;
 
@@ -121,6 +121,26 @@ async fn with_the_policy_fail_a_broken_file_is_500_on_every_route_that_needs_the
     assert_eq!(client.get("/sac/health").await.ok()["status"], "stale");
     fs::remove_file(broken).unwrap();
     client.predict(&STATE).await;
+}
+
+both_owners!(a_refusal_makes_a_server_unready_only_with_the_policy_fail);
+async fn a_refusal_makes_a_server_unready_only_with_the_policy_fail(owner: Owner) {
+    for (on_bad_checkpoint, status) in [(OnBadCheckpoint::Keep, 200), (OnBadCheckpoint::Fail, 503)] {
+        let folder = tempdir().unwrap();
+        publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+        let server = Server::start(owner, &Settings { on_bad_checkpoint, ..Settings::folder(folder.path()) }).await;
+        let mut client = server.client().await;
+        client.get("/v2/health/ready").await.ok();
+        let broken = folder.path().join("model_b.onnx");
+        publish(&broken, b"broken");
+        for path in ["/v2/health/ready", "/v2/models/sac/ready"] {
+            let answer = client.get(path).await;
+            assert_eq!((answer.status, &answer.json()["ready"]), (status, &json!(status == 200)), "{path}");
+        }
+        assert_eq!(client.get("/sac/health").await.ok()["status"], "stale");
+        fs::remove_file(broken).unwrap();
+        client.get("/v2/health/ready").await.ok();
+    }
 }
 
 every_owner!(a_broken_first_checkpoint_is_500_with_the_reason_and_the_server_lives);

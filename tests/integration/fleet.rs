@@ -1,5 +1,5 @@
-//! Several hosts on one folder, behind a real nginx. Without nginx these tests print that they test nothing, and in CI
-//! they fail.
+//! Hosts behind a real nginx, several on one folder, and behind a real Caddy. Where one is missing, its tests print that they
+//! test nothing, and in CI they fail.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -19,50 +19,82 @@ const SWAPS: u64 = 40;
 /// The number of answers between two swaps.
 const ANSWERS: u32 = 50;
 
-struct Nginx {
+/// A program of another project that passes requests on.
+struct Proxy {
     process: Process,
     address: SocketAddr,
     _folder: TempDir,
 }
 
-impl Nginx {
+impl Proxy {
     /// nginx with the configuration of `host/deploy`, but for the addresses. `ip` is a loopback address that no other
     /// test listens on, since nginx cannot choose a port and say which.
-    fn before(hosts: &[SocketAddr; 3], ip: [u8; 4]) -> Option<Nginx> {
-        let folder = tempdir().unwrap();
-        let address = free_port(ip.into()).unwrap();
-        let mut configuration = std::fs::read_to_string(workspace().join("host/deploy/nginx.conf")).unwrap();
-        for (port, host) in (8001..).zip(hosts) {
-            configuration = configuration.replace(&format!("127.0.0.1:{port}"), &host.to_string());
-        }
-        let configuration = configuration.replace("listen 8000", &format!("listen {address}"));
-        std::fs::write(folder.path().join("nginx.conf"), configuration).unwrap();
+    fn nginx(hosts: &[SocketAddr; 3], ip: [u8; 4]) -> Option<Proxy> {
+        let (folder, address) =
+            configured("nginx.conf", "listen 8000", |address| format!("listen {address}"), hosts, ip);
         // An installed nginx has such a page, which must not be served.
         std::fs::create_dir(folder.path().join("html")).unwrap();
         std::fs::write(folder.path().join("html/index.html"), "Welcome to nginx!").unwrap();
         let mut command = Command::new("nginx");
         command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
         command.args(["-g", "daemon off; pid nginx.pid; error_log stderr notice;"]);
+        Proxy::start(command, "start worker process ", address, folder)
+    }
+
+    /// Caddy, likewise.
+    fn caddy(host: SocketAddr, ip: [u8; 4]) -> Option<Proxy> {
+        let listen = |address: SocketAddr| format!(":{} {{\nbind {}", address.port(), address.ip());
+        let (folder, address) = configured("Caddyfile", ":8000 {", listen, &[host], ip);
+        let mut command = Command::new("caddy");
+        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(folder.path().join("Caddyfile"));
+        // It keeps files in the home folder otherwise.
+        command.env("HOME", folder.path()).env_remove("XDG_CONFIG_HOME").env_remove("XDG_DATA_HOME");
+        Proxy::start(command, "serving initial configuration", address, folder)
+    }
+
+    fn start(command: Command, started: &str, address: SocketAddr, folder: TempDir) -> Option<Proxy> {
+        let name = command.get_program().display().to_string();
         let mut process = match Process::spawn(command) {
             Ok(process) => process,
             Err(error) => {
-                assert!(std::env::var_os("CI").is_none(), "nginx does not start: {error}");
-                eprintln!("NOT TESTED: nginx does not start: {error}");
+                assert!(std::env::var_os("CI").is_none(), "{name} does not start: {error}");
+                eprintln!("NOT TESTED: {name} does not start: {error}");
                 return None;
             }
         };
-        process.wait_for("start worker process ");
+        process.wait_for(started);
         process.read_on(|line| eprintln!("{line}"));
-        Some(Nginx { process, address, _folder: folder })
+        Some(Proxy { process, address, _folder: folder })
     }
 }
 
-impl Drop for Nginx {
+impl Drop for Proxy {
     fn drop(&mut self) {
         // Its workers end with it at this signal.
         let _ = self.process.signal(Signal::TERM);
         let _ = self.process.child.wait();
     }
+}
+
+/// Writes a file of `host/deploy` to a folder, with the addresses of these hosts, and with an address of its own to listen on
+/// instead of `port`.
+fn configured(
+    file: &str,
+    port: &str,
+    listen: impl Fn(SocketAddr) -> String,
+    hosts: &[SocketAddr],
+    ip: [u8; 4],
+) -> (TempDir, SocketAddr) {
+    let folder = tempdir().unwrap();
+    let address = free_port(ip.into()).unwrap();
+    let mut configuration = std::fs::read_to_string(workspace().join("host/deploy").join(file)).unwrap();
+    for (port, host) in (8001..).zip(hosts) {
+        configuration = configuration.replace(&format!("127.0.0.1:{port}"), &host.to_string());
+    }
+    assert!(configuration.contains(port), "{file} does not contain {port:?}");
+    let configuration = configuration.replace(port, &listen(address));
+    std::fs::write(folder.path().join(file), configuration).unwrap();
+    (folder, address)
 }
 
 /// Three hosts on one folder.
@@ -74,7 +106,7 @@ async fn hosts(folder: &Path) -> [Server; 3] {
 async fn hosts_behind_a_load_balancer_answer_503_without_a_model_and_predict_once_there_is_one() {
     let folder = tempdir().unwrap();
     let hosts = hosts(folder.path()).await;
-    let Some(nginx) = Nginx::before(&hosts.each_ref().map(|host| host.address), [127, 0, 0, 2]) else { return };
+    let Some(nginx) = Proxy::nginx(&hosts.each_ref().map(|host| host.address), [127, 0, 0, 2]) else { return };
     let mut client = Client::connect(nginx.address).await;
     for _ in 0..20 {
         assert_eq!(client.get("/sac/model/info").await.detail(503), "No SAC model loaded");
@@ -97,7 +129,7 @@ async fn after_a_rename_no_host_behind_a_load_balancer_answers_with_the_older_po
     let path = |number: u64| folder.path().join(format!("model_{number:04}.onnx"));
     publish(&path(0), &checkpoint("pendulum_00500"));
     let hosts = hosts(folder.path()).await;
-    let Some(nginx) = Nginx::before(&hosts.each_ref().map(|host| host.address), [127, 0, 0, 3]) else { return };
+    let Some(nginx) = Proxy::nginx(&hosts.each_ref().map(|host| host.address), [127, 0, 0, 3]) else { return };
     // The number of the newest checkpoint whose rename is done.
     let published = Arc::new(AtomicU64::new(0));
     let answers = Arc::new(Semaphore::new(0));
@@ -136,4 +168,34 @@ async fn after_a_rename_no_host_behind_a_load_balancer_answers_with_the_older_po
     }
     let served_by = clients.join_all().await.into_iter().flatten().collect::<BTreeSet<_>>();
     assert_eq!(served_by, hosts.iter().map(|host| host.address.to_string()).collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn below_a_prefix_nginx_passes_on_what_the_policy_answers_and_nothing_else() {
+    let folder = tempdir().unwrap();
+    let hosts = hosts(folder.path()).await;
+    let Some(nginx) = Proxy::nginx(&hosts.each_ref().map(|host| host.address), [127, 0, 0, 4]) else { return };
+    serves_below_a_prefix(&nginx, folder.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn below_a_prefix_caddy_passes_on_what_the_policy_answers_and_nothing_else() {
+    let folder = tempdir().unwrap();
+    let host = Server::folder(folder.path()).await;
+    let Some(caddy) = Proxy::caddy(host.address, [127, 0, 0, 5]) else { return };
+    serves_below_a_prefix(&caddy, folder.path()).await;
+}
+
+async fn serves_below_a_prefix(proxy: &Proxy, folder: &Path) {
+    let mut client = Client::connect(proxy.address).await;
+    assert_eq!(client.get("/rl/sac/model/info").await.detail(503), "No SAC model loaded");
+    publish(&folder.join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    client.post("/rl/sac/predict", json!({ "state": [0.1, 0.2, 0.3] })).await.ok();
+    assert_eq!(client.get("/rl/v2").await.ok()["name"], "sac-serving");
+    client.get("/rl/v2/health/ready").await.ok();
+    for path in
+        ["/rl", "/rl/", "/rl/metrics", "/rl/status", "/rl/sacx", "/rl/sac/../metrics", "/rlsac/health", "/metrics"]
+    {
+        assert_eq!(client.get(path).await.status, 404, "{path}");
+    }
 }

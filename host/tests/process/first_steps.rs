@@ -101,6 +101,18 @@ fn healthcheck_says_by_its_exit_code_if_a_server_is_well() {
 }
 
 #[test]
+fn healthcheck_of_readiness_fails_while_a_refused_checkpoint_fails_requests() {
+    let place = folder();
+    let mut program = serve(place.path(), &[".", "--on-bad-checkpoint", "fail"], &[]);
+    let address = program.address().to_string();
+    assert_eq!(run(&["healthcheck", "--ready", &address], &[]).0, 0);
+    publish(&place.path().join("model_z.onnx"), b"broken");
+    let (code, _, log) = run(&["healthcheck", "--ready", &address], &[]);
+    assert!(code == 1 && log.contains("503") && log.contains("stale"), "{log}");
+    assert_eq!(run(&["healthcheck", &address], &[]).0, 0);
+}
+
+#[test]
 fn a_dash_stands_for_stdout() {
     let model = path("pendulum_00500.state_dict.pt");
     let (code, card, log) = run(&["card", &model, "-o", "-"], &[]);

@@ -12,17 +12,20 @@ mod target;
 use std::io::Write;
 use std::process::ExitCode;
 
+use listenfd::ListenFd;
 use logging::LogFormat;
 use sac_owner::one_line;
 
 fn main() -> ExitCode {
     args::forget_blank_variables();
+    // It changes variables too, which is sound only before the first thread starts.
+    let sockets = ListenFd::from_env();
     let arguments = std::env::args_os().collect::<Vec<_>>();
     let invocation = args::file::Invocation::parse(&arguments).unwrap_or_else(|error| error.exit());
     let serves = invocation.cli.command.serves();
     // Dropped last, so that an error is logged too.
     let (_lines, traces) = logging::init(invocation.cli.log_format, serves);
-    match traces.and_then(|_traces| commands::run(&invocation)) {
+    match traces.and_then(|_traces| commands::run(&invocation, sockets)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error, invocation.cli.log_format);

@@ -171,7 +171,7 @@ pub struct HealthcheckArgs {
     #[arg(long, env = "SAC_PORT", value_name = "PORT")]
     pub port: Option<u16>,
 
-    /// Fail also while no policy is in service. Otherwise it is enough that the server answers
+    /// Fail also while the server is not ready to predict. Otherwise it is enough that it answers
     #[arg(long)]
     pub ready: bool,
 

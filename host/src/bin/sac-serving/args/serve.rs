@@ -1,5 +1,6 @@
 //! The flags of `serve`, and the configuration that they make.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
@@ -26,7 +27,7 @@ pub struct ServeArgs {
     #[arg(value_name = "FOLDER|FILE")]
     pub path: Option<PathBuf>,
 
-    /// The address to listen on. Port 0 selects a free port, which the log names
+    /// The address to listen on. Port 0 selects a free port, which the log names. A socket that systemd passes outranks it
     #[arg(long, env = "SAC_LISTEN", default_value = Listen::DEFAULT, value_name = "HOST:PORT")]
     pub listen: Listen,
 
@@ -78,7 +79,8 @@ pub struct ServeArgs {
     #[arg(long, env = "SAC_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub workers: Option<u16>,
 
-    /// Select the consequence of a refused checkpoint: `keep` keeps the policy in service, `fail` answers 500 until a checkpoint loads
+    /// Select the consequence of a refused checkpoint: `keep` keeps the policy in service, `fail` answers 500, and is not ready, until a
+    /// checkpoint loads
     #[arg(long, env = variables::ON_BAD_CHECKPOINT, value_parser = one_of::<OnBadCheckpoint>(OnBadCheckpoint::NAMES),
           default_value_t = OnBadCheckpoint::default())]
     pub on_bad_checkpoint: OnBadCheckpoint,
@@ -151,6 +153,20 @@ impl ServeArgs {
         self.listen.with_port(self.port)
     }
 
+    /// Fails if other machines can reach an address and nothing protects it.
+    pub fn check_reach(
+        &self,
+        tokens: &Tokens,
+        address: &impl Display,
+        is_local: impl FnOnce() -> Result<bool>,
+    ) -> Result<()> {
+        ensure!(
+            self.no_auth || !tokens.is_empty() || is_local()?,
+            "{address} can be reached from other machines: set a token (SAC_API_TOKEN or --api-token-file) or --no-auth"
+        );
+        Ok(())
+    }
+
     /// Returns the file or the folder to serve. The path outranks the flags, which may be variables.
     fn location(&self) -> Result<(Option<&Path>, Option<&Path>)> {
         let Some(path) = self.path.as_deref() else { return Ok((self.model.as_deref(), self.dir.as_deref())) };
@@ -177,11 +193,7 @@ impl ServeArgs {
             Some(path) => given.with_file(path)?,
             None => given,
         };
-        ensure!(
-            self.no_auth || !tokens.is_empty() || self.listen().is_local()?,
-            "{} can be reached from other machines: set a token (SAC_API_TOKEN or --api-token-file) or --no-auth",
-            self.listen()
-        );
+        self.check_reach(&tokens, &self.listen(), || self.listen().is_local())?;
         Ok(tokens)
     }
 }

@@ -10,20 +10,33 @@ use tokio::time::timeout;
 use crate::args::HealthcheckArgs;
 use crate::client::{Client, RESPONSE_TIMEOUT};
 use crate::commands::on_runtime;
-use crate::target::Target;
+use crate::target::{Endpoint, Target};
 
 pub fn run(args: &HealthcheckArgs) -> Result<()> {
-    let path = if args.ready { "/sac/health" } else { "/healthz" };
     let address = match &args.target {
         Some(target) => target.server()?,
         None => args.listen.with_port(args.port).to_string().parse::<Target>()?.server()?,
     };
-    let answer = on_runtime(1, async {
-        let mut client = Client::connect(&args.client.endpoint(&address)?).await?;
-        timeout(RESPONSE_TIMEOUT, client.send(Method::GET, path, Bytes::new())).await?
+    let endpoint = args.client.endpoint(&address)?;
+    let asked = on_runtime(1, async {
+        let (status, body) = get(&endpoint, if args.ready { "/v2/health/ready" } else { "/healthz" }).await?;
+        match status {
+            // Readiness gives no reason, but health does.
+            StatusCode::SERVICE_UNAVAILABLE if args.ready => {
+                let health = get(&endpoint, "/sac/health").await;
+                Ok((status, health.map_or(body, |(_, reason)| reason)))
+            }
+            _ => Ok((status, body)),
+        }
     });
-    let (status, body) = answer.with_context(|| format!("{address} is not well"))?;
+    let (status, body) = asked.with_context(|| format!("{address} is not well"))?;
     let body = String::from_utf8_lossy(&body);
     ensure!(status == StatusCode::OK, "{address} is not well: {status}, {body}");
     Ok(writeln!(std::io::stdout().lock(), "{body}")?)
+}
+
+/// Asks over a connection of its own: a server that stops closes it with each response.
+async fn get(endpoint: &Endpoint, path: &str) -> Result<(StatusCode, Bytes)> {
+    let mut client = Client::connect(endpoint).await?;
+    timeout(RESPONSE_TIMEOUT, client.send(Method::GET, path, Bytes::new())).await?
 }

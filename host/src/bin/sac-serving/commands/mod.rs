@@ -16,6 +16,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
+use listenfd::ListenFd;
 use sac_serving::{Config, SacService};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -25,11 +26,11 @@ use crate::args::listen::Listen;
 use crate::args::{Cli, Command, ConfigCommand};
 use crate::logging::LogFormat;
 
-/// Runs a command to its end.
-pub fn run(invocation: &Invocation) -> Result<()> {
+/// Runs a command to its end. `sockets` are those that systemd passes.
+pub fn run(invocation: &Invocation, sockets: ListenFd) -> Result<()> {
     let cli = &invocation.cli;
     match &cli.command {
-        Command::Serve(args) => serve::serve(args, cli.config(), matches!(cli.log_format, LogFormat::Text)),
+        Command::Serve(args) => serve::serve(args, cli.config(), sockets, matches!(cli.log_format, LogFormat::Text)),
         Command::Inspect(args) => inspect::inspect(args, cli.config()),
         Command::Card(args) => card::run(args, cli.config()),
         Command::Convert(args) => inspect::convert(args, cli.config()),

@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 use std::pin::pin;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use listenfd::ListenFd;
 use sac_owner::path_line;
 use sac_serving::{Config, DefaultPolicy, SacService};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::args::file::Setting;
@@ -18,12 +20,19 @@ use crate::platform::shutdown_signal;
 const MAX_SHOWN: u32 = 64;
 
 /// Serves until it is stopped. `is_read` is true if people read the log.
-pub fn serve(args: &ServeArgs, defaults: Config, is_read: bool) -> Result<()> {
+pub fn serve(args: &ServeArgs, defaults: Config, sockets: ListenFd, is_read: bool) -> Result<()> {
     let config = args.config(defaults)?;
     on_runtime(config.workers, async {
         let mut shutdown = pin!(shutdown_signal()?);
         // Bound first, so that an address in use is reported before the component is compiled.
-        let listener = listen(&args.listen()).await?;
+        let listener = match passed(sockets)? {
+            Some(listener) => {
+                let address = listener.local_addr()?;
+                args.check_reach(&config.tokens, &address, || Ok(address.ip().to_canonical().is_loopback()))?;
+                listener
+            }
+            None => listen(&args.listen()).await?,
+        };
         let (served, http) = (served(&config), args.http_config(&config.tokens)?);
         let has_token = !config.tokens.is_empty();
         let scheme = if http.tls.is_some() { "https" } else { "http" };
@@ -38,6 +47,15 @@ pub fn serve(args: &ServeArgs, defaults: Config, is_read: bool) -> Result<()> {
         sac_serving::serve(listener, service, http, shutdown).await;
         Ok(())
     })
+}
+
+/// Returns the socket that systemd passes, if there is one. Connections wait in it while the server restarts.
+fn passed(mut sockets: ListenFd) -> Result<Option<TcpListener>> {
+    ensure!(sockets.len() <= 1, "systemd passes {} sockets, and the server listens on one", sockets.len());
+    let expected = "the socket that systemd passes is not one of TCP: expected ListenStream=ADDRESS:PORT";
+    let Some(socket) = sockets.take_tcp_listener(0).context(expected)? else { return Ok(None) };
+    socket.set_nonblocking(true)?;
+    Ok(Some(TcpListener::from_std(socket)?))
 }
 
 /// Describes the checkpoints, for the log.
