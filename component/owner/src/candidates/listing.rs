@@ -158,5 +158,6 @@ impl Listing {
 }
 
 // They make symlinks and FIFOs.
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -28,5 +28,6 @@ pub use sidecar_names::SidecarKind;
 pub use source::Source;
 
 // They make symlinks and FIFOs.
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -87,7 +87,8 @@ fn absent(error: io::Error) -> io::Result<bool> {
     if may_pass(&error) { Err(error) } else { Ok(false) }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::fs::{File, create_dir};
     use std::os::unix::fs::symlink;
