@@ -120,7 +120,19 @@ async fn hosts_behind_a_load_balancer_answer_503_without_a_model_and_predict_onc
         assert_eq!(client.get(path).await.status, 404, "{path}");
     }
     assert_eq!(client.get("/docs").await.header("location"), Some("/docs/"));
-    assert_eq!(client.get("/docs/").await.status, 200);
+    shows_the_documentation(&mut client, "").await;
+}
+
+/// Checks that the documentation and the files that it names are there.
+async fn shows_the_documentation(client: &mut Client, prefix: &str) {
+    for file in
+        ["docs/", "docs/swagger-ui.css", "docs/swagger-ui-bundle.js", "docs.css", "docs.js", "dom.js", "server.js"]
+    {
+        assert_eq!(client.get(&format!("{prefix}/{file}")).await.status, 200, "{prefix}/{file}");
+    }
+    let document = client.get(&format!("{prefix}/sac/openapi.json")).await.ok();
+    let url = if prefix.is_empty() { "/" } else { prefix };
+    assert_eq!(document["servers"][0]["url"], url);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,6 +205,8 @@ async fn serves_below_a_prefix(proxy: &Proxy, folder: &Path) {
     client.post("/rl/sac/predict", json!({ "state": [0.1, 0.2, 0.3] })).await.ok();
     assert_eq!(client.get("/rl/v2").await.ok()["name"], "sac-serving");
     client.get("/rl/v2/health/ready").await.ok();
+    assert_eq!(client.get("/rl/docs").await.header("location"), Some("docs/"));
+    shows_the_documentation(&mut client, "/rl").await;
     for path in
         ["/rl", "/rl/", "/rl/metrics", "/rl/status", "/rl/sacx", "/rl/sac/../metrics", "/rlsac/health", "/metrics"]
     {

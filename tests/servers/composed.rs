@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
@@ -73,17 +73,62 @@ async fn answer(handler: &ProxyHandler<Application>, request: Request<Incoming>)
     }
 }
 
+/// A folder outside, and its name inside.
+pub(crate) struct Mount {
+    pub(crate) folder: PathBuf,
+    pub(crate) name: String,
+}
+
+/// The folder that is mounted, under the name that it has outside unless the settings say otherwise.
+pub(crate) fn mount(settings: &Settings) -> Mount {
+    let folder = settings.root.as_ref().map_or(&settings.dir, |root| &root.folder);
+    let name = settings.mount.clone().unwrap_or_else(|| folder.to_string_lossy().into_owned());
+    Mount { folder: folder.clone(), name }
+}
+
+/// The environment as `spin up --env` sets it.
+pub(crate) fn variables(settings: &Settings) -> Vec<(&'static str, String)> {
+    let Mount { name: folder, .. } = mount(settings);
+    let mut set = vec![
+        (variables::JIT, if settings.jit { " " } else { "0" }.to_owned()),
+        (variables::ACTIVATION, settings.activation.map(Activation::name).unwrap_or_default().to_owned()),
+        (variables::ACTION_BOUNDS, settings.action_bounds.as_ref().map(ToString::to_string).unwrap_or_default()),
+        (variables::MODEL_NAME, settings.model_name.to_string()),
+        (variables::PATTERN, settings.pattern.to_owned()),
+        (variables::ON_BAD_CHECKPOINT, settings.on_bad_checkpoint.name().to_owned()),
+        (variables::MAX_BATCH, settings.max_batch.to_string()),
+        (variables::MAX_BODY_BYTES, settings.max_body_bytes.to_string()),
+        (variables::MAX_CHECKPOINT_BYTES, settings.max_checkpoint_bytes.to_string()),
+    ];
+    set.extend(settings.model.as_ref().map(|model| (variables::MODEL, model.to_string_lossy().into_owned())));
+    set.extend(settings.token.clone().map(|token| (variables::API_TOKEN, token)));
+    match &settings.root {
+        Some(RootSettings { default, max_policies, .. }) => set.extend([
+            (variables::ROOT, folder),
+            (variables::DEFAULT, default.as_ref().map_or("", ModelName::as_str).to_owned()),
+            (variables::MAX_POLICIES, max_policies.to_string()),
+            (variables::DIR, String::new()),
+        ]),
+        None => set.push((variables::DIR, if settings.mount.is_none() { folder } else { String::new() })),
+    }
+    set
+}
+
+/// The application as one component.
+pub(crate) fn bytes() -> Vec<u8> {
+    let manifest = Manifest::read().expect("spin.toml");
+    build_components(&manifest).expect("the components build");
+    compose(&manifest).expect("the components fit")
+}
+
 /// The application, compiled once for all tests of the process.
 fn pre() -> &'static (Engine, ServicePre<Guest>) {
     static PRE: OnceLock<(Engine, ServicePre<Guest>)> = OnceLock::new();
     PRE.get_or_init(|| {
-        let manifest = Manifest::read().expect("spin.toml");
-        build_components(&manifest).expect("the components build");
-        let bytes = compose(&manifest).expect("the components fit");
         let mut config = Config::new();
         config.wasm_component_model_async(true);
         let engine = Engine::new(&config).expect("an engine");
-        let component = Component::new(&engine, bytes).expect("a component");
+        let component = Component::new(&engine, bytes()).expect("a component");
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("WASI 0.2");
         wasmtime_wasi::p3::add_to_linker(&mut linker).expect("WASI 0.3");
@@ -178,36 +223,15 @@ struct Guest {
 }
 
 impl Guest {
-    /// The environment as `spin up --env` sets it, and the folder mounted under the name that it has outside.
     fn new(settings: &Settings) -> wasmtime::Result<Guest> {
         let mut wasi = WasiCtxBuilder::new();
-        if let Some(model) = &settings.model {
-            wasi.env(variables::MODEL, model.to_string_lossy());
+        for (name, value) in variables(settings) {
+            wasi.env(name, value);
         }
-        if let Some(token) = &settings.token {
-            wasi.env(variables::API_TOKEN, token);
-        }
-        let mounted = settings.root.as_ref().map_or(&settings.dir, |root| &root.folder);
-        let folder = settings.mount.clone().unwrap_or_else(|| mounted.to_string_lossy().into_owned());
-        if let Some(RootSettings { default, max_policies, .. }) = &settings.root {
-            wasi.env(variables::ROOT, &folder)
-                .env(variables::DEFAULT, default.as_ref().map_or("", ModelName::as_str))
-                .env(variables::MAX_POLICIES, max_policies.to_string());
-        }
-        let has_folder = settings.mount.is_none() && settings.root.is_none();
-        wasi.env(variables::DIR, if has_folder { &folder } else { "" })
-            .env(variables::JIT, if settings.jit { " " } else { "0" })
-            .env(variables::ACTIVATION, settings.activation.map(Activation::name).unwrap_or_default())
-            .env(variables::ACTION_BOUNDS, settings.action_bounds.as_ref().map(ToString::to_string).unwrap_or_default())
-            .env(variables::MODEL_NAME, settings.model_name.as_str())
-            .env(variables::PATTERN, settings.pattern)
-            .env(variables::ON_BAD_CHECKPOINT, settings.on_bad_checkpoint.name())
-            .env(variables::MAX_BATCH, settings.max_batch.to_string())
-            .env(variables::MAX_BODY_BYTES, settings.max_body_bytes.to_string())
-            .env(variables::MAX_CHECKPOINT_BYTES, settings.max_checkpoint_bytes.to_string())
-            .inherit_stderr();
-        if mounted.is_dir() {
-            wasi.preopened_dir(mounted, &folder, FsPerms::ReadOnly)?;
+        wasi.inherit_stderr();
+        let Mount { folder, name } = mount(settings);
+        if folder.is_dir() {
+            wasi.preopened_dir(&folder, &name, FsPerms::ReadOnly)?;
         }
         Ok(Guest { wasi: wasi.build(), http: WasiHttpCtx::new(), network: NoNetwork, table: ResourceTable::new() })
     }

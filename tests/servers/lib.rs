@@ -4,6 +4,7 @@
 mod client;
 mod composed;
 mod manifest;
+mod runtime;
 mod server;
 
 pub use client::Client;

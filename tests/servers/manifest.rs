@@ -1,7 +1,7 @@
 //! The manifest of the Spin application, spin.toml: what it builds, and what it runs.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -34,6 +34,17 @@ impl Manifest {
             files: (root.join(text(&mount["source"])?), text(&mount["destination"])?),
             toml,
         })
+    }
+
+    /// Returns the manifest with absolute paths and another mount.
+    pub fn with_mount(&self, folder: &Path, name: &str) -> String {
+        let mut toml = self.toml.clone();
+        let component = &mut toml["component"]["sac"];
+        component["source"] = self.gateway.to_string_lossy().into_owned().into();
+        component["dependencies"][&self.dependency.0]["path"] = self.dependency.1.to_string_lossy().into_owned().into();
+        component["files"][0]["source"] = folder.to_string_lossy().into_owned().into();
+        component["files"][0]["destination"] = name.into();
+        toml.to_string()
     }
 
     /// Returns `true` if the manifest gives the actor a capability of the gateway.

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::Client;
 use crate::composed;
+use crate::runtime::{self, Runtime};
 
 /// Longer than anything takes, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub enum Owner {
     /// `sac-serving`.
     Host,
-    /// The Spin gateway composed with the actor, in wasmtime-wasi-http's handler.
+    /// The Spin gateway composed with the actor: in wasmtime-wasi-http's handler, or in the runtime that a variable names.
     Composed,
     /// As `Host`; the folder is a policy of a root, and clients have its prefix as their base URL.
     HostWithRoot,
@@ -70,7 +71,13 @@ pub struct Server {
     prefix: String,
     /// `None` for [`Owner::Composed`].
     service: Option<SacService>,
-    _task: Task,
+    _running: Running,
+}
+
+/// What ends with a server.
+enum Running {
+    Task(#[expect(dead_code, reason = "it is dropped")] Task),
+    Runtime(#[expect(dead_code, reason = "it is dropped")] runtime::Running),
 }
 
 /// A task that ends with its handle.
@@ -164,13 +171,25 @@ impl Server {
                 Server { prefix, ..Box::pin(Server::start(plain, &settings)).await }
             }
             Owner::Host => Server::with_config(settings.config()).await,
-            Owner::Composed => {
+            Owner::Composed => Server::composed(settings).await,
+        }
+    }
+
+    async fn composed(settings: &Settings) -> Server {
+        let settings = settings.clone();
+        let (address, running) = match Runtime::named() {
+            Some(runtime) => {
+                let start = tokio::task::spawn_blocking(move || runtime.start(&settings));
+                let running = start.await.expect("no panic");
+                (running.address, Running::Runtime(running))
+            }
+            None => {
                 let listener = listen().await;
                 let address = listener.local_addr().expect("bound");
-                let task = tokio::spawn(composed::serve(listener, settings.clone()));
-                Server { address, prefix: String::new(), service: None, _task: Task(task) }
+                (address, Running::Task(Task(tokio::spawn(composed::serve(listener, settings)))))
             }
-        }
+        };
+        Server { address, prefix: String::new(), service: None, _running: running }
     }
 
     /// The host, serving the newest checkpoint of a folder.
@@ -187,7 +206,7 @@ impl Server {
         let listener = listen().await;
         let address = listener.local_addr().expect("bound");
         let task = tokio::spawn(sac_serving::serve(listener, service.clone(), http, std::future::pending()));
-        Server { address, prefix: String::new(), service: Some(service), _task: Task(task) }
+        Server { address, prefix: String::new(), service: Some(service), _running: Running::Task(Task(task)) }
     }
 
     pub async fn client(&self) -> Client {

@@ -3,28 +3,36 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 
 /// A running program, killed when it is dropped.
-#[derive(Debug)]
 pub struct Process {
     pub child: Child,
     /// The part of its stderr that has been read.
     pub seen: String,
     /// `None` once a thread reads it.
-    log: Option<BufReader<ChildStderr>>,
+    log: Option<BufReader<Box<dyn Read + Send>>>,
 }
 
 impl Process {
     /// Starts a program whose stderr is read from here.
     pub fn spawn(mut command: Command) -> io::Result<Process> {
         let mut child = command.stderr(Stdio::piped()).spawn()?;
-        let log = child.stderr.take().map(BufReader::new);
+        let log = child.stderr.take().map(|log| BufReader::new(Box::new(log) as Box<dyn Read + Send>));
         Ok(Process { child, seen: String::new(), log })
+    }
+
+    /// Starts a program whose stdout and stderr are read from here, as one log.
+    pub fn spawn_with_output(mut command: Command) -> io::Result<Process> {
+        let (reader, writer) = io::pipe()?;
+        let child = command.stdout(writer.try_clone()?).stderr(writer).spawn()?;
+        // The command holds the ends that are written to.
+        drop(command);
+        Ok(Process { child, seen: String::new(), log: Some(BufReader::new(Box::new(reader))) })
     }
 
     pub fn id(&self) -> u32 {
