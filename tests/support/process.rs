@@ -15,14 +15,14 @@ pub struct Process {
     /// The part of its stderr that has been read.
     pub seen: String,
     /// `None` once a thread reads it.
-    log: Option<BufReader<Box<dyn Read + Send>>>,
+    log: Option<BufReader<Box<dyn Read + Send + Sync>>>,
 }
 
 impl Process {
     /// Starts a program whose stderr is read from here.
     pub fn spawn(mut command: Command) -> io::Result<Process> {
         let mut child = command.stderr(Stdio::piped()).spawn()?;
-        let log = child.stderr.take().map(|log| BufReader::new(Box::new(log) as Box<dyn Read + Send>));
+        let log = child.stderr.take().map(|log| BufReader::new(Box::new(log) as Box<dyn Read + Send + Sync>));
         Ok(Process { child, seen: String::new(), log })
     }
 
