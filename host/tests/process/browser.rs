@@ -83,6 +83,15 @@ impl Browser {
         self.call("/execute/sync", json!({ "script": script, "args": [] }))
     }
 
+    /// Clicks a button until something is shown. A click that comes too early is lost, and one after another resets what the
+    /// first shows, so there is a second between two.
+    #[track_caller]
+    pub fn click_until(&self, button: &str, shown: &str) {
+        let is_due = "performance.now() - (window.clickedAt ?? -1e4) > 1000";
+        let click = format!("{is_due} && (window.clickedAt = performance.now(), {button}?.click(), false)");
+        self.wait_until(&format!("{shown} || ({click})"));
+    }
+
     /// Waits until the condition holds in the page. The error shows the page's text.
     pub fn wait_until(&self, condition: &str) {
         let script = format!(

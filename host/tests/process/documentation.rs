@@ -22,7 +22,7 @@ fn the_documentation_shows_every_route_and_tries_it() {
         browser.run(&format!("{}.click()", within("button")));
         // A click before the form has the example is lost.
         let (answer, execute) = (within(".live-responses-table"), within(".execute"));
-        browser.wait_until(&format!("{answer} || {execute}?.click()"));
+        browser.click_until(&execute, &answer);
         browser.wait_until(&format!("{answer}?.innerText.includes('{shown}')"));
     }
     browser.assert_sound(&origin, &[]);
@@ -50,7 +50,7 @@ fn the_documentation_has_the_dashboards_token_and_an_example_that_fits_the_polic
     browser.run(&format!("{}.click()", within("button")));
     browser.wait_until(&format!("JSON.parse({}?.value ?? '{{}}').state?.length === 3", within("textarea")));
     let answer = within(".live-responses-table");
-    browser.wait_until(&format!("{answer} || {}?.click()", within(".execute")));
+    browser.click_until(&within(".execute"), &answer);
     browser.wait_until(&format!("{answer}?.innerText.includes('\"action\": ')"));
     browser.assert_sound(&origin, &["401 (Unauthorized)"]);
 }
@@ -72,6 +72,6 @@ fn without_a_default_policy_the_documentation_lets_one_of_the_root_be_chosen() {
     browser.wait_until(&within("button"));
     browser.run(&format!("{}.click()", within("button")));
     let answer = within(".live-responses-table");
-    browser.wait_until(&format!("{answer} || {}?.click()", within(".execute")));
+    browser.click_until(&within(".execute"), &answer);
     browser.wait_until(&format!("{answer}?.innerText.includes('/b/model_1.onnx')"));
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -24,7 +24,7 @@ pub struct DemoPage {
 
 impl DemoPage {
     /// Answers the demo's own routes, and leaves all others to the router.
-    pub async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub async fn respond(&self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let path = request.uri().path();
         if path == "/extension.js" {
@@ -38,6 +38,12 @@ impl DemoPage {
             return if request.method() == Method::POST { self.publish(name) } else { allow("POST") };
         }
         let is_page = is_read && path == "/";
+        if is_page {
+            // Its script is added to the text, which is neither compressed nor what the browser has.
+            let headers = request.headers_mut();
+            headers.remove(ACCEPT_ENCODING);
+            headers.remove(IF_NONE_MATCH);
+        }
         let answer = self.router.respond(request).await;
         if is_page { with_script(answer).await } else { answer }
     }
