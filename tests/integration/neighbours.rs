@@ -35,22 +35,33 @@ async fn metric(server: &Server, name: &str) -> f64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn benchmarks_of_clients_that_are_gone_end_where_they_run_and_where_they_wait() {
     let (_folder, server) = server(patient_http(), |config| config.workers = 1).await;
-    // The comparison of the backends takes an instance too, for a moment.
-    while metric(&server, "sac_backend_comparisons_total{outcome=\"agree\"}").await < 1.0 {
+    // The comparison of the backends takes an instance too, for a moment. Then there is one for predictions, and one that stands
+    // ready for the next load.
+    let compared = "sac_backend_comparisons_total{outcome=\"agree\"}";
+    while metric(&server, compared).await < 1.0 || metric(&server, "sac_instances").await != 2.0 {
         tokio::task::yield_now().await;
     }
-    let mut streams = Vec::new();
-    for _ in 0..4 {
-        streams.push(ask_for(&server, "/sac/benchmark", &long_benchmark()).await);
-    }
-    // One has an instance beside that of predictions, and three wait. Each of them would take seconds.
-    while metric(&server, "sac_requests_in_flight").await < 4.0 || metric(&server, "sac_instances").await < 2.0 {
+    let at_most = async |requests: f64| {
+        while metric(&server, "sac_requests_in_flight").await > requests {
+            tokio::task::yield_now().await;
+        }
+    };
+    // One has an instance of its own, and three wait. Each of them would take seconds.
+    let running = ask_for(&server, "/sac/benchmark", &long_benchmark()).await;
+    while metric(&server, "sac_instances").await < 3.0 {
         tokio::task::yield_now().await;
     }
-    drop(streams);
-    while metric(&server, "sac_requests_in_flight").await > 0.0 {
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(ask_for(&server, "/sac/benchmark", &long_benchmark()).await);
+    }
+    while metric(&server, "sac_requests_in_flight").await < 4.0 {
         tokio::task::yield_now().await;
     }
+    drop(waiting);
+    at_most(1.0).await;
+    drop(running);
+    at_most(0.0).await;
     let mut client = server.client().await;
     client.post("/sac/benchmark", json!({ "iterations": 10 })).await.ok();
     // The thread of benchmarks ended the first, skipped the others, and answered.
