@@ -1,4 +1,4 @@
-//! What browsers need: pages of other origins, a prefix, files that are not sent twice, and compression both ways.
+//! Browsers: pages of other origins, a base path, files that are not sent twice, and compression both ways.
 
 use std::io::{Read, Write};
 
@@ -133,7 +133,7 @@ async fn a_gzip_body_is_read_within_the_limit_and_any_other_encoding_is_415() {
         let headers = format!("content-encoding: {encoding}\r\n");
         let answer = server.client().await.send_with(Method::POST, "/sac/predict", &headers, &body).await;
         assert_eq!(answer.header("accept-encoding"), Some("gzip"));
-        assert_eq!(answer.detail(415), "a request body has no Content-Encoding, or gzip");
+        assert_eq!(answer.detail(415), "the Content-Encoding of a request body must be gzip, or absent");
     }
     let cut = &gzip(body.as_bytes())[..20];
     for broken in [body.as_bytes(), cut] {

@@ -74,7 +74,7 @@ pub struct Server {
     _running: Running,
 }
 
-/// What ends with a server.
+/// The task or the program behind a server. It ends when this is dropped.
 enum Running {
     Task(#[expect(dead_code, reason = "it is dropped")] Task),
     Runtime(#[expect(dead_code, reason = "it is dropped")] runtime::Running),

@@ -26,7 +26,7 @@ impl Response {
 
     /// The body has a Content-Encoding.
     pub fn encoded(path: &str) -> Self {
-        let response = Response::error(415, path, "a request body has no Content-Encoding here");
+        let response = Response::error(415, path, "the Content-Encoding of a request body must be absent");
         Response { headers: vec![("accept-encoding".to_owned(), "identity".to_owned())], ..response }
     }
 

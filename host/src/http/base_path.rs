@@ -13,7 +13,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BasePath(String);
 
-/// A text is no [`BasePath`].
+/// The text is not a [`BasePath`].
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error(
     "a base path is `/` and a name, or several, such as `/rl` or `/team/rl`; names have letters, digits, `.`, `_`, `~` and `-`"
@@ -26,7 +26,8 @@ impl BasePath {
         &self.0
     }
 
-    /// Leads a browser that leaves out the last `/` to the page, which names its files relative to it.
+    /// Redirects a request for the base path itself to the same path with a `/` at the end, which the page's relative addresses
+    /// need.
     pub(crate) fn redirect(&self, path: &str) -> Option<Response<Full<Bytes>>> {
         let name = path.rsplit('/').next().filter(|_| path == self.0)?;
         let mut response = Response::new(Full::default());
@@ -35,7 +36,7 @@ impl BasePath {
         Some(response)
     }
 
-    /// Removes this from the address of a request that is below it, which then remembers it.
+    /// Removes the base path from the address of a request, if it is there, and adds it to the request's extensions.
     pub(crate) fn apply<B>(&self, request: &mut Request<B>) {
         if let Some(uri) = self.strip(request.uri()) {
             *request.uri_mut() = uri;

@@ -42,7 +42,7 @@ pub(crate) enum BodyError {
     Late(Duration),
     #[error("the request body is not gzip, as its Content-Encoding says")]
     NotGzip,
-    #[error("a request body has no Content-Encoding, or gzip")]
+    #[error("the Content-Encoding of a request body must be gzip, or absent")]
     Encoding,
     #[error("too many large request bodies at once")]
     NoMemory,
@@ -113,7 +113,7 @@ impl BodyReader {
     }
 }
 
-/// Drops the rest of a body. A client that sent `expect` has not begun to send it.
+/// Drops the rest of a body, unless the client sent `expect` and has not begun to send it.
 async fn drain_unless_expected(headers: &HeaderMap, body: Pin<&mut impl Body>) {
     if !headers.contains_key(EXPECT) {
         drain(body).await;

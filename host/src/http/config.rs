@@ -31,8 +31,8 @@ pub struct HttpConfig {
     /// otherwise than by `localhost` or an address. This protects a server without a token that is meant for this machine
     /// alone.
     pub refuse_other_sites: bool,
-    /// The origins whose pages may send requests and read the responses, in spite of `refuse_other_sites`. `None` lets those
-    /// of this server alone.
+    /// The origins whose pages may send requests and read the responses, in spite of `refuse_other_sites`. `None` allows
+    /// those of this server alone.
     pub cors_origins: Option<Origins>,
     /// The path below which a proxy shows this server, and which it does not remove. Requests without it are answered too.
     pub base_path: Option<BasePath>,

@@ -35,7 +35,7 @@ pub struct Origins {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(HeaderValue);
 
-/// A text is no [`Origin`].
+/// The text is not an [`Origin`].
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("an origin is `http://HOST`, `https://HOST`, either with a `:PORT`, or `*`: no path, and no `/` at the end")]
 pub struct InvalidOrigin;

@@ -12,12 +12,12 @@ const STEP_BYTES: usize = 64 << 10;
 /// The encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// The body is sent as it is.
+    /// The body is not encoded.
     Identity,
     Gzip,
 }
 
-/// A body has another encoding.
+/// The encoding of a body is not supported.
 #[derive(Debug)]
 pub(crate) struct UnknownEncoding;
 

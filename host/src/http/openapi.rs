@@ -60,7 +60,7 @@ fn document(bytes: &[u8], prefix: &str, of_policy: &str, has: &Has) -> serde_jso
         "/sac/model/promote" => has.shadows,
         _ => true,
     };
-    // Its client needs what that of every other route but health needs.
+    // These routes need a token if that of the model does.
     let info = document["paths"]["/sac/model/info"]["get"].clone();
     for (path, mut item) in paths.into_iter().flatten() {
         if path != "/healthz" {

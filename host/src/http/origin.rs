@@ -13,7 +13,7 @@ use crate::http::cors::Origins;
 /// A browser names that site in `Origin` if the request could change anything. In `Host` it names this server as the page
 /// does. Anybody can give a host name to this machine's address (DNS rebinding), so only `localhost` and addresses are
 /// accepted. Clients other than browsers can send any header, so this protects only the users of browsers. Pages of the
-/// `allowed` origins are none of other sites.
+/// `allowed` origins count as this server's own.
 pub(crate) fn is_from_other_site(uri: &Uri, headers: &HeaderMap, allowed: Option<&Origins>) -> bool {
     let named = uri.authority().map(Authority::as_str);
     let Some(host) = named.or_else(|| headers.get(HOST).map(text)) else { return false };

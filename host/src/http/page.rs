@@ -1,4 +1,4 @@
-//! A file of the pages, as a browser asks for it: not again if it has it, and compressed.
+//! Serves a file of the pages: compressed, and only if the browser does not have it yet.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -71,13 +71,13 @@ impl Page {
 
 /// Makes a file ready, or returns it as it was made.
 fn ready(content: Bytes) -> Arc<Ready> {
-    // A panic leaves the files that are there.
+    // A panic cannot leave a file half made.
     let files = || READY.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(ready) = files().get(&content) {
         return ready.clone();
     }
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    // Memory takes all that is written.
+    // Writing to memory cannot fail.
     let gzip = encoder.write_all(&content).and_then(|()| encoder.finish()).unwrap_or_default();
     // The tag is weak, because the compressed file has the same.
     let etag = format!("W/\"{}\"", hex::encode(&Sha256::digest(&content)[..16]));

@@ -29,7 +29,7 @@ pub(crate) const CANDIDATES: &str = "/sac/model/candidates";
 
 /// The number of candidates that are listed.
 const LISTED: usize = 100;
-/// A request names a file.
+/// A body names a file, so it is short.
 static BODIES: LazyLock<BodyReader> = LazyLock::new(|| BodyReader::new(4096, Duration::from_secs(30)));
 
 /// The candidates of a policy.

@@ -27,7 +27,7 @@ use crate::observe::timeline::STEP;
 /// connection ends, so that no request is lost between a client that sends and a server that closes.
 const LAST_REQUEST: Duration = Duration::from_millis(500);
 
-/// The time that the decisions of the last requests have to be written.
+/// The time limit for writing the last decisions.
 const LAST_DECISIONS: Duration = Duration::from_secs(5);
 
 /// The size of the kernel's buffer for what a client has not read. The kernel doubles it. So a client that does not read is

@@ -59,7 +59,7 @@ pub struct SacService {
     policies: Option<Arc<Registry>>,
     /// Lets shadows compute requests, if policies have any.
     shadows: Option<Arc<Comparer>>,
-    /// Records decisions, if they are to be.
+    /// Records decisions, if the settings ask for it.
     decision_log: Option<Arc<DecisionLog>>,
     dispatcher: Arc<Dispatcher>,
     tokens: Tokens,
@@ -275,7 +275,7 @@ impl SacService {
         }
     }
 
-    /// Hands a decision on to those who want it, and waits for none of them.
+    /// Passes a decision to the log and to the shadow, and waits for neither.
     fn decided(&self, found: &Found<'_>, generation: &Generation, decision: Decision, is_sampled: bool) {
         if let Some(log) = &self.decision_log {
             let recorded =

@@ -58,7 +58,7 @@ pub(crate) struct Lists {
     at_unix_seconds: Vec<u64>,
     requests_per_second: Vec<f32>,
     errors_per_second: Vec<f32>,
-    /// Null for a step without predictions, as the next two.
+    /// Null for a step without predictions, like the next two.
     p50_ms: Vec<Option<f32>>,
     p90_ms: Vec<Option<f32>>,
     p99_ms: Vec<Option<f32>>,
@@ -115,7 +115,7 @@ impl Timeline {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic leaves steps and marks that are whole.
+        // A panic cannot leave a step or a mark half written.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

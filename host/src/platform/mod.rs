@@ -1,4 +1,4 @@
-//! Each system has its own way of doing these things. Each family of platforms has a file, and they offer the same functions.
+//! Calls that differ from system to system. Each family of platforms has a file, and they offer the same functions.
 //!
 //! - `thread_time` returns the processor time of this thread.
 //! - `lower_priority` lets other threads of this process go before this one, if the system can.

@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::path_in;
 
-/// A thread whose work may wait is nicer by this.
+/// The increase in niceness of a thread whose work can wait.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 5;
 

@@ -26,7 +26,7 @@ pub(crate) struct Call {
     pub(crate) body: Option<Bytes>,
     /// True if the decision in the response is wanted.
     pub(crate) wants_decision: bool,
-    /// True if a shadow is to compute the decision too.
+    /// True if a shadow computes the decision too.
     pub(crate) is_sampled: bool,
 }
 

@@ -100,7 +100,7 @@ fn the_charts_and_their_marks_are_there_again_after_a_reload_of_the_page() {
     let mut program = serve(place.path(), &["--dir", "."], &[]);
     let address = program.address();
     assert_eq!(predict(address).0, 200);
-    // Nobody looks at the page meanwhile.
+    // No page is open meanwhile.
     fs::write(place.path().join("model_b.onnx"), b"broken").unwrap();
     assert_eq!(ask(address, "POST", "/sac/predict", "", "{}").0, 422);
     let origin = format!("http://{address}");

@@ -20,7 +20,7 @@ struct Platform {
     /// The variable that holds the path of the program.
     variable: &'static str,
     emulator: &'static str,
-    /// What the emulator is told.
+    /// The arguments of the emulator.
     settings: Vec<(&'static str, OsString)>,
 }
 

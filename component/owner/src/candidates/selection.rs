@@ -65,7 +65,7 @@ impl Source {
             let others = others().filter(|other| pinned || !other.is_pinned());
             others.map(|other| other.state.identity.modified).max()
         };
-        // It is the newest throughout: at no moment does a third one serve.
+        // It stays the newest throughout, so that no third checkpoint serves in between.
         set_time(chosen, newer_than(newest(true)))?;
         for other in others().filter(|other| other.is_pinned()) {
             set_time(&other.state.path, SystemTime::now() - COARSE)?;

@@ -5,8 +5,7 @@ use crate::settings::ModelName;
 /// A path of the component, and the policy that it is meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address<'a> {
-    /// The name of the policy, as the client sent it: there may be no such policy, and it may be no name. `None` selects the
-    /// default policy.
+    /// The name of the policy, as the client sent it. It may be invalid, or no policy's. `None` selects the default policy.
     pub policy: Option<&'a str>,
     /// The path as the component knows it.
     pub path: &'a str,

@@ -16,7 +16,7 @@ pub struct Policies<S> {
 pub struct PolicyState<S> {
     /// Its name.
     pub name: String,
-    /// How far it came.
+    /// Its state.
     pub state: State,
     /// The reason for which the newest checkpoint is refused.
     pub detail: Option<String>,
@@ -32,7 +32,7 @@ pub struct PolicyState<S> {
     pub shadow: Option<S>,
 }
 
-/// How far a policy came.
+/// The state of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {

@@ -6,7 +6,7 @@ use prometheus::IntCounterVec;
 use super::registry::MetricRegistry;
 use super::starting_with;
 
-/// Counts decisions by what became of their records.
+/// Counts decisions by the outcome of their records.
 pub(crate) struct DecisionMetrics(IntCounterVec);
 
 impl DecisionMetrics {

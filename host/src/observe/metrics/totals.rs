@@ -1,4 +1,4 @@
-//! The totals of all routes since the start, as far as charts need them.
+//! The totals of all routes since the start that the charts need.
 
 use prometheus::core::{Collector, Metric};
 

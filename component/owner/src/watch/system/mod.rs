@@ -5,8 +5,8 @@
 //!   a symlink by now.
 //! - `resolve` returns an absolute path without symlinks.
 //! - `set_modified` sets the mtime of a file that belongs to this user.
-//! - `is_absence` returns `true` if an error says that a path leads to no file. Such is the one of a name that is too long
-//!   for any file.
+//! - `is_absence` returns `true` if an error says that a path leads to no file, which a name that is too long for any file does
+//!   not either.
 //! - `may_pass` returns `true` if the machine or the network causes an error at this moment, and not the file.
 
 #[cfg(not(windows))]

@@ -1,4 +1,4 @@
-//! Files of Windows. NTFS and ReFS keep a change time, as Unix does; FAT keeps none, and one of two seconds for the mtime.
+//! Files of Windows. NTFS and ReFS keep a change time, as Unix does; FAT keeps none, and its mtimes have steps of two seconds.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -118,7 +118,7 @@ fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     options.custom_flags(FILE_FLAG_BACKUP_SEMANTICS).security_qos_flags(SECURITY_IDENTIFICATION).open(path)
 }
 
-/// Describes what no disk holds, such as a pipe or the device NUL, or returns the error.
+/// Describes a file that is not on a disk, such as a pipe or the device NUL, or returns the error.
 fn not_on_disk(handle: HANDLE, error: io::Error) -> io::Result<Found> {
     // SAFETY: the handle is open.
     if unsafe { GetFileType(handle) } == FILE_TYPE_DISK {

@@ -41,7 +41,7 @@ pub fn run(args: &ReplayArgs, defaults: Config) -> Result<()> {
     Ok(())
 }
 
-/// The path that stands for stdout as an output stands for stdin as an input.
+/// The path that means stdout for an output means stdin for an input.
 fn is_stdin(log: &Path) -> bool {
     log == Path::new(STDOUT)
 }

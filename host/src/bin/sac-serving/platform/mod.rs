@@ -1,4 +1,4 @@
-//! Each system has its own way of doing these things. Each family of platforms has a file, and they offer the same functions.
+//! Calls that differ from system to system. Each family of platforms has a file, and they offer the same functions.
 //!
 //! - `shutdown_signal` returns a future that resolves when the program is asked to end. From this call on, being asked does
 //!   not end the process.
