@@ -17,27 +17,13 @@ pub use server::{Owner, RootSettings, Server, Settings, cache_dir, patient_http,
 #[macro_export]
 macro_rules! every_owner {
     ($name:ident) => {
-        mod $name {
-            #[tokio::test(flavor = "multi_thread")]
-            async fn host() {
-                super::$name($crate::Owner::Host).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn composed() {
-                super::$name($crate::Owner::Composed).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn host_with_a_root() {
-                super::$name($crate::Owner::HostWithRoot).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn composed_with_a_root() {
-                super::$name($crate::Owner::ComposedWithRoot).await;
-            }
-        }
+        $crate::owner_tests!(
+            $name,
+            host: Host,
+            composed: Composed,
+            host_with_a_root: HostWithRoot,
+            composed_with_a_root: ComposedWithRoot
+        );
     };
 }
 
@@ -45,16 +31,21 @@ macro_rules! every_owner {
 #[macro_export]
 macro_rules! both_owners {
     ($name:ident) => {
-        mod $name {
-            #[tokio::test(flavor = "multi_thread")]
-            async fn host() {
-                super::$name($crate::Owner::Host).await;
-            }
+        $crate::owner_tests!($name, host: Host, composed: Composed);
+    };
+}
 
-            #[tokio::test(flavor = "multi_thread")]
-            async fn composed() {
-                super::$name($crate::Owner::Composed).await;
-            }
+#[doc(hidden)]
+#[macro_export]
+macro_rules! owner_tests {
+    ($name:ident, $($test:ident: $owner:ident),+) => {
+        mod $name {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    super::$name($crate::Owner::$owner).await;
+                }
+            )+
         }
     };
 }

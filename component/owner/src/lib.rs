@@ -18,7 +18,7 @@ pub use candidates::{
     Absence, Candidate, CheckpointError, Content, Limits, PromotionError, SelectionError, Sidecar, SidecarKind, Source,
 };
 pub use environment::{Environment, EnvironmentError};
-pub use policies::{Address, Policies, PolicyState, Root, State, is_open_inference};
+pub use policies::{Address, Policies, PolicyState, REFUSALS, Root, State, is_open_inference};
 pub use text::{one_line, path_line};
 pub use watch::{
     Failure, FileKind, FileState, Found, Freshness, Identify, Identity, Judgement, ReadError, Refused, Renewal,

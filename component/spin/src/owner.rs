@@ -35,20 +35,16 @@ impl Owner {
     pub fn answer(&mut self, mut request: wit::Request) -> Result<wit::Response> {
         let Owner { shared, own, registry, default_policy, .. } = self;
         let path = std::mem::take(&mut request.path);
-        let Some(registry) = registry else {
-            // Without a root, this is the default policy.
-            let Some((_, own)) = own else { return Ok(wit::Response::not_found(&path)) };
-            return own.answer(shared, &wit::Request { path, ..request });
+        let address = match registry {
+            Some(registry) if path == "/policies" => return registry.list(shared, request),
+            Some(_) => Address::of(&path, own.as_ref().map(|(name, _)| name)),
+            None => Address::plain(&path),
         };
-        if path == "/policies" {
-            return registry.list(shared, request);
-        }
-        let address = Address::of(&path, own.as_ref().map(|(name, _)| name));
         request.path = address.path.to_owned();
-        match (own, address.policy.or(default_policy.name())) {
-            (Some((_, own)), None) => own.answer(shared, &request),
-            (_, Some(name)) => registry.answer(shared, name, &request),
-            (None, None) => Ok(wit::Response::not_found(&path)),
+        match (own, address.policy.or(default_policy.name()), registry) {
+            (Some((_, own)), None, _) => own.answer(shared, &request),
+            (_, Some(name), Some(registry)) => registry.answer(shared, name, &request),
+            _ => Ok(wit::Response::not_found(&path)),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::Result;
 use sac_owner::settings::ModelName;
-use sac_owner::{Policies, Root};
+use sac_owner::{Policies, REFUSALS, Root};
 
 use crate::policy::{Policy, Shared};
 use crate::wit;
@@ -26,9 +26,6 @@ struct Used {
     policy: Policy,
     at: u64,
 }
-
-/// The statuses by which the component refuses a request whatever the policy is.
-const REFUSALS: [u16; 4] = [401, 404, 405, 413];
 
 impl Registry {
     pub fn new(root: Root, max_policies: NonZeroUsize) -> Self {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
+use sac_owner::REFUSALS;
 use sac_owner::settings::{DefaultPolicy, ModelName};
 
 use crate::config::Config;
@@ -64,9 +65,6 @@ pub(crate) enum Admitted<'a> {
 
 /// The requests for policies that are not loaded.
 const COLD: &str = "requests for policies that are not loaded";
-
-/// The statuses by which the component refuses a call whatever the policy is.
-const REFUSALS: [u16; 4] = [401, 404, 405, 413];
 
 impl SacService {
     /// Returns the default policy. `soon` is as in [`Registry::find`](crate::policies::registry::Registry::find).

@@ -4,6 +4,7 @@ use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Full};
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::http::base_path::BasePath;
@@ -14,6 +15,12 @@ pub(crate) const OPENAPI: &str = "/sac/openapi.json";
 
 /// The host's routes and their schemas.
 const PART: &str = include_str!("openapi.json");
+
+#[derive(Deserialize)]
+struct Part {
+    paths: Map<String, Value>,
+    schemas: Map<String, Value>,
+}
 
 /// The header by which a proxy names the prefix that it has removed.
 const FORWARDED_PREFIX: &str = "x-forwarded-prefix";
@@ -44,37 +51,36 @@ pub(crate) async fn complete(
 }
 
 /// Returns the prefix that a request has lost on its way here: by this server, or by a proxy that names it.
-pub(crate) fn prefix<'a>(base: Option<&'a BasePath>, headers: &'a HeaderMap) -> Option<BasePath> {
+pub(crate) fn prefix(base: Option<&BasePath>, headers: &HeaderMap) -> Option<BasePath> {
     // A client can send anything, so only a plain path counts.
     let forwarded = || headers.get(FORWARDED_PREFIX)?.to_str().ok()?.parse().ok();
     base.cloned().or_else(forwarded)
 }
 
 fn document(bytes: &[u8], prefix: &str, of_policy: &str, has: &Has) -> serde_json::Result<Vec<u8>> {
+    let Part { paths, schemas } = serde_json::from_str(PART)?;
     let mut document = serde_json::from_slice::<Value>(bytes)?;
-    let mut part = serde_json::from_str::<Map<String, Value>>(PART)?;
-    let paths =
-        part.remove("paths").and_then(|paths| if let Value::Object(paths) = paths { Some(paths) } else { None });
     let is_served = |path: &str| match path {
         "/policies" => has.root,
         "/sac/model/promote" => has.shadows,
         _ => true,
     };
     // These routes need a token if that of the model does.
-    let info = document["paths"]["/sac/model/info"]["get"].clone();
-    for (path, mut item) in paths.into_iter().flatten() {
-        if path != "/healthz" {
-            item.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(|operation| secure(operation, &info));
-        }
-        if is_served(&path) && (of_policy.is_empty() || path.starts_with("/sac/")) {
-            document["paths"][path] = item;
+    let info = document.pointer("/paths/~1sac~1model~1info/get").cloned().unwrap_or_default();
+    let mut added = paths
+        .into_iter()
+        .filter(|(path, _)| is_served(path) && (of_policy.is_empty() || path.starts_with("/sac/")))
+        .collect::<Map<_, _>>();
+    for (_, item) in added.iter_mut().filter(|(path, _)| *path != "/healthz") {
+        item.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(|operation| secure(operation, &info));
+    }
+    for (place, more) in [("/paths", added), ("/components/schemas", schemas)] {
+        if let Some(found) = document.pointer_mut(place).and_then(Value::as_object_mut) {
+            found.extend(more);
         }
     }
-    if let Some(schema) = part["schemas"].get_mut("PolicyState") {
-        document["components"]["schemas"]["PolicyState"] = schema.take();
-    }
-    if !prefix.is_empty() {
-        document["servers"][0]["url"] = prefix.into();
+    if let Some(url) = document.pointer_mut("/servers/0/url").filter(|_| !prefix.is_empty()) {
+        *url = prefix.into();
     }
     serde_json::to_vec(&document)
 }

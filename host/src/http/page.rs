@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -22,6 +22,8 @@ const CONTENT_POLICY: &str =
 
 /// A file of the pages.
 pub(crate) struct Page {
+    /// Its path, or another text that belongs to this file alone.
+    name: String,
     kind: HeaderValue,
     content: Bytes,
 }
@@ -32,13 +34,13 @@ struct Ready {
     gzip: Bytes,
 }
 
-/// The files that browsers asked for, by their contents. The files are embedded, so there are not more of them.
-static READY: LazyLock<Mutex<HashMap<Bytes, Arc<Ready>>>> = LazyLock::new(Mutex::default);
+/// The files that browsers asked for, by their names. The files are embedded, so there are not more of them.
+static READY: LazyLock<Mutex<HashMap<String, Arc<Ready>>>> = LazyLock::new(Mutex::default);
 
 impl Page {
-    pub(crate) fn new(kind: &str, content: Bytes) -> Self {
+    pub(crate) fn new(name: &str, kind: &str, content: Bytes) -> Self {
         let kind = HeaderValue::from_str(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-        Page { kind, content }
+        Page { name: name.to_owned(), kind, content }
     }
 
     /// Returns the response to a request with these headers.
@@ -52,8 +54,15 @@ impl Page {
             (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
             (VARY, HeaderValue::from_static("accept-encoding")),
         ]);
-        // Without it, the file is sent as it is.
-        let Ok(ready) = spawn_blocking(|| ready(self.content)).await else { return response };
+        let known = files().get(&self.name).cloned();
+        let ready = match known {
+            Some(ready) => ready,
+            None => match spawn_blocking(move || make_ready(self.name, &self.content)).await {
+                Ok(ready) => ready,
+                // The file is sent as it is.
+                Err(_) => return response,
+            },
+        };
         response.headers_mut().insert(ETAG, ready.etag.clone());
         if accepts_gzip(headers) {
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -69,21 +78,21 @@ impl Page {
     }
 }
 
-/// Makes a file ready, or returns it as it was made.
-fn ready(content: Bytes) -> Arc<Ready> {
+fn files() -> MutexGuard<'static, HashMap<String, Arc<Ready>>> {
     // A panic cannot leave a file half made.
-    let files = || READY.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(ready) = files().get(&content) {
-        return ready.clone();
-    }
+    READY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Compresses a file, which takes tens of milliseconds for the largest.
+fn make_ready(name: String, content: &[u8]) -> Arc<Ready> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     // Writing to memory cannot fail.
-    let gzip = encoder.write_all(&content).and_then(|()| encoder.finish()).unwrap_or_default();
+    let gzip = encoder.write_all(content).and_then(|()| encoder.finish()).unwrap_or_default();
     // The tag is weak, because the compressed file has the same.
-    let etag = format!("W/\"{}\"", hex::encode(&Sha256::digest(&content)[..16]));
+    let etag = format!("W/\"{}\"", hex::encode(&Sha256::digest(content)[..16]));
     let etag = HeaderValue::from_str(&etag).unwrap_or(HeaderValue::from_static("W/\"\""));
     let ready = Arc::new(Ready { etag, gzip: gzip.into() });
-    files().insert(content, ready.clone());
+    files().insert(name, ready.clone());
     ready
 }
 

@@ -44,13 +44,13 @@ static SWAGGER_UI: LazyLock<Arc<Config<'static>>> = LazyLock::new(Arc::default);
 /// Returns a file of the dashboard.
 pub(crate) fn dashboard(path: &str) -> Option<Page> {
     let (_, kind, content) = FILES.iter().find(|(known, ..)| *known == path)?;
-    Some(Page::new(kind, Bytes::from_static(content.as_bytes())))
+    Some(Page::new(path, kind, Bytes::from_static(content.as_bytes())))
 }
 
 /// Returns a file of the documentation by its path below `/docs/`: the page, or a file of Swagger UI, which draws it.
 pub(crate) fn docs(path: &str) -> Option<Page> {
     if matches!(path, "" | "index.html") {
-        return Some(Page::new(HTML, Bytes::from_static(DOCS.as_bytes())));
+        return Some(Page::new("index.html", HTML, Bytes::from_static(DOCS.as_bytes())));
     }
     // An error would mean that an embedded file is broken. A test loads the page.
     let file = utoipa_swagger_ui::serve(path, SWAGGER_UI.clone()).ok()??;
@@ -58,7 +58,7 @@ pub(crate) fn docs(path: &str) -> Option<Page> {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
     };
-    Some(Page::new(&file.content_type, bytes))
+    Some(Page::new(path, &file.content_type, bytes))
 }
 
 #[cfg(test)]

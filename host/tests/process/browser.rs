@@ -83,10 +83,21 @@ impl Browser {
         self.call("/execute/sync", json!({ "script": script, "args": [] }))
     }
 
+    /// Tries an operation of the documentation, with its example as it is, and waits until the answer shows a text.
+    #[track_caller]
+    pub fn try_operation(&self, operation: &str, shown: &str) {
+        let within = |part: &str| format!("document.querySelector('#operations-Policy-{operation} {part}')");
+        self.wait_until(&within("button"));
+        self.run(&format!("{}.click()", within("button")));
+        let answer = within(".live-responses-table");
+        self.click_until(&within(".execute"), &answer);
+        self.wait_until(&format!("{answer}?.innerText.includes('{shown}')"));
+    }
+
     /// Clicks a button until something is shown. A click that comes too early is lost, and one after another resets what the
     /// first shows, so there is a second between two.
     #[track_caller]
-    pub fn click_until(&self, button: &str, shown: &str) {
+    fn click_until(&self, button: &str, shown: &str) {
         let is_due = "performance.now() - (window.clickedAt ?? -1e4) > 1000";
         let click = format!("{is_due} && (window.clickedAt = performance.now(), {button}?.click(), false)");
         self.wait_until(&format!("{shown} || ({click})"));

@@ -231,11 +231,6 @@ fn the_pages_work_below_a_prefix_that_a_proxy_takes_away() {
     browser.wait_until("document.getElementById('rate').dataset.shown?.includes('requests')");
     browser.assert_sound(&origin, &[]);
     browser.run("document.getElementById('docs').click()");
-    let within = |part: &str| format!("document.querySelector('#operations-Policy-predict {part}')");
-    browser.wait_until(&within("button"));
-    browser.run(&format!("{}.click()", within("button")));
-    let answer = within(".live-responses-table");
-    browser.click_until(&within(".execute"), &answer);
-    browser.wait_until(&format!("{answer}?.innerText.includes('\"action\": ')"));
+    browser.try_operation("predict", "\"action\": ");
     browser.assert_sound(&origin, &[]);
 }

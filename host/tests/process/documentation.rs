@@ -18,12 +18,7 @@ fn the_documentation_shows_every_route_and_tries_it() {
     browser.wait_until("document.querySelectorAll('.opblock').length === 22");
     // The examples are sent as they are.
     for (operation, shown) in [("info", "model_a.onnx"), ("predict", "\"action\": ")] {
-        let within = |part: &str| format!("document.querySelector('#operations-Policy-{operation} {part}')");
-        browser.run(&format!("{}.click()", within("button")));
-        // A click before the form has the example is lost.
-        let (answer, execute) = (within(".live-responses-table"), within(".execute"));
-        browser.click_until(&execute, &answer);
-        browser.wait_until(&format!("{answer}?.innerText.includes('{shown}')"));
+        browser.try_operation(operation, shown);
     }
     browser.assert_sound(&origin, &[]);
 }
@@ -46,12 +41,9 @@ fn the_documentation_has_the_dashboards_token_and_an_example_that_fits_the_polic
         browser.run("return document.querySelector('meta[name=viewport]').content.includes('device-width')"),
         true
     );
-    let within = |part: &str| format!("document.querySelector('#operations-Policy-predict {part}')");
-    browser.run(&format!("{}.click()", within("button")));
-    browser.wait_until(&format!("JSON.parse({}?.value ?? '{{}}').state?.length === 3", within("textarea")));
-    let answer = within(".live-responses-table");
-    browser.click_until(&within(".execute"), &answer);
-    browser.wait_until(&format!("{answer}?.innerText.includes('\"action\": ')"));
+    browser.try_operation("predict", "\"action\": ");
+    let example = "document.querySelector('#operations-Policy-predict textarea').value";
+    assert_eq!(browser.run(&format!("return JSON.parse({example}).state.length")), 3);
     browser.assert_sound(&origin, &["401 (Unauthorized)"]);
 }
 
@@ -68,10 +60,5 @@ fn without_a_default_policy_the_documentation_lets_one_of_the_root_be_chosen() {
     browser.open(&format!("http://{address}/docs/"));
     browser.wait_until("document.querySelectorAll('main a').length === 2");
     browser.run("document.querySelectorAll('main a')[1].click()");
-    let within = |part: &str| format!("document.querySelector('#operations-Policy-info {part}')");
-    browser.wait_until(&within("button"));
-    browser.run(&format!("{}.click()", within("button")));
-    let answer = within(".live-responses-table");
-    browser.click_until(&within(".execute"), &answer);
-    browser.wait_until(&format!("{answer}?.innerText.includes('/b/model_1.onnx')"));
+    browser.try_operation("info", "/b/model_1.onnx");
 }

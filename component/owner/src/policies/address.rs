@@ -30,6 +30,9 @@ impl<'a> Address<'a> {
     }
 }
 
+/// The statuses by which the component refuses a request whatever the policy is.
+pub const REFUSALS: [u16; 4] = [401, 404, 405, 413];
+
 /// Returns `true` for the paths of the Open Inference Protocol, whose errors have another form.
 pub fn is_open_inference(path: &str) -> bool {
     path.strip_prefix("/v2").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

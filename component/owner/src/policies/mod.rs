@@ -4,6 +4,6 @@ mod address;
 mod root;
 mod state;
 
-pub use address::{Address, is_open_inference};
+pub use address::{Address, REFUSALS, is_open_inference};
 pub use root::Root;
 pub use state::{Policies, PolicyState, State};
