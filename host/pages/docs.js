@@ -35,6 +35,20 @@ const sharedToken = () => ({
   },
 });
 
+/** Until Swagger UI has resolved an operation, it looks for it by another id than the document's, and then hangs. */
+const identified = () => ({
+  statePlugins: {
+    spec: {
+      wrapActions: {
+        executeRequest: (execute, { specSelectors }) => (request) => {
+          const id = specSelectors.specJson().getIn(["paths", request.pathName, request.method, "operationId"]);
+          return execute({ ...request, operation: request.operation.set("operationId", id) });
+        },
+      },
+    },
+  },
+});
+
 /** Repairs of Swagger UI for readers of the screen and for the keyboard. */
 const accessible = () => ({
   wrapComponents: {
@@ -85,7 +99,7 @@ try {
     defaultModelsExpandDepth: 0,
     // It would load from another origin.
     validatorUrl: null,
-    plugins: [sharedToken, accessible],
+    plugins: [sharedToken, identified, accessible],
     onComplete: () => token.get() && ui.preauthorizeApiKey("bearer", token.get()),
   });
 } catch (error) {
