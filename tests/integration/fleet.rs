@@ -15,6 +15,8 @@ use tempfile::{TempDir, tempdir};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::stream::Stream;
+
 const CLIENTS: u32 = 8;
 const SWAPS: u64 = 40;
 /// The number of answers between two swaps.
@@ -116,6 +118,7 @@ async fn hosts_behind_a_load_balancer_answer_503_without_a_model_and_predict_onc
     for _ in 0..20 {
         client.predict(&[0.1, 0.2, 0.3]).await;
     }
+    streams(&nginx, "/sac/stream").await;
     // These routes describe one host, and are not passed on.
     for path in ["/", "/metrics", "/status"] {
         assert_eq!(client.get(path).await.status, 404, "{path}");
@@ -202,11 +205,19 @@ async fn below_a_prefix_caddy_passes_on_what_the_policy_answers_and_nothing_else
     serves_below_a_prefix(&caddy, folder.path()).await;
 }
 
+async fn streams(proxy: &Proxy, path: &str) {
+    let mut stream = Stream::open_at(proxy.address, path, None).await.unwrap();
+    for _ in 0..3 {
+        assert!(stream.predict().await["model_path"].is_string());
+    }
+}
+
 async fn serves_below_a_prefix(proxy: &Proxy, folder: &Path) {
     let mut client = Client::connect(proxy.address).await;
     assert_eq!(client.get("/rl/sac/model/info").await.detail(503), "No SAC model loaded");
     publish(&folder.join("model_a.onnx"), &checkpoint("pendulum_00500"));
     client.post("/rl/sac/predict", json!({ "state": [0.1, 0.2, 0.3] })).await.ok();
+    streams(proxy, "/rl/sac/stream").await;
     assert_eq!(client.get("/rl/v2").await.ok()["name"], "sac-serving");
     client.get("/rl/v2/health/ready").await.ok();
     assert_eq!(client.get("/rl/docs").await.header("location"), Some("docs/"));

@@ -53,6 +53,10 @@ impl BodyReader {
         BodyReader { max_bytes, time, memory: Memory::new(max_bytes.saturating_mul(LARGEST_AT_ONCE)) }
     }
 
+    pub(crate) fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
     /// Reads a body of at most `max_bytes`, sent and decoded. A body whose `content-length` is larger is not buffered at all.
     pub(crate) async fn read(&self, headers: &HeaderMap, body: impl Body) -> Result<(Bytes, MemoryShare), BodyError> {
         let mut body = pin!(body);

@@ -3,21 +3,22 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, HeaderValue};
+use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
 use http::{Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::info;
 
@@ -29,6 +30,7 @@ use crate::http::peer::{Peer, Socket};
 use crate::http::places::Place;
 use crate::http::route::Health;
 use crate::http::service::SacService;
+use crate::observe::metrics::Counted;
 
 /// The size of a connection's buffer, for heads and for parts of bodies.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -54,7 +56,15 @@ pub(crate) struct Server<A> {
 struct Client {
     address: SocketAddr,
     peer: Peer,
+    held: Held,
+}
+
+/// The place of a connection, and its part in the metrics. A request that turns its connection into a WebSocket has this as
+/// an extension, and keeps it until that ends.
+#[derive(Clone)]
+pub(crate) struct Held {
     place: Arc<Place>,
+    _counted: Arc<Counted>,
 }
 
 /// Answers a connection over the limit, as far as that takes no time.
@@ -72,12 +82,12 @@ where
     A: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
     R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
-    /// Serves a connection to its end.
+    /// Serves a connection to its end, which is that of the request in flight once `draining` is true.
     pub(crate) async fn serve(
         self: Arc<Self>,
         stream: TcpStream,
         address: SocketAddr,
-        watcher: Watcher,
+        draining: watch::Receiver<bool>,
         place: Place,
     ) -> Result<()> {
         stream.set_nodelay(true)?;
@@ -85,33 +95,44 @@ where
             turn_away(&stream, &self.config);
             return Ok(());
         }
-        let _counted = self.service.metrics_registry().connection();
+        let counted = self.service.metrics_registry().connection();
         let (stream, peer) = Socket::new(stream);
-        let client = Client { address, peer: peer.clone(), place: Arc::new(place) };
-        let served = self.serve_stream(stream, client, watcher).await;
+        let held = Held { place: Arc::new(place), _counted: Arc::new(counted) };
+        let client = Client { address, peer: peer.clone(), held };
+        let served = self.serve_stream(stream, client, draining).await;
         if served.as_ref().is_err_and(is_late) {
             peer.reset();
         }
         served
     }
 
-    async fn serve_stream(self: Arc<Self>, stream: Socket, client: Client, watcher: Watcher) -> Result<()> {
+    async fn serve_stream(
+        self: Arc<Self>,
+        stream: Socket,
+        client: Client,
+        draining: watch::Receiver<bool>,
+    ) -> Result<()> {
         match &self.config.tls {
-            None => self.serve_requests(stream, client, watcher).await,
+            None => self.serve_requests(stream, client, draining).await,
             Some(tls) => {
                 let handshake = async { tls.acceptor().await.accept(stream).await };
                 let stream = timeout(self.idle_time(&client), handshake).await??;
-                self.serve_requests(stream, client, watcher).await
+                self.serve_requests(stream, client, draining).await
             }
         }
     }
 
-    async fn serve_requests<S>(self: Arc<Self>, stream: S, client: Client, watcher: Watcher) -> Result<()>
+    async fn serve_requests<S>(
+        self: Arc<Self>,
+        stream: S,
+        client: Client,
+        mut draining: watch::Receiver<bool>,
+    ) -> Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let config = &self.config;
-        let (idle_time, is_spare) = (self.idle_time(&client), client.place.is_spare);
+        let (idle_time, is_spare) = (self.idle_time(&client), client.held.place.is_spare);
         // Reading has its own limits, and nothing is read while a response is computed.
         let stream = Paced::new(stream, idle_time);
         let server = self.clone();
@@ -127,17 +148,24 @@ where
             .keep_alive(!is_spare)
             // A client that closes its sending side may still read.
             .half_close(true)
-            .serve_connection(TokioIo::new(stream), answer);
-        Ok(watcher.watch(connection).await?)
+            .serve_connection(TokioIo::new(stream), answer)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        tokio::select! {
+            ended = &mut connection => return Ok(ended?),
+            // The sender lives as long as the server.
+            _ = draining.wait_for(|draining| *draining) => connection.as_mut().graceful_shutdown(),
+        }
+        Ok(connection.await?)
     }
 
     fn idle_time(&self, client: &Client) -> Duration {
-        if client.place.is_spare { self.config.idle_time.min(SPARE_TIME) } else { self.config.idle_time }
+        if client.held.place.is_spare { self.config.idle_time.min(SPARE_TIME) } else { self.config.idle_time }
     }
 
     // A connection reserves memory for this future, and each `await` of a response would add its own. So there is one.
     async fn answer(&self, mut request: Request<Incoming>, client: Client) -> Response<Full<Bytes>> {
-        client.place.ask();
+        client.held.place.ask();
         let logged = || (request.method().clone(), request.uri().path().to_owned(), Instant::now());
         let logged = self.config.access_log.then(logged);
         let base = self.config.base_path.as_ref();
@@ -148,6 +176,9 @@ where
             (Some(redirect), ..) => redirect,
             (_, _, origins) => {
                 request.extensions_mut().insert(client.peer);
+                if request.headers().contains_key(UPGRADE) {
+                    request.extensions_mut().insert(client.held);
+                }
                 match origins {
                     None => (self.answer)(request).await,
                     // Boxed, because otherwise the future of every request would be larger.
@@ -173,7 +204,7 @@ where
             return Some(Error::Host);
         }
         let is_health = || Health::of(self.service.address(uri.path()).path).is_some();
-        if client.place.is_spare && !SPARE_ROUTES.contains(&uri.path()) && !is_health() {
+        if client.held.place.is_spare && !SPARE_ROUTES.contains(&uri.path()) && !is_health() {
             return Some(Error::TooManyConnections);
         }
         let allowed = self.config.cors_origins.as_ref();

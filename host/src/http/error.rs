@@ -4,11 +4,14 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use sac_owner::{PromotionError, SelectionError, is_open_inference};
 use thiserror::Error;
+use tokio_tungstenite::tungstenite;
 use tracing::error;
 
 use crate::http::body::BodyError;
@@ -65,6 +68,12 @@ pub(crate) enum Error {
     OtherSite,
     #[error("a request must have one Host header")]
     Host,
+    #[error("{0}: a stream is a WebSocket, whose client sends the headers of RFC 6455")]
+    NotWebSocket(#[source] tungstenite::Error),
+    #[error("this server cannot turn a request into a WebSocket")]
+    NoUpgrade,
+    #[error("the server stops")]
+    Stopping,
     #[error("too many connections")]
     TooManyConnections,
     #[error(transparent)]
@@ -105,6 +114,8 @@ impl Error {
             Error::NotSelected(SelectionError::Io(..)) => StatusCode::INTERNAL_SERVER_ERROR,
             Error::NotSelected(SelectionError::OneFile) | Error::SelectedNotInService(_) => StatusCode::CONFLICT,
             Error::NotPromoted(error) => promotion_status(error),
+            Error::NotWebSocket(_) => StatusCode::UPGRADE_REQUIRED,
+            Error::NoUpgrade => StatusCode::NOT_IMPLEMENTED,
             Error::OtherSite | Error::NoRollback => StatusCode::FORBIDDEN,
             Error::Body(BodyError::Broken | BodyError::NotGzip) => StatusCode::BAD_REQUEST,
             Error::Body(BodyError::Encoding) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -114,6 +125,7 @@ impl Error {
             Error::Host | Error::Gone => StatusCode::BAD_REQUEST,
             Error::Body(BodyError::NoMemory)
             | Error::TooManyConnections
+            | Error::Stopping
             | Error::Unread
             | Error::TooManyRequests(_)
             | Error::Busy(_)
@@ -157,6 +169,10 @@ impl Error {
         }
         if matches!(self, Error::NotPost) {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        if matches!(self, Error::NotWebSocket(_)) {
+            response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+            response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         }
         if matches!(self, Error::Body(BodyError::Encoding)) {
             response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use sac_owner::REFUSALS;
 use sac_owner::settings::{DefaultPolicy, ModelName};
 
@@ -114,6 +114,20 @@ impl SacService {
         } else {
             Err(Error::Busy("requests for this policy"))
         }
+    }
+
+    /// Returns a policy of the root, or the default policy, for a client that is authorised. The component decides who is.
+    pub(super) async fn authorised(&self, name: Option<&str>, headers: &HeaderMap) -> Result<Admitted<'_>, Error> {
+        let call = info_call(text(headers, &AUTHORIZATION));
+        let found = match (self.own(), name) {
+            (Some(own), None) => Found::Own(own),
+            _ => match self.admit(name, &call, false).await? {
+                Admitted::Policy(found) => found,
+                refused => return Ok(refused),
+            },
+        };
+        let info = self.answer(&found, call, None, true).await?;
+        Ok(if info.status == StatusCode::UNAUTHORIZED { Admitted::Refused(info) } else { Admitted::Policy(found) })
     }
 
     /// Returns the component's response to `/sac/model/info` for the default policy: 401 if the client is not authorised,

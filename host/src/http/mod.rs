@@ -25,4 +25,5 @@ pub(crate) mod server;
 pub(crate) mod service;
 mod shadowed;
 mod status;
+mod stream;
 pub(crate) mod tls;

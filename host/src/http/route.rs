@@ -1,6 +1,30 @@
-//! The component's routes, as far as the host treats them in different ways.
+//! The routes of a policy, as far as the host treats them in different ways.
 
 use sac_owner::is_open_inference;
+
+/// The route of predictions.
+pub(crate) const PREDICT: &str = "/sac/predict";
+/// The route of streams of predictions.
+pub(crate) const STREAM: &str = "/sac/stream";
+/// The route of the candidates.
+pub(crate) const CANDIDATES: &str = "/sac/model/candidates";
+
+/// A route that the host answers, because the component has neither files nor connections.
+#[derive(Clone, Copy)]
+pub(crate) enum Hosted {
+    Candidates,
+    Stream,
+}
+
+impl Hosted {
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        match path {
+            CANDIDATES => Some(Hosted::Candidates),
+            STREAM => Some(Hosted::Stream),
+            _ => None,
+        }
+    }
+}
 
 /// A route that says how the service is. The host answers it however many requests are in flight, and while it stops.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,7 +48,7 @@ impl Health {
     }
 }
 
-/// Returns `true` if the component answers a path, be it with 404.
-pub(crate) fn is_components(path: &str) -> bool {
+/// Returns `true` if a path belongs to a policy, be it answered with 404.
+pub(crate) fn is_policys(path: &str) -> bool {
     path.starts_with("/sac/") || is_open_inference(path)
 }

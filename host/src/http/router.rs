@@ -12,8 +12,7 @@ use crate::http::error::{Error, Form, json};
 use crate::http::openapi::{self, Has, OPENAPI};
 use crate::http::page::Page;
 use crate::http::pages;
-use crate::http::route::is_components;
-use crate::http::selection::CANDIDATES;
+use crate::http::route::is_policys;
 use crate::http::service::SacService;
 use crate::http::status::Status;
 use crate::sandbox::bindings;
@@ -53,15 +52,10 @@ impl Router {
     pub async fn respond<B: Body>(&self, request: Request<B>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         let address = self.service.address(path);
-        if address.path == CANDIDATES {
-            let name = address.policy.map(str::to_owned);
-            let answer = Box::pin(self.service.candidates(name.as_deref(), request)).await;
-            return answer.unwrap_or_else(|error| error.into_response(Form::Detail));
-        }
         if address.path == OPENAPI {
             return Box::pin(self.openapi(request)).await.unwrap_or_else(|error| error.into_response(Form::Detail));
         }
-        if is_components(address.path) {
+        if is_policys(address.path) {
             return self.service.respond(request).await;
         }
         let Some(route) = self.route(path) else { return Error::NotFound.into_response(Form::Detail) };

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, HeaderValue};
+use http::header::{ALLOW, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
@@ -15,17 +15,14 @@ use tracing::info;
 
 use crate::http::body::BodyReader;
 use crate::http::error::{Error, Form, json};
-use crate::http::found::{Admitted, Found, info_call};
-use crate::http::service::{SacService, text};
+use crate::http::found::Admitted;
+use crate::http::service::SacService;
 use crate::swap::generation::Loaded;
 use crate::swap::history::utc;
 use crate::swap::holder::Holder;
 use crate::swap::publisher::Reloaded;
 use crate::swap::snapshot::Snapshot;
 use crate::work::crew::Crew;
-
-/// The route of the candidates.
-pub(crate) const CANDIDATES: &str = "/sac/model/candidates";
 
 /// The number of candidates that are listed.
 const LISTED: usize = 100;
@@ -70,31 +67,19 @@ struct Selected {
 }
 
 impl SacService {
-    /// Lists the candidates of a policy, or chooses one, if the client is authorised. `name` is that of a policy of the root.
-    pub(crate) async fn candidates<B: Body>(
-        &self,
-        name: Option<&str>,
-        request: Request<B>,
-    ) -> Result<Response<Full<Bytes>>, Error> {
+    /// Lists the candidates of a policy, or chooses one, if the client is authorised.
+    pub(super) async fn candidates<B: Body>(&self, request: Request<B>) -> Result<Response<Full<Bytes>>, Error> {
         let (parts, body) = request.into_parts();
         if ![Method::GET, Method::HEAD, Method::POST].contains(&parts.method) {
             let mut response = Error::MethodNotAllowed.into_response(Form::Detail);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
             return Ok(response);
         }
-        let call = info_call(text(&parts.headers, &AUTHORIZATION));
-        let found = match (self.own(), name) {
-            (Some(own), None) => Found::Own(own),
-            _ => match self.admit(name, &call, false).await? {
-                Admitted::Policy(found) => found,
-                Admitted::Refused(answer) => return self.convert(answer),
-            },
+        let policy = self.address(parts.uri.path()).policy;
+        let found = match self.authorised(policy, &parts.headers).await? {
+            Admitted::Policy(found) => found,
+            Admitted::Refused(answer) => return self.convert(answer),
         };
-        // The component decides who is authorised.
-        let info = self.answer(&found, call, None, true).await?;
-        if info.status == StatusCode::UNAUTHORIZED {
-            return self.convert(info);
-        }
         let holder = found.holder();
         let body = if parts.method == Method::POST {
             if !holder.allows_rollback() {

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{debug, info, warn};
@@ -68,7 +68,7 @@ pub async fn serve_with<R>(
     let HttpConfig { lame_duck_time, drain_time, .. } = config;
     let places = Places::new(&config);
     let server = Arc::new(Server { service: service.clone(), answer, config });
-    let acceptor = Acceptor { server, places, connections: GracefulShutdown::new() };
+    let acceptor = Acceptor { server, places, draining: watch::Sender::default() };
     acceptor.accept_until(&listener, shutdown).await;
     service.stop();
     if !lame_duck_time.is_zero() {
@@ -81,7 +81,8 @@ pub async fn serve_with<R>(
     info!("shutting down: finishing the requests in flight");
     let finish = async {
         let _ = timeout(LAST_REQUEST.min(drain_time / 2), acceptor.places.empty()).await;
-        acceptor.connections.shutdown().await;
+        acceptor.draining.send_replace(true);
+        acceptor.places.empty().await;
     };
     if timeout(drain_time, finish).await.is_err() {
         warn!("requests still in flight after {} s are cut off", drain_time.as_secs_f32());
@@ -105,7 +106,8 @@ async fn keep_timeline(service: SacService) {
 struct Acceptor<A> {
     server: Arc<Server<A>>,
     places: Arc<Places>,
-    connections: GracefulShutdown,
+    /// True when each connection has to end with the request in flight.
+    draining: watch::Sender<bool>,
 }
 
 impl<A, R> Acceptor<A>
@@ -141,7 +143,7 @@ where
             return;
         };
         let number = place.number;
-        let serving = self.server.clone().serve(stream, client, self.connections.watcher(), place);
+        let serving = self.server.clone().serve(stream, client, self.draining.subscribe(), place);
         let task = tokio::spawn(async move {
             if let Err(error) = serving.await {
                 debug!("connection: {error:#}");

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +14,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 use sac_owner::Address;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tower_service::Service;
 use tracing::Instrument;
 
@@ -27,7 +26,7 @@ use crate::http::found::{Admitted, Found, OwnPolicy, own};
 use crate::http::memory::Memory;
 use crate::http::peer::Peer;
 use crate::http::response::{INFERENCE_HEADER, response};
-use crate::http::route::Health;
+use crate::http::route::{Health, Hosted};
 use crate::observe::metrics::{Metrics, ModelState};
 use crate::observe::trace;
 use crate::policies::registry::Registry;
@@ -70,8 +69,8 @@ pub struct SacService {
     /// The memory that responses share until clients have read them.
     responses: Memory,
     started_at: SystemTime,
-    /// Set when a shutdown begins.
-    stopping: Arc<AtomicBool>,
+    /// True when a shutdown begins.
+    stopping: watch::Sender<bool>,
 }
 
 impl SacService {
@@ -93,7 +92,7 @@ impl SacService {
         let max_in_flight = config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
         let in_flight = Arc::new(Semaphore::new(max_in_flight));
         let responses = Memory::new(RESPONSE_BYTES);
-        let (started_at, stopping) = (SystemTime::now(), Arc::default());
+        let (started_at, stopping) = (SystemTime::now(), watch::Sender::default());
         let tokens = config.tokens;
         Ok(SacService {
             shared,
@@ -158,7 +157,16 @@ impl SacService {
         let Address { path, .. } = self.address(request.uri().path());
         let (in_flight, form) = (self.metrics_registry().request(path), Form::of(path));
         let span = trace::request(request.method(), in_flight.route(), request.headers());
-        let received = async { self.receive(request).await.unwrap_or_else(|error| error.into_response(form)) };
+        let hosted = Hosted::of(path);
+        let received = async {
+            let received = match hosted {
+                None => self.receive(request).await,
+                // Boxed, because otherwise the future of every request would be larger.
+                Some(Hosted::Candidates) => Box::pin(self.candidates(request)).await,
+                Some(Hosted::Stream) => Box::pin(self.stream(request)).await,
+            };
+            received.unwrap_or_else(|error| error.into_response(form))
+        };
         let response = received.instrument(span.clone()).await;
         trace::finish(&span, response.status());
         in_flight.finish(response.status());
@@ -187,6 +195,10 @@ impl SacService {
         self.shadows.as_ref()
     }
 
+    pub(super) fn max_body_bytes(&self) -> usize {
+        self.body_reader.max_bytes()
+    }
+
     pub(super) fn max_in_flight(&self) -> usize {
         self.max_in_flight
     }
@@ -201,11 +213,17 @@ impl SacService {
 
     /// Lets health say from now on that this server stops.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.stopping.send_replace(true);
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        *self.stopping.borrow()
+    }
+
+    /// Returns when a shutdown begins.
+    pub(super) async fn stopped(&self) {
+        // This service keeps the sender.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
     pub(crate) fn started_at(&self) -> SystemTime {

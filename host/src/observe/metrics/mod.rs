@@ -116,9 +116,9 @@ impl Metrics {
     }
 
     /// Counts a connection until the returned guard is dropped.
-    pub(crate) fn connection(&self) -> impl Drop + Send + 'static {
+    pub(crate) fn connection(&self) -> Counted {
         self.connections.inc();
-        Connection(self.connections.clone())
+        Counted(self.connections.clone())
     }
 
     /// Records how long the component took for a path that it answered with 200.
@@ -200,9 +200,10 @@ impl Drop for InFlight<'_> {
     }
 }
 
-struct Connection(IntGauge);
+/// Something that a gauge counts until this is dropped.
+pub(crate) struct Counted(IntGauge);
 
-impl Drop for Connection {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

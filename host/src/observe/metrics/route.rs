@@ -4,13 +4,15 @@
 pub(crate) const OTHER: &str = "other";
 
 /// The labels. The last is [`OTHER`].
-pub(crate) const ROUTES: [&str; 15] = [
+pub(crate) const ROUTES: [&str; 17] = [
     "/sac/predict",
     "/sac/predict/batch",
     "/sac/health",
     "/sac/model/info",
     "/sac/model/reload",
     "/sac/model/promote",
+    "/sac/model/candidates",
+    "/sac/stream",
     "/sac/benchmark",
     "/sac/openapi.json",
     "/v2",
