@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::info;
 
@@ -29,6 +27,7 @@ use crate::http::peer::{Peer, Socket};
 use crate::http::places::Place;
 use crate::http::route::Health;
 use crate::http::service::SacService;
+use crate::http::socket::{ClientAddress, Stream};
 
 /// The size of a connection's buffer, for heads and for parts of bodies.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -52,13 +51,13 @@ pub(crate) struct Server<A> {
 /// One connection, for its requests.
 #[derive(Clone)]
 struct Client {
-    address: SocketAddr,
+    address: ClientAddress,
     peer: Peer,
     place: Arc<Place>,
 }
 
 /// Answers a connection over the limit, as far as that takes no time.
-pub(crate) fn turn_away(stream: &TcpStream, config: &HttpConfig) {
+pub(crate) fn turn_away(stream: &Stream, config: &HttpConfig) {
     if config.tls.is_none() {
         // The buffer of a new connection has room for the response. If not, the client gets none.
         let _ = stream.try_write(TOO_MANY_CONNECTIONS);
@@ -75,13 +74,13 @@ where
     /// Serves a connection to its end.
     pub(crate) async fn serve(
         self: Arc<Self>,
-        stream: TcpStream,
-        address: SocketAddr,
+        stream: Stream,
+        address: ClientAddress,
         watcher: Watcher,
         place: Place,
     ) -> Result<()> {
-        stream.set_nodelay(true)?;
-        if place.is_spare && timeout(SPARE_TIME, stream.peek(&mut [0])).await.is_err() {
+        stream.prepare()?;
+        if place.is_spare && timeout(SPARE_TIME, stream.peek()).await.is_err() {
             turn_away(&stream, &self.config);
             return Ok(());
         }

@@ -24,5 +24,8 @@ mod selection;
 pub(crate) mod server;
 pub(crate) mod service;
 mod shadowed;
+pub(crate) mod socket;
+#[cfg(unix)]
+mod socket_file;
 mod status;
 pub(crate) mod tls;
