@@ -27,3 +27,4 @@ mod shadow;
 mod shutdown;
 mod site;
 mod spin;
+mod unix;
