@@ -38,6 +38,7 @@ pub use http::cors::{InvalidOrigin, Origin, Origins};
 pub use http::router::Router;
 pub use http::server::{serve, serve_with};
 pub use http::service::SacService;
+pub use http::socket::Listener;
 pub use http::tls::Tls;
 pub use inspector::{Fact, InspectError, Inspection, Inspector, Layer};
 pub use sac_owner::settings::{ActionBounds, Activation, DefaultPolicy, ModelName, OnBadCheckpoint, Patterns};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::Method;
-use sac_tests::{Client, Process, Server, Signal, checkpoint, free_port, publish, workspace};
+use sac_tests::{Client, Owner, Process, Server, Settings, Signal, checkpoint, free_port, publish, workspace};
 use serde_json::json;
 use tempfile::{TempDir, tempdir};
 use tokio::sync::Semaphore;
@@ -32,7 +32,7 @@ struct Proxy {
 impl Proxy {
     /// nginx with the configuration of `host/deploy`, but for the addresses. `ip` is a loopback address that no other
     /// test listens on, since nginx cannot choose a port and say which.
-    fn nginx(hosts: &[SocketAddr; 3], ip: [u8; 4]) -> Option<Proxy> {
+    fn nginx(hosts: &[String; 3], ip: [u8; 4]) -> Option<Proxy> {
         let (folder, address) =
             configured("nginx.conf", "listen 8000", |address| format!("listen {address}"), hosts, ip);
         // An installed nginx has such a page, which must not be served.
@@ -40,14 +40,15 @@ impl Proxy {
         std::fs::write(folder.path().join("html/index.html"), "Welcome to nginx!").unwrap();
         let mut command = Command::new("nginx");
         command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
-        command.args(["-g", "daemon off; pid nginx.pid; error_log stderr notice;"]);
+        // Root's nginx would have workers of another user, who may not connect to Unix sockets in a test's folder.
+        command.args(["-g", "daemon off; pid nginx.pid; error_log stderr notice; user root;"]);
         Proxy::start(command, "start worker process ", address, folder)
     }
 
     /// Caddy, likewise.
     fn caddy(host: SocketAddr, ip: [u8; 4]) -> Option<Proxy> {
         let listen = |address: SocketAddr| format!(":{} {{\nbind {}", address.port(), address.ip());
-        let (folder, address) = configured("Caddyfile", ":8000 {", listen, &[host], ip);
+        let (folder, address) = configured("Caddyfile", ":8000 {", listen, &[host.to_string()], ip);
         let mut command = Command::new("caddy");
         command.args(["run", "--adapter", "caddyfile", "--config"]).arg(folder.path().join("Caddyfile"));
         // It keeps files in the home folder otherwise.
@@ -85,14 +86,14 @@ fn configured(
     file: &str,
     port: &str,
     listen: impl Fn(SocketAddr) -> String,
-    hosts: &[SocketAddr],
+    hosts: &[String],
     ip: [u8; 4],
 ) -> (TempDir, SocketAddr) {
     let folder = tempdir().unwrap();
     let address = free_port(ip.into()).unwrap();
     let mut configuration = std::fs::read_to_string(workspace().join("host/deploy").join(file)).unwrap();
     for (port, host) in (8001..).zip(hosts) {
-        configuration = configuration.replace(&format!("127.0.0.1:{port}"), &host.to_string());
+        configuration = configuration.replace(&format!("127.0.0.1:{port}"), host);
     }
     assert!(configuration.contains(port), "{file} does not contain {port:?}");
     let configuration = configuration.replace(port, &listen(address));
@@ -105,11 +106,15 @@ async fn hosts(folder: &Path) -> [Server; 3] {
     [Server::folder(folder).await, Server::folder(folder).await, Server::folder(folder).await]
 }
 
+fn addresses(hosts: &[Server; 3]) -> [String; 3] {
+    hosts.each_ref().map(|host| host.address.to_string())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_behind_a_load_balancer_answer_503_without_a_model_and_predict_once_there_is_one() {
     let folder = tempdir().unwrap();
     let hosts = hosts(folder.path()).await;
-    let Some(nginx) = Proxy::nginx(&hosts.each_ref().map(|host| host.address), [127, 0, 0, 2]) else { return };
+    let Some(nginx) = Proxy::nginx(&addresses(&hosts), [127, 0, 0, 2]) else { return };
     let mut client = Client::connect(nginx.address).await;
     for _ in 0..20 {
         assert_eq!(client.get("/sac/model/info").await.detail(503), "No SAC model loaded");
@@ -148,7 +153,7 @@ async fn after_a_rename_no_host_behind_a_load_balancer_answers_with_the_older_po
     let path = |number: u64| folder.path().join(format!("model_{number:04}.onnx"));
     publish(&path(0), &checkpoint("pendulum_00500"));
     let hosts = hosts(folder.path()).await;
-    let Some(nginx) = Proxy::nginx(&hosts.each_ref().map(|host| host.address), [127, 0, 0, 3]) else { return };
+    let Some(nginx) = Proxy::nginx(&addresses(&hosts), [127, 0, 0, 3]) else { return };
     // The number of the newest checkpoint whose rename is done.
     let published = Arc::new(AtomicU64::new(0));
     let answers = Arc::new(Semaphore::new(0));
@@ -186,14 +191,35 @@ async fn after_a_rename_no_host_behind_a_load_balancer_answers_with_the_older_po
         }
     }
     let served_by = clients.join_all().await.into_iter().flatten().collect::<BTreeSet<_>>();
-    assert_eq!(served_by, hosts.iter().map(|host| host.address.to_string()).collect());
+    assert_eq!(served_by, addresses(&hosts).into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_on_unix_sockets_behind_a_load_balancer_answer_and_see_a_new_checkpoint() {
+    let folder = tempdir().unwrap();
+    let settings = Settings::folder(folder.path());
+    let start = || Server::start(Owner::HostOnUnixSocket, &settings);
+    let hosts = [start().await, start().await, start().await];
+    let upstreams = hosts.each_ref().map(|host| format!("unix:{}", host.socket().display()));
+    let Some(nginx) = Proxy::nginx(&upstreams, [127, 0, 0, 6]) else { return };
+    let mut client = Client::connect(nginx.address).await;
+    let mut served_by = BTreeSet::new();
+    for policy in ["pendulum_00500", "pendulum_08000"] {
+        publish(&folder.path().join(format!("model_{policy}.onnx")), &checkpoint(policy));
+        for _ in 0..20 {
+            let answer = client.post("/sac/predict", json!({ "state": [0.1, 0.2, 0.3] })).await;
+            served_by.insert(answer.header("x-served-by").unwrap().to_owned());
+            assert!(answer.ok()["model_path"].as_str().unwrap().contains(policy));
+        }
+    }
+    assert_eq!(served_by, upstreams.into());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn below_a_prefix_nginx_passes_on_what_the_policy_answers_and_nothing_else() {
     let folder = tempdir().unwrap();
     let hosts = hosts(folder.path()).await;
-    let Some(nginx) = Proxy::nginx(&hosts.each_ref().map(|host| host.address), [127, 0, 0, 4]) else { return };
+    let Some(nginx) = Proxy::nginx(&addresses(&hosts), [127, 0, 0, 4]) else { return };
     serves_below_a_prefix(&nginx, folder.path()).await;
 }
 

@@ -8,11 +8,16 @@ use tempfile::{TempDir, tempdir};
 
 const TOKEN: &str = "secret";
 
-/// Statuses of requests that the schema cannot describe: a benchmark has a limit of its time, which the machine decides.
+/// Statuses of requests that the schema cannot describe: a benchmark has a limit of its time, which the machine decides, and a
+/// stream is for clients of WebSockets.
 const TESTER: &str = "
 [[operations]]
 include-path = '/sac/benchmark'
 checks.positive_data_acceptance.expected-statuses = ['2xx', '400', '503']
+
+[[operations]]
+include-path = '/sac/stream'
+checks.positive_data_acceptance.expected-statuses = ['426']
 ";
 
 /// A server of a policy that is finite for every state, because it clips them.

@@ -30,6 +30,11 @@ async fn predict_and_batch_agree_with_pytorch_without_the_compiled_mode() {
     compare_with_pytorch(Owner::Host, false).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn predict_and_batch_agree_with_pytorch_on_a_unix_socket() {
+    compare_with_pytorch(Owner::HostOnUnixSocket, true).await;
+}
+
 async fn compare_with_pytorch(owner: Owner, jit: bool) {
     let golden = Golden::read();
     let folder = tempdir().unwrap();

@@ -28,3 +28,4 @@ mod shutdown;
 mod site;
 mod spin;
 mod stream;
+mod unix;

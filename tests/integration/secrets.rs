@@ -1,6 +1,7 @@
 //! Tokens and certificates that are replaced while the server runs, and what clients without a token can see.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use rcgen::CertifiedKey;
 use sac_serving::{Config, HttpConfig, Tls, Tokens};
 use sac_tests::{Server, Settings, checkpoint, patient_http, publish};
 use tempfile::tempdir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -75,23 +76,31 @@ async fn a_client_without_the_token_learns_no_path_and_no_reason() {
 }
 
 /// Writes a new certificate and its key. Returns the certificate, for a client to trust.
-fn renew(chain: &Path, key: &Path) -> CertificateDer<'static> {
+pub fn renew(chain: &Path, key: &Path) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     publish(chain, cert.pem().as_bytes());
     publish(key, signing_key.serialize_pem().as_bytes());
     cert.der().clone()
 }
 
-async fn connect(server: &Server, trusted: &CertificateDer<'static>) -> std::io::Result<TlsStream<TcpStream>> {
+async fn connect(server: &Server, trusted: &CertificateDer<'static>) -> io::Result<TlsStream<TcpStream>> {
+    secure(TcpStream::connect(server.address).await?, trusted).await
+}
+
+/// Starts TLS, as a client that trusts one certificate.
+pub async fn secure<S>(stream: S, trusted: &CertificateDer<'static>) -> io::Result<TlsStream<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
     let connector = TlsConnector::from(Arc::new(config.with_no_client_auth()));
-    connector.connect("localhost".try_into().unwrap(), TcpStream::connect(server.address).await?).await
+    connector.connect("localhost".try_into().unwrap(), stream).await
 }
 
-async fn healthz(stream: &mut TlsStream<TcpStream>) -> String {
+pub async fn healthz(stream: &mut TlsStream<impl AsyncRead + AsyncWrite + Unpin>) -> String {
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).await.unwrap();

@@ -2,16 +2,17 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use http::Method;
 use sac_test_support::{Answer, request};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::net::{TcpStream, UnixStream};
 
 /// One keep-alive connection.
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     /// The bytes that were read and belong to no answer yet.
     received: Vec<u8>,
     authorization: String,
@@ -19,11 +20,25 @@ pub struct Client {
     prefix: String,
 }
 
+/// A socket of TCP or of Unix.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 impl Client {
     pub async fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).await.expect("the server listens");
         stream.set_nodelay(true).expect("a TCP socket");
-        Client { stream, received: Vec::new(), authorization: String::new(), prefix: String::new() }
+        Client::over(stream)
+    }
+
+    /// Connects to a Unix socket.
+    pub async fn connect_unix(path: &Path) -> Client {
+        Client::over(UnixStream::connect(path).await.expect("the server listens"))
+    }
+
+    fn over(stream: impl Stream + 'static) -> Client {
+        Client { stream: Box::new(stream), received: Vec::new(), authorization: String::new(), prefix: String::new() }
     }
 
     pub fn with_token(mut self, token: &str) -> Client {
@@ -62,7 +77,7 @@ impl Client {
     pub async fn send_with(&mut self, method: Method, path: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
         let headers = format!("{}{headers}", self.authorization);
         let request = request(method.as_str(), &format!("{}{path}", self.prefix), &headers, body);
-        let (mut reader, mut writer) = self.stream.split();
+        let (mut reader, mut writer) = split(&mut self.stream);
         // At once: a server may answer before it has read the whole body, and then close the connection.
         let (sent, answer) =
             tokio::join!(writer.write_all(&request), receive(&mut reader, &mut self.received, &request));

@@ -12,8 +12,9 @@ pub use manifest::{Manifest, build_components};
 pub use sac_test_support::*;
 pub use server::{Owner, RootSettings, Server, Settings, cache_dir, patient_http, patient_sandbox};
 
-/// Makes four tests of an `async fn name(owner: Owner)`: those of [`both_owners`], and `host_with_a_root` and
-/// `composed_with_a_root`, in which the policy is one of a root and clients know nothing of it but another base URL.
+/// Makes five tests of an `async fn name(owner: Owner)`: those of [`both_owners`]; `host_on_a_unix_socket`; and
+/// `host_with_a_root` and `composed_with_a_root`, in which the policy is one of a root and clients know nothing of it but another
+/// base URL.
 #[macro_export]
 macro_rules! every_owner {
     ($name:ident) => {
@@ -21,6 +22,7 @@ macro_rules! every_owner {
             $name,
             host: Host,
             composed: Composed,
+            host_on_a_unix_socket: HostOnUnixSocket,
             host_with_a_root: HostWithRoot,
             composed_with_a_root: ComposedWithRoot
         );

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use sac_owner::settings::{ModelName, defaults};
 use sac_serving::{
-    ActionBounds, Activation, Config, DefaultPolicy, HttpConfig, OnBadCheckpoint, RootConfig, SacService,
+    ActionBounds, Activation, Config, DefaultPolicy, HttpConfig, Listener, OnBadCheckpoint, RootConfig, SacService,
     SandboxLimits, Source, Tokens,
 };
+use tempfile::{TempDir, tempdir};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -27,6 +28,8 @@ pub enum Owner {
     Host,
     /// The Spin gateway composed with the actor: in wasmtime-wasi-http's handler, or in the runtime that a variable names.
     Composed,
+    /// As `Host`, on a Unix socket.
+    HostOnUnixSocket,
     /// As `Host`; the folder is a policy of a root, and clients have its prefix as their base URL.
     HostWithRoot,
     /// As `Composed`, with the folder as in `HostWithRoot`.
@@ -66,12 +69,20 @@ pub struct Settings {
 
 /// A server on a port of its own, ended when it is dropped.
 pub struct Server {
+    /// Not of a server on a Unix socket, which nobody reaches by it.
     pub address: SocketAddr,
+    socket: Option<UnixSocket>,
     /// The base URL of the policy without the address.
     prefix: String,
     /// `None` for [`Owner::Composed`].
     service: Option<SacService>,
     _running: Running,
+}
+
+/// The path of a Unix socket, in a folder of its own.
+struct UnixSocket {
+    path: PathBuf,
+    _folder: TempDir,
 }
 
 /// The task or the program behind a server. It ends when this is dropped.
@@ -143,7 +154,7 @@ impl RootSettings {
 
 impl Owner {
     pub fn is_host(self) -> bool {
-        matches!(self, Owner::Host | Owner::HostWithRoot)
+        matches!(self, Owner::Host | Owner::HostOnUnixSocket | Owner::HostWithRoot)
     }
 }
 
@@ -171,6 +182,7 @@ impl Server {
                 Server { prefix, ..Box::pin(Server::start(plain, &settings)).await }
             }
             Owner::Host => Server::with_config(settings.config()).await,
+            Owner::HostOnUnixSocket => Server::on_unix_socket(settings.config(), patient_http()).await,
             Owner::Composed => Server::composed(settings).await,
         }
     }
@@ -189,7 +201,7 @@ impl Server {
                 (address, Running::Task(Task(tokio::spawn(composed::serve(listener, settings)))))
             }
         };
-        Server { address, prefix: String::new(), service: None, _running: running }
+        Server { address, socket: None, prefix: String::new(), service: None, _running: running }
     }
 
     /// The host, serving the newest checkpoint of a folder.
@@ -202,15 +214,36 @@ impl Server {
     }
 
     pub async fn with_http(config: Config, http: HttpConfig) -> Server {
-        let service = build(config).await;
         let listener = listen().await;
         let address = listener.local_addr().expect("bound");
-        let task = tokio::spawn(sac_serving::serve(listener, service.clone(), http, std::future::pending()));
-        Server { address, prefix: String::new(), service: Some(service), _running: Running::Task(Task(task)) }
+        Server { address, ..Server::on(listener, config, http).await }
+    }
+
+    pub async fn on_unix_socket(config: Config, http: HttpConfig) -> Server {
+        let folder = tempdir().expect("a temporary folder");
+        let path = folder.path().join("http.sock");
+        let listener = Listener::unix(&path).await.expect("a free path");
+        Server { socket: Some(UnixSocket { path, _folder: folder }), ..Server::on(listener, config, http).await }
+    }
+
+    async fn on(listener: impl Into<Listener>, config: Config, http: HttpConfig) -> Server {
+        let service = build(config).await;
+        let task = tokio::spawn(sac_serving::serve(listener.into(), service.clone(), http, std::future::pending()));
+        let (address, running) = (SocketAddr::from(([0; 4], 0)), Running::Task(Task(task)));
+        Server { address, socket: None, prefix: String::new(), service: Some(service), _running: running }
     }
 
     pub async fn client(&self) -> Client {
-        Client::connect(self.address).await.with_prefix(&self.prefix)
+        let client = match &self.socket {
+            None => Client::connect(self.address).await,
+            Some(socket) => Client::connect_unix(&socket.path).await,
+        };
+        client.with_prefix(&self.prefix)
+    }
+
+    /// The path of the Unix socket of [`Owner::HostOnUnixSocket`].
+    pub fn socket(&self) -> &Path {
+        &self.socket.as_ref().expect("a Unix socket").path
     }
 
     /// The service behind [`Owner::Host`].

@@ -2,7 +2,9 @@
 //! [`Connection`] blocks. The asynchronous client of `sac-tests` sends and reads the same bytes.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -13,10 +15,27 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A keep-alive connection.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     /// The bytes that were read and belong to no answer yet.
     received: Vec<u8>,
     chunk: Box<[u8]>,
+}
+
+/// A socket of TCP or of Unix.
+trait Stream: Read + Write + Send {
+    fn close(&self) -> io::Result<()>;
+}
+
+impl Stream for TcpStream {
+    fn close(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Stream for UnixStream {
+    fn close(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
 }
 
 /// A whole answer.
@@ -44,7 +63,19 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Connection { stream, received: Vec::new(), chunk: vec![0; 16 << 10].into() })
+        Ok(Connection::over(stream))
+    }
+
+    /// Connects to a Unix socket.
+    pub fn open_unix(path: &Path) -> io::Result<Connection> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Connection::over(stream))
+    }
+
+    fn over(stream: impl Stream + 'static) -> Connection {
+        Connection { stream: Box::new(stream), received: Vec::new(), chunk: vec![0; 16 << 10].into() }
     }
 
     /// Sends a request and waits for its answer.
@@ -55,6 +86,11 @@ impl Connection {
 
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
+    }
+
+    /// Closes this side of the connection, which may still be read.
+    pub fn close(&self) -> io::Result<()> {
+        self.stream.close()
     }
 
     /// Waits for the next answer.

@@ -25,19 +25,34 @@ class Response(NamedTuple):
     retry_after: str | None
 
 
+class UnixConnection(HTTPConnection):
+    """A connection by a Unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        # A server without a token answers to this name.
+        super().__init__("localhost", timeout=timeout)
+        self._path, self._timeout = path, timeout
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self._timeout)
+        self.sock.connect(self._path)
+
+
 class Connections:
     """Connections to one server, as many as there are requests at a time. Threads may share them."""
 
     def __init__(self, url: str, timeout: float, ca_cert: str | os.PathLike[str] | None) -> None:
+        self._socket, url = _socket_and_url(url)
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no URL of a server: expected http://HOST:PORT or https://HOST:PORT")
+            raise ValueError(f"{url!r} is no URL of a server: expected http://HOST:PORT, https://HOST:PORT or unix:PATH")
         if parts.username is not None or parts.query or parts.fragment or parts.path.rstrip("/").endswith("/sac"):
             raise ValueError("the URL is the server's, or one that ends in /policies/NAME: no user, query or route")
         self.prefix = parts.path.rstrip("/")
         self._host, self._port, self._timeout = parts.hostname, parts.port, timeout
         self._tls = ssl.create_default_context(cafile=ca_cert) if parts.scheme == "https" else None
-        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._origin = f"{parts.scheme}://{parts.netloc}" if self._socket is None else f"unix:{self._socket}"
         self._idle: deque[HTTPConnection] = deque()
         self._process = os.getpid()
 
@@ -72,6 +87,8 @@ class Connections:
                 return
 
     def _open(self) -> HTTPConnection:
+        if self._socket is not None:
+            return UnixConnection(self._socket, self._timeout)
         if self._tls is not None:
             return HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
         return HTTPConnection(self._host, self._port, timeout=self._timeout)
@@ -95,3 +112,15 @@ class Connections:
     def _unreachable(self, error: Exception) -> UnreachableError:
         reason = f"no answer within {self._timeout:g} s" if isinstance(error, socket.timeout) else repr(error)
         return UnreachableError(f"{self._origin} cannot be asked: {reason}")
+
+
+def _socket_and_url(url: str) -> tuple[str | None, str]:
+    """Splits unix:PATH or unix:PATH:/policies/NAME into the path of a socket and a URL. Any other URL stays as it is."""
+    if not url.startswith("unix:"):
+        return None, url
+    if not hasattr(socket, "AF_UNIX"):
+        raise ValueError(f"{url!r} is a Unix socket, and Python has none on this system")
+    path, colon, prefix = url[len("unix:") :].partition(":/")
+    if not path:
+        raise ValueError(f"{url!r} has no path: expected unix:PATH, such as unix:/run/sac-serving/http.sock")
+    return path, f"http://localhost/{prefix}" if colon else "http://localhost"

@@ -25,6 +25,7 @@ class Policy:
     """A policy that the server at `url` computes, always by its newest checkpoint.
 
     url: the server's, such as "http://localhost:8000", or that of one of many policies: "http://localhost:8000/policies/NAME".
+        A Unix socket is "unix:/run/sac-serving/http.sock", with ":/policies/NAME" after it for one of many.
     token: the one that the server is configured with, if it is.
     timeout: seconds that the server may stay silent, while connecting or computing.
     ca_cert: a file with the certificate to trust, in place of the system's.

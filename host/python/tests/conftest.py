@@ -22,14 +22,14 @@ PATIENCE = ["--reload-wait", "10min", "--load-time", "10min", "--call-time", "10
 class Server:
     """A server of some folder, and its log so far."""
 
-    def __init__(self, *args: str | Path) -> None:
-        command = [PROGRAM, "serve", "--listen", "127.0.0.1:0", *PATIENCE, *args]
+    def __init__(self, *args: str | Path, listen: str = "127.0.0.1:0") -> None:
+        command = [PROGRAM, "serve", "--listen", listen, *PATIENCE, *args]
         self.log: list[str] = []
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self._process.stderr is not None
         for line in self._process.stderr:
             self.log.append(line)
-            found = re.search(r"listening on (https?://\S+)", line)
+            found = re.search(r"listening on (https?://\S+|unix:\S+)", line)
             if found:
                 self.url = found[1]
                 break
@@ -52,8 +52,8 @@ def serve() -> Iterator[Callable[..., Server]]:
     """Starts servers with these arguments, and stops them after the test."""
     servers: list[Server] = []
 
-    def start(*args: str | Path) -> Server:
-        servers.append(Server(*args))
+    def start(*args: str | Path, **options: str) -> Server:
+        servers.append(Server(*args, **options))
         return servers[-1]
 
     yield start

@@ -186,6 +186,23 @@ def test_a_policy_of_a_root_is_asked_by_its_prefix(serve: Any, tmp_path: Path) -
     assert error.value.status == 404
 
 
+def test_a_server_on_a_unix_socket_is_asked_by_the_path(serve: Any, tmp_path: Path) -> None:
+    put("pendulum_00500", tmp_path / "BTC-USD" / "model_1.onnx")
+    server = serve("--root", tmp_path, "--default", "BTC-USD", listen=f"unix:{tmp_path}/http.sock")
+    expected = computed(tmp_path / "BTC-USD" / "model_1.onnx")
+    for url in (server.url, f"{server.url}:/policies/BTC-USD"):
+        with Policy(url) as policy:
+            assert policy.predict(STATE)[0] == expected and policy.predict(STATE)[0] == expected
+            assert len(policy._connections._idle) == 1
+    with Policy(f"{server.url}:/policies/nobody") as policy, pytest.raises(StatusError, match="404"):
+        policy.predict(STATE)
+    server.stop()
+    with Policy(server.url) as policy, pytest.raises(UnreachableError, match=f"^{server.url} cannot be asked"):
+        policy.predict(STATE)
+    with pytest.raises(ValueError, match="expected unix:PATH"):
+        Policy("unix:")
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is missing, which makes the certificate")
 def test_https_is_spoken_with_a_server_whose_certificate_is_trusted(serve: Any, folder: Path, tmp_path: Path) -> None:
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"

@@ -13,8 +13,8 @@ use crate::http::tls::Tls;
 pub struct HttpConfig {
     /// The number of connections. Any other gets 503 and is closed.
     pub max_connections: usize,
-    /// The number of connections from one address, or from one network of IPv6. `None` leaves an eighth of
-    /// `max_connections` for other addresses.
+    /// The number of connections from one address, or from one network of IPv6, or from one user by a Unix socket. `None` leaves
+    /// an eighth of `max_connections` for others.
     pub max_connections_per_address: Option<usize>,
     /// The size limit of a request head. A larger head gets 431, as does one of more than 100 headers.
     pub max_head_bytes: usize,

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +16,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::info;
@@ -30,6 +28,7 @@ use crate::http::peer::{Peer, Socket};
 use crate::http::places::Place;
 use crate::http::route::Health;
 use crate::http::service::SacService;
+use crate::http::socket::{ClientAddress, Stream};
 use crate::observe::metrics::Counted;
 
 /// The size of a connection's buffer, for heads and for parts of bodies.
@@ -54,7 +53,7 @@ pub(crate) struct Server<A> {
 /// One connection, for its requests.
 #[derive(Clone)]
 struct Client {
-    address: SocketAddr,
+    address: ClientAddress,
     peer: Peer,
     held: Held,
 }
@@ -68,7 +67,7 @@ pub(crate) struct Held {
 }
 
 /// Answers a connection over the limit, as far as that takes no time.
-pub(crate) fn turn_away(stream: &TcpStream, config: &HttpConfig) {
+pub(crate) fn turn_away(stream: &Stream, config: &HttpConfig) {
     if config.tls.is_none() {
         // The buffer of a new connection has room for the response. If not, the client gets none.
         let _ = stream.try_write(TOO_MANY_CONNECTIONS);
@@ -85,13 +84,13 @@ where
     /// Serves a connection to its end, which is that of the request in flight once `draining` is true.
     pub(crate) async fn serve(
         self: Arc<Self>,
-        stream: TcpStream,
-        address: SocketAddr,
+        stream: Stream,
+        address: ClientAddress,
         draining: watch::Receiver<bool>,
         place: Place,
     ) -> Result<()> {
-        stream.set_nodelay(true)?;
-        if place.is_spare && timeout(SPARE_TIME, stream.peek(&mut [0])).await.is_err() {
+        stream.prepare()?;
+        if place.is_spare && timeout(SPARE_TIME, stream.peek()).await.is_err() {
             turn_away(&stream, &self.config);
             return Ok(());
         }

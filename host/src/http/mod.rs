@@ -24,6 +24,9 @@ mod selection;
 pub(crate) mod server;
 pub(crate) mod service;
 mod shadowed;
+pub(crate) mod socket;
+#[cfg(unix)]
+mod socket_file;
 mod status;
 mod stream;
 pub(crate) mod tls;

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+
+use crate::http::socket::Stream;
 
 /// Shows if the client has closed the connection. It is an extension of each request of [`crate::serve`].
 #[derive(Clone)]
-pub(crate) struct Peer(Arc<TcpStream>);
+pub(crate) struct Peer(Arc<Stream>);
 
 impl Peer {
     /// Returns when the client has closed its side of the connection, unless it sent another request before that. The client may
     /// still read, which nobody can see from here, so only requests that take long should end by this.
     pub(crate) async fn gone(&self) {
-        match self.0.peek(&mut [0]).await {
+        match self.0.peek().await {
             Ok(0) | Err(_) => {}
             // The next request has arrived, or the end of a TLS session.
             Ok(_) => pending().await,
@@ -26,16 +27,15 @@ impl Peer {
 
     /// Lets the connection end without delivering what the client has not read.
     pub(crate) fn reset(&self) {
-        // If this fails, the kernel goes on delivering for a while.
-        let _ = self.0.set_zero_linger();
+        self.0.reset();
     }
 }
 
 /// A socket that a [`Peer`] can look at.
-pub(crate) struct Socket(Arc<TcpStream>);
+pub(crate) struct Socket(Arc<Stream>);
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream) -> (Socket, Peer) {
+    pub(crate) fn new(stream: Stream) -> (Socket, Peer) {
         let stream = Arc::new(stream);
         (Socket(stream.clone()), Peer(stream))
     }
@@ -43,7 +43,7 @@ impl Socket {
     fn write(
         &self,
         context: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<usize>,
+        write: impl Fn(&Stream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.0.poll_write_ready(context))?;
@@ -89,7 +89,6 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = rustix::net::shutdown(&*self.0, rustix::net::Shutdown::Write);
-        Poll::Ready(shut.map_err(io::Error::from))
+        Poll::Ready(self.0.close())
     }
 }

@@ -1,7 +1,8 @@
-//! The places for connections: a share for each address, and a few that are kept for health checks.
+//! The places for connections: a share for each address, or for each user of a Unix socket, and a few that are kept for health
+//! checks.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::http::config::HttpConfig;
+use crate::http::socket::ClientAddress;
 
 /// The number of connections beyond the limit that may ask for health and metrics.
 const SPARE: usize = 16;
@@ -33,7 +35,7 @@ struct Taken {
     number: u64,
     clients: usize,
     spare: usize,
-    by_address: HashMap<IpAddr, Held>,
+    by_address: HashMap<ClientAddress, Held>,
     /// The connections that have not asked for anything, by their numbers.
     silent: BTreeMap<u64, Silent>,
 }
@@ -47,7 +49,7 @@ struct Held {
 
 /// A connection that has not asked for anything.
 struct Silent {
-    address: IpAddr,
+    address: ClientAddress,
     /// `None` for the moment until its task runs.
     task: Option<AbortHandle>,
 }
@@ -55,7 +57,7 @@ struct Silent {
 /// The place of one connection, until it is dropped.
 pub(crate) struct Place {
     places: Arc<Places>,
-    address: IpAddr,
+    address: ClientAddress,
     pub(crate) number: u64,
     /// True if the connection may ask for health and metrics only.
     pub(crate) is_spare: bool,
@@ -70,7 +72,7 @@ impl Places {
     }
 
     /// Takes a place for a client. Returns `None` if there is none, not even a spare one.
-    pub(crate) fn take(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
+    pub(crate) fn take(self: &Arc<Self>, client: ClientAddress) -> Option<Place> {
         let address = network(client);
         let mut taken = self.lock();
         let held = taken.by_address.get(&address).map_or((0, 0), |held| (held.clients, held.spare));
@@ -118,7 +120,7 @@ impl Places {
 
 impl Taken {
     /// Ends the oldest connection that has not asked for anything, of one address or of all. Returns `false` if there is none.
-    fn evict(&mut self, address: Option<IpAddr>) -> bool {
+    fn evict(&mut self, address: Option<ClientAddress>) -> bool {
         let is_one = |silent: &Silent| silent.task.is_some() && address.is_none_or(|address| silent.address == address);
         let Some(number) = self.silent.iter().find(|(_, silent)| is_one(silent)).map(|(number, _)| *number) else {
             return false;
@@ -130,7 +132,7 @@ impl Taken {
         true
     }
 
-    fn count(&mut self, address: IpAddr, is_spare: bool) {
+    fn count(&mut self, address: ClientAddress, is_spare: bool) {
         let held = self.by_address.entry(address).or_default();
         let (all, own) =
             if is_spare { (&mut self.spare, &mut held.spare) } else { (&mut self.clients, &mut held.clients) };
@@ -138,7 +140,7 @@ impl Taken {
         *own += 1;
     }
 
-    fn discount(&mut self, address: IpAddr, is_spare: bool) {
+    fn discount(&mut self, address: ClientAddress, is_spare: bool) {
         let Some(held) = self.by_address.get_mut(&address) else { return };
         let (all, own) =
             if is_spare { (&mut self.spare, &mut held.spare) } else { (&mut self.clients, &mut held.clients) };
@@ -174,11 +176,18 @@ impl Drop for Place {
     }
 }
 
-/// Returns the address that has a share. A client with IPv6 usually has a whole network of 64 bits.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        address => address,
+/// Returns the address that has a share, without its port. A client with IPv6 usually has a whole network of 64 bits.
+fn network(client: ClientAddress) -> ClientAddress {
+    match client {
+        ClientAddress::Tcp(address) => {
+            let network = match address.ip().to_canonical() {
+                IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+                address => address,
+            };
+            ClientAddress::Tcp(SocketAddr::new(network, 0))
+        }
+        #[cfg(unix)]
+        user @ ClientAddress::User(_) => user,
     }
 }
 

@@ -1,7 +1,6 @@
 //! The HTTP/1.1 server: it accepts connections, and ends them at a shutdown. It knows no route.
 
 use std::future::{Future, ready};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,7 +9,6 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
@@ -21,6 +19,7 @@ use crate::http::connection::{Server, turn_away};
 use crate::http::places::Places;
 use crate::http::router::Router;
 use crate::http::service::SacService;
+use crate::http::socket::{ClientAddress, Listener, Stream};
 use crate::observe::timeline::STEP;
 
 /// The time that a kept connection has for one more request after a shutdown began. The response then says that the
@@ -30,15 +29,16 @@ const LAST_REQUEST: Duration = Duration::from_millis(500);
 /// The time limit for writing the last decisions.
 const LAST_DECISIONS: Duration = Duration::from_secs(5);
 
-/// The size of the kernel's buffer for what a client has not read. The kernel doubles it. So a client that does not read is
-/// noticed, whatever the size of its response, and costs little.
-const SEND_BUFFER_BYTES: usize = 64 << 10;
-
 /// Serves the routes of a [`Router`] over HTTP/1.1 until `shutdown` resolves, then lets the requests in flight finish.
 ///
 /// The checkpoint loads in the background. Only requests that need it wait for it. The last hour of `/status/history` is kept
 /// while this runs, as it is by [`serve_with`].
-pub async fn serve(listener: TcpListener, service: SacService, config: HttpConfig, shutdown: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: impl Into<Listener>,
+    service: SacService,
+    config: HttpConfig,
+    shutdown: impl Future<Output = ()>,
+) {
     let router = Arc::new(Router::new(service.clone()));
     let answer = move |request| {
         let router = router.clone();
@@ -50,7 +50,7 @@ pub async fn serve(listener: TcpListener, service: SacService, config: HttpConfi
 /// Serves as [`serve`] does, but by a function of the caller. `answer` may have its own routes, and leave the others to
 /// [`Router::respond`].
 pub async fn serve_with<R>(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     service: SacService,
     answer: impl Fn(Request<Incoming>) -> R + Send + Sync + 'static,
     config: HttpConfig,
@@ -58,8 +58,7 @@ pub async fn serve_with<R>(
 ) where
     R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
-    // Connections inherit it. Without it the limits still hold, but are noticed later.
-    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER_BYTES);
+    let mut listener = listener.into();
     let preload = service.clone();
     tokio::spawn(async move { preload.preload().await });
     // It ends with this set.
@@ -75,7 +74,8 @@ pub async fn serve_with<R>(
         info!("shutting down: health says so for {} s, and requests are served", lame_duck_time.as_secs_f32());
         acceptor.accept_until(&listener, sleep(lame_duck_time)).await;
     }
-    // Those who have connected already are served.
+    // From here on nobody finds a Unix socket. Those who have connected already are served.
+    listener.remove_file();
     acceptor.accept_until(&listener, ready(())).await;
     drop(listener);
     info!("shutting down: finishing the requests in flight");
@@ -116,7 +116,7 @@ where
     R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     /// Accepts connections until `end` resolves and none is waiting.
-    async fn accept_until(&self, listener: &TcpListener, end: impl Future<Output = ()>) {
+    async fn accept_until(&self, listener: &Listener, end: impl Future<Output = ()>) {
         let mut end = pin!(end);
         loop {
             tokio::select! {
@@ -137,8 +137,8 @@ where
         }
     }
 
-    fn accept(&self, stream: TcpStream, client: SocketAddr) {
-        let Some(place) = self.places.take(client.ip()) else {
+    fn accept(&self, stream: Stream, client: ClientAddress) {
+        let Some(place) = self.places.take(client) else {
             turn_away(&stream, &self.server.config);
             return;
         };

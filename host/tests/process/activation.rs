@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::Command;
 
@@ -44,7 +44,22 @@ fn a_passed_socket_that_others_can_reach_needs_a_token_and_one_of_another_kind_i
     let open = TcpListener::bind("0.0.0.0:0").unwrap();
     let (status, log) = activate(place.path(), open.into()).end();
     assert!(!status.success() && log.contains("can be reached from other machines"), "{log}");
-    let file = UnixListener::bind(place.path().join("socket")).unwrap();
-    let (status, log) = activate(place.path(), file.into()).end();
-    assert!(!status.success() && log.contains("expected ListenStream=ADDRESS:PORT"), "{log}");
+    let datagrams = UnixDatagram::bind(place.path().join("socket")).unwrap();
+    let (status, log) = activate(place.path(), datagrams.into()).end();
+    assert!(!status.success() && log.contains("expected ListenStream=ADDRESS:PORT or a path"), "{log}");
+}
+
+#[test]
+fn a_unix_socket_that_systemd_passes_is_served_without_a_token_and_left_where_it_is() {
+    let (place, sockets) = (folder(), tempdir().unwrap());
+    let path = sockets.path().join("http.sock");
+    let socket = UnixListener::bind(&path).unwrap();
+    let mut waiting = Connection::open_unix(&path).unwrap();
+    let mut server = activate(place.path(), socket.into());
+    server.wait_for(&format!("listening on unix:{}", path.display()));
+    assert_eq!(waiting.ask(&request("POST", "/sac/predict", "", STATE)).unwrap().status, 200);
+    server.signal(Signal::TERM).unwrap();
+    waiting.read_to_end().unwrap();
+    let (status, log) = server.end();
+    assert!(status.success() && path.exists(), "{log}");
 }

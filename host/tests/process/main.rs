@@ -21,6 +21,7 @@ mod python;
 mod replay;
 mod serving;
 mod sites;
+mod sockets;
 #[cfg(feature = "otlp")]
 mod traces;
 mod trying;

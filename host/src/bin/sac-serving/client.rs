@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::platform::unix_stream;
 use crate::target::Endpoint;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,6 +74,9 @@ pub fn json(status: u16, body: &[u8]) -> Result<Value> {
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<SendRequest<Full<Bytes>>> {
+    if let Some(path) = &endpoint.address.socket {
+        return start_http(unix_stream(path).await?).await;
+    }
     let stream = TcpStream::connect(&endpoint.address.authority).await?;
     stream.set_nodelay(true)?;
     match &endpoint.tls {

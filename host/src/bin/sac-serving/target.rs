@@ -1,5 +1,6 @@
 //! The server or the file that `predict` and `bench` measure or ask.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,8 +9,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use http::Uri;
+use sac_owner::path_line;
 use sac_owner::settings::variables;
-use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -17,6 +18,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::args::listen::Listen;
+
+/// The name of this machine, for a Unix socket.
+const LOCALHOST: &str = "localhost";
 
 /// A server, or a checkpoint file.
 #[derive(Debug, Clone)]
@@ -30,18 +34,20 @@ impl Target {
     pub fn server(&self) -> Result<Address> {
         match self {
             Target::Server(address) => Ok(address.clone()),
-            Target::File(file) => bail!("{} is no server: expected HOST:PORT or a URL", file.display()),
+            Target::File(file) => bail!("{} is no server: expected HOST:PORT, a URL or unix:PATH", file.display()),
         }
     }
 }
 
-/// The address of a server, from its URL.
+/// The address of a server.
 #[derive(Debug, Clone)]
 pub struct Address {
     scheme: Scheme,
     host: String,
-    /// Host and port, for the header `Host` and for the socket.
+    /// Host and port, for the header `Host` and for the socket of TCP.
     pub authority: String,
+    /// The path of a Unix socket, which is used instead.
+    pub socket: Option<PathBuf>,
 }
 
 /// The flags for connecting to a server.
@@ -75,6 +81,9 @@ impl FromStr for Target {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        if text.starts_with(Listen::UNIX) {
+            return Ok(Target::Server(Address::of(&text.parse()?, false)));
+        }
         if !text.contains("://") {
             let is_server = text.parse::<Listen>().is_ok() && !Path::new(text).exists();
             return if is_server { format!("http://{text}").parse() } else { Ok(Target::File(text.into())) };
@@ -94,11 +103,28 @@ impl FromStr for Target {
             None => bail!("`{}` is not a port", authority.as_str().trim_start_matches(&host).trim_start_matches(':')),
         };
         ensure!(!authority.as_str().contains('@'), "the URL has a user name, and a server takes only a token");
-        Ok(Target::Server(Address { scheme, authority: format!("{host}:{port}"), host }))
+        Ok(Target::Server(Address { scheme, authority: format!("{host}:{port}"), host, socket: None }))
     }
 }
 
 impl Address {
+    /// Returns the address of a server that listens there.
+    pub fn of(listen: &Listen, is_https: bool) -> Address {
+        let scheme = if is_https { Scheme::Https } else { Scheme::Http };
+        let (host, authority, socket) = match listen {
+            Listen::Tcp { host, .. } => (host.clone(), listen.to_string(), None),
+            // A server without a token answers to this name.
+            Listen::Unix(path) => (LOCALHOST.to_owned(), LOCALHOST.to_owned(), Some(path.clone())),
+        };
+        Address { scheme, host, authority, socket }
+    }
+
+    /// Returns the command that asks the server for a path.
+    pub fn curl(&self, path: &str) -> String {
+        let socket = self.socket.as_deref().map(|socket| format!("--unix-socket {} ", quoted(&path_line(socket))));
+        format!("curl -s {}{}://{}{path}", socket.unwrap_or_default(), self.scheme, self.authority)
+    }
+
     /// Returns the name that the server's certificate must have.
     pub fn name(&self) -> Result<ServerName<'static>> {
         // An IPv6 address is in brackets.
@@ -109,8 +135,16 @@ impl Address {
 
 impl Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.scheme == Scheme::Https { "https" } else { "http" };
-        write!(f, "{scheme}://{}", self.authority)
+        match &self.socket {
+            Some(path) => write!(f, "{}{}", Listen::UNIX, path_line(path)),
+            None => write!(f, "{}://{}", self.scheme, self.authority),
+        }
+    }
+}
+
+impl Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Scheme::Https { "https" } else { "http" })
     }
 }
 
@@ -127,10 +161,16 @@ impl ClientArgs {
 
 impl Endpoint {
     /// Returns the endpoint of a server in this process that asks for no token.
-    pub fn local(listener: &TcpListener) -> Result<Endpoint> {
-        let at = listener.local_addr()?;
-        let address = Address { scheme: Scheme::Http, host: at.ip().to_string(), authority: at.to_string() };
-        Ok(Endpoint { address, token: None, tls: None })
+    pub fn local(listen: &Listen) -> Endpoint {
+        Endpoint { address: Address::of(listen, false), token: None, tls: None }
+    }
+}
+
+/// Quotes a word for a shell, if it needs to be.
+fn quoted(word: &str) -> Cow<'_, str> {
+    match word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c)) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', r"'\''")).into(),
     }
 }
 

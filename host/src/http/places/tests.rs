@@ -1,11 +1,9 @@
 use super::*;
 
-fn address(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
+/// Takes a place for a client that has another port each time, as clients have.
 fn take(places: &Arc<Places>, client: &str) -> Option<Place> {
-    places.take(address(client))
+    let port = places.lock().number as u16;
+    places.take(ClientAddress::Tcp(SocketAddr::new(client.parse().unwrap(), port)))
 }
 
 #[test]
@@ -33,6 +31,16 @@ fn addresses_of_one_ipv6_network_share() {
     let _first = take(&places, "2001:db8::1").unwrap();
     assert!(take(&places, "2001:db8::2").unwrap().is_spare);
     assert!(!take(&places, "2001:db8:0:1::1").unwrap().is_spare);
+}
+
+#[cfg(unix)]
+#[test]
+fn each_user_of_a_unix_socket_has_a_share() {
+    let config = HttpConfig { max_connections_per_address: Some(1), ..HttpConfig::default() };
+    let places = Places::new(&config);
+    let _first = places.take(ClientAddress::User(1000)).unwrap();
+    assert!(places.take(ClientAddress::User(1000)).unwrap().is_spare);
+    assert!(!places.take(ClientAddress::User(33)).unwrap().is_spare);
 }
 
 #[tokio::test]

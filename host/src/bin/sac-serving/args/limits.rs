@@ -47,7 +47,7 @@ pub struct LimitArgs {
     #[arg(long, env = "SAC_MAX_CONNECTIONS", default_value_t = HttpConfig::default().max_connections, value_name = "N")]
     pub max_connections: usize,
 
-    /// Answer 503 to connections of one address beyond this number [default: seven eighths of --max-connections]
+    /// Answer 503 to connections of one address, or of one user by a Unix socket, beyond this number [default: seven eighths of --max-connections]
     #[arg(long, env = "SAC_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N")]
     pub max_connections_per_address: Option<usize>,
 

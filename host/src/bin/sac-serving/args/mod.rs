@@ -159,12 +159,12 @@ pub struct ConvertArgs {
 /// The arguments of `healthcheck`.
 #[derive(Debug, Args)]
 pub struct HealthcheckArgs {
-    /// The server: HOST:PORT, or a URL [default: the address that a server with the same variables listens on]
+    /// The server: HOST:PORT, a URL, or unix:PATH [default: the address that a server with the same variables listens on]
     #[arg(value_name = "URL")]
     pub target: Option<Target>,
 
     /// The address that the server listens on
-    #[arg(long, env = "SAC_LISTEN", default_value = Listen::DEFAULT, value_name = "HOST:PORT")]
+    #[arg(long, env = "SAC_LISTEN", default_value = Listen::DEFAULT, value_name = Listen::FORMS)]
     pub listen: Listen,
 
     /// The port that the server listens on

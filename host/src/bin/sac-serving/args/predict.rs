@@ -11,7 +11,7 @@ use crate::target::{ClientArgs, Target};
 /// The arguments of `predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// A server (HOST:PORT, http://HOST:PORT, or https), or a checkpoint file
+    /// A server (HOST:PORT, http://HOST:PORT, https, or unix:PATH), or a checkpoint file
     #[arg(value_name = "URL|FILE")]
     pub target: Target,
 

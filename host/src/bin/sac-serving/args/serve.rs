@@ -1,6 +1,5 @@
 //! The flags of `serve`, and the configuration that they make.
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
@@ -27,8 +26,9 @@ pub struct ServeArgs {
     #[arg(value_name = "FOLDER|FILE")]
     pub path: Option<PathBuf>,
 
-    /// The address to listen on. Port 0 selects a free port, which the log names. A socket that systemd passes outranks it
-    #[arg(long, env = "SAC_LISTEN", default_value = Listen::DEFAULT, value_name = "HOST:PORT")]
+    /// The address to listen on. Port 0 selects a free port, which the log names. A path is a Unix socket, to which this user and
+    /// its group may connect. A socket that systemd passes outranks it
+    #[arg(long, env = "SAC_LISTEN", default_value = Listen::DEFAULT, value_name = Listen::FORMS)]
     pub listen: Listen,
 
     /// Listen on this port of the address
@@ -149,19 +149,14 @@ impl ServeArgs {
     }
 
     /// Returns the address to listen on.
-    pub fn listen(&self) -> Listen {
+    pub fn listen(&self) -> Result<Listen> {
         self.listen.with_port(self.port)
     }
 
     /// Fails if other machines can reach an address and nothing protects it.
-    pub fn check_reach(
-        &self,
-        tokens: &Tokens,
-        address: &impl Display,
-        is_local: impl FnOnce() -> Result<bool>,
-    ) -> Result<()> {
+    pub fn check_reach(&self, tokens: &Tokens, address: &Listen) -> Result<()> {
         ensure!(
-            self.no_auth || !tokens.is_empty() || is_local()?,
+            self.no_auth || !tokens.is_empty() || address.is_local()?,
             "{address} can be reached from other machines: set a token (SAC_API_TOKEN or --api-token-file) or --no-auth"
         );
         Ok(())
@@ -193,7 +188,7 @@ impl ServeArgs {
             Some(path) => given.with_file(path)?,
             None => given,
         };
-        self.check_reach(&tokens, &self.listen(), || self.listen().is_local())?;
+        self.check_reach(&tokens, &self.listen()?)?;
         Ok(tokens)
     }
 }

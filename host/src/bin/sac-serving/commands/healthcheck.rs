@@ -10,12 +10,12 @@ use tokio::time::timeout;
 use crate::args::HealthcheckArgs;
 use crate::client::{Client, RESPONSE_TIMEOUT};
 use crate::commands::on_runtime;
-use crate::target::{Endpoint, Target};
+use crate::target::{Address, Endpoint};
 
 pub fn run(args: &HealthcheckArgs) -> Result<()> {
     let address = match &args.target {
         Some(target) => target.server()?,
-        None => args.listen.with_port(args.port).to_string().parse::<Target>()?.server()?,
+        None => Address::of(&args.listen.with_port(args.port)?, false),
     };
     let endpoint = args.client.endpoint(&address)?;
     let asked = on_runtime(1, async {

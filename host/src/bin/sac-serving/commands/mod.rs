@@ -12,12 +12,12 @@ mod serve;
 
 use std::future::Future;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, absolute};
 
 use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use listenfd::ListenFd;
-use sac_serving::{Config, SacService};
+use sac_serving::{Config, Listener, SacService};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
@@ -25,6 +25,7 @@ use crate::args::file::Invocation;
 use crate::args::listen::Listen;
 use crate::args::{Cli, Command, ConfigCommand};
 use crate::logging::LogFormat;
+use crate::platform::unix_listener;
 
 /// Runs a command to its end. `sockets` are those that systemd passes.
 pub fn run(invocation: &Invocation, sockets: ListenFd) -> Result<()> {
@@ -86,9 +87,16 @@ pub fn expect_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Binds the first address that is free.
-pub async fn listen(address: &Listen) -> Result<TcpListener> {
-    TcpListener::bind(&*address.addresses()?).await.with_context(|| format!("cannot listen on {address}"))
+/// Binds the first address that is free, and returns it with its port; or a Unix socket, with its absolute path.
+pub async fn listen(address: &Listen) -> Result<(Listener, Listen)> {
+    let failed = || format!("cannot listen on {address}");
+    if let Listen::Unix(path) = address {
+        let listener = unix_listener(path).await.with_context(failed)?;
+        return Ok((listener, Listen::Unix(absolute(path)?)));
+    }
+    let listener = TcpListener::bind(&*address.addresses()?).await.with_context(failed)?;
+    let bound = listener.local_addr()?.into();
+    Ok((listener.into(), bound))
 }
 
 /// Runs a future on a new runtime. Does not wait for other tasks, such as a benchmark whose client is gone.

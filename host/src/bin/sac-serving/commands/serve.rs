@@ -6,15 +6,17 @@ use std::pin::pin;
 use anyhow::{Context, Result, ensure};
 use listenfd::ListenFd;
 use sac_owner::path_line;
-use sac_serving::{Config, DefaultPolicy, SacService};
+use sac_serving::{Config, DefaultPolicy, Listener, SacService};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::args::file::Setting;
+use crate::args::listen::Listen;
 use crate::args::serve::ServeArgs;
 use crate::commands::{build, listen, on_runtime};
-use crate::platform::shutdown_signal;
+use crate::platform::{passed_unix_socket, shutdown_signal};
+use crate::target::Address;
 
 /// The longest state of the request that the log shows.
 const MAX_SHOWN: u32 = 64;
@@ -25,23 +27,22 @@ pub fn serve(args: &ServeArgs, defaults: Config, sockets: ListenFd, is_read: boo
     on_runtime(config.workers, async {
         let mut shutdown = pin!(shutdown_signal()?);
         // Bound first, so that an address in use is reported before the component is compiled.
-        let listener = match passed(sockets)? {
-            Some(listener) => {
-                let address = listener.local_addr()?;
-                args.check_reach(&config.tokens, &address, || Ok(address.ip().to_canonical().is_loopback()))?;
-                listener
-            }
-            None => listen(&args.listen()).await?,
+        let (listener, address) = match passed(sockets)? {
+            Some(passed) => passed,
+            None => listen(&args.listen()?).await?,
         };
+        args.check_reach(&config.tokens, &address)?;
         let (served, http) = (served(&config), args.http_config(&config.tokens)?);
         let has_token = !config.tokens.is_empty();
-        let scheme = if http.tls.is_some() { "https" } else { "http" };
+        let address = Address::of(&address, http.tls.is_some());
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
-        let address = format!("{scheme}://{}", listener.local_addr()?);
         info!("listening on {address}");
         info!("serving {served}");
         if is_read {
-            info!("the page is {address}/, the documentation {address}/docs/");
+            match address.socket {
+                None => info!("the page is {address}/, the documentation {address}/docs/"),
+                Some(_) => info!("the page is /, the documentation /docs/, by a proxy: no browser opens a Unix socket"),
+            }
             tokio::spawn(show_request(service.clone(), address, has_token));
         }
         sac_serving::serve(listener, service, http, shutdown).await;
@@ -50,12 +51,22 @@ pub fn serve(args: &ServeArgs, defaults: Config, sockets: ListenFd, is_read: boo
 }
 
 /// Returns the socket that systemd passes, if there is one. Connections wait in it while the server restarts.
-fn passed(mut sockets: ListenFd) -> Result<Option<TcpListener>> {
+fn passed(mut sockets: ListenFd) -> Result<Option<(Listener, Listen)>> {
     ensure!(sockets.len() <= 1, "systemd passes {} sockets, and the server listens on one", sockets.len());
-    let expected = "the socket that systemd passes is not one of TCP: expected ListenStream=ADDRESS:PORT";
-    let Some(socket) = sockets.take_tcp_listener(0).context(expected)? else { return Ok(None) };
-    socket.set_nonblocking(true)?;
-    Ok(Some(TcpListener::from_std(socket)?))
+    let expected = "the socket that systemd passes is of another kind: expected ListenStream=ADDRESS:PORT or a path";
+    match sockets.take_tcp_listener(0) {
+        Ok(None) => Ok(None),
+        Ok(Some(socket)) => {
+            socket.set_nonblocking(true)?;
+            let listener = TcpListener::from_std(socket)?;
+            let bound = listener.local_addr()?.into();
+            Ok(Some((listener.into(), bound)))
+        }
+        Err(_) => {
+            let passed = passed_unix_socket(&mut sockets).context(expected)?;
+            Ok(passed.map(|(listener, path)| (listener, Listen::Unix(path))))
+        }
+    }
 }
 
 /// Describes the checkpoints, for the log.
@@ -74,11 +85,11 @@ fn served(config: &Config) -> String {
 }
 
 /// Logs a request that fits the policy in service, once it is loaded.
-async fn show_request(service: SacService, address: String, has_token: bool) {
+async fn show_request(service: SacService, address: Address, has_token: bool) {
     let Some(state_dim) = service.state_dim().await.filter(|state_dim| *state_dim <= MAX_SHOWN) else { return };
     let state = vec!["0"; state_dim as usize].join(", ");
     let token = if has_token { " -H \"authorization: Bearer $SAC_API_TOKEN\"" } else { "" };
-    info!("ask it: curl -s {address}/sac/predict{token} -d '{{\"state\": [{state}]}}'");
+    info!("ask it: {}{token} -d '{{\"state\": [{state}]}}'", address.curl("/sac/predict"));
 }
 
 /// Reads everything that `serve` reads before it listens, and prints each setting.

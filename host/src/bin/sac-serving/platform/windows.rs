@@ -2,8 +2,12 @@
 
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+use listenfd::ListenFd;
+use sac_serving::Listener;
+use tokio::net::TcpStream;
 use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
 
 /// Resolves on Ctrl-C or Ctrl-Break, or when the console is closed, the user logs off, or the machine shuts down.
@@ -29,6 +33,18 @@ pub fn descriptors() -> u64 {
 /// A file has the permissions of its folder.
 pub fn let_others_read(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+pub async fn unix_listener(_: &Path) -> Result<Listener> {
+    Err(io::Error::from(io::ErrorKind::Unsupported).into())
+}
+
+pub async fn unix_stream(_: &Path) -> io::Result<TcpStream> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub fn passed_unix_socket(_: &mut ListenFd) -> io::Result<Option<(Listener, PathBuf)>> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Old consoles have to be asked.

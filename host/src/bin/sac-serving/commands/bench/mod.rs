@@ -10,11 +10,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use http::Method;
 use sac_serving::{Config, HttpConfig, SacService, Source};
-use tokio::net::TcpListener;
 
 use crate::args::bench::BenchArgs;
 use crate::client::Client;
-use crate::commands::on_runtime;
+use crate::commands::{listen, on_runtime};
 use crate::platform::descriptors;
 use crate::target::{Endpoint, Target};
 use load::{Load, Workload};
@@ -59,11 +58,10 @@ async fn serve(args: &BenchArgs, file: &Path, defaults: Config) -> Result<Endpoi
     let connections = usize::from(args.connections);
     let config = Config { max_in_flight: config.max_in_flight.max(connections), ..config };
     let service = tokio::task::spawn_blocking(|| SacService::new(config)).await??;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let endpoint = Endpoint::local(&listener)?;
+    let (listener, address) = listen(&"127.0.0.1:0".parse()?).await?;
     let defaults = HttpConfig::default();
     let connections = defaults.max_connections.max(connections);
     let http = HttpConfig { max_connections: connections, max_connections_per_address: Some(connections), ..defaults };
     tokio::spawn(sac_serving::serve(listener, service, http, pending()));
-    Ok(endpoint)
+    Ok(Endpoint::local(&address))
 }

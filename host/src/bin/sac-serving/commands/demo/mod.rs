@@ -16,6 +16,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tracing::warn;
 
 use crate::args::DemoArgs;
+use crate::args::listen::Listen;
 use crate::client::Client;
 use crate::commands::{build, listen, on_runtime};
 use crate::platform::shutdown_signal;
@@ -34,6 +35,8 @@ const TRAINED: &str = "trained";
 const STATE: &str = r#"{"state": [0.0, 1.0, 0.5]}"#;
 
 pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
+    let has_page = !matches!(args.listen, Listen::Unix(_));
+    ensure!(has_page, "{} is no address that a browser opens, and the demo is a page: expected HOST:PORT", args.listen);
     ensure!(args.listen.is_local()?, "{} can be reached from other machines, and the demo has no token", args.listen);
     let folder = tempfile::tempdir().context("there is no temporary folder")?;
     let source = Source::new(None, Some(folder.path()), None);
@@ -41,8 +44,8 @@ pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
     let config = Config { source, allow_rollback: true, reload_wait: Duration::from_secs(60), ..config };
     on_runtime(config.workers, async {
         let mut shutdown = pin!(shutdown_signal()?);
-        let listener = listen(&args.listen).await?;
-        let endpoint = Endpoint::local(&listener)?;
+        let (listener, address) = listen(&args.listen).await?;
+        let endpoint = Endpoint::local(&address);
         publish(folder.path(), EARLY)?;
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
         let page = Arc::new(DemoPage { router: Router::new(service.clone()), folder: folder.path().to_owned() });
