@@ -15,7 +15,7 @@ fn the_documentation_shows_every_route_and_tries_it() {
     let mut program = serve(place.path(), &["--dir", "."], &[]);
     let origin = format!("http://{}", program.address());
     browser.open(&format!("{origin}/docs"));
-    browser.wait_until("document.querySelectorAll('.opblock').length === 22");
+    browser.wait_until("document.querySelectorAll('.opblock').length === 23");
     // The examples are sent as they are.
     for (operation, shown) in [("info", "model_a.onnx"), ("predict", "\"action\": ")] {
         browser.try_operation(operation, shown);
