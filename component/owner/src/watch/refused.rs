@@ -1,5 +1,6 @@
 //! A candidate that was refused.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -90,12 +91,12 @@ impl Refused {
 
 /// Returns an absolute path without symlinks. Of a file that is gone by now, the folder is resolved.
 fn resolve_most(path: &Path) -> PathBuf {
-    let of_folder = || {
+    let of_folder = || -> io::Result<PathBuf> {
         let absolute = std::path::absolute(path)?;
         let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else { return Ok(absolute) };
         Ok(resolve(folder)?.join(name))
     };
-    let resolved = resolve(path).or_else(|_: std::io::Error| of_folder());
+    let resolved = resolve(path).or_else(|_| of_folder());
     resolved.or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
