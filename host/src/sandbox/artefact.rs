@@ -1,8 +1,9 @@
 //! The component as machine code, compiled once and then mapped from a file.
 //!
-//! The mapped code runs outside the sandbox. So the file is trusted only if nobody else can have written it: its folder
-//! belongs to this user or to root, and nobody else can write it, its name contains the component's digest and wasmtime's compatibility hash, and its content
-//! has the sha256 that is stored beside it. The file that was checked is the one that is mapped: it is opened once.
+//! The mapped code runs outside the sandbox. So the file is trusted only if nobody else can have written it: the file and its
+//! folder belong to this user or to root, and nobody else can write them, its name contains the component's digest and
+//! wasmtime's compatibility hash, and its content has the sha256 that is stored beside it. The file that was checked is the one
+//! that is mapped: it is opened once.
 //!
 //! The artefact may be installed with the program, in `share/sac-serving` beside the program's `bin`.
 

@@ -1,7 +1,7 @@
 //! The first five minutes: what a newcomer types, and what the program says to it.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use sac_test_support::{file, publish};
 use serde_json::Value;
@@ -17,8 +17,28 @@ fn serve_takes_a_folder_or_a_file_as_it_is() {
         let (status, answer) = predict(program.address());
         assert!(status == 200 && answer.contains("model_a.onnx"), "{argument}: {answer}");
     }
-    let (status, log) = serve(place.path(), &["none"], &[]).end();
-    assert!(!status.success() && log.contains("--dir FOLDER or --model FILE"), "{log}");
+}
+
+#[test]
+fn serve_waits_for_a_folder_that_a_trainer_is_about_to_create_and_explains_other_paths() {
+    let place = tempdir().unwrap();
+    let mut program = serve(place.path(), &["checkpoints"], &[]);
+    let address = program.address();
+    program.wait_for("no candidate in checkpoints: the folder does not exist;");
+    assert!(program.seen.ends_with("(it is served once it is there: mkdir -p checkpoints)\n"), "{}", program.seen);
+    assert_eq!(predict(address).0, 503);
+    fs::create_dir(place.path().join("checkpoints")).unwrap();
+    publish(&place.path().join("checkpoints/model_a.onnx"), &file("pendulum_00500.onnx"));
+    assert_eq!(predict(address).0, 200);
+    publish(&place.path().join("sac_pendulum.zip"), &file("pendulum_00500.sb3.zip"));
+    for (argument, reason) in [
+        ("sac_pendulum", "sac_pendulum does not exist: did you mean sac_pendulum.zip?"),
+        ("model_1.zip", "model_1.zip: there is no such file. To wait for it: --model model_1.zip"),
+        ("runs/1", "runs/1 does not exist, and neither does runs. Create it: mkdir -p runs/1"),
+    ] {
+        let (status, log) = serve(place.path(), &[argument], &[]).end();
+        assert!(status.code() == Some(2) && log.contains(reason), "{log}");
+    }
 }
 
 #[test]
@@ -32,6 +52,24 @@ fn serve_listens_on_a_name_and_on_a_port() {
     assert!(code == 2 && log.contains("expected HOST:PORT"), "{log}");
     let (status, log) = serve(place.path(), &[".", "--listen", "no.such.name.invalid:0"], &[]).end();
     assert!(!status.success() && log.contains("cannot listen on no.such.name.invalid:0"), "{log}");
+}
+
+#[test]
+fn an_address_in_use_is_explained() {
+    let place = folder();
+    let mut program = serve(place.path(), &["."], &[]);
+    let port = program.address().port().to_string();
+    for listen in ["127.0.0.1:0", "0.0.0.0:0"] {
+        let (status, log) = serve(place.path(), &[".", "--no-auth", "--listen", listen, "--port", &port], &[]).end();
+        assert!(
+            status.code() == Some(1) && log.contains("another sac-serving answers there. Give another by --port"),
+            "{log}"
+        );
+    }
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    let (status, log) = serve(place.path(), &[".", "--port", &port], &[]).end();
+    assert!(status.code() == Some(1) && log.contains("another program has it. Give another by --port"), "{log}");
 }
 
 #[test]
@@ -59,7 +97,11 @@ fn a_place_without_a_checkpoint_is_explained_at_once() {
             ["--dir", "best.onnx"],
             "leads to a file; --model (STAT_PAIR_RL_MODEL) serves one (serve it by --model best.onnx)",
         ),
-        (["--dir", "."], "--pattern (SAC_PATTERN) selects other names (one of its files is best.onnx)"),
+        (
+            ["--dir", "."],
+            "--pattern (SAC_PATTERN) selects other names (one of its files is best.onnx: serve it by --pattern best.onnx, or \
+             rename it to model_best.onnx)",
+        ),
         (
             ["--model", "bset.onnx"],
             "the file does not exist; --model (STAT_PAIR_RL_MODEL) names another (did you mean best.onnx?)",
@@ -72,6 +114,25 @@ fn a_place_without_a_checkpoint_is_explained_at_once() {
         let detail = reason.rsplit_once(" (").unwrap().0;
         assert!(health.contains(detail) && !health.contains("best.onnx"), "{health}");
     }
+}
+
+#[test]
+fn an_empty_folder_is_explained_in_the_log_and_in_health_until_it_has_a_checkpoint() {
+    let place = tempdir().unwrap();
+    let mut program = serve(place.path(), &["."], &[]);
+    let address = program.address();
+    let line =
+        program.wait_for("no candidate in .: the folder has no checkpoint yet: it waits for a file named model_*.{");
+    assert!(line.contains("INFO"), "{line}");
+    let (status, health) = ask(address, "GET", "/sac/health", "", "");
+    assert!(status == 503 && health.contains("the folder has no checkpoint yet: it waits for"), "{health}");
+    let (status, answer) = predict(address);
+    assert_eq!((status, &*answer), (503, r#"{"detail":"No SAC model loaded"}"#));
+    publish(&place.path().join("best.onnx"), &file("pendulum_00500.onnx"));
+    ask(address, "GET", "/sac/health", "", "");
+    program.wait_for("no candidate in .: the file in the folder is not named model_*.{");
+    publish(&place.path().join("model_a.onnx"), &file("pendulum_00500.onnx"));
+    assert_eq!(predict(address).0, 200);
 }
 
 #[test]
@@ -90,11 +151,15 @@ fn healthcheck_says_by_its_exit_code_if_a_server_is_well() {
     let place = tempdir().unwrap();
     let mut program = serve(place.path(), &["--dir", "."], &[]);
     let address = program.address().to_string();
-    assert_eq!(run(&["healthcheck", &address], &[]).0, 0);
+    let (code, shown, _) = run(&["healthcheck", &address], &[]);
+    assert!(code == 0 && shown.contains("\"no_model\""), "{shown}");
     let (code, _, log) = run(&["healthcheck", "--ready", &address], &[]);
     assert!(code == 1 && log.contains("no_model"), "{log}");
     publish(&place.path().join("model_a.onnx"), &file("pendulum_00500.onnx"));
     assert_eq!(run(&["healthcheck", "--ready"], &[("SAC_LISTEN", &address)]).0, 0);
+    publish(&place.path().join("model_b.onnx"), b"broken");
+    let (code, shown, _) = run(&["healthcheck", &address], &[]);
+    assert!(code == 0 && shown.contains("\"stale\""), "{shown}");
     drop(program);
     let (code, _, log) = run(&["healthcheck", &address], &[]);
     assert!(code == 1 && log.contains("cannot be reached"), "{log}");

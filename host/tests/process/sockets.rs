@@ -106,9 +106,9 @@ fn what_cannot_be_a_socket_is_explained_and_left_as_it_is() {
     }
     assert_eq!(fs::read(place.path().join("model_a.onnx")).unwrap(), checkpoint);
     let (code, _, log) = run(&["config", "check", "--listen", "unix:http.sock", "--port", "8000"], &[]);
-    assert!(code == 1 && log.contains("unix:http.sock has no port: leave --port (SAC_PORT) out"), "{log}");
+    assert!(code == 2 && log.contains("unix:http.sock has no port: leave --port (SAC_PORT) out"), "{log}");
     let (code, _, log) = run(&["demo", "--listen", "unix:http.sock"], &[]);
-    assert!(code == 1 && log.contains("the demo is a page: expected HOST:PORT"), "{log}");
+    assert!(code == 2 && log.contains("the demo is a page: expected HOST:PORT"), "{log}");
 }
 
 #[test]

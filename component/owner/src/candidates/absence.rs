@@ -1,13 +1,14 @@
 //! The reasons why there is no candidate.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::finder::parent;
-use crate::text::path_line;
+use crate::settings::Patterns;
+use crate::text::{path_line, shell_word};
 
 /// The similarity of two names, from 0 to 1, from which one may be a misspelling of the other.
 const SIMILAR: f64 = 0.85;
@@ -23,14 +24,21 @@ pub enum Absence {
     Unreadable,
     /// The file of the source does not exist.
     NoFile,
+    /// The folder has no file, apart from those that belong to checkpoints.
+    Empty {
+        /// The names that candidates have.
+        patterns: Patterns,
+    },
+    /// Each name that fits leads to no file, such as that of a symlink whose target is gone.
+    Dangling,
     /// The folder has files, and none of them is a candidate.
     OtherNames {
         /// The number of files that are neither candidates nor sidecars.
         files: usize,
-        /// The name of one of them, as [`one_line`](crate::one_line) makes it.
-        example: String,
+        /// The name of one of them, of a checkpoint if there is one.
+        example: OsString,
         /// The names that candidates have.
-        patterns: String,
+        patterns: Patterns,
     },
 }
 
@@ -44,13 +52,23 @@ impl Absence {
         }
     }
 
+    /// Returns `true` if nothing was put there, as where an optional folder is not used.
+    pub fn is_unused(&self) -> bool {
+        matches!(self, Absence::NoFolder | Absence::Empty { .. })
+    }
+
     /// Returns what the operator may have meant by the path of the source, for the log. It asks the file system.
     pub fn hint(&self, path: &Path) -> Option<String> {
         match self {
-            Absence::NoFolder | Absence::NoFile => nearest(path).map(|path| format!("did you mean {path}?")),
-            Absence::NotFolder => Some(format!("serve it by --model {}", path_line(path))),
-            Absence::Unreadable => None,
-            Absence::OtherNames { example, .. } => Some(format!("one of its files is {example}")),
+            Absence::NoFolder => Some(nearest(path).unwrap_or_else(|| {
+                format!("it is served once it is there: mkdir -p {}", shell_word(&path_line(path)))
+            })),
+            Absence::NoFile => nearest(path),
+            Absence::NotFolder => Some(format!("serve it by --model {}", shell_word(&path_line(path)))),
+            Absence::Unreadable | Absence::Empty { .. } | Absence::Dangling => None,
+            Absence::OtherNames { example, patterns, .. } => {
+                Some(format!("one of its files is {}{}", path_line(Path::new(example)), remedy(example, patterns)))
+            }
         }
     }
 }
@@ -64,6 +82,12 @@ impl fmt::Display for Absence {
             }
             Absence::Unreadable => f.write_str("the server has no permission to read the folder"),
             Absence::NoFile => f.write_str("the file does not exist; --model (STAT_PAIR_RL_MODEL) names another"),
+            Absence::Empty { patterns } => {
+                write!(f, "the folder has no checkpoint yet: it waits for a file named {patterns}")
+            }
+            Absence::Dangling => {
+                f.write_str("the names in the folder that fit lead to no file: their symlinks lead nowhere")
+            }
             Absence::OtherNames { files: 1, patterns, .. } => {
                 write!(f, "the file in the folder is not named {patterns}; --pattern (SAC_PATTERN) selects other names")
             }
@@ -75,14 +99,28 @@ impl fmt::Display for Absence {
     }
 }
 
-/// Returns the path beside a missing one that is most like it, if there is any.
+/// Returns how a file of this name becomes a candidate, if it seems to be a checkpoint.
+fn remedy(name: &OsStr, patterns: &Patterns) -> String {
+    let Some((name, pattern)) = name.to_str().and_then(|name| Some((name, Patterns::suggest(name)?))) else {
+        return String::new();
+    };
+    let renamed = format!("model_{name}");
+    let rename = match patterns.matches(renamed.as_ref()) {
+        true => format!(", or rename it to {renamed}"),
+        false => String::new(),
+    };
+    format!(": serve it by --pattern {}{rename}", shell_word(&pattern))
+}
+
+/// Returns a question for the path beside a missing one that is most like it, if there is any.
 fn nearest(missing: &Path) -> Option<String> {
     let name = missing.file_name()?.to_str()?.to_lowercase();
     let similarity =
         |found: &OsStr| found.to_str().map_or(0.0, |found| strsim::jaro_winkler(&found.to_lowercase(), &name));
     let found = fs::read_dir(parent(missing)).ok()?.flatten().map(|entry| entry.file_name());
     let nearest = found.max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
-    (similarity(&nearest) >= SIMILAR).then(|| path_line(&missing.with_file_name(nearest)).into_owned())
+    let is_similar = similarity(&nearest) >= SIMILAR;
+    is_similar.then(|| format!("did you mean {}?", path_line(&missing.with_file_name(nearest))))
 }
 
 #[cfg(test)]
@@ -99,7 +137,33 @@ mod tests {
         let expected = format!("did you mean {}?", folder.path().join("checkpoints").display());
         assert_eq!(hint("checkpoint"), Some(expected.clone()));
         assert_eq!(hint("Chekpoints"), Some(expected));
-        assert_eq!(hint("models"), None);
-        assert_eq!(Absence::NoFolder.hint(&folder.path().join("none/at/all")), None);
+        let awaited = format!("it is served once it is there: mkdir -p {}", folder.path().join("models").display());
+        assert_eq!(hint("models"), Some(awaited));
+        assert!(hint("none/at/all").expect("a hint").starts_with("it is served once it is there: "));
+        assert_eq!(Absence::NoFile.hint(&folder.path().join("models")), None);
+    }
+
+    #[test]
+    fn the_hint_for_a_name_can_be_typed_as_it_is() {
+        let hint = |name: &str, patterns: &str| {
+            let (example, patterns) = (name.into(), patterns.parse().expect("patterns"));
+            let hint = Absence::OtherNames { files: 1, example, patterns }.hint(Path::new("folder")).expect("a hint");
+            hint.strip_prefix("one of its files is ").expect("the file").to_owned()
+        };
+        let default = Patterns::default().to_string();
+        for (name, expected) in [
+            ("best.pt", "best.pt: serve it by --pattern best.pt, or rename it to model_best.pt"),
+            (
+                "rl_model_100_steps.zip",
+                "rl_model_100_steps.zip: serve it by --pattern 'rl_model_*_steps.zip', or rename it to \
+                 model_rl_model_100_steps.zip",
+            ),
+            ("it's.pt", "it's.pt: serve it by --pattern 'it'\\''s.pt', or rename it to model_it's.pt"),
+            ("notes.txt", "notes.txt"),
+            ("a[1].pt", "a[1].pt"),
+        ] {
+            assert_eq!(hint(name, &default), expected);
+        }
+        assert_eq!(hint("a.pt", "best_*"), "a.pt: serve it by --pattern a.pt");
     }
 }

@@ -1,7 +1,7 @@
 //! The server or the file that `predict` and `bench` measure or ask.
 
-use std::borrow::Cow;
 use std::fmt::{self, Display};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use http::Uri;
-use sac_owner::path_line;
 use sac_owner::settings::variables;
+use sac_owner::{path_line, shell_word};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -121,7 +121,7 @@ impl Address {
 
     /// Returns the command that asks the server for a path.
     pub fn curl(&self, path: &str) -> String {
-        let socket = self.socket.as_deref().map(|socket| format!("--unix-socket {} ", quoted(&path_line(socket))));
+        let socket = self.socket.as_deref().map(|socket| format!("--unix-socket {} ", shell_word(&path_line(socket))));
         format!("curl -s {}{}://{}{path}", socket.unwrap_or_default(), self.scheme, self.authority)
     }
 
@@ -164,13 +164,16 @@ impl Endpoint {
     pub fn local(listen: &Listen) -> Endpoint {
         Endpoint { address: Address::of(listen, false), token: None, tls: None }
     }
-}
 
-/// Quotes a word for a shell, if it needs to be.
-fn quoted(word: &str) -> Cow<'_, str> {
-    match word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c)) {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', r"'\''")).into(),
+    /// Returns the endpoint of a server on this machine that listens on an address, without a token.
+    pub fn near(listen: &Listen) -> Result<Endpoint> {
+        let Some(mut at) = listen.addresses()?.first().copied() else { return Ok(Endpoint::local(listen)) };
+        match at.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => at.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => at.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        Ok(Endpoint::local(&at.into()))
     }
 }
 

@@ -34,6 +34,14 @@ impl Listen {
         Ok(found)
     }
 
+    /// Returns the port. A Unix socket has none.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Listen::Tcp { port, .. } => Some(*port),
+            Listen::Unix(_) => None,
+        }
+    }
+
     /// Returns the address with another port, if there is one.
     pub fn with_port(&self, port: Option<u16>) -> Result<Self> {
         match (self, port) {

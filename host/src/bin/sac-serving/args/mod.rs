@@ -11,6 +11,7 @@ pub mod replay;
 pub mod root;
 pub mod serve;
 mod shadow;
+pub mod unknown;
 mod values;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use sac_owner::settings::is_blank;
 use sac_serving::Config;
+use thiserror::Error;
 
 use crate::args::bench::BenchArgs;
 use crate::args::listen::Listen;
@@ -33,7 +35,8 @@ use crate::target::{ClientArgs, Target};
 const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\ncomponent sha256 ", env!("SAC_ACTOR_SHA256"));
 
 const EXIT_CODES: &str = "Exit codes: 0, success; 1, failure: a checkpoint is refused, a server does not start or cannot be \
-    reached, or a response is an error; 2, a flag, a variable or the configuration file is invalid.";
+    reached, or a response is an error; 2, a flag, a variable or the configuration file is invalid, or names a file that \
+    is; 141, the reader of stdout is gone.";
 
 /// Serves a Soft Actor-Critic policy from a WebAssembly component. A new checkpoint answers the next request
 #[derive(Debug, Parser)]
@@ -113,7 +116,7 @@ pub enum ConfigCommand {
 /// The arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// The checkpoint file
+    /// The checkpoint file, or a folder, of which the newest is taken
     pub file: PathBuf,
 
     /// Print JSON
@@ -127,7 +130,7 @@ pub struct InspectArgs {
 /// The arguments of `card`.
 #[derive(Debug, Args)]
 pub struct CardArgs {
-    /// The checkpoint file
+    /// The checkpoint file, or a folder, of which the newest is taken
     pub file: PathBuf,
 
     /// The file to write, such as FILE.policy.json. `-` is stdout [default: stdout]
@@ -145,12 +148,16 @@ pub struct CardArgs {
 /// The arguments of `convert`.
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
-    /// The checkpoint file
+    /// The checkpoint file, or a folder, of which the newest is taken
     pub file: PathBuf,
 
-    /// The file to write. An existing file is replaced. `-` is stdout
+    /// The file to write. `-` is stdout
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
 
     #[command(flatten)]
     pub load: LoadArgs,
@@ -171,7 +178,8 @@ pub struct HealthcheckArgs {
     #[arg(long, env = "SAC_PORT", value_name = "PORT")]
     pub port: Option<u16>,
 
-    /// Fail also while the server is not ready to predict. Otherwise it is enough that it answers
+    /// Fail also while the server is not ready to predict, as without a model. Otherwise it is enough that it answers, and the
+    /// output names its status: ok, stale (a newer checkpoint is refused) or no_model
     #[arg(long)]
     pub ready: bool,
 
@@ -195,10 +203,18 @@ pub struct DemoArgs {
     pub swap_after: Option<Duration>,
 }
 
+/// An error in what the user gave the program. It ends with 2, as an error that clap finds does.
+#[derive(Debug, Error)]
+#[error("{0:#}")]
+pub struct InvalidUse(pub anyhow::Error);
+
+/// The prefixes of the variables of this program.
+const OWN_PREFIXES: [&str; 2] = ["SAC_", "STAT_PAIR_RL_"];
+
 /// Removes blank variables of this program, which count as unset. Must be the first call of `main`.
 pub fn forget_blank_variables() {
     for (name, value) in std::env::vars_os() {
-        let is_ours = name.to_str().is_some_and(|name| name.starts_with("SAC_") || name.starts_with("STAT_PAIR_RL_"));
+        let is_ours = name.to_str().is_some_and(|name| OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
         if is_ours && is_blank(&value) {
             // SAFETY: `main` calls this first, so no other thread reads the environment.
             unsafe { std::env::remove_var(name) };

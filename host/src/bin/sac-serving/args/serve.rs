@@ -1,10 +1,12 @@
 //! The flags of `serve`, and the configuration that they make.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use sac_owner::settings::{ModelName, OnBadCheckpoint, Patterns, defaults, is_blank, variables};
+use sac_owner::settings::{EXTENSIONS, ModelName, OnBadCheckpoint, Patterns, bytes, defaults, is_blank, variables};
+use sac_owner::shell_word;
 use sac_serving::{Config, HttpConfig, Source, Tokens};
 
 use crate::args::decisions::DecisionArgs;
@@ -22,7 +24,7 @@ pub struct ServeArgs {
     #[arg(long, env = "SAC_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// The folder whose newest checkpoint is served, or the file to serve: as --dir or --model, for a path that exists
+    /// The folder whose newest checkpoint is served, or the file to serve: as --dir or --model. A folder need not exist yet
     #[arg(value_name = "FOLDER|FILE")]
     pub path: Option<PathBuf>,
 
@@ -95,7 +97,8 @@ pub struct ServeArgs {
     pub reload_wait: humantime::Duration,
 
     /// Answer a larger request body with 413
-    #[arg(long, env = variables::MAX_BODY_BYTES, default_value_t = defaults::MAX_BODY_BYTES, value_name = "BYTES")]
+    #[arg(long, env = variables::MAX_BODY_BYTES, value_parser = bytes::<usize>, default_value_t = defaults::MAX_BODY_BYTES,
+          value_name = "BYTES")]
     pub max_body_bytes: usize,
 
     /// The largest number of states in a batch
@@ -126,6 +129,8 @@ impl ServeArgs {
         let served = [source.folder(), root.as_ref().map(|root| &*root.folder)];
         let served = served.into_iter().flatten().collect::<Vec<_>>();
         let (shadow, decision_log) = (self.shadow.config(!served.is_empty())?, self.decisions.config(&served)?);
+        let config = self.load.config(source, defaults);
+        check_statistics(config.source.vecnormalize.as_deref())?;
         Ok(self.limits.config(Config {
             model_name: self.model_name.clone(),
             root,
@@ -133,13 +138,13 @@ impl ServeArgs {
             allow_rollback: self.allow_rollback,
             decision_log,
             jit: self.jit,
-            workers: self.workers.map_or(defaults.workers, usize::from),
+            workers: self.workers.map_or(config.workers, usize::from),
             on_bad_checkpoint: self.on_bad_checkpoint,
             reload_wait: *self.reload_wait,
             max_body_bytes: self.max_body_bytes,
             max_batch: self.max_batch,
             tokens: self.tokens()?,
-            ..self.load.config(source, defaults)
+            ..config
         }))
     }
 
@@ -168,10 +173,8 @@ impl ServeArgs {
         match path.metadata() {
             Ok(found) if found.is_dir() => Ok((None, Some(path))),
             Ok(_) => Ok((Some(path), None)),
-            Err(error) => bail!(
-                "{} cannot be served: {error}. To wait for it, say what it will be: --dir FOLDER or --model FILE",
-                path.display()
-            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => expected(path).map(|folder| (None, Some(folder))),
+            Err(error) => bail!("{} cannot be served: {error}", path.display()),
         }
     }
 
@@ -191,4 +194,33 @@ impl ServeArgs {
         self.check_reach(&tokens, &self.listen()?)?;
         Ok(tokens)
     }
+}
+
+/// Returns a path that leads to nothing, if it is that of a folder which a trainer may be about to create. It is waited for, since
+/// trainers and servers start in any order. A file, or a folder in one that is missing, is more likely a mistake.
+fn expected(path: &Path) -> Result<&Path> {
+    let shown = path.display();
+    if Patterns::has_extension(path.as_os_str()) {
+        bail!("{shown}: there is no such file. To wait for it: --model {}", shell_word(&path.to_string_lossy()));
+    }
+    let with_extension = |extension: &&str| path.with_added_extension(extension);
+    if let Some(file) = EXTENSIONS.iter().map(with_extension).find(|file| file.is_file()) {
+        bail!("{shown} does not exist: did you mean {}? To wait for the folder: --dir {shown}", file.display());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(
+        parent.is_dir(),
+        "{shown} does not exist, and neither does {}. Create it: mkdir -p {}",
+        parent.display(),
+        shell_word(&path.to_string_lossy())
+    );
+    Ok(path)
+}
+
+/// Fails if there are no VecNormalize statistics at the path that the operator names. Otherwise each checkpoint would be refused.
+fn check_statistics(path: Option<&Path>) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let found = path.metadata().with_context(|| format!("--vecnormalize: {} cannot be read", path.display()))?;
+    ensure!(found.is_file(), "--vecnormalize: {} is no file", path.display());
+    Ok(())
 }

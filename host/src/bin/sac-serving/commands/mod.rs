@@ -2,6 +2,7 @@
 
 mod bench;
 mod card;
+mod check;
 mod demo;
 mod healthcheck;
 mod inspect;
@@ -12,20 +13,29 @@ mod serve;
 
 use std::future::Future;
 use std::io::{self, Write};
-use std::path::{Path, absolute};
+use std::path::{Path, PathBuf, absolute};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use bytes::Bytes;
 use clap::CommandFactory;
+use http::Method;
 use listenfd::ListenFd;
-use sac_serving::{Config, Listener, SacService};
+use sac_owner::path_line;
+use sac_serving::{Config, Listener, SacService, Source};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+use tracing::info;
 
 use crate::args::file::Invocation;
 use crate::args::listen::Listen;
-use crate::args::{Cli, Command, ConfigCommand};
+use crate::args::{Cli, Command, ConfigCommand, InvalidUse};
+use crate::client::Client;
 use crate::logging::LogFormat;
 use crate::platform::unix_listener;
+use crate::target::Endpoint;
 
 /// Runs a command to its end. `sockets` are those that systemd passes.
 pub fn run(invocation: &Invocation, sockets: ListenFd) -> Result<()> {
@@ -41,7 +51,7 @@ pub fn run(invocation: &Invocation, sockets: ListenFd) -> Result<()> {
         Command::Demo(args) => demo::run(args, cli.config()),
         Command::Healthcheck(args) => healthcheck::run(args),
         Command::Config(ConfigCommand::Check { json, serve }) => {
-            serve::check(serve, cli.config(), &invocation.settings, *json)
+            check::run(serve, cli.config(), &invocation.settings, *json)
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -61,7 +71,7 @@ fn man(command: Option<&str>) -> Result<()> {
         None => program,
         Some(name) => {
             let found = program.find_subcommand(name).cloned();
-            found.with_context(|| format!("there is no command {name}"))?
+            found.ok_or_else(|| InvalidUse(anyhow!("there is no command {name}")))?
         }
     };
     clap_mangen::Man::new(page).render(&mut io::stdout().lock())?;
@@ -77,14 +87,25 @@ pub async fn build(config: Config, shutdown: impl Future<Output = ()>) -> Result
     }
 }
 
-/// Fails if there is no file at a path, before anything is compiled for it.
-pub fn expect_file(path: &Path) -> Result<()> {
+/// Returns the checkpoint at a path: the file, or the newest candidate of the folder, as a server would choose it. Fails if there
+/// is none, before anything is compiled for it.
+pub fn checkpoint(path: &Path) -> Result<PathBuf> {
     match path.metadata() {
-        Ok(found) if found.is_dir() => bail!("{} is a folder, and a checkpoint file is expected", path.display()),
+        Ok(found) if found.is_dir() => newest(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("{}: there is no such file", path.display()),
         // The command itself says why other files cannot be read.
-        _ => Ok(()),
+        _ => Ok(path.to_owned()),
     }
+}
+
+fn newest(folder: &Path) -> Result<PathBuf> {
+    let source = Source::new(None, Some(folder), None);
+    let candidates = source.candidates().with_context(|| format!("{} cannot be read", folder.display()))?;
+    let Some(newest) = candidates.first() else {
+        bail!("{} has no checkpoint named {}: give a file", folder.display(), source.patterns)
+    };
+    info!("the newest checkpoint is {}", path_line(&newest.state.path));
+    Ok(newest.state.path.clone())
 }
 
 /// Binds the first address that is free, and returns it with its port; or a Unix socket, with its absolute path.
@@ -94,9 +115,32 @@ pub async fn listen(address: &Listen) -> Result<(Listener, Listen)> {
         let listener = unix_listener(path).await.with_context(failed)?;
         return Ok((listener, Listen::Unix(absolute(path)?)));
     }
-    let listener = TcpListener::bind(&*address.addresses()?).await.with_context(failed)?;
-    let bound = listener.local_addr()?.into();
-    Ok((listener.into(), bound))
+    let error = match TcpListener::bind(&*address.addresses()?).await {
+        Ok(listener) => {
+            let bound = listener.local_addr()?.into();
+            return Ok((listener.into(), bound));
+        }
+        Err(error) => error,
+    };
+    if error.kind() == io::ErrorKind::AddrInUse {
+        let user =
+            if is_served(address).await { "another sac-serving answers there" } else { "another program has it" };
+        bail!(
+            "cannot listen on {address}: {user}. Give another by --port (SAC_PORT) or --listen (SAC_LISTEN); port 0 selects a free one"
+        );
+    }
+    Err(error).with_context(failed)
+}
+
+/// Returns `true` if a server of this program answers at an address, as far as one without TLS can be asked.
+async fn is_served(address: &Listen) -> bool {
+    let health = async {
+        let mut client = Client::connect(&Endpoint::near(address)?).await?;
+        client.send(Method::GET, "/sac/health", Bytes::new()).await
+    };
+    let asked = timeout(Duration::from_secs(1), health).await;
+    let Ok(Ok((_, body))) = asked else { return false };
+    serde_json::from_slice::<Value>(&body).is_ok_and(|health| health["model_loaded"].is_boolean())
 }
 
 /// Runs a future on a new runtime. Does not wait for other tasks, such as a benchmark whose client is gone.

@@ -1,19 +1,17 @@
-//! The commands `serve` and `config check`.
+//! The command `serve`.
 
-use std::io::{self, Write};
 use std::pin::pin;
 
 use anyhow::{Context, Result, ensure};
 use listenfd::ListenFd;
 use sac_owner::path_line;
-use sac_serving::{Config, DefaultPolicy, Listener, SacService};
-use serde_json::{Value, json};
+use sac_serving::{Config, DefaultPolicy, HttpConfig, Listener, SacService};
 use tokio::net::TcpListener;
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::args::file::Setting;
 use crate::args::listen::Listen;
 use crate::args::serve::ServeArgs;
+use crate::args::{InvalidUse, unknown};
 use crate::commands::{build, listen, on_runtime};
 use crate::platform::{passed_unix_socket, shutdown_signal};
 use crate::target::Address;
@@ -23,7 +21,7 @@ const MAX_SHOWN: u32 = 64;
 
 /// Serves until it is stopped. `is_read` is true if people read the log.
 pub fn serve(args: &ServeArgs, defaults: Config, sockets: ListenFd, is_read: bool) -> Result<()> {
-    let config = args.config(defaults)?;
+    let (config, http) = configured(args, defaults)?;
     on_runtime(config.workers, async {
         let mut shutdown = pin!(shutdown_signal()?);
         // Bound first, so that an address in use is reported before the component is compiled.
@@ -31,8 +29,8 @@ pub fn serve(args: &ServeArgs, defaults: Config, sockets: ListenFd, is_read: boo
             Some(passed) => passed,
             None => listen(&args.listen()?).await?,
         };
-        args.check_reach(&config.tokens, &address)?;
-        let (served, http) = (served(&config), args.http_config(&config.tokens)?);
+        args.check_reach(&config.tokens, &address).map_err(InvalidUse)?;
+        let served = served(&config);
         let has_token = !config.tokens.is_empty();
         let address = Address::of(&address, http.tls.is_some());
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
@@ -48,6 +46,16 @@ pub fn serve(args: &ServeArgs, defaults: Config, sockets: ListenFd, is_read: boo
         sac_serving::serve(listener, service, http, shutdown).await;
         Ok(())
     })
+}
+
+/// Returns the settings that the arguments make. Reads the files that they name.
+pub fn configured(args: &ServeArgs, defaults: Config) -> Result<(Config, HttpConfig), InvalidUse> {
+    if let Some(warning) = unknown::warning() {
+        warn!("{warning}");
+    }
+    let config = args.config(defaults).map_err(InvalidUse)?;
+    let http = args.http_config(&config.tokens).map_err(InvalidUse)?;
+    Ok((config, http))
 }
 
 /// Returns the socket that systemd passes, if there is one. Connections wait in it while the server restarts.
@@ -90,21 +98,4 @@ async fn show_request(service: SacService, address: Address, has_token: bool) {
     let state = vec!["0"; state_dim as usize].join(", ");
     let token = if has_token { " -H \"authorization: Bearer $SAC_API_TOKEN\"" } else { "" };
     info!("ask it: {}{token} -d '{{\"state\": [{state}]}}'", address.curl("/sac/predict"));
-}
-
-/// Reads everything that `serve` reads before it listens, and prints each setting.
-pub fn check(args: &ServeArgs, defaults: Config, settings: &[Setting], json: bool) -> Result<()> {
-    let config = args.config(defaults)?;
-    args.http_config(&config.tokens)?;
-    let mut out = io::stdout().lock();
-    if json {
-        let setting =
-            |Setting { name, value, origin }: &Setting| (name.clone(), json!({ "value": value, "origin": origin }));
-        return Ok(writeln!(out, "{:#}", Value::Object(settings.iter().map(setting).collect()))?);
-    }
-    for Setting { name, value, origin } in settings {
-        let value = value.as_deref().unwrap_or("–");
-        writeln!(out, "{name:<22}{value:<32} {origin}")?;
-    }
-    Ok(())
 }

@@ -16,7 +16,6 @@ use rustix::process::{getegid, geteuid};
 use sac_owner::path_line;
 
 const ROOT: u32 = 0;
-const BY_OTHERS: Mode = Mode::WGRP.union(Mode::WOTH);
 
 /// An open folder that nobody but this user and root can write.
 pub(in crate::sandbox::artefact) struct PrivateFolder {
@@ -49,6 +48,9 @@ impl PrivateFolder {
     }
 
     /// Opens a file that only this user or root can have written. Returns `None` if there is none of this name.
+    ///
+    /// It may have other names, as those have that uv installs as hard links to its cache. Owner and mode are those of the file,
+    /// whatever its names, so nobody can write it by another name who cannot by this one.
     pub(in crate::sandbox::artefact) fn file(&self, name: &str) -> Result<Option<File>> {
         let path = self.path.join(name);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -60,7 +62,6 @@ impl PrivateFolder {
         let found = rustix::fs::fstat(&file)?;
         ensure!(kind(&found) == FileType::RegularFile, "{} is not a regular file", path_line(&path));
         ensure_private(&found, &path)?;
-        ensure!(found.st_nlink == 1, "{} has another name, a hard link", path_line(&path));
         Ok(Some(file.into()))
     }
 
@@ -118,7 +119,7 @@ fn ensure_private(found: &Stat, path: &Path) -> Result<()> {
     let (user, mode) = (geteuid().as_raw(), Mode::from_raw_mode(found.st_mode));
     let owner = found.st_uid;
     ensure!(owner == user || owner == ROOT, "{} belongs to user {owner}, not to {user}", path_line(path));
-    ensure!(!mode.intersects(BY_OTHERS), "others can write {} (mode {:o})", path_line(path), mode.bits());
+    ensure!(!mode.intersects(by_others(found)), "others can write {} (mode {:o})", path_line(path), mode.bits());
     Ok(())
 }
 
@@ -131,16 +132,21 @@ fn ensure_parent(found: &Stat, path: &Path) -> Result<()> {
         "{} belongs to user {owner}, who can replace what is in it; expected {user} or root",
         path_line(path)
     );
-    // A group of one, as many systems give to each user.
-    let is_own_group = found.st_gid == ROOT || (found.st_gid == user && getegid().as_raw() == user);
-    let by_others = if is_own_group { Mode::WOTH } else { BY_OTHERS };
     ensure!(
-        !mode.intersects(by_others) || mode.contains(Mode::SVTX),
+        !mode.intersects(by_others(found)) || mode.contains(Mode::SVTX),
         "others can write {} (mode {:o}), and replace what is in it; expected the mode 755 or a sticky folder",
         path_line(path),
         mode.bits()
     );
     Ok(())
+}
+
+/// Returns the bits of a mode that let others write. A group of one is no other: many systems give one to each user, with a
+/// umask of 002, so that what pip and uv install may be written by it.
+fn by_others(found: &Stat) -> Mode {
+    let user = geteuid().as_raw();
+    let is_own_group = found.st_gid == ROOT || (found.st_gid == user && getegid().as_raw() == user);
+    if is_own_group { Mode::WOTH } else { Mode::WGRP | Mode::WOTH }
 }
 
 fn kind(found: &Stat) -> FileType {

@@ -8,15 +8,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use http::Method;
 use sac_serving::{Config, HttpConfig, Router, Source};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tracing::warn;
 
-use crate::args::DemoArgs;
 use crate::args::listen::Listen;
+use crate::args::{DemoArgs, InvalidUse};
 use crate::client::Client;
 use crate::commands::{build, listen, on_runtime};
 use crate::platform::shutdown_signal;
@@ -35,9 +35,14 @@ const TRAINED: &str = "trained";
 const STATE: &str = r#"{"state": [0.0, 1.0, 0.5]}"#;
 
 pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
-    let has_page = !matches!(args.listen, Listen::Unix(_));
-    ensure!(has_page, "{} is no address that a browser opens, and the demo is a page: expected HOST:PORT", args.listen);
-    ensure!(args.listen.is_local()?, "{} can be reached from other machines, and the demo has no token", args.listen);
+    let refused = |reason: String| Err(InvalidUse(anyhow!(reason)).into());
+    if matches!(args.listen, Listen::Unix(_)) {
+        let expected = "is no address that a browser opens, and the demo is a page: expected HOST:PORT";
+        return refused(format!("{} {expected}", args.listen));
+    }
+    if !args.listen.is_local()? {
+        return refused(format!("{} can be reached from other machines, and the demo has no token", args.listen));
+    }
     let folder = tempfile::tempdir().context("there is no temporary folder")?;
     let source = Source::new(None, Some(folder.path()), None);
     // Long enough that the next request shows the new policy on any machine.

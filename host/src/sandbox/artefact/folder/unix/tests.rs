@@ -34,7 +34,7 @@ fn a_folder_that_others_can_write_or_replace_is_refused() {
         (0o757, 0o700, Some("above (mode 757), and replace what is in it")),
         (0o755, 0o777, Some("above/cache (mode 777)")),
         (0o755, 0o1777, Some("above/cache (mode 1777)")),
-        (0o755, 0o720, Some("above/cache (mode 720)")),
+        (0o755, 0o722, Some("above/cache (mode 722)")),
     ] {
         let opened = open(&scene(above, cache)).err();
         let is_expected = match (reason, &opened) {
@@ -56,9 +56,15 @@ fn a_folder_of_another_user_or_in_one_is_refused() {
     let error = open(&root).err().expect("an error");
     assert!(error.contains("above belongs to user 54332, who can replace what is in it"), "{error}");
     chown(root.path().join("above"), None, Some(STRANGER)).expect("given away");
-    let root = scene(0o775, 0o700);
-    chown(root.path().join("above"), None, Some(STRANGER)).expect("given away");
-    assert!(open(&root).err().expect("its group can write").contains("above (mode 775)"));
+    open(&scene(0o775, 0o775)).map(drop).expect("a group of one can write it");
+    for (above, cache, shared, reason) in
+        [(0o775, 0o700, "above", "above (mode 775)"), (0o755, 0o775, "above/cache", "above/cache (mode 775)")]
+    {
+        let root = scene(above, cache);
+        chown(root.path().join(shared), None, Some(STRANGER)).expect("given away");
+        let error = open(&root).err().expect("its group can write");
+        assert!(error.contains(reason), "{error}");
+    }
     let root = scene(0o755, 0o700);
     chown(root.path().join("above/cache"), Some(STRANGER), None).expect("given away");
     let error = open(&root).err().expect("an error");
@@ -78,7 +84,7 @@ fn a_folder_is_created_for_this_user_alone_and_no_symlink_is_one() {
 }
 
 #[test]
-fn only_a_regular_file_of_this_user_and_of_one_name_is_opened_and_nothing_waits() {
+fn only_a_regular_file_of_this_user_is_opened_whatever_its_other_names_and_nothing_waits() {
     let root = scene(0o755, 0o700);
     let folder = open(&root).expect("private");
     let path = root.path().join("above/cache/file");
@@ -91,13 +97,17 @@ fn only_a_regular_file_of_this_user_and_of_one_name_is_opened_and_nothing_waits(
     assert!(error().ends_with("file is a symlink"), "{}", error());
     fs::remove_file(&path).expect("removed");
     fs::write(&path, "x").expect("written");
-    fs::hard_link(&path, path.with_file_name("other")).expect("linked");
-    assert!(error().ends_with("file has another name, a hard link"), "{}", error());
-    fs::remove_file(path.with_file_name("other")).expect("removed");
-    fs::set_permissions(&path, Permissions::from_mode(0o620)).expect("set");
-    assert!(error().ends_with("file (mode 620)"), "{}", error());
+    let other = root.path().join("other");
+    fs::hard_link(&path, &other).expect("linked");
+    assert!(folder.file("file").expect("no error").is_some());
+    fs::set_permissions(&other, Permissions::from_mode(0o602)).expect("set");
+    assert!(error().ends_with("file (mode 602)"), "{}", error());
     if geteuid().is_root() {
-        chown(&path, Some(STRANGER), None).expect("given away");
+        fs::set_permissions(&other, Permissions::from_mode(0o660)).expect("set");
+        assert!(folder.file("file").expect("no error").is_some(), "a group of one can write it");
+        chown(&other, None, Some(STRANGER)).expect("given away");
+        assert!(error().ends_with("file (mode 660)"), "{}", error());
+        chown(&other, Some(STRANGER), None).expect("given away");
         assert!(error().contains("file belongs to user 54332"), "{}", error());
     }
 }
