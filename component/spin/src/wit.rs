@@ -23,10 +23,8 @@ impl From<OwnedSidecar> for Sidecar {
 
 impl From<&Refused> for Refusal {
     fn from(refused: &Refused) -> Self {
-        // A checkpoint that is served has an absolute path, and the folder may be given as a relative one.
-        let path = std::path::absolute(refused.path()).unwrap_or_else(|_| refused.path().to_owned());
         Refusal {
-            path: path.to_string_lossy().into_owned(),
+            path: refused.resolved.to_string_lossy().into_owned(),
             modified: refused.modified().into(),
             detail: refused.detail.clone(),
             at: refused.at.into(),

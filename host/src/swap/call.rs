@@ -72,7 +72,7 @@ impl Call {
         limits: CallLimits,
     ) -> Result<Outcome, InstanceError> {
         let RequestContext { tokens, refusal, absence, reloaded } = context;
-        let path = refusal.as_ref().map(|refused| refused.path().to_string_lossy());
+        let path = refusal.as_ref().map(|refused| refused.resolved.to_string_lossy());
         let refusal = refusal.as_ref().zip(path.as_deref()).map(|(refused, path)| Refusal {
             path,
             modified: refused.modified().into(),

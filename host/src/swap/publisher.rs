@@ -193,8 +193,8 @@ impl Publisher {
         let renewal = before.freshness.renew(self.source(), forced, load);
         let duration = start.elapsed();
         for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
-            warn!(path = %path_line(refused.path()), "checkpoint refused: {}", refused.detail);
-            self.record(refused.path(), Err(refused.detail.clone()), duration);
+            warn!(path = %path_line(&refused.resolved), "checkpoint refused: {}", refused.detail);
+            self.record(&refused.resolved, Err(refused.detail.clone()), duration);
         }
         let generation = renewal.loaded.clone().unwrap_or_else(|| before.generation.clone());
         self.publish(generation, renewal.freshness);

@@ -14,6 +14,7 @@ mod faults;
 mod first_steps;
 mod injection;
 mod logging;
+mod paths;
 mod platforms;
 mod policies;
 mod program;

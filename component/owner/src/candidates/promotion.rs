@@ -40,7 +40,7 @@ pub enum PromotionError {
 
 impl Content {
     /// Moves this checkpoint and its own sidecars from the folder of `from` into that of `to` by renames, the checkpoint last,
-    /// and makes it the newest there. Returns its new path. Moves nothing on an error.
+    /// and makes it the newest there. Returns its new path, absolute and without symlinks. Moves nothing on an error.
     ///
     /// # Errors
     /// Fails if the files are not as they were read, if the checkpoint would be another policy in the other folder, if a file
@@ -64,7 +64,7 @@ impl Content {
         let moves = self.moves(from, &checkpoint, &target)?;
         make_newest(to, &checkpoint)?;
         rename_all(&moves)?;
-        Ok(target)
+        Ok(resolve(&target).unwrap_or(target))
     }
 
     /// Returns the renames in their order.

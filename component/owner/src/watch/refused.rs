@@ -1,12 +1,14 @@
 //! A candidate that was refused.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::identity::Identity;
 use super::read::Failure;
 use super::seen::Seen;
+use super::system::resolve;
 use super::watched::Watch;
 use crate::text::one_line;
 
@@ -22,6 +24,8 @@ pub struct Refused {
     pub(super) seen: Seen,
     /// See [`Watch::remedy`].
     pub(super) remedy: Option<Identity>,
+    /// The absolute path, with symlinks resolved as far as they led to something when it was refused.
+    pub resolved: PathBuf,
     /// The reason, in one line.
     pub detail: String,
     /// True if the same file was refused before for the same reason.
@@ -80,8 +84,20 @@ impl Refused {
         let repeated =
             before.is_some_and(|before| before.seen.state.identity == seen.state.identity && before.detail == detail);
         let paused_until = (slow_tries > 1).then(|| Instant::now() + pause(took, slow_tries));
-        Refused { seen, remedy, detail, repeated, may_pass, slow_tries, paused_until, at: SystemTime::now() }
+        let (resolved, at) = (resolve_most(&seen.state.path), SystemTime::now());
+        Refused { seen, remedy, resolved, detail, repeated, may_pass, slow_tries, paused_until, at }
     }
+}
+
+/// Returns an absolute path without symlinks. Of a file that is gone by now, the folder is resolved.
+fn resolve_most(path: &Path) -> PathBuf {
+    let of_folder = || -> io::Result<PathBuf> {
+        let absolute = std::path::absolute(path)?;
+        let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else { return Ok(absolute) };
+        Ok(resolve(folder)?.join(name))
+    };
+    let resolved = resolve(path).or_else(|_| of_folder());
+    resolved.or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Returns the pause after so many slow tries, the last of which took this long. So a path whose file is written again and
@@ -89,4 +105,29 @@ impl Refused {
 pub(super) fn pause(took: Duration, slow_tries: u32) -> Duration {
     let times = (1u32 << (slow_tries - 1).min(6)) - 1;
     took.saturating_mul(times).min(MAX_PAUSE)
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_resolved_as_far_as_it_leads_to_something() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let place = place.path().canonicalize().expect("resolved");
+        fs::create_dir(place.join("folder")).expect("made");
+        fs::write(place.join("folder/file"), "x").expect("written");
+        symlink("folder", place.join("link")).expect("linked");
+        symlink("folder/file", place.join("other")).expect("linked");
+        let resolved = |path: &str| resolve_most(&place.join(path)).strip_prefix(&place).map(Path::to_owned).ok();
+        assert_eq!(resolved("link/file").as_deref(), Some(Path::new("folder/file")));
+        assert_eq!(resolved("other").as_deref(), Some(Path::new("folder/file")));
+        assert_eq!(resolved("link/gone").as_deref(), Some(Path::new("folder/gone")));
+        assert_eq!(resolved("none/gone").as_deref(), Some(Path::new("none/gone")));
+        assert!(resolve_most(Path::new("gone")).is_absolute());
+    }
 }

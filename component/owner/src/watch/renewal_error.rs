@@ -20,7 +20,7 @@ pub enum RenewalError {
         error: io::Error,
     },
     /// The newest candidate that was tried is refused.
-    #[error("{}: {}", path_line(.0.path()), one_line(&.0.detail))]
+    #[error("{}: {}", path_line(&.0.resolved), one_line(&.0.detail))]
     Refused(Arc<Refused>),
     /// There is no candidate. What is in service stays.
     #[error("no {noun} at {watched}; the one in service stays")]
