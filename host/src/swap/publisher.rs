@@ -155,9 +155,9 @@ impl Publisher {
         self.started.elapsed().saturating_sub(Duration::from_nanos(self.seen.load(Ordering::Relaxed)))
     }
 
-    /// Returns the reason why there is no candidate. Logs it once.
+    /// Returns the reason why there is no candidate. Logs it once. A policy without a shadow needs no reason.
     fn absence(&self) -> Option<Arc<str>> {
-        let now = self.source().absence();
+        let now = self.source().absence().filter(|absence| !(self.own.is_shadow && absence.is_unused()));
         let mut logged = lock(&self.absence);
         if let Some(absence) = now.as_ref().filter(|_| logged.is_none()) {
             let path = self.source().path();

@@ -51,3 +51,27 @@ fn two_hundred_policies_take_one_instance_each_and_no_thread() {
     assert!((POLICIES as f64..=POLICIES as f64 + 3.0).contains(&instances), "{instances}");
     println!("{} KiB of memory in an instance", value("sac_instance_memory_bytes ").unwrap() / instances / 1024.0);
 }
+
+#[test]
+fn a_policy_without_a_shadow_is_no_fault() {
+    let place = tempdir().unwrap();
+    for name in ["with", "without"] {
+        fs::create_dir(place.path().join(name)).unwrap();
+        fs::write(place.path().join(name).join("model_a.onnx"), file("pendulum_00500.onnx")).unwrap();
+    }
+    let shadow = place.path().join("with/shadow");
+    fs::create_dir(&shadow).unwrap();
+    fs::write(shadow.join("model_b.onnx"), file("pendulum_08000.onnx")).unwrap();
+    let mut program = serve(place.path(), &["--root", ".", "--shadow-share", "1"], &[]);
+    let address = program.address();
+    // One thread compares, in the order of the requests.
+    for name in ["without", "with"] {
+        assert_eq!(ask(address, "POST", &format!("/policies/{name}/sac/predict"), "", STATE).0, 200);
+    }
+    program.wait_for("checkpoint in shadow");
+    let (_, listed) = ask(address, "GET", "/policies", "", "");
+    let listed = serde_json::from_str::<serde_json::Value>(&listed).unwrap();
+    let shadows = listed["policies"].as_array().unwrap().iter().map(|policy| &policy["shadow"]).collect::<Vec<_>>();
+    assert!(shadows[0].is_object() && shadows[1].is_null(), "{listed}");
+    assert!(!program.seen.contains("WARN"), "{}", program.seen);
+}

@@ -44,6 +44,11 @@ impl Absence {
         }
     }
 
+    /// Returns `true` if nothing was put there, as where an optional folder is not used.
+    pub fn is_unused(&self) -> bool {
+        matches!(self, Absence::NoFolder)
+    }
+
     /// Returns what the operator may have meant by the path of the source, for the log. It asks the file system.
     pub fn hint(&self, path: &Path) -> Option<String> {
         match self {
