@@ -1,5 +1,6 @@
 //! Compares the checkpoint in service with the files, and replaces it by a newer one. Only [`Publisher::publish`] publishes.
 
+use std::mem::discriminant;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -155,14 +156,20 @@ impl Publisher {
         self.started.elapsed().saturating_sub(Duration::from_nanos(self.seen.load(Ordering::Relaxed)))
     }
 
-    /// Returns the reason why there is no candidate. Logs it once. A policy without a shadow needs no reason.
+    /// Returns the reason why there is no candidate. Logs each reason once. A policy without a shadow needs no reason.
     fn absence(&self) -> Option<Arc<str>> {
         let now = self.source().absence().filter(|absence| !(self.own.is_shadow && absence.is_unused()));
         let mut logged = lock(&self.absence);
-        if let Some(absence) = now.as_ref().filter(|_| logged.is_none()) {
+        let is_logged = now.as_ref().map(discriminant) == logged.as_ref().map(discriminant);
+        if let Some(absence) = now.as_ref().filter(|_| !is_logged) {
             let path = self.source().path();
             let hint = absence.hint(path).map(|hint| format!(" ({hint})")).unwrap_or_default();
-            warn!("no candidate in {}: {absence}{hint}", path_line(path));
+            let path = path_line(path);
+            match absence {
+                // Most often, the training has just begun.
+                Absence::Empty { .. } => info!("no candidate in {path}: {absence}"),
+                _ => warn!("no candidate in {path}: {absence}{hint}"),
+            }
         }
         logged.clone_from(&now);
         now.map(|absence| absence.to_string().into())

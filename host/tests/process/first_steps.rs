@@ -75,6 +75,24 @@ fn a_place_without_a_checkpoint_is_explained_at_once() {
 }
 
 #[test]
+fn an_empty_folder_is_explained_in_the_log_and_in_health_until_it_has_a_checkpoint() {
+    let place = tempdir().unwrap();
+    let mut program = serve(place.path(), &["."], &[]);
+    let address = program.address();
+    let line = program.wait_for("no candidate in .: the folder has no checkpoint yet: it waits for a file named model_*.{");
+    assert!(line.contains("INFO"), "{line}");
+    let (status, health) = ask(address, "GET", "/sac/health", "", "");
+    assert!(status == 503 && health.contains("the folder has no checkpoint yet: it waits for"), "{health}");
+    let (status, answer) = predict(address);
+    assert_eq!((status, &*answer), (503, r#"{"detail":"No SAC model loaded"}"#));
+    publish(&place.path().join("best.onnx"), &file("pendulum_00500.onnx"));
+    ask(address, "GET", "/sac/health", "", "");
+    program.wait_for("no candidate in .: the file in the folder is not named model_*.{");
+    publish(&place.path().join("model_a.onnx"), &file("pendulum_00500.onnx"));
+    assert_eq!(predict(address).0, 200);
+}
+
+#[test]
 fn commands_take_the_address_of_a_server_without_a_scheme() {
     let place = folder();
     let mut program = serve(place.path(), &["."], &[]);

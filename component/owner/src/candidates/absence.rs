@@ -23,6 +23,13 @@ pub enum Absence {
     Unreadable,
     /// The file of the source does not exist.
     NoFile,
+    /// The folder has no file, apart from those that belong to checkpoints.
+    Empty {
+        /// The names that candidates have.
+        patterns: String,
+    },
+    /// Each name that fits leads to no file, such as that of a symlink whose target is gone.
+    Dangling,
     /// The folder has files, and none of them is a candidate.
     OtherNames {
         /// The number of files that are neither candidates nor sidecars.
@@ -46,7 +53,7 @@ impl Absence {
 
     /// Returns `true` if nothing was put there, as where an optional folder is not used.
     pub fn is_unused(&self) -> bool {
-        matches!(self, Absence::NoFolder)
+        matches!(self, Absence::NoFolder | Absence::Empty { .. })
     }
 
     /// Returns what the operator may have meant by the path of the source, for the log. It asks the file system.
@@ -54,7 +61,7 @@ impl Absence {
         match self {
             Absence::NoFolder | Absence::NoFile => nearest(path).map(|path| format!("did you mean {path}?")),
             Absence::NotFolder => Some(format!("serve it by --model {}", path_line(path))),
-            Absence::Unreadable => None,
+            Absence::Unreadable | Absence::Empty { .. } | Absence::Dangling => None,
             Absence::OtherNames { example, .. } => Some(format!("one of its files is {example}")),
         }
     }
@@ -69,6 +76,10 @@ impl fmt::Display for Absence {
             }
             Absence::Unreadable => f.write_str("the server has no permission to read the folder"),
             Absence::NoFile => f.write_str("the file does not exist; --model (STAT_PAIR_RL_MODEL) names another"),
+            Absence::Empty { patterns } => {
+                write!(f, "the folder has no checkpoint yet: it waits for a file named {patterns}")
+            }
+            Absence::Dangling => f.write_str("the names in the folder that fit lead to no file: their symlinks lead nowhere"),
             Absence::OtherNames { files: 1, patterns, .. } => {
                 write!(f, "the file in the folder is not named {patterns}; --pattern (SAC_PATTERN) selects other names")
             }

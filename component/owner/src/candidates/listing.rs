@@ -30,7 +30,7 @@ pub(super) struct Listing {
     dangling: Vec<PathBuf>,
     /// The sidecars that all candidates have.
     shared: Shared,
-    /// The reason why there is no candidate, unless the folder is empty.
+    /// The reason why there is no candidate.
     pub(super) absence: Option<Absence>,
     /// The index of the file in service, if it is not among the watched.
     serving: Option<usize>,
@@ -69,7 +69,6 @@ impl Listing {
             }
             Location::Folder(path) => {
                 let names = Names::read(path, finder.patterns)?;
-                listing.absence = names.absence(finder.patterns);
                 listing.candidates.reserve(names.checkpoints.len());
                 let sidecars = SidecarFinder { finder, names: Some(&names) };
                 let statistics = names.checkpoints.iter().any(|name| takes_statistics(Path::new(name)));
@@ -77,6 +76,7 @@ impl Listing {
                 for name in &names.checkpoints {
                     listing.add(&sidecars, path.join(name))?;
                 }
+                listing.absence = listing.candidates.is_empty().then(|| names.absence(finder.patterns));
             }
         }
         listing.candidates.sort_unstable_by(|a, b| b.rank(a));

@@ -58,14 +58,20 @@ impl Names {
         self.others.is_empty()
     }
 
-    /// Returns the reason why there is no candidate, if the folder has other files or none can be listed.
-    pub(super) fn absence(&self, patterns: &Patterns) -> Option<Absence> {
-        if self.unlisted.is_some() {
-            return self.unlisted.clone();
+    /// Returns the reason why the folder has no candidate.
+    pub(super) fn absence(&self, patterns: &Patterns) -> Absence {
+        if let Some(unlisted) = &self.unlisted {
+            return unlisted.clone();
         }
-        let example = self.stranger.as_ref().filter(|_| self.checkpoints.is_empty())?;
-        let example = path_line(Path::new(example)).into_owned();
-        Some(Absence::OtherNames { files: self.strangers, example, patterns: patterns.to_string() })
+        let patterns = patterns.to_string();
+        match &self.stranger {
+            _ if !self.checkpoints.is_empty() => Absence::Dangling,
+            None => Absence::Empty { patterns },
+            Some(example) => {
+                let example = path_line(Path::new(example)).into_owned();
+                Absence::OtherNames { files: self.strangers, example, patterns }
+            }
+        }
     }
 
     fn add(&mut self, entry: &DirEntry, patterns: &Patterns) {

@@ -120,7 +120,7 @@ impl Source {
         Content::read(candidate, self.reader())
     }
 
-    /// Returns the reason why the last listing has no candidate, unless the folder is empty. This makes no file call.
+    /// Returns the reason why the last listing has no candidate. This makes no file call.
     pub fn absence(&self) -> Option<Absence> {
         self.cache.last.load().absence.clone()
     }

@@ -1,6 +1,7 @@
 //! Judges candidates without a model: a file's text stands for a checkpoint, and "bad" for one that does not load.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -131,14 +132,19 @@ fn sidecars_are_no_candidates() {
 }
 
 #[test]
-fn a_folder_with_files_and_no_candidate_says_so() {
+fn a_folder_without_a_candidate_says_why() {
     let mut owner = Owner::new();
-    owner.request();
-    assert_eq!(owner.source.absence(), None, "it is empty");
+    let reason = |owner: &mut Owner| {
+        owner.request();
+        owner.source.absence().expect("a reason").to_string()
+    };
+    assert!(reason(&mut owner).starts_with("the folder has no checkpoint yet: it waits for a file named model_*.{onnx,"));
     owner.write("policy.json", "{}", 0);
     fs::create_dir(owner.path("logs")).expect("made");
-    owner.request();
-    assert_eq!(owner.source.absence(), None, "it has a card and a folder");
+    assert!(reason(&mut owner).starts_with("the folder has no checkpoint yet: "), "it has a card and a folder");
+    symlink("gone", owner.path("model_a.pt")).expect("linked");
+    assert!(reason(&mut owner).ends_with("lead to no file: their symlinks lead nowhere"));
+    fs::remove_file(owner.path("model_a.pt")).expect("removed");
     owner.write("best.pt", "best", 0);
     owner.write(".next", "", 0);
     owner.request();
