@@ -19,7 +19,7 @@ pub use candidates::{
 };
 pub use environment::{Environment, EnvironmentError};
 pub use policies::{Address, Policies, PolicyState, REFUSALS, Root, State, is_open_inference};
-pub use text::{one_line, path_line};
+pub use text::{one_line, path_line, shell_word};
 pub use watch::{
     Failure, FileKind, FileState, Found, Freshness, Identify, Identity, Judgement, ReadError, Refused, Renewal,
     RenewalError, Seen, SingleFile, Watch, may_pass, resolve, since_epoch,

@@ -31,6 +31,15 @@ pub fn path_line(path: &Path) -> Cow<'_, str> {
     }
 }
 
+/// Returns text as one word of a POSIX shell.
+pub fn shell_word(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "._-/+:@%=,".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(format!("'{}'", text.replace('\'', r"'\''"))),
+    }
+}
+
 /// Returns the number of bytes of the characters, from the first, that fit when they are escaped.
 fn fitting(chars: impl Iterator<Item = char>, max_chars: usize) -> usize {
     let mut room = max_chars;
@@ -94,6 +103,20 @@ mod tests {
         {
             let path = std::os::unix::ffi::OsStrExt::from_bytes(b"a\n\xff");
             assert_eq!(path_line(Path::new::<std::ffi::OsStr>(path)), "a\\n\u{fffd}");
+        }
+    }
+
+    #[test]
+    fn a_word_of_a_shell_is_quoted_where_the_shell_would_change_it() {
+        for (text, word) in [
+            ("a/b_1.pt", "a/b_1.pt"),
+            ("model_*", "'model_*'"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$(x)", "'$(x)'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(text), word);
         }
     }
 

@@ -59,7 +59,11 @@ fn a_place_without_a_checkpoint_is_explained_at_once() {
             ["--dir", "best.onnx"],
             "leads to a file; --model (STAT_PAIR_RL_MODEL) serves one (serve it by --model best.onnx)",
         ),
-        (["--dir", "."], "--pattern (SAC_PATTERN) selects other names (one of its files is best.onnx)"),
+        (
+            ["--dir", "."],
+            "--pattern (SAC_PATTERN) selects other names (one of its files is best.onnx: serve it by --pattern best.onnx, or \
+             rename it to model_best.onnx)",
+        ),
         (
             ["--model", "bset.onnx"],
             "the file does not exist; --model (STAT_PAIR_RL_MODEL) names another (did you mean best.onnx?)",

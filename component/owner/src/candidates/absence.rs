@@ -1,13 +1,14 @@
 //! The reasons why there is no candidate.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::finder::parent;
-use crate::text::path_line;
+use crate::settings::Patterns;
+use crate::text::{path_line, shell_word};
 
 /// The similarity of two names, from 0 to 1, from which one may be a misspelling of the other.
 const SIMILAR: f64 = 0.85;
@@ -26,7 +27,7 @@ pub enum Absence {
     /// The folder has no file, apart from those that belong to checkpoints.
     Empty {
         /// The names that candidates have.
-        patterns: String,
+        patterns: Patterns,
     },
     /// Each name that fits leads to no file, such as that of a symlink whose target is gone.
     Dangling,
@@ -34,10 +35,10 @@ pub enum Absence {
     OtherNames {
         /// The number of files that are neither candidates nor sidecars.
         files: usize,
-        /// The name of one of them, as [`one_line`](crate::one_line) makes it.
-        example: String,
+        /// The name of one of them, of a checkpoint if there is one.
+        example: OsString,
         /// The names that candidates have.
-        patterns: String,
+        patterns: Patterns,
     },
 }
 
@@ -62,7 +63,9 @@ impl Absence {
             Absence::NoFolder | Absence::NoFile => nearest(path).map(|path| format!("did you mean {path}?")),
             Absence::NotFolder => Some(format!("serve it by --model {}", path_line(path))),
             Absence::Unreadable | Absence::Empty { .. } | Absence::Dangling => None,
-            Absence::OtherNames { example, .. } => Some(format!("one of its files is {example}")),
+            Absence::OtherNames { example, patterns, .. } => {
+                Some(format!("one of its files is {}{}", path_line(Path::new(example)), remedy(example, patterns)))
+            }
         }
     }
 }
@@ -91,6 +94,19 @@ impl fmt::Display for Absence {
     }
 }
 
+/// Returns how a file of this name becomes a candidate, if it seems to be a checkpoint.
+fn remedy(name: &OsStr, patterns: &Patterns) -> String {
+    let Some((name, pattern)) = name.to_str().and_then(|name| Some((name, Patterns::suggest(name)?))) else {
+        return String::new();
+    };
+    let renamed = format!("model_{name}");
+    let rename = match patterns.matches(renamed.as_ref()) {
+        true => format!(", or rename it to {renamed}"),
+        false => String::new(),
+    };
+    format!(": serve it by --pattern {}{rename}", shell_word(&pattern))
+}
+
 /// Returns the path beside a missing one that is most like it, if there is any.
 fn nearest(missing: &Path) -> Option<String> {
     let name = missing.file_name()?.to_str()?.to_lowercase();
@@ -117,5 +133,29 @@ mod tests {
         assert_eq!(hint("Chekpoints"), Some(expected));
         assert_eq!(hint("models"), None);
         assert_eq!(Absence::NoFolder.hint(&folder.path().join("none/at/all")), None);
+    }
+
+    #[test]
+    fn the_hint_for_a_name_can_be_typed_as_it_is() {
+        let hint = |name: &str, patterns: &str| {
+            let (example, patterns) = (name.into(), patterns.parse().expect("patterns"));
+            let hint = Absence::OtherNames { files: 1, example, patterns }.hint(Path::new("folder")).expect("a hint");
+            hint.strip_prefix("one of its files is ").expect("the file").to_owned()
+        };
+        let default = Patterns::default().to_string();
+        for (name, expected) in [
+            ("best.pt", "best.pt: serve it by --pattern best.pt, or rename it to model_best.pt"),
+            (
+                "rl_model_100_steps.zip",
+                "rl_model_100_steps.zip: serve it by --pattern 'rl_model_*_steps.zip', or rename it to \
+                 model_rl_model_100_steps.zip",
+            ),
+            ("it's.pt", "it's.pt: serve it by --pattern 'it'\\''s.pt', or rename it to model_it's.pt"),
+            ("notes.txt", "notes.txt"),
+            ("a[1].pt", "a[1].pt"),
+        ] {
+            assert_eq!(hint(name, &default), expected);
+        }
+        assert_eq!(hint("a.pt", "best_*"), "a.pt: serve it by --pattern a.pt");
     }
 }

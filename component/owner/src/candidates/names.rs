@@ -9,7 +9,6 @@ use std::path::Path;
 use super::absence::Absence;
 use super::sidecar_names::is_sidecar;
 use crate::settings::Patterns;
-use crate::text::path_line;
 use crate::watch::may_pass;
 
 /// The names in a folder.
@@ -20,6 +19,7 @@ pub(super) struct Names {
     others: HashSet<OsString>,
     /// The files that are neither candidates nor sidecars. They are counted until there is a candidate.
     strangers: usize,
+    /// One of them, whose extension is that of a checkpoint if there is such a one.
     stranger: Option<OsString>,
     /// The reason why the folder cannot be listed.
     unlisted: Option<Absence>,
@@ -63,14 +63,11 @@ impl Names {
         if let Some(unlisted) = &self.unlisted {
             return unlisted.clone();
         }
-        let patterns = patterns.to_string();
+        let patterns = patterns.clone();
         match &self.stranger {
             _ if !self.checkpoints.is_empty() => Absence::Dangling,
             None => Absence::Empty { patterns },
-            Some(example) => {
-                let example = path_line(Path::new(example)).into_owned();
-                Absence::OtherNames { files: self.strangers, example, patterns }
-            }
+            Some(example) => Absence::OtherNames { files: self.strangers, example: example.clone(), patterns },
         }
     }
 
@@ -85,7 +82,8 @@ impl Names {
         if self.checkpoints.is_empty() && !is_sidecar && !is_hidden {
             let is_file = entry.file_type().is_ok_and(|kind| !kind.is_dir());
             self.strangers += usize::from(is_file);
-            if is_file && self.stranger.is_none() {
+            let rank = |name: &OsStr| !Patterns::has_extension(name);
+            if is_file && self.stranger.as_ref().is_none_or(|known| rank(&name) < rank(known)) {
                 self.stranger = Some(name.clone());
             }
         }

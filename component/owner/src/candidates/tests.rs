@@ -149,7 +149,10 @@ fn a_folder_without_a_candidate_says_why() {
     owner.write(".next", "", 0);
     owner.request();
     let absence = owner.source.absence().expect("a reason");
-    assert_eq!(absence.hint(owner.folder.path()).as_deref(), Some("one of its files is best.pt"));
+    assert_eq!(
+        absence.hint(owner.folder.path()).as_deref(),
+        Some("one of its files is best.pt: serve it by --pattern best.pt, or rename it to model_best.pt")
+    );
     let text = absence.to_string();
     assert!(text.starts_with("the file in the folder is not named model_*.{onnx,pt,"), "{text}");
     assert!(text.ends_with("--pattern (SAC_PATTERN) selects other names"), "{text}");

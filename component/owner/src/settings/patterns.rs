@@ -8,6 +8,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::defaults;
+use crate::text::one_line;
 
 /// The extensions of checkpoints, in lowercase: those of the formats that a component reads.
 pub const EXTENSIONS: &[&str] =
@@ -45,10 +46,31 @@ impl Patterns {
         if globs.is_empty() { Patterns::default() } else { Patterns(globs) }
     }
 
+    /// Returns patterns, as text, that a checkpoint of this name matches, and the next ones of its trainer: each number that
+    /// stands alone may be another. Returns `None` for a name that has no extension of a checkpoint, or looks like a glob.
+    pub(crate) fn suggest(name: &str) -> Option<String> {
+        let is_plain = !name.contains(|c: char| "*?[]{}\\!,/".contains(c)) && one_line(name) == name;
+        if !is_plain || !Self::has_extension(name.as_ref()) {
+            return None;
+        }
+        let parts = name.split_inclusive(['_', '-', '.']).map(|part| {
+            let number = part.trim_end_matches(['_', '-', '.']);
+            let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+            if is_number { part.replacen(number, "*", 1) } else { part.to_owned() }
+        });
+        let pattern = parts.collect::<String>();
+        pattern.parse::<Patterns>().is_ok_and(|patterns| patterns.matches(name.as_ref())).then_some(pattern)
+    }
+
+    /// Returns `true` if a name has one of [`EXTENSIONS`], in any case of letters.
+    pub(crate) fn has_extension(name: &OsStr) -> bool {
+        let extension = Path::new(name).extension();
+        extension.is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
+    }
+
     /// Returns `true` if a file of this name is a candidate, unless it is a sidecar.
     pub(crate) fn matches(&self, name: &OsStr) -> bool {
-        let extension = Path::new(name).extension();
-        let is_known = extension.is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)));
+        let (extension, is_known) = (Path::new(name).extension(), Self::has_extension(name));
         // The extension is matched in any case of letters.
         let lower = extension.map(OsStr::to_ascii_lowercase).filter(|lower| extension != Some(lower));
         let lower = lower.map(|lower| Path::new(name).with_extension(lower));
@@ -169,6 +191,22 @@ mod tests {
         assert!(error("runs/*.pt").contains("contains a `/`"));
         assert!(error("!model_*").contains("cannot exclude names"));
         assert!(error("model_[1").starts_with("`model_[1` is not a glob: "));
+    }
+
+    #[test]
+    fn a_pattern_is_suggested_that_the_next_checkpoints_of_a_trainer_match_too() {
+        for (name, pattern) in [
+            ("best_model.zip", Some("best_model.zip")),
+            ("rl_model_100_steps.zip", Some("rl_model_*_steps.zip")),
+            ("agent_150.PT", Some("agent_*.PT")),
+            ("2026-11-30_7.pt", Some("*-*-*_*.pt")),
+            ("td3.zip", Some("td3.zip")),
+            ("params.pkl", None),
+            ("a*.pt", None),
+            ("!a.pt", None),
+        ] {
+            assert_eq!(Patterns::suggest(name).as_deref(), pattern, "{name}");
+        }
     }
 
     #[test]
