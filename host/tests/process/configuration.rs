@@ -105,17 +105,33 @@ fn config_check_fails_where_serve_would_not_start_and_shows_no_secret() {
     ] {
         let (_place, file) = configuration(text);
         let (code, out, log) = run(&["config", "check", "--config", &file], &[]);
-        assert!(code == 1 && out.is_empty() && log.contains(reason), "{text}: {log}");
+        assert!(code == 2 && out.is_empty() && log.contains(reason), "{text}: {log}");
     }
     let blank = run(&["config", "check", "--listen", "0.0.0.0:8000", "--api-token", " "], &[]);
-    assert!(blank.0 == 1 && blank.2.contains("can be reached from other machines"), "{}", blank.2);
+    assert!(blank.0 == 2 && blank.2.contains("can be reached from other machines"), "{}", blank.2);
     for (flags, reason) in [
         (&["--api-token-file", " "][..], "the token file is refused: the path is blank"),
         (&["--tls-cert", " ", "--tls-key", "key.pem"], "the certificate is refused: the path is blank"),
     ] {
         let (code, out, log) = run(&[&["config", "check"], flags].concat(), &[]);
-        assert!(code == 1 && out.is_empty() && log.contains(reason), "{log}");
+        assert!(code == 2 && out.is_empty() && log.contains(reason), "{log}");
     }
-    assert_eq!(run(&["serve", "--max-batch", "many"], &[]).0, 2);
     assert_eq!(run(&["inspect", &path("torch/executes.pt")], &[]).0, 1);
+}
+
+#[test]
+fn every_invalid_use_ends_with_2() {
+    for (args, reason) in [
+        (&["serve", "--max-batch", "many"][..], "'many' for '--max-batch"),
+        (&["serve", "--listen", "0.0.0.0:0"], "can be reached from other machines"),
+        (&["serve", "--tls-cert", "chain.pem"], "--tls-cert needs --tls-key"),
+        (&["serve", "--default", "x"], "--root (SAC_ROOT), which is not set"),
+        (&["serve", "--shadow-share", "2"], "--shadow-share is between 0 and 1"),
+        (&["demo", "--listen", "0.0.0.0:0"], "can be reached from other machines"),
+        (&["healthcheck", "model.onnx"], "is no server: expected HOST:PORT or a URL"),
+        (&["man", "no-such-command"], "there is no command no-such-command"),
+    ] {
+        let (code, out, log) = run(args, &[]);
+        assert!(code == 2 && out.is_empty() && log.contains(reason), "{args:?}: {code} {log}");
+    }
 }

@@ -12,6 +12,7 @@ mod target;
 use std::io::Write;
 use std::process::ExitCode;
 
+use args::InvalidUse;
 use listenfd::ListenFd;
 use logging::LogFormat;
 use sac_owner::one_line;
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error, invocation.cli.log_format);
-            ExitCode::FAILURE
+            if error.is::<InvalidUse>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -20,6 +20,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use sac_owner::settings::is_blank;
 use sac_serving::Config;
+use thiserror::Error;
 
 use crate::args::bench::BenchArgs;
 use crate::args::listen::Listen;
@@ -33,7 +34,7 @@ use crate::target::{ClientArgs, Target};
 const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\ncomponent sha256 ", env!("SAC_ACTOR_SHA256"));
 
 const EXIT_CODES: &str = "Exit codes: 0, success; 1, failure: a checkpoint is refused, a server does not start or cannot be \
-    reached, or a response is an error; 2, a flag, a variable or the configuration file is invalid.";
+    reached, or a response is an error; 2, a flag, a variable or the configuration file is invalid, or names a file that is.";
 
 /// Serves a Soft Actor-Critic policy from a WebAssembly component. A new checkpoint answers the next request
 #[derive(Debug, Parser)]
@@ -194,6 +195,11 @@ pub struct DemoArgs {
     #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
     pub swap_after: Option<Duration>,
 }
+
+/// An error in what the user gave the program. It ends with 2, as an error that clap finds does.
+#[derive(Debug, Error)]
+#[error("{0:#}")]
+pub struct InvalidUse(pub anyhow::Error);
 
 /// Removes blank variables of this program, which count as unset. Must be the first call of `main`.
 pub fn forget_blank_variables() {

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use tokio::time::timeout;
 
-use crate::args::HealthcheckArgs;
+use crate::args::{HealthcheckArgs, InvalidUse};
 use crate::client::{Client, RESPONSE_TIMEOUT};
 use crate::commands::on_runtime;
 use crate::target::{Endpoint, Target};
 
 pub fn run(args: &HealthcheckArgs) -> Result<()> {
     let address = match &args.target {
-        Some(target) => target.server()?,
+        Some(target) => target.server().map_err(InvalidUse)?,
         None => args.listen.with_port(args.port).to_string().parse::<Target>()?.server()?,
     };
     let endpoint = args.client.endpoint(&address)?;

@@ -14,7 +14,7 @@ use std::future::Future;
 use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::CommandFactory;
 use listenfd::ListenFd;
 use sac_serving::{Config, SacService};
@@ -23,7 +23,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::args::file::Invocation;
 use crate::args::listen::Listen;
-use crate::args::{Cli, Command, ConfigCommand};
+use crate::args::{Cli, Command, ConfigCommand, InvalidUse};
 use crate::logging::LogFormat;
 
 /// Runs a command to its end. `sockets` are those that systemd passes.
@@ -60,7 +60,7 @@ fn man(command: Option<&str>) -> Result<()> {
         None => program,
         Some(name) => {
             let found = program.find_subcommand(name).cloned();
-            found.with_context(|| format!("there is no command {name}"))?
+            found.ok_or_else(|| InvalidUse(anyhow!("there is no command {name}")))?
         }
     };
     clap_mangen::Man::new(page).render(&mut io::stdout().lock())?;

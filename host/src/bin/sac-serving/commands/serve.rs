@@ -6,11 +6,12 @@ use std::pin::pin;
 use anyhow::{Context, Result, ensure};
 use listenfd::ListenFd;
 use sac_owner::path_line;
-use sac_serving::{Config, DefaultPolicy, SacService};
+use sac_serving::{Config, DefaultPolicy, HttpConfig, SacService};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tracing::info;
 
+use crate::args::InvalidUse;
 use crate::args::file::Setting;
 use crate::args::serve::ServeArgs;
 use crate::commands::{build, listen, on_runtime};
@@ -21,19 +22,20 @@ const MAX_SHOWN: u32 = 64;
 
 /// Serves until it is stopped. `is_read` is true if people read the log.
 pub fn serve(args: &ServeArgs, defaults: Config, sockets: ListenFd, is_read: bool) -> Result<()> {
-    let config = args.config(defaults)?;
+    let (config, http) = configured(args, defaults)?;
     on_runtime(config.workers, async {
         let mut shutdown = pin!(shutdown_signal()?);
         // Bound first, so that an address in use is reported before the component is compiled.
         let listener = match passed(sockets)? {
             Some(listener) => {
                 let address = listener.local_addr()?;
-                args.check_reach(&config.tokens, &address, || Ok(address.ip().to_canonical().is_loopback()))?;
+                let is_local = || Ok(address.ip().to_canonical().is_loopback());
+                args.check_reach(&config.tokens, &address, is_local).map_err(InvalidUse)?;
                 listener
             }
             None => listen(&args.listen()).await?,
         };
-        let (served, http) = (served(&config), args.http_config(&config.tokens)?);
+        let served = served(&config);
         let has_token = !config.tokens.is_empty();
         let scheme = if http.tls.is_some() { "https" } else { "http" };
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
@@ -47,6 +49,13 @@ pub fn serve(args: &ServeArgs, defaults: Config, sockets: ListenFd, is_read: boo
         sac_serving::serve(listener, service, http, shutdown).await;
         Ok(())
     })
+}
+
+/// Returns the settings that the arguments make. Reads the files that they name.
+fn configured(args: &ServeArgs, defaults: Config) -> Result<(Config, HttpConfig), InvalidUse> {
+    let config = args.config(defaults).map_err(InvalidUse)?;
+    let http = args.http_config(&config.tokens).map_err(InvalidUse)?;
+    Ok((config, http))
 }
 
 /// Returns the socket that systemd passes, if there is one. Connections wait in it while the server restarts.
@@ -83,8 +92,7 @@ async fn show_request(service: SacService, address: String, has_token: bool) {
 
 /// Reads everything that `serve` reads before it listens, and prints each setting.
 pub fn check(args: &ServeArgs, defaults: Config, settings: &[Setting], json: bool) -> Result<()> {
-    let config = args.config(defaults)?;
-    args.http_config(&config.tokens)?;
+    configured(args, defaults)?;
     let mut out = io::stdout().lock();
     if json {
         let setting =

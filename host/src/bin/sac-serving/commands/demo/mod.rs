@@ -8,14 +8,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use http::Method;
 use sac_serving::{Config, HttpConfig, Router, Source};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tracing::warn;
 
-use crate::args::DemoArgs;
+use crate::args::{DemoArgs, InvalidUse};
 use crate::client::Client;
 use crate::commands::{build, listen, on_runtime};
 use crate::platform::shutdown_signal;
@@ -34,7 +34,10 @@ const TRAINED: &str = "trained";
 const STATE: &str = r#"{"state": [0.0, 1.0, 0.5]}"#;
 
 pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
-    ensure!(args.listen.is_local()?, "{} can be reached from other machines, and the demo has no token", args.listen);
+    if !args.listen.is_local()? {
+        let reach = anyhow!("{} can be reached from other machines, and the demo has no token", args.listen);
+        return Err(InvalidUse(reach).into());
+    }
     let folder = tempfile::tempdir().context("there is no temporary folder")?;
     let source = Source::new(None, Some(folder.path()), None);
     // Long enough that the next request shows the new policy on any machine.
