@@ -42,6 +42,13 @@ pub struct HttpConfig {
     pub tls: Option<Arc<Tls>>,
 }
 
+impl HttpConfig {
+    /// Returns the number of connections that one address may have.
+    pub fn per_address(&self) -> usize {
+        self.max_connections_per_address.unwrap_or(self.max_connections - self.max_connections / 8).max(1)
+    }
+}
+
 impl Default for HttpConfig {
     fn default() -> Self {
         HttpConfig {

@@ -65,7 +65,7 @@ pub(crate) struct Place {
 impl Places {
     pub(crate) fn new(config: &HttpConfig) -> Arc<Self> {
         let max = config.max_connections.max(1);
-        let max_per_address = config.max_connections_per_address.unwrap_or(max - max / 8).max(1);
+        let max_per_address = config.per_address();
         Arc::new(Places { max, max_per_address, taken: Mutex::default(), emptied: Notify::new() })
     }
 

@@ -40,8 +40,15 @@ fn a_flag_outranks_a_variable_that_outranks_the_file_that_outranks_the_default()
         ("jit", "false", "file"),
         ("listen", "127.0.0.1:8000", "default"),
         ("model", "–", "default"),
+        ("dir", "cache/models/rl/stat_pair", "default"),
+        ("port", "8000", "default"),
+        ("max-memory", "1073741824", "default"),
+        ("max-connections-per-address", "615", "default"),
     ] {
         assert_eq!(shown(&printed, setting), (value.to_owned(), by.to_owned()), "{setting}");
+    }
+    for setting in ["workers", "max-instance-bytes"] {
+        assert!(shown(&printed, setting).0.parse::<u64>().unwrap() > 0, "{setting}");
     }
     let by_variable = run(&["config", "check"], &[("SAC_CONFIG", &file)]);
     assert_eq!(shown(&by_variable.1, "max-batch").0, "7");
@@ -117,6 +124,48 @@ fn config_check_fails_where_serve_would_not_start_and_shows_no_secret() {
         assert!(code == 2 && out.is_empty() && log.contains(reason), "{log}");
     }
     assert_eq!(run(&["inspect", &path("torch/executes.pt")], &[]).0, 1);
+}
+
+#[test]
+fn config_check_shows_the_place_that_the_argument_names() {
+    let place = folder();
+    let folder = place.path().to_str().unwrap();
+    let file = place.path().join("model_a.onnx");
+    let file = file.to_str().unwrap();
+    for (argument, model, dir) in
+        [(folder, ("–", "default"), (folder, "argument")), (file, (file, "argument"), ("–", "default"))]
+    {
+        let args = ["config", "check", argument, "--listen", "localhost:7", "--port", "9"];
+        let (code, printed, log) = run(&args, &[("STAT_PAIR_RL_DIR", "elsewhere"), ("STAT_PAIR_RL_MODEL", "other")]);
+        let shown = |setting| shown(&printed, setting);
+        let owned = |(value, by): (&str, &str)| (value.to_owned(), by.to_owned());
+        assert_eq!((code, shown("model"), shown("dir")), (0, owned(model), owned(dir)), "{log}");
+        assert_eq!(shown("listen"), owned(("localhost:9", "flag")));
+    }
+}
+
+#[test]
+fn serve_and_config_check_refuse_places_and_files_that_cannot_be_used() {
+    let place = folder();
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let (gone, file) = (path("gone"), path("model_a.onnx"));
+    let log = path("gone/decisions.jsonl");
+    for (args, reason) in [
+        (&["--vecnormalize", &*gone][..], "--vecnormalize: "),
+        (&["--vecnormalize", "/"], "--vecnormalize: / is no file"),
+        (&["--decision-log", &log], "--decision-log: "),
+        (&["--decision-log", "/proc"], "--decision-log: /proc cannot be written"),
+        (&["--root", &gone], "--root: "),
+        (&["--root", &file], "is a file, and a folder of folders is expected"),
+        (&["--model", "a", "--dir", "b"], "--model and --dir name more than one place"),
+        (&["--dir", "b", "a"], "the argument FOLDER|FILE and --dir name more than one place"),
+    ] {
+        for command in [&["serve", "--port", "0"][..], &["config", "check"]] {
+            let (code, out, log) = run(&[command, args].concat(), &[]);
+            assert!(code == 2 && out.is_empty() && log.contains(reason), "{args:?}: {code} {log}");
+        }
+    }
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "a check writes nothing");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The flags of the log of decisions.
 
+use std::fs::OpenOptions;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use sac_owner::settings::is_blank;
 use sac_serving::DecisionLogConfig;
@@ -42,6 +44,20 @@ impl DecisionArgs {
                 folder.display()
             );
         }
+        check_writable(path).with_context(|| format!("--decision-log: {} cannot be written", path.display()))?;
         Ok(Some(log))
     }
+}
+
+/// Fails if this process may not append to a file, or create it. Changes nothing.
+fn check_writable(path: &Path) -> io::Result<()> {
+    let folder = match path.metadata() {
+        Ok(found) if found.is_dir() => path,
+        Ok(found) if found.is_file() => return OpenOptions::new().append(true).open(path).map(drop),
+        // Of a pipe, it depends on the reader.
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(_) => path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+    };
+    tempfile::tempfile_in(folder).map(drop)
 }

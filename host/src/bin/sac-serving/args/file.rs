@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
+use sac_owner::settings::is_blank;
 use toml::{Table, Value};
 
 use crate::args::Cli;
@@ -24,11 +25,12 @@ pub struct Invocation {
 }
 
 /// A setting of `serve`.
+#[derive(Clone)]
 pub struct Setting {
     pub name: String,
     /// `None` if nothing sets it.
     pub value: Option<String>,
-    /// `flag`, `variable`, `file` or `default`.
+    /// `argument`, `flag`, `variable`, `file` or `default`.
     pub origin: &'static str,
 }
 
@@ -45,8 +47,29 @@ impl Invocation {
         let command = with_defaults(Cli::command(), &values);
         let matches = command.clone().try_get_matches_from(arguments)?;
         let cli = Cli::from_arg_matches(&matches)?;
+        if let Some(served) = served(&matches) {
+            check_places(served)?;
+        }
         let settings = served(&matches).map(|served| settings(&command, served, &values)).unwrap_or_default();
         Ok(Invocation { cli, settings })
+    }
+}
+
+/// Refuses a command line that names two places. Of variables and settings of the file, one outranks the other.
+fn check_places(served: &ArgMatches) -> Result<(), clap::Error> {
+    let is_given = |id: &str| {
+        let is_set = served.get_one::<PathBuf>(id).is_some_and(|path| !is_blank(path.as_os_str()));
+        is_set && served.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    let places = [("path", "the argument FOLDER|FILE"), ("model", "--model"), ("dir", "--dir")];
+    let given = places.into_iter().filter(|(id, _)| is_given(id)).map(|(_, name)| name).collect::<Vec<_>>();
+    match given[..] {
+        [] | [_] => Ok(()),
+        _ => {
+            let names = given.join(" and ");
+            let conflict = format!("{names} name more than one place to serve from: give one");
+            Err(Cli::command().error(ErrorKind::ArgumentConflict, conflict))
+        }
     }
 }
 

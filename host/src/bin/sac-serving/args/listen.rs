@@ -26,6 +26,10 @@ impl Listen {
         Ok(found)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Returns the address with another port, if there is one.
     pub fn with_port(&self, port: Option<u16>) -> Self {
         Listen { host: self.host.clone(), port: port.unwrap_or(self.port) }

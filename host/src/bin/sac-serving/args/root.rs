@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use sac_owner::settings::{ModelName, is_blank};
 use sac_serving::{DefaultPolicy, RootConfig, Source};
@@ -44,6 +44,8 @@ impl RootArgs {
         ensure!(self.max_policies > 0, "--max-policies is at least 1");
         // A leading `~` means the same as in the other paths.
         let folder = Source::new(None, Some(folder), std::env::home_dir().as_deref()).path().to_owned();
+        let found = folder.metadata().with_context(|| format!("--root: {} cannot be served", folder.display()))?;
+        ensure!(found.is_dir(), "--root: {} is a file, and a folder of folders is expected", folder.display());
         Ok(Some(RootConfig {
             default,
             preload: self.preload,

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use sac_owner::settings::{ModelName, OnBadCheckpoint, Patterns, defaults, is_blank, variables};
 use sac_serving::{Config, HttpConfig, Source, Tokens};
@@ -126,6 +126,8 @@ impl ServeArgs {
         let served = [source.folder(), root.as_ref().map(|root| &*root.folder)];
         let served = served.into_iter().flatten().collect::<Vec<_>>();
         let (shadow, decision_log) = (self.shadow.config(!served.is_empty())?, self.decisions.config(&served)?);
+        let config = self.load.config(source, defaults);
+        check_statistics(config.source.vecnormalize.as_deref())?;
         Ok(self.limits.config(Config {
             model_name: self.model_name.clone(),
             root,
@@ -133,13 +135,13 @@ impl ServeArgs {
             allow_rollback: self.allow_rollback,
             decision_log,
             jit: self.jit,
-            workers: self.workers.map_or(defaults.workers, usize::from),
+            workers: self.workers.map_or(config.workers, usize::from),
             on_bad_checkpoint: self.on_bad_checkpoint,
             reload_wait: *self.reload_wait,
             max_body_bytes: self.max_body_bytes,
             max_batch: self.max_batch,
             tokens: self.tokens()?,
-            ..self.load.config(source, defaults)
+            ..config
         }))
     }
 
@@ -196,4 +198,12 @@ impl ServeArgs {
         self.check_reach(&tokens, &self.listen(), || self.listen().is_local())?;
         Ok(tokens)
     }
+}
+
+/// Fails if there are no VecNormalize statistics at the path that the operator names. Otherwise each checkpoint would be refused.
+fn check_statistics(path: Option<&Path>) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let found = path.metadata().with_context(|| format!("--vecnormalize: {} cannot be read", path.display()))?;
+    ensure!(found.is_file(), "--vecnormalize: {} is no file", path.display());
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod card;
+mod check;
 mod demo;
 mod healthcheck;
 mod inspect;
@@ -40,7 +41,7 @@ pub fn run(invocation: &Invocation, sockets: ListenFd) -> Result<()> {
         Command::Demo(args) => demo::run(args, cli.config()),
         Command::Healthcheck(args) => healthcheck::run(args),
         Command::Config(ConfigCommand::Check { json, serve }) => {
-            serve::check(serve, cli.config(), &invocation.settings, *json)
+            check::run(serve, cli.config(), &invocation.settings, *json)
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,18 +1,15 @@
-//! The commands `serve` and `config check`.
+//! The command `serve`.
 
-use std::io::{self, Write};
 use std::pin::pin;
 
 use anyhow::{Context, Result, ensure};
 use listenfd::ListenFd;
 use sac_owner::path_line;
 use sac_serving::{Config, DefaultPolicy, HttpConfig, SacService};
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::args::InvalidUse;
-use crate::args::file::Setting;
 use crate::args::serve::ServeArgs;
 use crate::commands::{build, listen, on_runtime};
 use crate::platform::shutdown_signal;
@@ -52,7 +49,7 @@ pub fn serve(args: &ServeArgs, defaults: Config, sockets: ListenFd, is_read: boo
 }
 
 /// Returns the settings that the arguments make. Reads the files that they name.
-fn configured(args: &ServeArgs, defaults: Config) -> Result<(Config, HttpConfig), InvalidUse> {
+pub fn configured(args: &ServeArgs, defaults: Config) -> Result<(Config, HttpConfig), InvalidUse> {
     let config = args.config(defaults).map_err(InvalidUse)?;
     let http = args.http_config(&config.tokens).map_err(InvalidUse)?;
     Ok((config, http))
@@ -88,20 +85,4 @@ async fn show_request(service: SacService, address: String, has_token: bool) {
     let state = vec!["0"; state_dim as usize].join(", ");
     let token = if has_token { " -H \"authorization: Bearer $SAC_API_TOKEN\"" } else { "" };
     info!("ask it: curl -s {address}/sac/predict{token} -d '{{\"state\": [{state}]}}'");
-}
-
-/// Reads everything that `serve` reads before it listens, and prints each setting.
-pub fn check(args: &ServeArgs, defaults: Config, settings: &[Setting], json: bool) -> Result<()> {
-    configured(args, defaults)?;
-    let mut out = io::stdout().lock();
-    if json {
-        let setting =
-            |Setting { name, value, origin }: &Setting| (name.clone(), json!({ "value": value, "origin": origin }));
-        return Ok(writeln!(out, "{:#}", Value::Object(settings.iter().map(setting).collect()))?);
-    }
-    for Setting { name, value, origin } in settings {
-        let value = value.as_deref().unwrap_or("–");
-        writeln!(out, "{name:<22}{value:<32} {origin}")?;
-    }
-    Ok(())
 }
