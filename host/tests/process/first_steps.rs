@@ -17,8 +17,28 @@ fn serve_takes_a_folder_or_a_file_as_it_is() {
         let (status, answer) = predict(program.address());
         assert!(status == 200 && answer.contains("model_a.onnx"), "{argument}: {answer}");
     }
-    let (status, log) = serve(place.path(), &["none"], &[]).end();
-    assert!(!status.success() && log.contains("--dir FOLDER or --model FILE"), "{log}");
+}
+
+#[test]
+fn serve_waits_for_a_folder_that_a_trainer_is_about_to_create_and_explains_other_paths() {
+    let place = tempdir().unwrap();
+    let mut program = serve(place.path(), &["checkpoints"], &[]);
+    let address = program.address();
+    program.wait_for("no candidate in checkpoints: the folder does not exist;");
+    assert!(program.seen.ends_with("(it is served once it is there: mkdir -p checkpoints)\n"), "{}", program.seen);
+    assert_eq!(predict(address).0, 503);
+    fs::create_dir(place.path().join("checkpoints")).unwrap();
+    publish(&place.path().join("checkpoints/model_a.onnx"), &file("pendulum_00500.onnx"));
+    assert_eq!(predict(address).0, 200);
+    publish(&place.path().join("sac_pendulum.zip"), &file("pendulum_00500.sb3.zip"));
+    for (argument, reason) in [
+        ("sac_pendulum", "sac_pendulum does not exist: did you mean sac_pendulum.zip?"),
+        ("model_1.zip", "model_1.zip: there is no such file. To wait for it: --model model_1.zip"),
+        ("runs/1", "runs/1 does not exist, and neither does runs. Create it: mkdir -p runs/1"),
+    ] {
+        let (status, log) = serve(place.path(), &[argument], &[]).end();
+        assert!(status.code() == Some(2) && log.contains(reason), "{log}");
+    }
 }
 
 #[test]

@@ -60,8 +60,11 @@ impl Absence {
     /// Returns what the operator may have meant by the path of the source, for the log. It asks the file system.
     pub fn hint(&self, path: &Path) -> Option<String> {
         match self {
-            Absence::NoFolder | Absence::NoFile => nearest(path).map(|path| format!("did you mean {path}?")),
-            Absence::NotFolder => Some(format!("serve it by --model {}", path_line(path))),
+            Absence::NoFolder => Some(nearest(path).unwrap_or_else(|| {
+                format!("it is served once it is there: mkdir -p {}", shell_word(&path_line(path)))
+            })),
+            Absence::NoFile => nearest(path),
+            Absence::NotFolder => Some(format!("serve it by --model {}", shell_word(&path_line(path)))),
             Absence::Unreadable | Absence::Empty { .. } | Absence::Dangling => None,
             Absence::OtherNames { example, patterns, .. } => {
                 Some(format!("one of its files is {}{}", path_line(Path::new(example)), remedy(example, patterns)))
@@ -107,14 +110,15 @@ fn remedy(name: &OsStr, patterns: &Patterns) -> String {
     format!(": serve it by --pattern {}{rename}", shell_word(&pattern))
 }
 
-/// Returns the path beside a missing one that is most like it, if there is any.
+/// Returns a question for the path beside a missing one that is most like it, if there is any.
 fn nearest(missing: &Path) -> Option<String> {
     let name = missing.file_name()?.to_str()?.to_lowercase();
     let similarity =
         |found: &OsStr| found.to_str().map_or(0.0, |found| strsim::jaro_winkler(&found.to_lowercase(), &name));
     let found = fs::read_dir(parent(missing)).ok()?.flatten().map(|entry| entry.file_name());
     let nearest = found.max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
-    (similarity(&nearest) >= SIMILAR).then(|| path_line(&missing.with_file_name(nearest)).into_owned())
+    let is_similar = similarity(&nearest) >= SIMILAR;
+    is_similar.then(|| format!("did you mean {}?", path_line(&missing.with_file_name(nearest))))
 }
 
 #[cfg(test)]
@@ -131,8 +135,10 @@ mod tests {
         let expected = format!("did you mean {}?", folder.path().join("checkpoints").display());
         assert_eq!(hint("checkpoint"), Some(expected.clone()));
         assert_eq!(hint("Chekpoints"), Some(expected));
-        assert_eq!(hint("models"), None);
-        assert_eq!(Absence::NoFolder.hint(&folder.path().join("none/at/all")), None);
+        let awaited = format!("it is served once it is there: mkdir -p {}", folder.path().join("models").display());
+        assert_eq!(hint("models"), Some(awaited));
+        assert!(hint("none/at/all").expect("a hint").starts_with("it is served once it is there: "));
+        assert_eq!(Absence::NoFile.hint(&folder.path().join("models")), None);
     }
 
     #[test]

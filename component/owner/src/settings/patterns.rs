@@ -63,7 +63,7 @@ impl Patterns {
     }
 
     /// Returns `true` if a name has one of [`EXTENSIONS`], in any case of letters.
-    pub(crate) fn has_extension(name: &OsStr) -> bool {
+    pub fn has_extension(name: &OsStr) -> bool {
         let extension = Path::new(name).extension();
         extension.is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
     }

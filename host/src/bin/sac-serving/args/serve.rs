@@ -1,11 +1,13 @@
 //! The flags of `serve`, and the configuration that they make.
 
 use std::fmt::Display;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use sac_owner::settings::{ModelName, OnBadCheckpoint, Patterns, defaults, is_blank, variables};
+use sac_owner::settings::{EXTENSIONS, ModelName, OnBadCheckpoint, Patterns, defaults, is_blank, variables};
+use sac_owner::shell_word;
 use sac_serving::{Config, HttpConfig, Source, Tokens};
 
 use crate::args::decisions::DecisionArgs;
@@ -23,7 +25,7 @@ pub struct ServeArgs {
     #[arg(long, env = "SAC_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// The folder whose newest checkpoint is served, or the file to serve: as --dir or --model, for a path that exists
+    /// The folder whose newest checkpoint is served, or the file to serve: as --dir or --model. A folder need not exist yet
     #[arg(value_name = "FOLDER|FILE")]
     pub path: Option<PathBuf>,
 
@@ -175,10 +177,8 @@ impl ServeArgs {
         match path.metadata() {
             Ok(found) if found.is_dir() => Ok((None, Some(path))),
             Ok(_) => Ok((Some(path), None)),
-            Err(error) => bail!(
-                "{} cannot be served: {error}. To wait for it, say what it will be: --dir FOLDER or --model FILE",
-                path.display()
-            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => expected(path).map(|folder| (None, Some(folder))),
+            Err(error) => bail!("{} cannot be served: {error}", path.display()),
         }
     }
 
@@ -198,6 +198,27 @@ impl ServeArgs {
         self.check_reach(&tokens, &self.listen(), || self.listen().is_local())?;
         Ok(tokens)
     }
+}
+
+/// Returns a path that leads to nothing, if it is that of a folder which a trainer may be about to create. It is waited for, since
+/// trainers and servers start in any order. A file, or a folder in one that is missing, is more likely a mistake.
+fn expected(path: &Path) -> Result<&Path> {
+    let shown = path.display();
+    if Patterns::has_extension(path.as_os_str()) {
+        bail!("{shown}: there is no such file. To wait for it: --model {}", shell_word(&path.to_string_lossy()));
+    }
+    let with_extension = |extension: &&str| path.with_added_extension(extension);
+    if let Some(file) = EXTENSIONS.iter().map(with_extension).find(|file| file.is_file()) {
+        bail!("{shown} does not exist: did you mean {}? To wait for the folder: --dir {shown}", file.display());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(
+        parent.is_dir(),
+        "{shown} does not exist, and neither does {}. Create it: mkdir -p {}",
+        parent.display(),
+        shell_word(&path.to_string_lossy())
+    );
+    Ok(path)
 }
 
 /// Fails if there are no VecNormalize statistics at the path that the operator names. Otherwise each checkpoint would be refused.
