@@ -1,9 +1,10 @@
 //! `predict` and `bench`, with a server and with a file.
 
+use sac_test_support::publish;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::program::{Process, folder, path, run, serve};
+use crate::program::{Process, file, folder, path, run, serve};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -32,6 +33,23 @@ fn predict_prints_the_same_action_for_a_file_and_for_a_server_of_it() {
     let (_, whole, _) = run(&["predict", &url, "--json", "--state", "-0.3,0.4,-0.5"], &[]);
     assert_eq!(json(&whole)["action"], json(&mean));
     assert!(json(&whole)["model_path"].as_str().unwrap().ends_with("model_a.onnx"));
+}
+
+#[test]
+fn commands_take_the_newest_checkpoint_of_a_folder() {
+    let place = folder();
+    publish(&place.path().join("model_b.onnx"), &file("pendulum_08000.onnx"));
+    let newest = path("pendulum_08000.onnx");
+    let place_path = place.path().to_str().unwrap();
+    let predict = |target: &str| run(&["predict", target, "--state", "0.3,-0.4,0.5"], &[]);
+    let (code, action, log) = predict(place_path);
+    assert!(code == 0 && log.contains("the newest checkpoint is ") && log.contains("model_b.onnx"), "{log}");
+    assert_eq!(action, predict(&newest).1);
+    let (code, shown, log) = run(&["inspect", "--json", place_path], &[]);
+    assert!(code == 0 && json(&shown)["path"].as_str().unwrap().ends_with("model_b.onnx"), "{shown}{log}");
+    let empty = tempdir().unwrap();
+    let (code, _, log) = predict(empty.path().to_str().unwrap());
+    assert!(code == 1 && log.contains(" has no checkpoint named model_*.{onnx,"), "{log}");
 }
 
 #[test]

@@ -11,7 +11,8 @@ use crate::target::{ClientArgs, Target};
 /// The arguments of `bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// A server (HOST:PORT, http://HOST:PORT, or https), or a checkpoint file, which is served on a free port meanwhile
+    /// A server (HOST:PORT, http://HOST:PORT, or https), or a checkpoint file or the newest of a folder, which is served on a free
+    /// port meanwhile
     #[arg(value_name = "URL|FILE")]
     pub target: Target,
 

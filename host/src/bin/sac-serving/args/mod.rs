@@ -114,7 +114,7 @@ pub enum ConfigCommand {
 /// The arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// The checkpoint file
+    /// The checkpoint file, or a folder, of which the newest is taken
     pub file: PathBuf,
 
     /// Print JSON
@@ -128,7 +128,7 @@ pub struct InspectArgs {
 /// The arguments of `card`.
 #[derive(Debug, Args)]
 pub struct CardArgs {
-    /// The checkpoint file
+    /// The checkpoint file, or a folder, of which the newest is taken
     pub file: PathBuf,
 
     /// The file to write, such as FILE.policy.json. `-` is stdout [default: stdout]
@@ -146,7 +146,7 @@ pub struct CardArgs {
 /// The arguments of `convert`.
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
-    /// The checkpoint file
+    /// The checkpoint file, or a folder, of which the newest is taken
     pub file: PathBuf,
 
     /// The file to write. An existing file is replaced. `-` is stdout

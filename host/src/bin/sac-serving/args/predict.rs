@@ -11,7 +11,7 @@ use crate::target::{ClientArgs, Target};
 /// The arguments of `predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// A server (HOST:PORT, http://HOST:PORT, or https), or a checkpoint file
+    /// A server (HOST:PORT, http://HOST:PORT, or https), or a checkpoint file, or a folder, of which the newest is taken
     #[arg(value_name = "URL|FILE")]
     pub target: Target,
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use sac_serving::{Config, Inspector, Source};
 
 use crate::args::CardArgs;
-use crate::commands::expect_file;
+use crate::commands::checkpoint;
 use crate::commands::output::{STDOUT, write_output};
 
 pub fn run(args: &CardArgs, defaults: Config) -> Result<()> {
@@ -19,10 +19,10 @@ pub fn run(args: &CardArgs, defaults: Config) -> Result<()> {
             path.display()
         );
     }
-    let config = args.load.config(Source::new(Some(&args.file), None, None), defaults);
-    expect_file(&args.file)?;
-    let card = Inspector::new(config)?.card(&args.file);
-    let mut card = card.with_context(|| format!("there is no card of {}", args.file.display()))?;
+    let file = checkpoint(&args.file)?;
+    let config = args.load.config(Source::new(Some(&file), None, None), defaults);
+    let card = Inspector::new(config)?.card(&file);
+    let mut card = card.with_context(|| format!("there is no card of {}", file.display()))?;
     if !card.ends_with('\n') {
         card.push('\n');
     }

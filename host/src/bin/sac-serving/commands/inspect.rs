@@ -8,16 +8,17 @@ use sac_owner::one_line;
 use sac_serving::{Config, Fact, Inspection, Inspector, Source};
 
 use crate::args::{ConvertArgs, InspectArgs};
-use crate::commands::expect_file;
+use crate::commands::checkpoint;
 use crate::commands::output::write_output;
 
 pub fn inspect(args: &InspectArgs, defaults: Config) -> Result<()> {
-    let config = args.load.config(Source::new(Some(&args.file), None, None), defaults);
-    // Without a file, the component need not be compiled. JSON has the reason as that of other files.
-    if !args.json {
-        expect_file(&args.file)?;
-    }
-    let inspection = Inspector::new(config)?.inspect(&args.file);
+    let file = match checkpoint(&args.file) {
+        // JSON has the reason as that of other files.
+        Err(_) if args.json => args.file.clone(),
+        found => found?,
+    };
+    let config = args.load.config(Source::new(Some(&file), None, None), defaults);
+    let inspection = Inspector::new(config)?.inspect(&file);
     let mut out = std::io::stdout().lock();
     match (&inspection, args.json) {
         (Ok(inspection), true) => writeln!(out, "{}", serde_json::to_string_pretty(inspection)?)?,
@@ -25,14 +26,14 @@ pub fn inspect(args: &InspectArgs, defaults: Config) -> Result<()> {
         (Err(error), true) => writeln!(out, "{:#}", serde_json::json!({ "refused": format!("{error:#}") }))?,
         (Err(_), false) => {}
     }
-    inspection.map(drop).with_context(|| format!("{} is refused", args.file.display()))
+    inspection.map(drop).with_context(|| format!("{} is refused", file.display()))
 }
 
 pub fn convert(args: &ConvertArgs, defaults: Config) -> Result<()> {
-    let config = args.load.config(Source::new(Some(&args.file), None, None), defaults);
-    expect_file(&args.file)?;
-    let bytes = Inspector::new(config)?.convert(&args.file);
-    let bytes = bytes.with_context(|| format!("{} is refused", args.file.display()))?;
+    let file = checkpoint(&args.file)?;
+    let config = args.load.config(Source::new(Some(&file), None, None), defaults);
+    let bytes = Inspector::new(config)?.convert(&file);
+    let bytes = bytes.with_context(|| format!("{} is refused", file.display()))?;
     write_output(&args.output, &bytes, true).with_context(|| format!("{} cannot be written", args.output.display()))
 }
 

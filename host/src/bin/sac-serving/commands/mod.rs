@@ -13,14 +13,16 @@ mod serve;
 
 use std::future::Future;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::CommandFactory;
 use listenfd::ListenFd;
-use sac_serving::{Config, SacService};
+use sac_owner::path_line;
+use sac_serving::{Config, SacService, Source};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tracing::info;
 
 use crate::args::file::Invocation;
 use crate::args::listen::Listen;
@@ -77,14 +79,25 @@ pub async fn build(config: Config, shutdown: impl Future<Output = ()>) -> Result
     }
 }
 
-/// Fails if there is no file at a path, before anything is compiled for it.
-pub fn expect_file(path: &Path) -> Result<()> {
+/// Returns the checkpoint at a path: the file, or the newest candidate of the folder, as a server would choose it. Fails if there
+/// is none, before anything is compiled for it.
+pub fn checkpoint(path: &Path) -> Result<PathBuf> {
     match path.metadata() {
-        Ok(found) if found.is_dir() => bail!("{} is a folder, and a checkpoint file is expected", path.display()),
+        Ok(found) if found.is_dir() => newest(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("{}: there is no such file", path.display()),
         // The command itself says why other files cannot be read.
-        _ => Ok(()),
+        _ => Ok(path.to_owned()),
     }
+}
+
+fn newest(folder: &Path) -> Result<PathBuf> {
+    let source = Source::new(None, Some(folder), None);
+    let candidates = source.candidates().with_context(|| format!("{} cannot be read", folder.display()))?;
+    let Some(newest) = candidates.first() else {
+        bail!("{} has no checkpoint named {}: give a file", folder.display(), source.patterns)
+    };
+    info!("the newest checkpoint is {}", path_line(&newest.state.path));
+    Ok(newest.state.path.clone())
 }
 
 /// Binds the first address that is free.

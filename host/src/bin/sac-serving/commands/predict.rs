@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::args::predict::PredictArgs;
 use crate::client::{Client, json as json_of};
-use crate::commands::{expect_file, on_runtime};
+use crate::commands::{checkpoint, on_runtime};
 use crate::target::Target;
 
 pub fn run(args: &PredictArgs, defaults: Config) -> Result<()> {
@@ -20,10 +20,10 @@ pub fn run(args: &PredictArgs, defaults: Config) -> Result<()> {
     let body = body.to_string();
     let response = match &args.target {
         Target::File(file) => {
-            let config = args.load.config(Source::new(Some(file), None, None), defaults);
-            expect_file(file)?;
+            let file = checkpoint(file)?;
+            let config = args.load.config(Source::new(Some(&file), None, None), defaults);
             let refused = || format!("{} gives no action", file.display());
-            let (status, body) = Inspector::new(config)?.predict(file, &body).with_context(refused)?;
+            let (status, body) = Inspector::new(config)?.predict(&file, &body).with_context(refused)?;
             json_of(status, &body).with_context(refused)?
         }
         Target::Server(address) => on_runtime(1, async {

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::args::bench::BenchArgs;
 use crate::client::Client;
-use crate::commands::on_runtime;
+use crate::commands::{checkpoint, on_runtime};
 use crate::platform::descriptors;
 use crate::target::{Endpoint, Target};
 use load::{Load, Workload};
@@ -53,9 +53,9 @@ pub fn run(args: &BenchArgs, defaults: Config) -> Result<()> {
 
 /// Serves a file until the runtime ends.
 async fn serve(args: &BenchArgs, file: &Path, defaults: Config) -> Result<Endpoint> {
-    // A server would wait for the file to appear.
-    ensure!(file.is_file(), "{}: there is no such file", file.display());
-    let config = args.load.config(Source::new(Some(file), None, None), defaults);
+    // A server would wait for the file to appear, and serve the next one of a folder.
+    let file = checkpoint(file)?;
+    let config = args.load.config(Source::new(Some(&file), None, None), defaults);
     let connections = usize::from(args.connections);
     let config = Config { max_in_flight: config.max_in_flight.max(connections), ..config };
     let service = tokio::task::spawn_blocking(|| SacService::new(config)).await??;
