@@ -242,7 +242,8 @@ async fn only_clients_with_the_token_promote_and_without_shadows_there_is_no_rou
         }
         pair.server.client().await.with_token("token").post(&path, json!({})).await.ok();
         let none = Pair::new(in_root, |config| config.shadow = None).await;
-        none.promote(json!({})).await.detail(404);
+        let answer = none.promote(json!({})).await;
+        assert!(answer.detail(404).contains("--shadow-share (SAC_SHADOW_SHARE)"), "{}", answer.text());
         assert_eq!(none.state().await, Value::Null);
     }
 }

@@ -48,6 +48,10 @@ impl Form {
 pub(crate) enum Error {
     #[error("Not Found")]
     NotFound,
+    #[error("this path names no policy: policies answer below /policies/NAME, and with --default NAME (SAC_DEFAULT) one answers here too")]
+    NoDefault,
+    #[error("this server has no shadows to promote: --shadow-share (SAC_SHADOW_SHARE) compares them")]
+    NoShadows,
     #[error("Method Not Allowed")]
     MethodNotAllowed,
     #[error("Method Not Allowed")]
@@ -107,7 +111,7 @@ pub(crate) enum Error {
 impl Error {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Error::NotFound => StatusCode::NOT_FOUND,
+            Error::NotFound | Error::NoDefault | Error::NoShadows => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed | Error::NotPost => StatusCode::METHOD_NOT_ALLOWED,
             Error::Promotion(_) | Error::Selection(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::NotSelected(SelectionError::None(_)) => StatusCode::NOT_FOUND,

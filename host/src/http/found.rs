@@ -73,7 +73,7 @@ impl SacService {
             return Ok(Found::Own(own));
         }
         let policies = self.policies().ok_or(Error::NotFound)?;
-        let name = policies.settings().default.name().ok_or(Error::NotFound)?;
+        let name = policies.settings().default.name().ok_or(Error::NoDefault)?;
         Ok(Found::Policy(policies.find(name, soon).await?))
     }
 
@@ -81,14 +81,14 @@ impl SacService {
     /// that is not authorised, loads none.
     pub(crate) async fn admit(&self, name: Option<&str>, call: &Call, soon: bool) -> Result<Admitted<'_>, Error> {
         let policies = self.policies().ok_or(Error::NotFound)?;
-        let name = name.or(policies.settings().default.name()).ok_or(Error::NotFound)?;
+        let name = name.or(policies.settings().default.name()).ok_or(Error::NoDefault)?;
         if let Some(policy) = policies.get(name) {
             return self.share(policy, soon);
         }
         // Where storage does not answer, requests for policies that are loaded have the other places.
         let _place = if soon { None } else { Some(policies.cold_place().ok_or(Error::Busy(COLD))?) };
         // The component does not know the route of a promotion.
-        let path = if self.is_promotion(call) { "/sac/model/reload" } else { &call.path };
+        let path = if self.is_promotion(call)? { "/sac/model/reload" } else { &call.path };
         let blank = Call {
             method: call.method.clone(),
             path: policies.blank_path(name, path),

@@ -267,7 +267,7 @@ impl SacService {
         if let Some(response) = stopping {
             return Ok(response);
         }
-        if self.is_promotion(&call) {
+        if self.is_promotion(&call)? {
             return Box::pin(self.promote(&found, &call, parts.extensions.get())).await;
         }
         let answer = self.answer(&found, call, parts.extensions.get(), health.is_some()).await;

@@ -22,9 +22,17 @@ use crate::swap::generation::Generation;
 pub(crate) const PROMOTE: &str = "/sac/model/promote";
 
 impl SacService {
-    /// Returns `true` if a call promotes a shadow. Without shadows there is no such route.
-    pub(super) fn is_promotion(&self, call: &Call) -> bool {
-        self.shadows().is_some() && call.path == PROMOTE
+    /// Returns `true` if a call promotes a shadow.
+    ///
+    /// # Errors
+    /// Without shadows there is no such route.
+    pub(super) fn is_promotion(&self, call: &Call) -> Result<bool, Error> {
+        match self.shadows() {
+            Some(_) => Ok(call.path == PROMOTE),
+            // The component refuses a body over the limit, which outranks this.
+            None if call.path == PROMOTE && call.body.is_some() => Err(Error::NoShadows),
+            None => Ok(false),
+        }
     }
 
     /// Lets a shadow compute a decision that was made. It is for none, or for one of those that were chosen.

@@ -47,8 +47,10 @@ async fn without_a_default_policy_its_routes_are_404_and_the_servers_own_are_ans
     let server = server(root.path()).await;
     let mut client = server.client().await;
     for path in ["/sac/health", "/sac/model/info", "/sac/predict", "/sac/none"] {
-        assert_eq!(client.get(path).await.detail(404), "Not Found", "{path}");
+        let detail = client.get(path).await.detail(404).to_owned();
+        assert!(detail.contains("below /policies/NAME") && detail.contains("--default NAME (SAC_DEFAULT)"), "{path}");
     }
+    assert!(client.get("/v2/health/ready").await.json()["error"].as_str().unwrap().contains("--default NAME"));
     assert_eq!(client.get("/v2/models/b").await.json(), &json!({ "error": "Not Found" }));
     let status = client.get("/status").await.ok();
     let source = format!("{}/*/model_*", root.path().display());
