@@ -1,7 +1,7 @@
 //! The first five minutes: what a newcomer types, and what the program says to it.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use sac_test_support::{file, publish};
 use serde_json::Value;
@@ -52,6 +52,21 @@ fn serve_listens_on_a_name_and_on_a_port() {
     assert!(code == 2 && log.contains("expected HOST:PORT"), "{log}");
     let (status, log) = serve(place.path(), &[".", "--listen", "no.such.name.invalid:0"], &[]).end();
     assert!(!status.success() && log.contains("cannot listen on no.such.name.invalid:0"), "{log}");
+}
+
+#[test]
+fn an_address_in_use_is_explained() {
+    let place = folder();
+    let mut program = serve(place.path(), &["."], &[]);
+    let port = program.address().port().to_string();
+    for listen in ["127.0.0.1:0", "0.0.0.0:0"] {
+        let (status, log) = serve(place.path(), &[".", "--no-auth", "--listen", listen, "--port", &port], &[]).end();
+        assert!(status.code() == Some(1) && log.contains("another sac-serving answers there. Give another by --port"), "{log}");
+    }
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    let (status, log) = serve(place.path(), &[".", "--port", &port], &[]).end();
+    assert!(status.code() == Some(1) && log.contains("another program has it. Give another by --port"), "{log}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The server or the file that `predict` and `bench` measure or ask.
 
 use std::fmt::{self, Display};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -128,9 +129,23 @@ impl ClientArgs {
 impl Endpoint {
     /// Returns the endpoint of a server in this process that asks for no token.
     pub fn local(listener: &TcpListener) -> Result<Endpoint> {
-        let at = listener.local_addr()?;
+        Ok(Endpoint::at(listener.local_addr()?))
+    }
+
+    /// Returns the endpoint of a server on this machine that listens on an address, without a token.
+    pub fn near(address: &Listen) -> Result<Endpoint> {
+        let mut at = *address.addresses()?.first().context("the name has no address")?;
+        match at.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => at.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => at.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        Ok(Endpoint::at(at))
+    }
+
+    fn at(at: SocketAddr) -> Endpoint {
         let address = Address { scheme: Scheme::Http, host: at.ip().to_string(), authority: at.to_string() };
-        Ok(Endpoint { address, token: None, tls: None })
+        Endpoint { address, token: None, tls: None }
     }
 }
 

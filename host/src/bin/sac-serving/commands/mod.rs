@@ -14,20 +14,27 @@ mod serve;
 use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use bytes::Bytes;
 use clap::CommandFactory;
+use http::Method;
 use listenfd::ListenFd;
 use sac_owner::path_line;
 use sac_serving::{Config, SacService, Source};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 use tracing::info;
 
 use crate::args::file::Invocation;
 use crate::args::listen::Listen;
 use crate::args::{Cli, Command, ConfigCommand, InvalidUse};
+use crate::client::Client;
 use crate::logging::LogFormat;
+use crate::target::Endpoint;
 
 /// Runs a command to its end. `sockets` are those that systemd passes.
 pub fn run(invocation: &Invocation, sockets: ListenFd) -> Result<()> {
@@ -102,7 +109,28 @@ fn newest(folder: &Path) -> Result<PathBuf> {
 
 /// Binds the first address that is free.
 pub async fn listen(address: &Listen) -> Result<TcpListener> {
-    TcpListener::bind(&*address.addresses()?).await.with_context(|| format!("cannot listen on {address}"))
+    let error = match TcpListener::bind(&*address.addresses()?).await {
+        Ok(listener) => return Ok(listener),
+        Err(error) => error,
+    };
+    if error.kind() == io::ErrorKind::AddrInUse {
+        let user = if is_served(address).await { "another sac-serving answers there" } else { "another program has it" };
+        bail!(
+            "cannot listen on {address}: {user}. Give another by --port (SAC_PORT) or --listen (SAC_LISTEN); port 0 selects a free one"
+        );
+    }
+    Err(error).with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Returns `true` if a server of this program answers at an address, as far as one without TLS can be asked.
+async fn is_served(address: &Listen) -> bool {
+    let health = async {
+        let mut client = Client::connect(&Endpoint::near(address)?).await?;
+        client.send(Method::GET, "/sac/health", Bytes::new()).await
+    };
+    let asked = timeout(Duration::from_secs(1), health).await;
+    let Ok(Ok((_, body))) = asked else { return false };
+    serde_json::from_slice::<Value>(&body).is_ok_and(|health| health["model_loaded"].is_boolean())
 }
 
 /// Runs a future on a new runtime. Does not wait for other tasks, such as a benchmark whose client is gone.
