@@ -30,6 +30,7 @@ fn predict_prints_the_same_action_for_a_file_and_for_a_server_of_it() {
         assert_eq!(ask(&file).1, action);
     }
     let (_, mean, _) = run(&["predict", &file, "--state", "[-0.3, 0.4, -0.5]"], &[]);
+    assert_eq!(run(&["predict", &file, "--state", "-0.3 0.4  -0.5"], &[]).1, mean);
     let (_, whole, _) = run(&["predict", &url, "--json", "--state", "-0.3,0.4,-0.5"], &[]);
     assert_eq!(json(&whole)["action"], json(&mean));
     assert!(json(&whole)["model_path"].as_str().unwrap().ends_with("model_a.onnx"));
@@ -63,7 +64,7 @@ fn predict_fails_with_the_reason_that_the_server_or_the_file_gives() {
     let (_program, _place, url) = server(&[("SAC_API_TOKEN", "secret")]);
     let file = path("pendulum_00500.onnx");
     for (target, state, reason) in [
-        (&*url, "1,2,3", "401: "),
+        (&*url, "1,2,3", "--api-token (SAC_API_TOKEN) sends the server's token"),
         (&file, "1,2", "gives no action: 400: state_dim mismatch: got 2, expected 3"),
         (&path("torch/executes.pt"), "1", "gives no action: the file holds no tensors"),
         ("no-such-file", "1", "there is no such file"),
@@ -75,6 +76,7 @@ fn predict_fails_with_the_reason_that_the_server_or_the_file_gives() {
     for (target, state) in [
         (&*file, "1,two"),
         (&file, "1,nan"),
+        (&file, "1,,2,3"),
         ("ftp://localhost", "1"),
         ("http://localhost/sac", "1"),
         ("http://localhost:80000", "1"),

@@ -89,9 +89,14 @@ fn convert_writes_an_onnx_file_of_the_same_policy() {
     for same in ["action_low", "action_high", "action_on_zeros", "layers"] {
         assert_eq!(before[same], after[same], "{same}");
     }
-    let (well, _, log) = run(&["convert", &path("torch/unknown.pt"), "-o", target]);
+    fs::write(&converted, "kept").unwrap();
+    let (well, _, log) = run(&["convert", &path("pendulum_00500.cleanrl.pt"), "-o", target]);
+    assert!(!well && log.contains("exists; --force replaces it"), "{log}");
+    let (well, _, log) = run(&["convert", &path("torch/unknown.pt"), "-o", target, "--force"]);
     assert!(!well && log.contains("is refused: no known layout of an actor"), "{log}");
-    assert!(converted.exists(), "a refusal leaves what is there");
+    assert_eq!(fs::read_to_string(&converted).unwrap(), "kept", "a refusal leaves what is there");
+    assert!(run(&["convert", &path("pendulum_00500.cleanrl.pt"), "-o", target, "--force"]).0);
+    assert!(fs::metadata(&converted).unwrap().len() > 1000);
 }
 
 #[test]
@@ -106,6 +111,11 @@ fn every_command_is_in_the_completions_and_has_a_manual() {
         let nowhere = std::fs::File::create("/dev/full").unwrap();
         let status = std::process::Command::new(PROGRAM).args(full).stdout(nowhere).stderr(Stdio::null()).status();
         assert_eq!(status.unwrap().code(), Some(1), "{full:?}");
+        // As where `head` has read enough.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let closed = std::process::Command::new(PROGRAM).args(full).stdout(writer).output().unwrap();
+        assert_eq!((closed.status.code(), &*closed.stderr), (Some(141), &b""[..]), "{full:?}");
     }
     let (well, manual, _) = run(&["man", "serve"]);
     assert!(well && manual.contains("max\\-batch"), "{manual}");

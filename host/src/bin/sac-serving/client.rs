@@ -66,9 +66,10 @@ pub fn json(status: u16, body: &[u8]) -> Result<Value> {
     if status == 200 {
         return Ok(value);
     }
+    let remedy = if status == 401 { "; --api-token (SAC_API_TOKEN) sends the server's token" } else { "" };
     match &value["detail"] {
-        Value::String(detail) => bail!("{status}: {detail}"),
-        detail => bail!("{status}: {detail}"),
+        Value::String(detail) => bail!("{status}: {detail}{remedy}"),
+        detail => bail!("{status}: {detail}{remedy}"),
     }
 }
 

@@ -9,13 +9,16 @@ mod otlp;
 mod platform;
 mod target;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use args::InvalidUse;
 use listenfd::ListenFd;
 use logging::LogFormat;
 use sac_owner::one_line;
+
+/// The status that a shell shows for a program which SIGPIPE ends. It is no success: what followed was not done.
+const CLOSED_OUTPUT: u8 = 141;
 
 fn main() -> ExitCode {
     args::forget_blank_variables();
@@ -28,11 +31,18 @@ fn main() -> ExitCode {
     let (_lines, traces) = logging::init(invocation.cli.log_format, serves);
     match traces.and_then(|_traces| commands::run(&invocation, sockets)) {
         Ok(()) => ExitCode::SUCCESS,
+        // The reader of stdout, such as `head`, has what it wants.
+        Err(error) if is_closed_output(&error) => ExitCode::from(CLOSED_OUTPUT),
         Err(error) => {
             report(&error, invocation.cli.log_format);
             if error.is::<InvalidUse>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Returns `true` if an output could not be written because its reader is gone. Connections have errors of other types.
+fn is_closed_output(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Writes an error to stderr. As text, it appears whatever the log filter is. As JSON, it must be a log line, because

@@ -149,9 +149,13 @@ pub struct ConvertArgs {
     /// The checkpoint file, or a folder, of which the newest is taken
     pub file: PathBuf,
 
-    /// The file to write. An existing file is replaced. `-` is stdout
+    /// The file to write. `-` is stdout
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
 
     #[command(flatten)]
     pub load: LoadArgs,

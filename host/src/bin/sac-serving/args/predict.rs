@@ -15,7 +15,7 @@ pub struct PredictArgs {
     #[arg(value_name = "URL|FILE")]
     pub target: Target,
 
-    /// The state: numbers separated by commas, or a JSON array
+    /// The state: numbers separated by commas or spaces, or a JSON array
     #[arg(long, allow_hyphen_values = true, value_name = "NUMBERS")]
     pub state: State,
 
@@ -48,11 +48,15 @@ impl FromStr for State {
     fn from_str(text: &str) -> Result<Self> {
         let numbers = text.trim().trim_start_matches('[').trim_end_matches(']');
         let parse = |number: &str| {
-            let number = number.trim();
             let parsed = number.parse::<f64>().with_context(|| format!("`{number}` is not a number"))?;
             ensure!(parsed.is_finite(), "`{number}` is not finite");
             Ok(parsed)
         };
-        numbers.split(',').map(parse).collect::<Result<_>>().map(State)
+        // An empty text between two commas is no number.
+        let split = numbers.split(',').flat_map(|part| match part.trim() {
+            "" => vec![""],
+            part => part.split_whitespace().collect(),
+        });
+        split.map(parse).collect::<Result<_>>().map(State)
     }
 }

@@ -1,23 +1,17 @@
 //! The command `card`: describes what a checkpoint says and lacks, as a card to complete.
 
 use std::io::Write;
-use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use sac_serving::{Config, Inspector, Source};
 
 use crate::args::CardArgs;
 use crate::commands::checkpoint;
-use crate::commands::output::{STDOUT, write_output};
+use crate::commands::output::{check_output, write_output};
 
 pub fn run(args: &CardArgs, defaults: Config) -> Result<()> {
     if let Some(path) = &args.output {
-        // Checked before the component is compiled. The write itself replaces no file either.
-        ensure!(
-            args.force || path == Path::new(STDOUT) || path.symlink_metadata().is_err(),
-            "{} exists; --force replaces it",
-            path.display()
-        );
+        check_output(path, args.force)?;
     }
     let file = checkpoint(&args.file)?;
     let config = args.load.config(Source::new(Some(&file), None, None), defaults);

@@ -9,7 +9,7 @@ use sac_serving::{Config, Fact, Inspection, Inspector, Source};
 
 use crate::args::{ConvertArgs, InspectArgs};
 use crate::commands::checkpoint;
-use crate::commands::output::write_output;
+use crate::commands::output::{check_output, write_output};
 
 pub fn inspect(args: &InspectArgs, defaults: Config) -> Result<()> {
     let file = match checkpoint(&args.file) {
@@ -30,11 +30,12 @@ pub fn inspect(args: &InspectArgs, defaults: Config) -> Result<()> {
 }
 
 pub fn convert(args: &ConvertArgs, defaults: Config) -> Result<()> {
+    check_output(&args.output, args.force)?;
     let file = checkpoint(&args.file)?;
     let config = args.load.config(Source::new(Some(&file), None, None), defaults);
     let bytes = Inspector::new(config)?.convert(&file);
     let bytes = bytes.with_context(|| format!("{} is refused", file.display()))?;
-    write_output(&args.output, &bytes, true).with_context(|| format!("{} cannot be written", args.output.display()))
+    write_output(&args.output, &bytes, args.force).with_context(|| format!("{} cannot be written", args.output.display()))
 }
 
 /// Shows an inspection as lines of names and values.

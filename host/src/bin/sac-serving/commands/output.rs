@@ -3,12 +3,19 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::platform::let_others_read;
 
 /// The path that stands for stdout.
 pub const STDOUT: &str = "-";
+
+/// Fails if a file exists that is not to be replaced, before the component is compiled. The write itself replaces none either.
+pub fn check_output(path: &Path, replace: bool) -> Result<()> {
+    let is_free = replace || path == Path::new(STDOUT) || path.symlink_metadata().is_err();
+    ensure!(is_free, "{} exists; --force replaces it", path.display());
+    Ok(())
+}
 
 /// Writes to stdout if the path is `-`, and otherwise as [`write_whole`] does.
 pub fn write_output(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
