@@ -77,7 +77,7 @@ impl Environment {
             .with_vecnormalize(vecnormalize.as_deref(), home.as_deref());
         source.patterns = set.parsed(variables::PATTERN, str::parse)?.unwrap_or_default();
         source.limits.max_bytes =
-            set.parsed(variables::MAX_CHECKPOINT_BYTES, str::parse)?.unwrap_or(defaults::MAX_CHECKPOINT_BYTES);
+            set.parsed(variables::MAX_CHECKPOINT_BYTES, settings::bytes)?.unwrap_or(defaults::MAX_CHECKPOINT_BYTES);
         let root = root.map(|folder| Root::new(&folder, home.as_deref(), source.clone()));
         Ok(Environment {
             source,
@@ -90,7 +90,7 @@ impl Environment {
             action_bounds: set.parsed(variables::ACTION_BOUNDS, str::parse)?,
             on_bad_checkpoint: set.parsed(variables::ON_BAD_CHECKPOINT, str::parse)?.unwrap_or_default(),
             max_body_bytes: set
-                .parsed(variables::MAX_BODY_BYTES, str::parse)?
+                .parsed(variables::MAX_BODY_BYTES, settings::bytes)?
                 .unwrap_or(defaults::MAX_BODY_BYTES as u64),
             max_batch: set.parsed(variables::MAX_BATCH, str::parse)?.unwrap_or(defaults::MAX_BATCH),
             token: set.text(variables::API_TOKEN)?.map(|token| token.trim().to_owned()),
@@ -172,7 +172,7 @@ mod tests {
             (variables::VECNORMALIZE, "~/v.pkl"),
             (variables::ON_BAD_CHECKPOINT, "fail"),
             (variables::MAX_CHECKPOINT_BYTES, "1"),
-            (variables::MAX_BODY_BYTES, "4294967296"),
+            (variables::MAX_BODY_BYTES, "4GiB"),
             (variables::MAX_BATCH, "3"),
         ])
         .expect("read");

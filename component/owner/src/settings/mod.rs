@@ -3,6 +3,7 @@
 
 mod action_bounds;
 mod activation;
+mod bytes;
 mod default_policy;
 pub mod defaults;
 mod model_name;
@@ -14,6 +15,7 @@ pub mod variables;
 
 pub use action_bounds::{ActionBounds, InvalidActionBounds};
 pub use activation::Activation;
+pub use bytes::{NotBytes, bytes};
 pub use default_policy::{DefaultPolicy, InvalidDefaultPolicy};
 pub use model_name::{InvalidModelName, ModelName};
 pub use named::UnknownName;

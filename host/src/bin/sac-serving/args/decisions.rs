@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use sac_owner::settings::is_blank;
+use sac_owner::settings::{bytes, is_blank};
 use sac_serving::DecisionLogConfig;
 
 /// The flags of the log of decisions.
@@ -18,7 +18,8 @@ pub struct DecisionArgs {
     pub decision_log: Option<PathBuf>,
 
     /// Rename the file, with the time after its name, before it would grow beyond this
-    #[arg(long, env = "SAC_DECISION_LOG_BYTES", default_value_t = DecisionLogConfig::new("").max_bytes, value_name = "BYTES")]
+    #[arg(long, env = "SAC_DECISION_LOG_BYTES", value_parser = bytes::<u64>, default_value_t = DecisionLogConfig::new("").max_bytes,
+          value_name = "BYTES")]
     pub decision_log_bytes: u64,
 
     /// Keep at most this many renamed files; 0 keeps all

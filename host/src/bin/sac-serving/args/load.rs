@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use sac_owner::settings::{ActionBounds, Activation, defaults, variables};
+use sac_owner::settings::{ActionBounds, Activation, bytes, defaults, variables};
 use sac_serving::{Config, Source};
 
 use crate::args::values::one_of;
@@ -26,7 +26,8 @@ pub struct LoadArgs {
     pub vecnormalize: Option<PathBuf>,
 
     /// Refuse a checkpoint that is larger, together with the files beside it, without reading it
-    #[arg(long, env = variables::MAX_CHECKPOINT_BYTES, default_value_t = defaults::MAX_CHECKPOINT_BYTES, value_name = "BYTES")]
+    #[arg(long, env = variables::MAX_CHECKPOINT_BYTES, value_parser = bytes::<u64>, default_value_t = defaults::MAX_CHECKPOINT_BYTES,
+          value_name = "BYTES")]
     pub max_checkpoint_bytes: u64,
 }
 

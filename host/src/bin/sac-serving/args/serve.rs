@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use sac_owner::settings::{EXTENSIONS, ModelName, OnBadCheckpoint, Patterns, defaults, is_blank, variables};
+use sac_owner::settings::{EXTENSIONS, ModelName, OnBadCheckpoint, Patterns, bytes, defaults, is_blank, variables};
 use sac_owner::shell_word;
 use sac_serving::{Config, HttpConfig, Source, Tokens};
 
@@ -97,7 +97,8 @@ pub struct ServeArgs {
     pub reload_wait: humantime::Duration,
 
     /// Answer a larger request body with 413
-    #[arg(long, env = variables::MAX_BODY_BYTES, default_value_t = defaults::MAX_BODY_BYTES, value_name = "BYTES")]
+    #[arg(long, env = variables::MAX_BODY_BYTES, value_parser = bytes::<usize>, default_value_t = defaults::MAX_BODY_BYTES,
+          value_name = "BYTES")]
     pub max_body_bytes: usize,
 
     /// The largest number of states in a batch

@@ -71,6 +71,16 @@ fn the_help_names_the_default_folder_and_the_extensions_of_candidates() {
 }
 
 #[test]
+fn all_flags_of_bytes_take_units() {
+    let flags = settings().into_iter().filter(|argument| argument.get_value_names().is_some_and(|names| names == ["BYTES"]));
+    let flags = flags.map(|argument| argument.get_long().expect("a flag").to_owned()).collect::<Vec<_>>();
+    assert!(flags.len() >= 6, "{flags:?}");
+    for flag in flags {
+        assert!(host(&flag, "1GiB").is_some() && host(&flag, "1Gib/s").is_none(), "--{flag}");
+    }
+}
+
+#[test]
 fn patterns_come_in_several_flags_or_separated_by_commas() {
     let patterns = |arguments: &[&str]| {
         let all = ["sac-serving", "serve"].iter().chain(arguments);
@@ -109,7 +119,7 @@ fn gateway(variable: &str, value: &str) -> Option<Environment> {
 #[test]
 fn the_gateway_accepts_the_values_that_the_host_accepts() {
     let booleans = ["true", "T", "Yes", "y", "ON", "1", "false", "f", "no", "N", "off", "0", "2", "maybe", " true"];
-    let numbers = ["0", "1", "+7", "4294967295", "4294967296", "-1", "1.5", "8MiB", " 7", "many"];
+    let numbers = ["0", "1", "+7", "4294967295", "4294967296", "-1", "1.5", "8MiB", "300 mb", "1G", " 7", "many"];
     let activations =
         Activation::NAMES.iter().chain(&["leakyrelu", "leaky-relu", "LeakyReLU", "Relu", "swish", " elu"]);
     let cases = [
