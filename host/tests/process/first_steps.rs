@@ -147,11 +147,15 @@ fn healthcheck_says_by_its_exit_code_if_a_server_is_well() {
     let place = tempdir().unwrap();
     let mut program = serve(place.path(), &["--dir", "."], &[]);
     let address = program.address().to_string();
-    assert_eq!(run(&["healthcheck", &address], &[]).0, 0);
+    let (code, shown, _) = run(&["healthcheck", &address], &[]);
+    assert!(code == 0 && shown.contains("\"no_model\""), "{shown}");
     let (code, _, log) = run(&["healthcheck", "--ready", &address], &[]);
     assert!(code == 1 && log.contains("no_model"), "{log}");
     publish(&place.path().join("model_a.onnx"), &file("pendulum_00500.onnx"));
     assert_eq!(run(&["healthcheck", "--ready"], &[("SAC_LISTEN", &address)]).0, 0);
+    publish(&place.path().join("model_b.onnx"), b"broken");
+    let (code, shown, _) = run(&["healthcheck", &address], &[]);
+    assert!(code == 0 && shown.contains("\"stale\""), "{shown}");
     drop(program);
     let (code, _, log) = run(&["healthcheck", &address], &[]);
     assert!(code == 1 && log.contains("cannot be reached"), "{log}");

@@ -22,7 +22,7 @@ const UNITS: [(&str, u64); 10] = [
 pub struct NotBytes;
 
 /// Parses a number of bytes: a whole number, with a unit (kB, MB, GB, TB, KiB, MiB, GiB, TiB) in any case of letters or without.
-/// Of MB, an M alone would not say if it is one or an MiB, so it is refused.
+/// An M alone, which some read as MB and some as MiB, is refused.
 pub fn bytes<T: TryFrom<u64>>(text: &str) -> Result<T, NotBytes> {
     let end = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

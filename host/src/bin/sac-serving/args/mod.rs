@@ -176,7 +176,8 @@ pub struct HealthcheckArgs {
     #[arg(long, env = "SAC_PORT", value_name = "PORT")]
     pub port: Option<u16>,
 
-    /// Fail also while the server is not ready to predict. Otherwise it is enough that it answers
+    /// Fail also while the server is not ready to predict, as without a model. Otherwise it is enough that it answers, and the
+    /// output names its status: ok, stale (a newer checkpoint is refused) or no_model
     #[arg(long)]
     pub ready: bool,
 

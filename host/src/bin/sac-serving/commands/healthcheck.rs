@@ -20,14 +20,12 @@ pub fn run(args: &HealthcheckArgs) -> Result<()> {
     let endpoint = args.client.endpoint(&address)?;
     let asked = on_runtime(1, async {
         let (status, body) = get(&endpoint, if args.ready { "/v2/health/ready" } else { "/healthz" }).await?;
-        match status {
-            // Readiness gives no reason, but health does.
-            StatusCode::SERVICE_UNAVAILABLE if args.ready => {
-                let health = get(&endpoint, "/sac/health").await;
-                Ok((status, health.map_or(body, |(_, reason)| reason)))
-            }
-            _ => Ok((status, body)),
-        }
+        // The answer gives no reason and does not say if the policy is stale, but health does. A root may have no default policy.
+        let shown = match get(&endpoint, "/sac/health").await {
+            Ok((StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE, health)) => health,
+            _ => body,
+        };
+        Ok((status, shown))
     });
     let (status, body) = asked.with_context(|| format!("{address} is not well"))?;
     let body = String::from_utf8_lossy(&body);
