@@ -169,6 +169,20 @@ fn serve_and_config_check_refuse_places_and_files_that_cannot_be_used() {
 }
 
 #[test]
+fn serve_and_config_check_name_variables_that_set_nothing() {
+    let variables = [("SAC_PORTT", "9"), ("SAC_TEST_PYTHON", "python3")];
+    let expected = "these variables set nothing: SAC_PORTT (did you mean SAC_PORT?)";
+    let (code, printed, log) = run(&["config", "check"], &variables);
+    assert!(code == 0 && log.contains(expected) && !log.contains("SAC_TEST_PYTHON"), "{log}");
+    assert_eq!(shown(&printed, "port").0, "8000");
+    let place = folder();
+    let mut program = serve(place.path(), &["."], &variables);
+    program.address();
+    assert!(program.seen.contains(expected), "{}", program.seen);
+    assert!(!run(&["config", "check"], &[]).2.contains("set nothing"));
+}
+
+#[test]
 fn every_invalid_use_ends_with_2() {
     for (args, reason) in [
         (&["serve", "--max-batch", "many"][..], "'many' for '--max-batch"),

@@ -11,6 +11,7 @@ pub mod replay;
 pub mod root;
 pub mod serve;
 mod shadow;
+pub mod unknown;
 mod values;
 
 use std::path::PathBuf;
@@ -206,10 +207,13 @@ pub struct DemoArgs {
 #[error("{0:#}")]
 pub struct InvalidUse(pub anyhow::Error);
 
+/// The prefixes of the variables of this program.
+const OWN_PREFIXES: [&str; 2] = ["SAC_", "STAT_PAIR_RL_"];
+
 /// Removes blank variables of this program, which count as unset. Must be the first call of `main`.
 pub fn forget_blank_variables() {
     for (name, value) in std::env::vars_os() {
-        let is_ours = name.to_str().is_some_and(|name| name.starts_with("SAC_") || name.starts_with("STAT_PAIR_RL_"));
+        let is_ours = name.to_str().is_some_and(|name| OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
         if is_ours && is_blank(&value) {
             // SAFETY: `main` calls this first, so no other thread reads the environment.
             unsafe { std::env::remove_var(name) };

@@ -7,9 +7,9 @@ use listenfd::ListenFd;
 use sac_owner::path_line;
 use sac_serving::{Config, DefaultPolicy, HttpConfig, SacService};
 use tokio::net::TcpListener;
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::args::InvalidUse;
+use crate::args::{InvalidUse, unknown};
 use crate::args::serve::ServeArgs;
 use crate::commands::{build, listen, on_runtime};
 use crate::platform::shutdown_signal;
@@ -50,6 +50,9 @@ pub fn serve(args: &ServeArgs, defaults: Config, sockets: ListenFd, is_read: boo
 
 /// Returns the settings that the arguments make. Reads the files that they name.
 pub fn configured(args: &ServeArgs, defaults: Config) -> Result<(Config, HttpConfig), InvalidUse> {
+    if let Some(warning) = unknown::warning() {
+        warn!("{warning}");
+    }
     let config = args.config(defaults).map_err(InvalidUse)?;
     let http = args.http_config(&config.tokens).map_err(InvalidUse)?;
     Ok((config, http))
