@@ -12,7 +12,9 @@ async fn a_cold_start_without_a_model_is_503(owner: Owner) {
     let server = Server::start(owner, &Settings::folder(folder.path())).await;
     let mut client = server.client().await;
     let health = client.get("/sac/health").await;
-    assert_eq!((health.status, health.json()), (503, &json!({"status": "no_model", "model_loaded": false})));
+    let body = health.json();
+    assert_eq!((health.status, &body["status"], &body["model_loaded"]), (503, &json!("no_model"), &json!(false)));
+    assert!(body["detail"].as_str().unwrap().starts_with("the folder has no checkpoint yet"), "{body}");
     for (path, body) in [("predict", json!({"state": STATE})), ("predict/batch", json!({"states": [STATE]}))] {
         assert_eq!(client.post(&format!("/sac/{path}"), body).await.detail(503), "No SAC model loaded");
     }
