@@ -48,7 +48,9 @@ impl Form {
 pub(crate) enum Error {
     #[error("Not Found")]
     NotFound,
-    #[error("this path names no policy: policies answer below /policies/NAME, and with --default NAME (SAC_DEFAULT) one answers here too")]
+    #[error(
+        "this path names no policy: policies answer below /policies/NAME, and with --default NAME (SAC_DEFAULT) one answers here too"
+    )]
     NoDefault,
     #[error("this server has no shadows to promote: --shadow-share (SAC_SHADOW_SHARE) compares them")]
     NoShadows,

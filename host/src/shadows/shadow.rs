@@ -151,7 +151,10 @@ impl Shadow {
     pub(crate) fn state(&self) -> Option<ShadowState> {
         let Snapshot { generation, refusal, .. } = self.holder.load().latest();
         let content = generation.loaded.as_ref().map(|loaded| &loaded.content);
-        let file = refusal.as_ref().map(|refused| refused.resolved.as_path()).or(content.map(|content| content.path.as_path()));
+        let file = refusal
+            .as_ref()
+            .map(|refused| refused.resolved.as_path())
+            .or(content.map(|content| content.path.as_path()));
         let record = self.record();
         let path = match file {
             Some(file) => file.to_string_lossy().into_owned(),

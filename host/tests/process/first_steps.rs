@@ -61,7 +61,10 @@ fn an_address_in_use_is_explained() {
     let port = program.address().port().to_string();
     for listen in ["127.0.0.1:0", "0.0.0.0:0"] {
         let (status, log) = serve(place.path(), &[".", "--no-auth", "--listen", listen, "--port", &port], &[]).end();
-        assert!(status.code() == Some(1) && log.contains("another sac-serving answers there. Give another by --port"), "{log}");
+        assert!(
+            status.code() == Some(1) && log.contains("another sac-serving answers there. Give another by --port"),
+            "{log}"
+        );
     }
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = other.local_addr().unwrap().port().to_string();
@@ -118,7 +121,8 @@ fn an_empty_folder_is_explained_in_the_log_and_in_health_until_it_has_a_checkpoi
     let place = tempdir().unwrap();
     let mut program = serve(place.path(), &["."], &[]);
     let address = program.address();
-    let line = program.wait_for("no candidate in .: the folder has no checkpoint yet: it waits for a file named model_*.{");
+    let line =
+        program.wait_for("no candidate in .: the folder has no checkpoint yet: it waits for a file named model_*.{");
     assert!(line.contains("INFO"), "{line}");
     let (status, health) = ask(address, "GET", "/sac/health", "", "");
     assert!(status == 503 && health.contains("the folder has no checkpoint yet: it waits for"), "{health}");

@@ -85,7 +85,9 @@ impl fmt::Display for Absence {
             Absence::Empty { patterns } => {
                 write!(f, "the folder has no checkpoint yet: it waits for a file named {patterns}")
             }
-            Absence::Dangling => f.write_str("the names in the folder that fit lead to no file: their symlinks lead nowhere"),
+            Absence::Dangling => {
+                f.write_str("the names in the folder that fit lead to no file: their symlinks lead nowhere")
+            }
             Absence::OtherNames { files: 1, patterns, .. } => {
                 write!(f, "the file in the folder is not named {patterns}; --pattern (SAC_PATTERN) selects other names")
             }

@@ -138,7 +138,9 @@ fn a_folder_without_a_candidate_says_why() {
         owner.request();
         owner.source.absence().expect("a reason").to_string()
     };
-    assert!(reason(&mut owner).starts_with("the folder has no checkpoint yet: it waits for a file named model_*.{onnx,"));
+    assert!(
+        reason(&mut owner).starts_with("the folder has no checkpoint yet: it waits for a file named model_*.{onnx,")
+    );
     owner.write("policy.json", "{}", 0);
     fs::create_dir(owner.path("logs")).expect("made");
     assert!(reason(&mut owner).starts_with("the folder has no checkpoint yet: "), "it has a card and a folder");

@@ -72,7 +72,8 @@ fn the_help_names_the_default_folder_and_the_extensions_of_candidates() {
 
 #[test]
 fn all_flags_of_bytes_take_units() {
-    let flags = settings().into_iter().filter(|argument| argument.get_value_names().is_some_and(|names| names == ["BYTES"]));
+    let flags =
+        settings().into_iter().filter(|argument| argument.get_value_names().is_some_and(|names| names == ["BYTES"]));
     let flags = flags.map(|argument| argument.get_long().expect("a flag").to_owned()).collect::<Vec<_>>();
     assert!(flags.len() >= 6, "{flags:?}");
     for flag in flags {

@@ -40,7 +40,8 @@ fn complete(settings: &mut [Setting], args: &ServeArgs, config: &Config, http: &
         Some(_) => (None, Some(source)),
     };
     let listen = args.listen();
-    let listen_origin = settings.iter().find(|setting| setting.name == "listen").map_or("default", |setting| setting.origin);
+    let listen_origin =
+        settings.iter().find(|setting| setting.name == "listen").map_or("default", |setting| setting.origin);
     let cache = config.cache_dir.as_ref().map(|folder| folder.display().to_string());
     let computed = [
         ("model", model),

@@ -35,7 +35,8 @@ pub fn convert(args: &ConvertArgs, defaults: Config) -> Result<()> {
     let config = args.load.config(Source::new(Some(&file), None, None), defaults);
     let bytes = Inspector::new(config)?.convert(&file);
     let bytes = bytes.with_context(|| format!("{} is refused", file.display()))?;
-    write_output(&args.output, &bytes, args.force).with_context(|| format!("{} cannot be written", args.output.display()))
+    write_output(&args.output, &bytes, args.force)
+        .with_context(|| format!("{} cannot be written", args.output.display()))
 }
 
 /// Shows an inspection as lines of names and values.

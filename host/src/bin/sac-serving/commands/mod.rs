@@ -114,7 +114,8 @@ pub async fn listen(address: &Listen) -> Result<TcpListener> {
         Err(error) => error,
     };
     if error.kind() == io::ErrorKind::AddrInUse {
-        let user = if is_served(address).await { "another sac-serving answers there" } else { "another program has it" };
+        let user =
+            if is_served(address).await { "another sac-serving answers there" } else { "another program has it" };
         bail!(
             "cannot listen on {address}: {user}. Give another by --port (SAC_PORT) or --listen (SAC_LISTEN); port 0 selects a free one"
         );

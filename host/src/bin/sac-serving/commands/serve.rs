@@ -9,8 +9,8 @@ use sac_serving::{Config, DefaultPolicy, HttpConfig, SacService};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use crate::args::{InvalidUse, unknown};
 use crate::args::serve::ServeArgs;
+use crate::args::{InvalidUse, unknown};
 use crate::commands::{build, listen, on_runtime};
 use crate::platform::shutdown_signal;
 
