@@ -55,7 +55,7 @@ fn check_writable(path: &Path) -> io::Result<()> {
     let folder = match path.metadata() {
         Ok(found) if found.is_dir() => path,
         Ok(found) if found.is_file() => return OpenOptions::new().append(true).open(path).map(drop),
-        // Of a pipe, it depends on the reader.
+        // A pipe is opened only while it has a reader.
         Ok(_) => return Ok(()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Err(_) => path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")),

@@ -1,6 +1,7 @@
 //! The command `healthcheck`: asks a server if it is well, for images without a shell.
 
 use std::io::Write;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -12,6 +13,9 @@ use crate::client::{Client, RESPONSE_TIMEOUT};
 use crate::commands::on_runtime;
 use crate::target::{Address, Endpoint};
 
+/// Health waits for files that load, as long as `--reload-wait` says, and what is asked first needs no files.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+
 pub fn run(args: &HealthcheckArgs) -> Result<()> {
     let address = match &args.target {
         Some(target) => target.server().map_err(InvalidUse)?,
@@ -21,8 +25,8 @@ pub fn run(args: &HealthcheckArgs) -> Result<()> {
     let asked = on_runtime(1, async {
         let (status, body) = get(&endpoint, if args.ready { "/v2/health/ready" } else { "/healthz" }).await?;
         // The answer gives no reason and does not say if the policy is stale, but health does. A root may have no default policy.
-        let shown = match get(&endpoint, "/sac/health").await {
-            Ok((StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE, health)) => health,
+        let shown = match timeout(STATUS_TIMEOUT, get(&endpoint, "/sac/health")).await {
+            Ok(Ok((StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE, health))) => health,
             _ => body,
         };
         Ok((status, shown))
