@@ -7,14 +7,15 @@ long: 0.16 ms instead of 0.08 ms on one machine.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 from collections import deque
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from .errors import UnreachableError
+from .errors import ArgumentError, UnreachableError
 
 
 class Response(NamedTuple):
@@ -29,14 +30,10 @@ class Connections:
     """Connections to one server, as many as there are requests at a time. Threads may share them."""
 
     def __init__(self, url: str, timeout: float, ca_cert: str | os.PathLike[str] | None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no URL of a server: expected http://HOST:PORT or https://HOST:PORT")
-        if parts.username is not None or parts.query or parts.fragment or parts.path.rstrip("/").endswith("/sac"):
-            raise ValueError("the URL is the server's, or one that ends in /policies/NAME: no user, query or route")
+        parts = _parts(url)
         self.prefix = parts.path.rstrip("/")
-        self._host, self._port, self._timeout = parts.hostname, parts.port, timeout
-        self._tls = ssl.create_default_context(cafile=ca_cert) if parts.scheme == "https" else None
+        self._host, self._port, self._timeout = str(parts.hostname), parts.port, timeout
+        self._tls = _tls(ca_cert) if parts.scheme == "https" else None
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._idle: deque[HTTPConnection] = deque()
         self._process = os.getpid()
@@ -60,7 +57,8 @@ class Connections:
                 self.close()
         try:
             return self._exchange(self._open(), method, path, body, headers)
-        except (OSError, HTTPException) as error:
+        # The last of them is that of a host that cannot be a name.
+        except (OSError, HTTPException, UnicodeError) as error:
             raise self._unreachable(error) from error
 
     def close(self) -> None:
@@ -95,3 +93,33 @@ class Connections:
     def _unreachable(self, error: Exception) -> UnreachableError:
         reason = f"no answer within {self._timeout:g} s" if isinstance(error, socket.timeout) else repr(error)
         return UnreachableError(f"{self._origin} cannot be asked: {reason}")
+
+
+def _parts(url: str) -> SplitResult:
+    """Splits a URL, or HOST:PORT."""
+    expected = "expected that of the server, as HOST:PORT, http://HOST:PORT or https://HOST:PORT, or one below /policies/NAME"
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port
+        # Without a scheme, a port that is not written down may be forgotten.
+        is_complete = bool(parts.hostname) and ("://" in url or port is not None)
+    except ValueError:
+        # The URL is not repeated, here and below: it may hold a password.
+        raise ArgumentError(f"the URL has no host, or a port that is no number: {expected}") from None
+    if parts.username is not None:
+        raise ArgumentError(f"the URL has a user, and a server takes only a token: {expected}")
+    if parts.scheme not in ("http", "https") or not is_complete or not url.isascii():
+        raise ArgumentError(f"{url!r} is no URL of a server: {expected}")
+    # A policy may have this name.
+    route = re.search(r"(?<!/policies)/sac(/.*)?$", parts.path)
+    base = f"{parts.scheme}://{parts.netloc}{parts.path[: route.start()] if route else parts.path}".rstrip("/")
+    if route or parts.query or parts.fragment:
+        raise ArgumentError(f"the URL names a route or a query: the server's alone is expected, {base}")
+    return parts
+
+
+def _tls(ca_cert: str | os.PathLike[str] | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_cert)
+    except OSError as error:
+        raise ArgumentError(f"the certificate to trust cannot be read from {ca_cert}: {error}") from error
