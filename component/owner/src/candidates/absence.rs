@@ -44,6 +44,14 @@ impl Absence {
         }
     }
 
+    /// Returns the name of a file in the folder that is no candidate. It is not public.
+    pub fn other_file(&self) -> Option<&str> {
+        match self {
+            Absence::OtherNames { example, .. } => Some(example),
+            _ => None,
+        }
+    }
+
     /// Returns what the operator may have meant by the path of the source, for the log. It asks the file system.
     pub fn hint(&self, path: &Path) -> Option<String> {
         match self {
