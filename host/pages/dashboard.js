@@ -69,8 +69,8 @@ async function refresh() {
   const unseen = showNumbers(metrics);
   const { policies, chosen } = status.has_root ? await showPolicies(status) : {};
   await show(chosen ?? status, policies, unseen);
-  await askForHistory(chosen ?? status, policies);
   answeredAt = Date.now();
+  await askForHistory(chosen ?? status, policies);
 }
 
 /** The server ends a step every few seconds, so it is asked no more often, unless a checkpoint is swapped meanwhile. */

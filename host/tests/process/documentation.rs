@@ -15,7 +15,7 @@ fn the_documentation_shows_every_route_and_tries_it() {
     let mut program = serve(place.path(), &["--dir", "."], &[]);
     let origin = format!("http://{}", program.address());
     browser.open(&format!("{origin}/docs"));
-    browser.wait_until("document.querySelectorAll('.opblock').length === 22");
+    browser.wait_until("document.querySelectorAll('.opblock').length === 23");
     // The route that most come for is the first.
     assert_eq!(
         browser.run("return document.querySelector('.opblock-summary-path').innerText.replace(/[^\\w/]/g, '')"),
