@@ -5,6 +5,9 @@ import { clock } from "./format.js";
 /** The distances of ticks, in which people count. */
 const INCREMENTS = [0.1, 1, 10, 100, 1000, 10_000, 100_000].flatMap((power) => [power, 2 * power, 5 * power]);
 
+/** The distance of a label of time from the left end, in pixels: half of its width. */
+const LEAST_LEFT = 26;
+
 /** A colour of the scheme that the page has now. */
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -22,7 +25,8 @@ export function axes({ log, format }) {
   };
   const time = (seconds) => clock(seconds * 1000).replace(/:00$/, "");
   return [
-    { ...both, size: 24, space: 70, values: (_, splits) => splits.map(time) },
+    // A label at the left end would meet that of the other axis.
+    { ...both, size: 24, space: 70, values: (plot, splits) => splits.map((at) => (plot.valToPos(at, "x") < LEAST_LEFT ? null : time(at))) },
     {
       ...both,
       size: 58,

@@ -5,23 +5,24 @@ import { bytes, moment } from "./format.js";
 import { ask, ofPolicy, reason } from "./server.js";
 
 const dialog = element("confirm");
+
 /** Lists the candidates of a policy, once a few seconds and after a choice. */
-export async function showCandidates(model, name) {
+export async function showCandidates(name) {
   const response = await ask(ofPolicy(name, "sac/model/candidates"));
   const { may_select, candidates } = response.ok ? await response.json() : { candidates: [] };
   element("candidates-section").hidden = candidates.length === 0;
   element("no-rollback").hidden = may_select;
-  ifChanged("candidates", [name, may_select, candidates, model?.last_error?.path], () => {
+  ifChanged("candidates", [name, may_select, candidates], () => {
     const focus = document.activeElement?.closest("#candidates button")?.ariaLabel;
-    element("candidates").replaceChildren(...candidates.map((candidate) => row(candidate, may_select, name, model)));
+    element("candidates").replaceChildren(...candidates.map((candidate) => row(candidate, may_select, name)));
     [...element("candidates").querySelectorAll("button")].find((button) => button.ariaLabel === focus)?.focus();
   });
 }
 
-function row({ file, mtime_utc, size_bytes, in_service, pinned }, maySelect, name, model) {
-  const isRefused = model?.last_error?.path.endsWith(`/${file}`);
-  const state = [in_service && "in service", pinned && "pinned", isRefused && "refused"].filter(Boolean).join(", ");
-  const buttons = maySelect ? [
+function row({ file, mtime_utc, size_bytes, in_service, pinned, refusal }, maySelect, name) {
+  const state = [in_service && "in service", pinned && "pinned", refusal && `refused: ${refusal}`].filter(Boolean).join(", ");
+  // A file that is refused would not serve.
+  const buttons = maySelect && !refusal ? [
     (!in_service || pinned) && choice(pinned ? "Unpin" : "Roll back", { file, pin: false }, name),
     !pinned && choice("Pin", { file, pin: true }, name),
   ].filter(Boolean) : [];
@@ -29,7 +30,7 @@ function row({ file, mtime_utc, size_bytes, in_service, pinned }, maySelect, nam
     "tr", {},
     make("td", { title: mtime_utc }, pinned ? "pinned" : moment(mtime_utc)),
     make("td", {}, breakable(file)),
-    make("td", { className: isRefused ? "bad" : "good" }, state),
+    make("td", { className: refusal ? "bad" : "good" }, breakable(state)),
     make("td", {}, bytes(size_bytes)),
     make("td", {}, ...buttons),
   );
@@ -66,6 +67,6 @@ function confirm(verb, selection, name) {
 async function select(selection, name) {
   const response = await ask(ofPolicy(name, "sac/model/candidates"), selection);
   if (!response.ok) return reason(response);
-  await showCandidates(null, name);
+  await showCandidates(name);
   return null;
 }

@@ -10,8 +10,6 @@ const REACH = 6;
 const MOST_MARKS = 3;
 /** Labels of marks are drawn where there is room for them. */
 const LABEL_WIDTH = 28;
-/** A server that has just started shows at least this time. */
-const LEAST_SPAN = 60;
 const PERCENTILES = [["p50", "--first"], ["p90", "--second"], ["p99", "--third"]];
 
 const charts = [
@@ -49,6 +47,14 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => char
 export function showHistory(next) {
   history = next;
   charts.forEach(draw);
+  showSpan();
+}
+
+/** Says from when the lines are, if the server has not run for as long as was chosen. */
+function showSpan() {
+  const { at_unix_seconds: at, step_seconds: step } = history ?? { at_unix_seconds: [] };
+  const isShort = at.length > 0 && at[0] - step > at.at(-1) - span();
+  element("since").textContent = isShort ? `since the server started at ${clock((at[0] - step) * 1000)};` : "";
 }
 
 /** The percentiles of the last step, in ms; nulls if there were no predictions. */
@@ -56,13 +62,13 @@ export const latest = () => Object.fromEntries(PERCENTILES.map(([name]) => [name
 
 const folder = ({ path }) => path.split("/").at(-2);
 
-/** The swaps and refusals of a policy of a root, newest first. */
-export const marksOf = (policy) => (history?.marks ?? []).filter((mark) => folder(mark) === policy).reverse();
+/** The swaps and refusals of a policy of a root, or of all if it is null, newest first. */
+export const marksOf = (policy) => (history?.marks ?? []).filter((mark) => policy === null || folder(mark) === policy).reverse();
 
 function draw(chart) {
   const { at_unix_seconds: at, step_seconds: step } = history ?? { at_unix_seconds: [] };
   if (at.length === 0) return;
-  const from = at.at(-1) - span();
+  const [from, start] = [at.at(-1) - span(), at[0] - step];
   const first = Math.max(0, at.findIndex((time) => time >= from));
   const [times, lines] = withGaps(at.slice(first), chart.read(history).map((line) => line.slice(first)), 2.5 * step);
   const hasLines = lines.map(chart.isShown);
@@ -72,7 +78,7 @@ function draw(chart) {
   } else {
     chart.plot = begin(chart, data);
   }
-  chart.plot.setScale("x", zoom ?? { min: Math.max(from, Math.min(at[0] - step, at.at(-1) - LEAST_SPAN)), max: at.at(-1) });
+  chart.plot.setScale("x", zoom ?? { min: Math.max(from, start), max: at.at(-1) });
   readOut(chart);
   element(chart.id).dataset.steps = times.length;
   element(chart.id).dataset.shown = chart.lines.filter((_, place) => hasLines[place]).map(([name]) => name).join(" ");
@@ -97,7 +103,7 @@ function begin(chart, data) {
   const size = () => ({ width: box.clientWidth, height: box.clientHeight });
   const plot = new uPlot({
     ...size(),
-    padding: [16, 22, 0, 0],
+    padding: [16, 28, 0, 0],
     // The page says by itself what is under the pointer.
     legend: { show: false },
     cursor: {
@@ -119,6 +125,7 @@ function begin(chart, data) {
 function zoomTo(times) {
   zoom = times;
   charts.forEach(draw);
+  showSpan();
 }
 
 function zoomToSelection(plot) {

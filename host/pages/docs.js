@@ -16,6 +16,13 @@ async function describe() {
   return description;
 }
 
+/** The operations that are read first, in this order. The others follow as the document has them. */
+const ORDER = ["predict", "predict_batch", "stream", "info", "health", "candidates", "select", "promote", "reload", "benchmark", "infer"];
+function rank(operation) {
+  const place = ORDER.indexOf(operation.getIn(["operation", "operationId"]));
+  return place < 0 ? ORDER.length : place;
+}
+
 /** Keeps the token that is entered here for the dashboard, and reads the description with it. */
 const sharedToken = () => ({
   statePlugins: {
@@ -95,6 +102,7 @@ try {
     dom_id: "#swagger-ui",
     deepLinking: true,
     tryItOutEnabled: true,
+    operationsSorter: (one, other) => rank(one) - rank(other),
     // The schemas are folded.
     defaultModelsExpandDepth: 0,
     // It would load from another origin.

@@ -23,17 +23,25 @@ export function breakable(text) {
   return parts;
 }
 
+/** Text in which a choice of many, as in a glob, is cut short. */
+export const shortened = (text) => text.replace(/\{([^{},]+,[^{},]+,[^{},]+),[^{}]+\}/g, "{$1,…}");
+
 /** Text in which that between backquotes is code. */
 export const marked = (text) => text.split("`").map((part, place) => (place % 2 ? make("code", {}, breakable(part)) : breakable(part)));
 
-/** Shows terms and descriptions in a `dl`. */
-export function list(id, entries) {
+/** Shows terms and descriptions in a `dl`. The terms in `long` have descriptions of one line, cut where it ends. */
+export function list(id, entries, long = []) {
   const texts = entries.flat().map(String);
   const shown = element(id);
   if (shown.children.length !== texts.length) {
     shown.replaceChildren(...texts.map((_, place) => document.createElement(place % 2 ? "dd" : "dt")));
   }
-  texts.forEach((text, place) => write(shown.children[place], text));
+  texts.forEach((text, place) => {
+    write(shown.children[place], text);
+    const isCut = place % 2 === 1 && long.includes(texts[place - 1]);
+    shown.children[place].className = isCut ? "cut" : "";
+    shown.children[place].title = isCut ? text : "";
+  });
 }
 
 /** Calls `show` if the value is another than the last one that was shown by the same name. */

@@ -11,13 +11,13 @@ export function showModel(model) {
     ["file", model.path],
     ["written", isPinned(model) ? "at a time that is unknown, because it is pinned" : `${ago(model.mtime_utc)} ago`],
     ["in service", `for ${ago(model.loaded_at_utc)}, generation ${model.generation}`],
-    ["format", `${model.format}, ${model.layout}`],
+    ["format", [...new Set([model.format, model.layout])].join(", ")],
     ["dimensions", `${model.state_dim} → ${model.action_dim}${model.stochastic ? ", stochastic" : ", deterministic only"}`],
     ["verified", model.verified_examples ? `reproduces ${model.verified_examples} examples of its card` : "has no examples in a card"],
     ["runs on", model.jit_compiled ? model.plan : `${model.plan}, not optimised`],
     ["size", bytes(model.size_bytes)],
     ["sha256", model.sha256],
-  ] : []);
+  ] : [], ["sha256"]);
   showFacts(model?.facts ?? []);
 }
 
@@ -44,5 +44,5 @@ export function showShadow(shadow) {
       [`above ${shadow.threshold}`, `${number(100 * shadow.above_threshold)} % of the states`],
     ] : []),
     ...(shadow.sha256 ? [["sha256", shadow.sha256]] : []),
-  ]);
+  ], ["sha256"]);
 }

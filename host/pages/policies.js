@@ -7,7 +7,7 @@ import { ask, ofPolicy } from "./server.js";
 /** The policy that the address names, as in `#NAME`. */
 export const choice = () => decodeURIComponent(location.hash.slice(1));
 
-/** Lists the policies. Returns the chosen one in the form of /status, or null if none is chosen. */
+/** Lists the policies. Returns them, and the chosen one in the form of /status, or null if none is chosen. */
 export async function showPolicies(status) {
   const response = await ask("policies");
   if (!response.ok) throw new Error(`policies: ${response.status}`);
@@ -16,12 +16,13 @@ export async function showPolicies(status) {
   showRows(policies);
   const policy = policies.find(({ name }) => name === choice());
   element("chosen").textContent = policy?.name ?? "";
-  if (!policy) return null;
+  if (!policy) return { policies, chosen: null };
   // The page must not load a policy that nobody asked for.
   const info = policy.state === "loaded" ? await ask(ofPolicy(policy.name, "sac/model/info")) : null;
   const model = info?.ok ? await info.json() : null;
   const detail = model ? null : policy.detail ?? policy.state.replace("_", " ");
-  return { ...status, model, detail, shadow: policy.shadow, name: policy.name, state: policy.state };
+  const { name, state, shadow } = policy;
+  return { policies, chosen: { ...status, other_file: null, absence: null, model, detail, shadow, name, state } };
 }
 
 function showRows(policies) {
@@ -43,7 +44,7 @@ function row(policy) {
   return make(
     "tr", {},
     make("td", {}, link),
-    make("td", { className: kind, title: policy.detail ?? "" }, state),
+    make("td", { className: kind }, breakable(policy.detail ? `${state}: ${policy.detail}` : state)),
     ...[policy.generation ?? "", dimensions, shadow ?? ""].map((text) => make("td", {}, String(text))),
   );
 }

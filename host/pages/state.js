@@ -28,7 +28,7 @@ export function showNotice(kind, ...parts) {
     shown.hidden = parts.length === 0;
     shown.className = kind;
     shown.replaceChildren(...parts.map((part) => {
-      if (Array.isArray(part)) return make("ol", {}, ...part.map((item) => make("li", {}, ...marked(item))));
+      if (Array.isArray(part)) return make("ul", {}, ...part.map((item) => make("li", {}, ...marked(item))));
       return make("p", {}, ...marked(part));
     }));
   });

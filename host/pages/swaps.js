@@ -1,23 +1,26 @@
-// The table of swaps and refusals. Those of a policy of a root have no duration.
+// The table of swaps and refusals.
 
 import { breakable, element, ifChanged, make } from "./dom.js";
-import { duration, fileName, moment } from "./format.js";
+import { duration, moment } from "./format.js";
 
-export function showSwaps(swaps) {
-  ifChanged("swaps", swaps, () => {
-    element("swaps").replaceChildren(...swaps.map(row));
+/** `hasMany` says that they are of several policies, whose names are shown then. */
+export function showSwaps(swaps, hasMany) {
+  ifChanged("swaps", [swaps, hasMany], () => {
+    element("swaps").replaceChildren(...swaps.map((swap) => row(swap, hasMany)));
     element("no-swaps").hidden = swaps.length > 0;
+    element("swaps").closest(".scroll").hidden = swaps.length === 0;
   });
 }
 
-function row({ at_utc, path, generation, detail, duration_ms }) {
+function row({ at_utc, path, generation, detail, duration_ms }, hasMany) {
+  const name = path.split("/").slice(hasMany ? -2 : -1).join("/");
   const isRefused = generation === null;
   const outcome = isRefused ? `refused: ${detail}` : `in service, generation ${generation}`;
   return make(
     "tr", {},
     make("td", { title: at_utc }, moment(at_utc)),
-    make("td", { title: path }, breakable(fileName(path))),
+    make("td", { title: path }, breakable(name)),
     make("td", { className: isRefused ? "bad" : "good" }, breakable(outcome)),
-    make("td", {}, duration_ms === undefined ? "" : duration(duration_ms)),
+    make("td", {}, duration(duration_ms)),
   );
 }

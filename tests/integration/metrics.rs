@@ -139,31 +139,38 @@ async fn swaps_and_refusals_are_counted_and_listed_and_reading_them_sees_a_new_f
     Metrics::of(&mut client).await.get("sac_model_info", &[]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_history_has_the_requests_and_the_swaps_that_nobody_watched() {
-    let folder = tempdir().unwrap();
-    let (good, bad) = (folder.path().join("model_a.onnx"), folder.path().join("model_b.onnx"));
-    publish(&good, &checkpoint("pendulum_00500"));
-    let server = Server::folder(folder.path()).await;
-    let mut client = server.client().await;
-    client.predict(&[0.1, 0.2, 0.3]).await;
-    publish(&bad, b"broken");
-    client.post("/sac/predict", json!({ "state": [1] })).await.detail(400);
-    let numbers = |history: &serde_json::Value, name: &str| {
-        let values = history[name].as_array().unwrap().iter();
-        values.filter_map(serde_json::Value::as_f64).filter(|value| *value > 0.0).collect::<Vec<_>>()
-    };
-    // The steps that they are in have not ended yet. The error came last.
-    let counted = async {
+/// The history, once the step that something is in has ended.
+async fn history_when(client: &mut Client, is_there: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    let ended = async {
         loop {
             let history = client.get("/status/history").await.ok();
-            if !numbers(&history, "errors_per_second").is_empty() {
+            if is_there(&history) {
                 break history;
             }
         }
     };
-    let history = tokio::time::timeout(Duration::from_secs(300), counted).await.expect("steps end");
-    // One of the two requests is an error. Both are predictions.
+    tokio::time::timeout(Duration::from_secs(300), ended).await.expect("steps end")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_has_the_requests_and_the_swaps_that_nobody_watched() {
+    let folder = tempdir().unwrap();
+    let (good, bad) = (folder.path().join("model_a.onnx"), folder.path().join("model_b.onnx"));
+    let server = Server::folder(folder.path()).await;
+    let mut client = server.client().await;
+    client.post("/sac/predict", json!({ "state": [0.1, 0.2, 0.3] })).await.detail(503);
+    let numbers = |history: &serde_json::Value, name: &str| {
+        let values = history[name].as_array().unwrap().iter();
+        values.filter_map(serde_json::Value::as_f64).filter(|value| *value > 0.0).collect::<Vec<_>>()
+    };
+    let history = history_when(&mut client, |history| !numbers(history, "errors_per_second").is_empty()).await;
+    // A prediction that was not answered has no latency.
+    assert!(numbers(&history, "p50_ms").is_empty(), "{history}");
+    publish(&good, &checkpoint("pendulum_00500"));
+    client.predict(&[0.1, 0.2, 0.3]).await;
+    publish(&bad, b"broken");
+    client.post("/sac/predict", json!({ "state": [1] })).await.detail(400);
+    let history = history_when(&mut client, |history| !numbers(history, "p50_ms").is_empty()).await;
     let sum = |name| numbers(&history, name).iter().sum::<f64>();
     assert!(sum("requests_per_second") > sum("errors_per_second"), "{history}");
     let [low, middle, high] = ["p50_ms", "p90_ms", "p99_ms"].map(|name| numbers(&history, name)[0]);
@@ -172,6 +179,7 @@ async fn the_history_has_the_requests_and_the_swaps_that_nobody_watched() {
     assert_eq!(marks.len(), 2, "{history}");
     assert_eq!((&marks[0]["path"], &marks[0]["generation"]), (&json!(good.canonicalize().unwrap()), &json!(1)));
     assert_eq!(marks[0]["detail"], json!(null));
+    assert!(marks[0]["duration_ms"].as_f64().unwrap() > 0.0, "{history}");
     assert_eq!((&marks[1]["path"], &marks[1]["generation"]), (&json!(bad.canonicalize().unwrap()), &json!(null)));
     assert!(marks[1]["detail"].as_str().unwrap().contains("checkpoint"), "{history}");
     let lengths = ["at_unix_seconds", "requests_per_second", "errors_per_second", "p50_ms", "p90_ms", "p99_ms"];

@@ -1,6 +1,7 @@
 //! A client chooses which candidate of a folder serves: a rollback, or a pin.
 
-use std::fs;
+use std::fs::{self, File};
+use std::time::{Duration, SystemTime};
 
 use http::Method;
 use sac_serving::{Config, RootConfig};
@@ -94,8 +95,35 @@ async fn a_choice_takes_the_token_the_flag_and_the_name_of_a_candidate_that_load
 
     fs::write(folder.path().join("model_broken.onnx"), b"broken").unwrap();
     let answer = client.post(ROUTE, json!({ "file": "model_broken.onnx" })).await;
-    assert!(answer.detail(409).contains("is not in service"), "{}", answer.text());
+    assert!(answer.detail(409).contains("model_broken.onnx is refused"), "{}", answer.text());
     assert_eq!(file(&mut client).await, "model_b.onnx");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_does_not_load_is_not_touched_and_the_one_that_was_pinned_stays() {
+    let (folder, server) = server(|_| ()).await;
+    let broken = folder.path().join("model_0.onnx");
+    fs::write(&broken, b"broken").unwrap();
+    let written = SystemTime::now() - Duration::from_secs(1000);
+    File::options().write(true).open(&broken).unwrap().set_modified(written).unwrap();
+    let mut client = server.client().await.with_token("token");
+    client.post(ROUTE, json!({ "file": "model_a.onnx", "pin": true })).await.ok();
+    for pin in [false, true] {
+        let answer = client.post(ROUTE, json!({ "file": "model_0.onnx", "pin": pin })).await;
+        assert!(answer.detail(409).starts_with("model_0.onnx is refused, so nothing changes: "), "{}", answer.text());
+        assert_eq!(fs::metadata(&broken).unwrap().modified().unwrap(), written);
+        assert_eq!(client.get("/sac/health").await.ok()["status"], "ok");
+        assert_eq!(candidates(&mut client).await, ["model_a.onnx*!", "model_b.onnx", "model_0.onnx"]);
+    }
+    assert_eq!(file(&mut client).await, "model_a.onnx");
+    // A newer one that requests have met is known to be refused.
+    fs::write(&broken, b"broken again").unwrap();
+    let far = SystemTime::now() + Duration::from_secs(400_000_000);
+    File::options().write(true).open(&broken).unwrap().set_modified(far).unwrap();
+    assert_eq!(file(&mut client).await, "model_a.onnx");
+    let listed = client.get(ROUTE).await.ok();
+    let refusals = listed["candidates"].as_array().unwrap().iter().map(|candidate| candidate["refusal"].is_string());
+    assert_eq!(refusals.collect::<Vec<_>>(), [true, false, false], "{listed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 from .answers import Health, PredictInfo
-from .card import write_card
-from .errors import BadRequestError, SacServingError, StatusError, UnauthorizedError, UnavailableError, UnreachableError
+from .card import Facts, write_card
+from .errors import (
+    ArgumentError,
+    BadRequestError,
+    RefusedError,
+    SacServingError,
+    StatusError,
+    UnauthorizedError,
+    UnavailableError,
+    UnreachableError,
+)
 from .policy import Policy
 from .publish import publish
 
@@ -12,11 +21,14 @@ if TYPE_CHECKING:
     from .callback import PublishCallback
 
 __all__ = [
+    "ArgumentError",
     "BadRequestError",
+    "Facts",
     "Health",
     "Policy",
     "PredictInfo",
     "PublishCallback",
+    "RefusedError",
     "SacServingError",
     "StatusError",
     "UnauthorizedError",

@@ -6,19 +6,43 @@ is taken from the checkpoint, or from the examples if they allow one value only.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from .errors import ArgumentError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: Examples in a card, unless another number is asked for.
 EXAMPLES = 8
 
 #: Computes the deterministic action [action_dim] of a state [state_dim] as the trainer does.
 Act = Callable[[NDArray[np.float32]], ArrayLike]
+
+
+class Facts(TypedDict, total=False):
+    """The keys of a card, as component/actor/README.md explains them. All may be left out."""
+
+    activation: str | list[str]
+    action_low: ArrayLike
+    action_high: ArrayLike
+    action_bounds: str
+    squash: str
+    kind: str
+    log_std_min: float
+    log_std_max: float
+    obs_mean: ArrayLike
+    obs_std: ArrayLike
+    clip_obs: float
+    input: str
+    outputs: list[str]
 
 
 def write_card(
@@ -28,7 +52,7 @@ def write_card(
     *,
     vec_normalize: Any = None,
     examples: int = EXAMPLES,
-    **facts: Any,
+    **facts: Unpack[Facts],
 ) -> str:
     """Writes `checkpoint + ".policy.json"` and returns its path. Write it before the checkpoint itself.
 
@@ -47,18 +71,32 @@ def write_card(
 
 
 def card(
-    policy: Any, states: ArrayLike | None = None, *, vec_normalize: Any = None, examples: int = EXAMPLES, **facts: Any
+    policy: Any, states: ArrayLike | None = None, *, vec_normalize: Any = None, examples: int = EXAMPLES, **facts: Unpack[Facts]
 ) -> str:
     """Returns the content of a card, of what `write_card` takes. Without a policy it holds facts alone."""
+    check_facts(facts)
     if is_sb3(policy):
         states = draw(policy.observation_space, examples) if states is None else states
         policy = _act(policy, vec_normalize)
-    content = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in facts.items()}
+    content: dict[str, Any] = {**facts}
     if policy is not None:
         if states is None:
-            raise ValueError("states are missing: give some that the policy has met, [n, state_dim]")
+            raise ArgumentError("states are missing: give some that the policy has met, [n, state_dim]")
         content["examples"] = [_example(policy, state) for state in np.asarray(states, dtype=np.float32)[:examples]]
-    return json.dumps(content, indent=1, allow_nan=False)
+    try:
+        # Arrays, and numbers of theirs, become lists and numbers.
+        return json.dumps(content, indent=1, allow_nan=False, default=lambda value: value.tolist())
+    except ValueError as error:
+        raise ArgumentError(f"a card holds finite numbers alone: {error}") from error
+
+
+def check_facts(facts: Iterable[str]) -> None:
+    """Refuses a name that is no key of a card."""
+    for name in facts:
+        if name not in Facts.__annotations__:
+            near = difflib.get_close_matches(name, Facts.__annotations__, 1)
+            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(Facts.__annotations__)}"
+            raise ArgumentError(f"{name} is no key of a card: {hint}")
 
 
 def is_sb3(policy: Any) -> bool:
@@ -69,7 +107,7 @@ def is_sb3(policy: Any) -> bool:
 def draw(space: Any, count: int) -> NDArray[np.float32]:
     """Draws states within the bounds of a Box, or around zero where it has none."""
     if getattr(space, "low", None) is None:
-        raise ValueError(f"states cannot be drawn from {space}: give some, [n, state_dim], or no examples")
+        raise ArgumentError(f"states cannot be drawn from {space}: give some, [n, state_dim], or no examples")
     low, high = np.maximum(space.low, -2.0), np.minimum(space.high, 2.0)
     # Bounds beyond these, such as those of prices.
     low, high = np.where(low > high, space.low, low), np.where(low > high, space.high, high)

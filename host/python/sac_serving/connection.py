@@ -7,14 +7,15 @@ long: 0.16 ms instead of 0.08 ms on one machine.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 from collections import deque
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from .errors import UnreachableError
+from .errors import ArgumentError, UnreachableError
 
 
 class Response(NamedTuple):
@@ -44,14 +45,10 @@ class Connections:
 
     def __init__(self, url: str, timeout: float, ca_cert: str | os.PathLike[str] | None) -> None:
         self._socket, url = _socket_and_url(url)
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no URL of a server: expected http://HOST:PORT, https://HOST:PORT or unix:PATH")
-        if parts.username is not None or parts.query or parts.fragment or parts.path.rstrip("/").endswith("/sac"):
-            raise ValueError("the URL is the server's, or one that ends in /policies/NAME: no user, query or route")
+        parts = _parts(url)
         self.prefix = parts.path.rstrip("/")
-        self._host, self._port, self._timeout = parts.hostname, parts.port, timeout
-        self._tls = ssl.create_default_context(cafile=ca_cert) if parts.scheme == "https" else None
+        self._host, self._port, self._timeout = str(parts.hostname), parts.port, timeout
+        self._tls = _tls(ca_cert) if parts.scheme == "https" else None
         self._origin = f"{parts.scheme}://{parts.netloc}" if self._socket is None else f"unix:{self._socket}"
         self._idle: deque[HTTPConnection] = deque()
         self._process = os.getpid()
@@ -75,7 +72,8 @@ class Connections:
                 self.close()
         try:
             return self._exchange(self._open(), method, path, body, headers)
-        except (OSError, HTTPException) as error:
+        # The last of them is that of a host that cannot be a name.
+        except (OSError, HTTPException, UnicodeError) as error:
             raise self._unreachable(error) from error
 
     def close(self) -> None:
@@ -119,8 +117,39 @@ def _socket_and_url(url: str) -> tuple[str | None, str]:
     if not url.startswith("unix:"):
         return None, url
     if not hasattr(socket, "AF_UNIX"):
-        raise ValueError(f"{url!r} is a Unix socket, and Python has none on this system")
+        raise ArgumentError(f"{url!r} is a Unix socket, and Python has none on this system")
     path, colon, prefix = url[len("unix:") :].partition(":/")
     if not path:
-        raise ValueError(f"{url!r} has no path: expected unix:PATH, such as unix:/run/sac-serving/http.sock")
+        raise ArgumentError(f"{url!r} has no path: expected unix:PATH, such as unix:/run/sac-serving/http.sock")
     return path, f"http://localhost/{prefix}" if colon else "http://localhost"
+
+
+def _parts(url: str) -> SplitResult:
+    """Splits a URL, or HOST:PORT."""
+    forms = "HOST:PORT, http://HOST:PORT, https://HOST:PORT or unix:PATH"
+    expected = f"expected that of the server, as {forms}, or one below /policies/NAME"
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port
+        # Without a scheme, a port that is not written down may be forgotten.
+        is_complete = bool(parts.hostname) and ("://" in url or port is not None)
+    except ValueError:
+        # The URL is not repeated, here and below: it may hold a password.
+        raise ArgumentError(f"the URL has no host, or a port that is no number: {expected}") from None
+    if parts.username is not None:
+        raise ArgumentError(f"the URL has a user, and a server takes only a token: {expected}")
+    if parts.scheme not in ("http", "https") or not is_complete or not url.isascii():
+        raise ArgumentError(f"{url!r} is no URL of a server: {expected}")
+    # A policy may have this name.
+    route = re.search(r"(?<!/policies)/sac(/.*)?$", parts.path)
+    base = f"{parts.scheme}://{parts.netloc}{parts.path[: route.start()] if route else parts.path}".rstrip("/")
+    if route or parts.query or parts.fragment:
+        raise ArgumentError(f"the URL names a route or a query: the server's alone is expected, {base}")
+    return parts
+
+
+def _tls(ca_cert: str | os.PathLike[str] | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_cert)
+    except OSError as error:
+        raise ArgumentError(f"the certificate to trust cannot be read from {ca_cert}: {error}") from error

@@ -1,10 +1,18 @@
-"""Errors of a server, and of the way to it."""
+"""Errors of this package, of a server, and of the way to it."""
 
 from typing import Any
 
 
 class SacServingError(Exception):
-    """A request has no answer that could be used."""
+    """A request has no answer that could be used, or a checkpoint is not published."""
+
+
+class ArgumentError(SacServingError, ValueError):
+    """An argument is wrong, which is noticed before anything is sent or written."""
+
+
+class RefusedError(SacServingError, ValueError):
+    """A server would refuse the checkpoint, so it is not published."""
 
 
 class UnreachableError(SacServingError):

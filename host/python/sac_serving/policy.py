@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .answers import Health, PredictInfo
 from .connection import Connections, Response
-from .errors import status_error
+from .errors import ArgumentError, StatusError, status_error
 
 #: How often a request is sent again that the server has no room for.
 RETRIES = 3
@@ -24,8 +24,9 @@ LONGEST_PAUSE = 5.0
 class Policy:
     """A policy that the server at `url` computes, always by its newest checkpoint.
 
-    url: the server's, such as "http://localhost:8000", or that of one of many policies: "http://localhost:8000/policies/NAME".
-        A Unix socket is "unix:/run/sac-serving/http.sock", with ":/policies/NAME" after it for one of many.
+    url: the server's, as "localhost:8000" or "http://localhost:8000", or that of one of many policies:
+        "http://localhost:8000/policies/NAME". A Unix socket is "unix:/run/sac-serving/http.sock", with ":/policies/NAME" after
+        it for one of many.
     token: the one that the server is configured with, if it is.
     timeout: seconds that the server may stay silent, while connecting or computing.
     ca_cert: a file with the certificate to trust, in place of the system's.
@@ -45,7 +46,7 @@ class Policy:
         self._connections = Connections(url, timeout, ca_cert)
         self._headers = {"content-type": "application/json"}
         if token is not None:
-            self._headers["authorization"] = f"Bearer {token}"
+            self._headers["authorization"] = f"Bearer {_checked(token)}"
         self.url = url
 
     def predict(
@@ -65,24 +66,26 @@ class Policy:
         """
         observations = np.asarray(observation, dtype=np.float32)
         if observations.ndim not in (1, 2):
-            raise ValueError(f"an observation has the shape [state_dim], or [n, state_dim] for n: not {observations.shape}")
+            raise ArgumentError(f"an observation has the shape [state_dim], or [n, state_dim] for n: not {observations.shape}")
         if not np.isfinite(observations).all():
-            raise ValueError("an observation has a number that is not finite, or is too large for 32 bits")
+            raise ArgumentError("an observation has a number that is not finite, or is too large for 32 bits")
         request: dict[str, Any] = {"deterministic": bool(deterministic)}
         if seed is not None:
             request["seed"] = int(seed)
-        if observations.ndim == 1:
-            answer = self._ask("POST", "/sac/predict", {"state": observations.tolist(), **request})
-            actions = np.atleast_1d(np.array(answer["action"], dtype=np.float32))
-        else:
-            answer = self._ask("POST", "/sac/predict/batch", {"states": observations.tolist(), **request})
-            actions = np.array(answer["actions"], dtype=np.float32).reshape(len(observations), -1)
-        return actions, PredictInfo(
-            model_path=answer["model_path"],
-            model_mtime_utc=answer["model_mtime_utc"],
-            latency_ms=answer["latency_ms"],
-            jit_compiled=answer["jit_compiled"],
-        )
+        is_one = observations.ndim == 1
+        path, key = ("/sac/predict", "state") if is_one else ("/sac/predict/batch", "states")
+        answer = self._ask("POST", path, {key: observations.tolist(), **request})
+        try:
+            actions = np.array(answer["action" if is_one else "actions"], dtype=np.float32)
+            actions = np.atleast_1d(actions) if is_one else actions.reshape(len(observations), -1)
+            return actions, PredictInfo(
+                model_path=answer["model_path"],
+                model_mtime_utc=answer["model_mtime_utc"],
+                latency_ms=answer["latency_ms"],
+                jit_compiled=answer["jit_compiled"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StatusError(200, "the answer is not one of sac-serving: something else answers at this URL") from error
 
     def info(self) -> dict[str, Any]:
         """Returns the fields of /sac/model/info: the checkpoint in service, its facts, and why a newer one is refused."""
@@ -125,6 +128,16 @@ class Policy:
         if response.status == 200 and isinstance(content, dict):
             return content
         raise status_error(response.status, _detail(content))
+
+
+def _checked(token: str) -> str:
+    """Returns a token that a header can carry. An error does not repeat it."""
+    if not (token and token.isascii() and token.isprintable()) or " " in token:
+        raise ArgumentError(
+            "the token cannot be sent: it is empty, or has a blank, a line end or a character beyond ASCII, which no token of a"
+            " server has"
+        )
+    return token
 
 
 def _pause(response: Response) -> float | None:

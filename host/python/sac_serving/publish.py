@@ -14,15 +14,27 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from .card import EXAMPLES, Act, card, is_sb3
+from .card import EXAMPLES, Act, Facts, card, check_facts, is_sb3
+from .check import check as check_with_program
+from .errors import ArgumentError, RefusedError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 REFUSES_WHILE_READ = os.name == "nt"
 """Windows replaces no file that another process is reading at this moment."""
+
+PATTERN = "model_*"
+"""The --pattern of a server, unless it is given another."""
+
+EXTENSIONS = (".onnx", ".pt", ".pth", ".zip", ".safetensors", ".ckpt", ".pt2", ".d3", ".msh", ".cleanrl_model")
+"""The ends of the names that such a pattern takes."""
 
 PATIENCE = 10.0
 """The seconds for which such a replacement is tried again."""
@@ -36,22 +48,31 @@ def publish(
     act: Act | None = None,
     states: ArrayLike | None = None,
     examples: int = EXAMPLES,
-    **facts: Any,
+    pattern: str | None = PATTERN,
+    check: bool = True,
+    **facts: Unpack[Facts],
 ) -> Path:
     """Publishes a checkpoint as `folder/name`, with its card and statistics, and returns its path. The next request sees it.
 
     model: a model of Stable-Baselines3 or sb3-contrib, with the statistics of the VecNormalize that it was trained in, if any;
         a torch.nn.Module, whose state_dict is saved; or anything else that `torch.save` takes, such as a state_dict.
     name: the file's name; "model_STEPS.zip" for a model of Stable-Baselines3, and "model_TIME.pt" for others, if left out. A
-        file of the same name is replaced. The server finds names that begin with "model_", unless its --pattern says otherwise.
+        file of the same name is replaced.
     act: a function from a state [state_dim] to the deterministic action, for models that are not of Stable-Baselines3. The
         card then holds examples of it.
     states: [n, state_dim], for these examples; drawn from the observation space of a model of Stable-Baselines3 if left out.
     examples: how many the card has. The server computes them before it serves the checkpoint. 0 writes none.
+    pattern: the --pattern of the server, which finds no other names. None takes any name.
+    check: lets `sac-serving inspect` read the checkpoint before a server does, if the program is there.
     facts: keys of a card, such as activation="relu", action_low=[-1.0], action_high=[1.0].
+
+    Nothing is published that a server is known to refuse: that is an `ArgumentError` or a `RefusedError`.
     """
     is_zip = is_sb3(model)
-    folder, name = Path(folder), _name(model, name, ".zip" if is_zip else ".pt")
+    folder, name = Path(folder), _name(model, name, ".zip" if is_zip else ".pt", pattern)
+    check_facts(facts)
+    if is_zip:
+        _check_algorithm(model)
     folder.mkdir(parents=True, exist_ok=True)
     vec_normalize = model.get_vec_normalize_env() if is_zip else None
     proven = model if is_zip else act
@@ -59,26 +80,52 @@ def publish(
         proven = None
     with _Publication(folder, name) as files:
         files.add("", lambda file: _save(model, file))
-        files.add(".sha256", lambda file: file.write(f"{files.digest('')}  {name}\n".encode()))
         if proven is not None or facts:
             content = card(proven, states, vec_normalize=vec_normalize, examples=examples, **facts)
             files.add(".policy.json", lambda file: file.write(content.encode()))
+        else:
+            files.keep(".policy.json")
         if vec_normalize is not None:
             files.add(STATISTICS, lambda file: _save_statistics(vec_normalize, file))
+        if check:
+            check_with_program(files.path(""), name)
+        # It names the file, so it would not count for the temporary one.
+        files.add(".sha256", lambda file: file.write(f"{files.digest('')}  {name}\n".encode()))
         return files.rename()
 
 
 STATISTICS = ".vecnormalize.pkl"
 
 
-def _name(model: Any, name: str | None, extension: str) -> str:
+def _name(model: Any, name: str | None, extension: str, pattern: str | None) -> str:
+    """Returns the name of the file, which the server finds."""
     if name is None:
-        if is_sb3(model):
-            return f"model_{model.num_timesteps:08}{extension}"
-        return f"model_{datetime.now(timezone.utc):%Y%m%dT%H%M%S%f}{extension}"
+        steps = f"{model.num_timesteps:08}" if is_sb3(model) else f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S%f}"
+        name = f"model_{steps}"
     if name in ("", ".", "..") or Path(name).name != name:
-        raise ValueError(f"{name!r} is no name of a file: expected one such as model_1{extension}, without a folder")
-    return name if Path(name).suffix else name + extension
+        raise ArgumentError(f"{name!r} is no name of a file: expected one such as model_1{extension}, without a folder")
+    name = name if Path(name).suffix else name + extension
+    if pattern is not None and not any(_matches(name, glob.strip()) for glob in pattern.split(",")):
+        raise ArgumentError(
+            f"a server does not find {name}, since its --pattern is {pattern!r}: expected a name that it takes, such as"
+            f" model_1{extension} by default, or pattern= with that of your server"
+        )
+    return name
+
+
+def _matches(name: str, glob: str) -> bool:
+    """Returns true if a glob of a server takes a name: one that ends in * takes the names that end as checkpoints do."""
+    takes_extension = not glob.endswith("*") or Path(name).suffix.lower() in EXTENSIONS
+    return takes_extension and fnmatchcase(name, glob)
+
+
+def _check_algorithm(model: Any) -> None:
+    """Refuses models without an actor, such as those of PPO and DQN."""
+    if getattr(getattr(model, "policy", None), "actor", None) is None:
+        raise RefusedError(
+            f"a model of {type(model).__name__} is not published, since a server would refuse it: it has no actor, as those of"
+            " SAC, TQC, CrossQ, TD3 and DDPG have"
+        )
 
 
 def _has_box(model: Any) -> bool:
@@ -106,7 +153,8 @@ class _Publication:
 
     def __init__(self, folder: Path, name: str) -> None:
         self._target = str(folder / name)
-        self._temporary = str(folder / f".{name}.{secrets.token_hex(8)}")
+        # The extension stays: the server looks for the statistics of some alone.
+        self._temporary = str(folder / f".{secrets.token_hex(8)}.{name}")
         self._endings: list[str] = []
 
     def __enter__(self) -> _Publication:
@@ -115,21 +163,30 @@ class _Publication:
     def __exit__(self, *_error: object) -> None:
         for ending in self._endings:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path(ending))
+                os.unlink(self.path(ending))
 
     def add(self, ending: str, write: Callable[[IO[bytes]], Any]) -> None:
         """Writes the file of this ending. It has the mode of any new file, so that a server of another user may read it."""
         self._endings.append(ending)
-        with open(self._path(ending), "xb") as file:
+        with open(self.path(ending), "xb") as file:
             write(file)
             file.flush()
             # Without this, a machine that loses its power may keep the name and lose the content. The folder is not synced: if
             # the last names are lost, so is the training since.
             os.fsync(file.fileno())
 
+    def keep(self, ending: str) -> None:
+        """Takes the file of this ending that is there, if any: it counts for the new checkpoint as well."""
+        with contextlib.suppress(FileNotFoundError):
+            content = Path(self._target + ending).read_bytes()
+            self.add(ending, lambda file: file.write(content))
+
+    def path(self, ending: str) -> Path:
+        return Path(self._temporary + ending)
+
     def digest(self, ending: str) -> str:
         digest = hashlib.sha256()
-        with open(self._path(ending), "rb") as file:
+        with open(self.path(ending), "rb") as file:
             for block in iter(lambda: file.read(1 << 20), b""):
                 digest.update(block)
         return digest.hexdigest()
@@ -151,12 +208,9 @@ class _Publication:
         until = time.monotonic() + PATIENCE
         while True:
             try:
-                return os.replace(self._path(ending), self._target + ending)
+                return os.replace(self.path(ending), self._target + ending)
             except PermissionError:
                 # Elsewhere this error does not pass.
                 if not REFUSES_WHILE_READ or time.monotonic() > until:
                     raise
             time.sleep(0.01)
-
-    def _path(self, ending: str) -> str:
-        return f"{self._temporary}{ending}.tmp"

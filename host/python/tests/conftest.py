@@ -62,6 +62,12 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
+def with_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the package check by the program that is tested, and no other one that is installed."""
+    monkeypatch.setattr("sac_serving.check.program", lambda: str(PROGRAM))
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with one good checkpoint."""
     folder = tmp_path / "checkpoints"
@@ -74,3 +80,9 @@ def put(checkpoint: str, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     shutil.copy(WORKSPACE / "host/demo" / f"{checkpoint}.onnx", path.with_suffix(".tmp"))
     path.with_suffix(".tmp").rename(path)
+
+
+def examples() -> list[str]:
+    """The code of the README's examples."""
+    text = (WORKSPACE / "host/python/README.md").read_text()
+    return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)

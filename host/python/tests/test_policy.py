@@ -8,14 +8,23 @@ import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import PROGRAM, put
+from conftest import PROGRAM, examples, put
 
-from sac_serving import BadRequestError, Policy, StatusError, UnauthorizedError, UnavailableError, UnreachableError
+from sac_serving import (
+    BadRequestError,
+    Policy,
+    SacServingError,
+    StatusError,
+    UnauthorizedError,
+    UnavailableError,
+    UnreachableError,
+)
 
 STATE = [0.3, -0.4, 0.5]
 
@@ -86,15 +95,86 @@ def test_errors_carry_the_status_and_the_detail(serve: Any, folder: Path, tmp_pa
 def test_what_no_server_could_compute_is_not_sent() -> None:
     policy = Policy("http://localhost:9")
     for observation in ([np.nan, 0.0, 0.0], [1e39, 0.0, 0.0]):
-        with pytest.raises(ValueError, match="not finite"), np.errstate(over="ignore"):
+        with pytest.raises(SacServingError, match="not finite"), np.errstate(over="ignore"):
             policy.predict(observation)
     for shape in ((), (1, 2, 3)):
-        with pytest.raises(ValueError, match="shape"):
+        with pytest.raises(SacServingError, match="shape"):
             policy.predict(np.zeros(shape))
-    for url in ("localhost:8000", "ftp://localhost", "http://me:secret@localhost", "http://localhost/sac"):
-        with pytest.raises(ValueError, match="URL") as error:
-            Policy(url)
-        assert "secret" not in str(error.value)
+
+
+def test_the_readmes_example_works_as_it_is_written(
+    serve: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SAC_API_TOKEN", "secret")
+    example = examples()[0].replace("http://localhost:8000", serve("--dir", folder).url)
+    names: dict[str, Any] = {"observation": STATE, "observations": [STATE, STATE]}
+    exec(example, names)
+    assert names["action"] == computed(folder / "model_a.onnx") and names["actions"].shape == (2, 1)
+    assert "model_a.onnx" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("token", ["…", "two words", "line\n", "\x7f", "", "secret\u00a0"])
+def test_a_token_that_no_header_carries_is_refused_in_words_that_do_not_repeat_it(token: str) -> None:
+    with pytest.raises(SacServingError, match="the token cannot be sent") as error:
+        Policy("localhost:8000", token)
+    assert "secret" not in str(error.value)
+
+
+def test_the_address_of_a_server_is_taken_as_the_program_takes_it(serve: Any, folder: Path) -> None:
+    url = serve("--dir", folder).url
+    for address in (url, url.replace("http://", ""), url + "/"):
+        with Policy(address) as policy:
+            assert policy.predict(STATE)[0] == computed(folder / "model_a.onnx")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("localhost", "expected that of the server, as HOST:PORT"),
+        ("localhost:port", "a port that is no number"),
+        ("ftp://localhost", "'ftp://localhost' is no URL of a server"),
+        ("http://", "no URL of a server"),
+        ("http://localhost/é", "no URL of a server"),
+        ("http://me:secret@localhost", "the URL has a user"),
+        ("me:secret@localhost:8000", "the URL has a user"),
+        ("http://me:sec/ret@localhost", "the URL has no host, or a port that is no number"),
+        ("http://localhost:8000/sac", r"expected, http://localhost:8000$"),
+        ("localhost:8000/sac/predict", r"expected, http://localhost:8000$"),
+        ("https://host/policies/sac/sac/predict?x=1", r"expected, https://host/policies/sac$"),
+        ("http://localhost:8000?token=1", r"expected, http://localhost:8000$"),
+    ],
+)
+def test_a_url_that_is_no_servers_is_refused_with_the_one_that_is_expected(url: str, reason: str) -> None:
+    with pytest.raises(SacServingError, match=reason) as error:
+        Policy(url)
+    assert "secret" not in str(error.value)
+    assert isinstance(error.value, ValueError)
+
+
+def test_a_certificate_that_cannot_be_read_and_a_host_that_is_no_name_are_errors_of_this_package(tmp_path: Path) -> None:
+    (tmp_path / "junk.pem").write_text("junk")
+    for name in ("junk.pem", "none.pem"):
+        with pytest.raises(SacServingError, match=name):
+            Policy("https://localhost:1", ca_cert=tmp_path / name)
+    with pytest.raises(UnreachableError, match="cannot be asked"):
+        Policy("http://a..b:1").predict(STATE)
+
+
+def test_an_answer_of_another_server_is_no_action() -> None:
+    class Stranger(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"hello": "world"}')
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server, ThreadPoolExecutor(1) as thread:
+        thread.submit(server.handle_request)
+        with pytest.raises(StatusError, match="something else answers"):
+            Policy(f"127.0.0.1:{server.server_port}").predict(STATE)
 
 
 def test_a_server_that_is_gone_is_unreachable(serve: Any, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from importlib import import_module
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from conftest import WORKSPACE, examples
 
-from sac_serving import Policy, StatusError, publish
+from sac_serving import ArgumentError, Facts, Policy, RefusedError, StatusError, check, publish, write_card
+from sac_serving.publish import EXTENSIONS
 
 gymnasium = pytest.importorskip("gymnasium", reason="gymnasium is missing: pip install stable-baselines3")
 sb3 = pytest.importorskip("stable_baselines3", reason="publishing is not tested: pip install stable-baselines3")
@@ -22,6 +25,8 @@ from stable_baselines3.common.evaluation import evaluate_policy  # noqa: E402
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize  # noqa: E402
 
 from sac_serving import PublishCallback  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("with_program")
 
 STATES = np.random.default_rng(1).uniform(-1, 1, (16, 3)).astype(np.float32)
 
@@ -138,9 +143,9 @@ def test_each_file_that_is_renamed_leaves_the_policy_in_service_until_the_last(
 
 def test_a_publication_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     trained = model()
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ArgumentError, match="not JSON compliant"):
         publish(trained, tmp_path, action_low=float("nan"))
-    with pytest.raises(ValueError, match="no name of a file"):
+    with pytest.raises(ArgumentError, match="no name of a file"):
         publish(trained, tmp_path, "../model_1.zip")
     assert names(tmp_path) == []
 
@@ -199,15 +204,16 @@ def test_stable_baselines3_evaluates_a_served_policy_as_its_own(serve: Any, tmp_
 class Actor(torch.nn.Module):
     """An actor of the user's own, whose state_dict says neither the activation nor the bounds."""
 
-    def __init__(self) -> None:
+    def __init__(self, activation: Any = torch.tanh, limit: float = 3.0, action_dim: int = 2) -> None:
         super().__init__()
+        self.activation, self.limit = activation, limit
         self.fc1, self.fc2 = torch.nn.Linear(3, 32), torch.nn.Linear(32, 32)
-        self.mean, self.log_std = torch.nn.Linear(32, 2), torch.nn.Linear(32, 2)
+        self.mean, self.log_std = torch.nn.Linear(32, action_dim), torch.nn.Linear(32, action_dim)
 
     def act(self, state: Any) -> Any:
         with torch.no_grad():
-            hidden = torch.tanh(self.fc2(torch.tanh(self.fc1(torch.as_tensor(state)))))
-            return (3 * torch.tanh(self.mean(hidden))).numpy()
+            hidden = self.activation(self.fc2(self.activation(self.fc1(torch.as_tensor(state)))))
+            return (self.limit * torch.tanh(self.mean(hidden))).numpy()
 
 
 def test_a_module_is_served_with_the_facts_that_its_state_dict_lacks(serve: Any, tmp_path: Path) -> None:
@@ -221,7 +227,7 @@ def test_a_module_is_served_with_the_facts_that_its_state_dict_lacks(serve: Any,
             assert info["model_path"] == str(path) and path.suffix == ".pt"
             assert close(found, actor.act(STATES))
             assert policy.info()["verified_examples"] == 8
-        wrong = publish(actor, tmp_path, act=actor.act, states=STATES, **{**facts, "activation": "relu"})
+        wrong = publish(actor, tmp_path, act=actor.act, states=STATES, check=False, **{**facts, "activation": "relu"})
         assert close(policy.predict(STATES)[0], actor.act(STATES))
         assert policy.info()["last_error"]["path"] == str(wrong)
         with pytest.raises(StatusError, match="example"):
@@ -229,3 +235,136 @@ def test_a_module_is_served_with_the_facts_that_its_state_dict_lacks(serve: Any,
         publish(actor, tmp_path, "model_facts.pt", **facts)
         assert close(policy.predict(STATES)[0], actor.act(STATES))
         assert "examples" not in json.loads((tmp_path / "model_facts.pt.policy.json").read_text())
+
+
+def test_the_readmes_examples_publish_as_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    actor = Actor(torch.relu, 2.0, 1)
+    names = {"model": model(), "actor": actor, "act": actor.act, "states": STATES}
+    exec(examples()[1].replace("1_000_000", "200").replace("10_000", "100"), names)
+    assert len(list(Path("checkpoints").glob("model_*.zip"))) == 2 and names["path"] == Path("checkpoints/model_00000200.zip")
+    assert len(list(Path("checkpoints").glob("model_*.pt"))) == 2
+
+
+@pytest.mark.parametrize(("algorithm", "world"), [("PPO", "Pendulum-v1"), ("DQN", "CartPole-v1")])
+def test_an_algorithm_that_no_server_takes_is_refused_before_anything_is_written(
+    algorithm: str, world: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sac_serving.check.program", lambda: None)
+    refused = getattr(sb3, algorithm)("MlpPolicy", world, device="cpu")
+    with pytest.raises(RefusedError, match=f"a model of {algorithm} is not published.*SAC"):
+        publish(refused, tmp_path / "checkpoints")
+    with pytest.raises(RefusedError):
+        refused.learn(1, callback=PublishCallback(tmp_path / "checkpoints", every=10_000))
+    assert refused.num_timesteps == 0 and names(tmp_path) == []
+
+
+def test_a_key_of_a_card_that_is_misspelt_is_refused_with_the_one_that_is_meant(tmp_path: Path) -> None:
+    misspelt: Any = {"activaton": "relu"}
+    other: Any = {"zzz": 1}
+    for call in (
+        lambda facts: publish(Actor(), tmp_path, **facts),
+        lambda facts: write_card(tmp_path / "model_1", None, **facts),
+    ):
+        with pytest.raises(ArgumentError, match="activaton is no key of a card: did you mean activation"):
+            call(misspelt)
+        with pytest.raises(ArgumentError, match=r"expected one of activation, action_low, .*outputs$"):
+            call(other)
+    assert names(tmp_path) == []
+
+
+def test_the_keys_of_a_card_are_those_of_the_table(tmp_path: Path) -> None:
+    text = (WORKSPACE / "component/actor/README.md").read_text()
+    table = text[text.index("| Key | Meaning |") :].split("\n\n")[0]
+    keys = [key for row in table.splitlines()[2:] for key in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert keys == [*Facts.__annotations__, "examples"]
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "is_found"),
+    [
+        ("best", "model_*", False),
+        ("best", "model_*,best*", True),
+        ("best", "best.zip", True),
+        ("best", None, True),
+        ("model_1.pkl", "model_*", False),
+        ("model_1.pkl", "model_*.pkl", True),
+        ("model_1.PT", "model_*", True),
+        ("model_1", "rl_model_*", False),
+    ],
+)
+def test_a_name_that_the_server_does_not_find_is_refused(
+    name: str, pattern: Any, is_found: bool, serve: Any, tmp_path: Path
+) -> None:
+    trained = model()
+    if is_found:
+        path = publish(trained, tmp_path, name, pattern=pattern)
+        with Policy(serve("--dir", tmp_path, "--pattern", pattern or path.name).url) as policy:
+            assert policy.info()["path"] == str(path)
+    else:
+        with pytest.raises(ArgumentError, match="a server does not find"):
+            publish(trained, tmp_path, name, pattern=pattern)
+        assert names(tmp_path) == []
+
+
+def test_the_extensions_of_checkpoints_are_those_of_the_server(serve: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    with Policy(serve("--dir", tmp_path).url) as policy:
+        assert f"is not named model_*.{{{','.join(EXTENSIONS).replace('.', '')}}};" in policy.health()["detail"]
+
+
+def test_a_checkpoint_that_the_program_refuses_is_not_published(tmp_path: Path) -> None:
+    actor = Actor()
+    with pytest.raises(RefusedError, match=r"^model_1\.pt is not published.*Write \{.*into FILE\.policy\.json.*check=False"):
+        publish(actor.state_dict(), tmp_path, "model_1", activation="tanh")
+    facts: Any = {"activation": "tanh", "action_low": -3.0, "action_high": np.float32(3.0)}
+    with pytest.raises(RefusedError, match=r"model_1\.pt\.policy\.json.*`tahn` is none of"):
+        publish(actor, tmp_path, "model_1", **{**facts, "activation": "tahn"})
+    assert names(tmp_path) == []
+    path = publish(actor.state_dict(), tmp_path, "model_1", act=actor.act, states=STATES, **facts)
+    card = path.with_name("model_1.pt.policy.json")
+    before = card.read_text()
+    # The next one of this name is judged with the card that is there.
+    publish(actor, tmp_path, "model_1")
+    assert card.read_text() == before
+    with pytest.raises(RefusedError, match="example"):
+        publish(Actor(), tmp_path, "model_1")
+    publish(Actor(), tmp_path, "model_1", check=False)
+
+
+def test_dictionaries_in_vecnormalize_are_refused_before_the_model_learns(tmp_path: Path) -> None:
+    def dictionaries() -> Any:
+        env = gymnasium.make("Pendulum-v1")
+        space = gymnasium.spaces.Dict({"state": env.observation_space})
+        return gymnasium.wrappers.TransformObservation(env, lambda state: {"state": state}, space)
+
+    env = VecNormalize(DummyVecEnv([dictionaries]), norm_obs_keys=["state"])
+    refused = sb3.SAC("MultiInputPolicy", env, device="cpu")
+    with pytest.raises(RefusedError, match="is not published"):
+        refused.learn(1, callback=PublishCallback(tmp_path, every=10_000))
+    assert refused.num_timesteps == 0 and names(tmp_path) == []
+
+
+def test_a_program_that_fails_is_a_warning_and_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "sac-serving"
+    program.write_text("#!/bin/sh\necho 'no memory' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("sac_serving.check.program", lambda: str(program))
+    with pytest.warns(UserWarning, match="published without a check.*no memory"):
+        path = publish(model(), tmp_path / "checkpoints")
+    assert path.exists()
+
+
+def test_the_program_is_the_one_of_this_environment_or_that_of_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    found = []
+    for place in ("path", "scripts"):
+        program = tmp_path / place / "sac-serving"
+        program.parent.mkdir()
+        program.touch(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path / "path"))
+        monkeypatch.setattr("sac_serving.check.sysconfig.get_path", lambda _: str(tmp_path / "scripts"))
+        found.append(check.program())
+    assert found == [str(tmp_path / "path/sac-serving"), str(tmp_path / "scripts/sac-serving")]

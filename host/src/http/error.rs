@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use sac_owner::{PromotionError, SelectionError, is_open_inference};
+use sac_owner::{PromotionError, SelectionError, is_open_inference, one_line};
 use thiserror::Error;
 use tokio_tungstenite::tungstenite;
 use tracing::error;
@@ -68,6 +68,8 @@ pub(crate) enum Error {
     Selection(#[source] serde_json::Error),
     #[error(transparent)]
     NotSelected(SelectionError),
+    #[error("{} is refused, so nothing changes: {}", one_line(.0), one_line(.1))]
+    SelectedRefused(String, String),
     #[error("the checkpoint is the newest now, and is not in service: {0}")]
     SelectedNotInService(String),
     #[error("no token is set, so only this machine may ask: by the name localhost, and not for a page of another site")]
@@ -118,7 +120,9 @@ impl Error {
             Error::Promotion(_) | Error::Selection(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::NotSelected(SelectionError::None(_)) => StatusCode::NOT_FOUND,
             Error::NotSelected(SelectionError::Io(..)) => StatusCode::INTERNAL_SERVER_ERROR,
-            Error::NotSelected(SelectionError::OneFile) | Error::SelectedNotInService(_) => StatusCode::CONFLICT,
+            Error::NotSelected(SelectionError::OneFile)
+            | Error::SelectedRefused(..)
+            | Error::SelectedNotInService(_) => StatusCode::CONFLICT,
             Error::NotPromoted(error) => promotion_status(error),
             Error::NotWebSocket(_) => StatusCode::UPGRADE_REQUIRED,
             Error::NoUpgrade => StatusCode::NOT_IMPLEMENTED,

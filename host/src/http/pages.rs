@@ -14,11 +14,12 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
 /// The files by their paths. They name one another by relative addresses, so that they work below a prefix.
-const FILES: [(&str, &str, &str); 20] = [
+const FILES: [(&str, &str, &str); 21] = [
     ("/", HTML, include_str!("../../pages/dashboard.html")),
     ("/axes.js", JS, include_str!("../../pages/axes.js")),
     ("/candidates.js", JS, include_str!("../../pages/candidates.js")),
     ("/charts.js", JS, include_str!("../../pages/charts.js")),
+    ("/condition.js", JS, include_str!("../../pages/condition.js")),
     ("/dashboard.css", CSS, include_str!("../../pages/dashboard.css")),
     ("/dashboard.js", JS, include_str!("../../pages/dashboard.js")),
     ("/docs.css", CSS, include_str!("../../pages/docs.css")),

@@ -5,6 +5,7 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
+use sac_owner::settings::ModelName;
 use serde::Serialize;
 
 use crate::http::base_path::BasePath;
@@ -33,7 +34,8 @@ enum Route {
     Status,
     History,
     Policies,
-    Docs,
+    /// A page at an address that is relative, for a server below a prefix.
+    Elsewhere(String),
     Page(Page),
 }
 
@@ -69,8 +71,17 @@ impl Router {
     fn route(&self, path: &str) -> Option<Route> {
         match path {
             "/policies" => self.service.policies().map(|_| Route::Policies),
-            _ => route(path),
+            _ => self.page_of(path).map(Route::Elsewhere).or_else(|| route(path)),
         }
+    }
+
+    /// Returns the address of the page that shows a policy, relative to that of the policy itself.
+    fn page_of(&self, path: &str) -> Option<String> {
+        self.service.policies()?;
+        let rest = path.strip_prefix("/policies/")?;
+        let (name, up) = rest.strip_suffix('/').map_or((rest, "../"), |name| (name, "../../"));
+        let name = name.parse::<ModelName>().ok()?;
+        Some(format!("{up}#{name}"))
     }
 
     async fn answer(&self, route: Route, headers: &HeaderMap) -> Answer {
@@ -81,8 +92,7 @@ impl Router {
             Route::Status => self.status(headers).await,
             Route::History => self.history(headers).await,
             Route::Policies => self.policies(headers).await,
-            // It is relative, for a server below a prefix.
-            Route::Docs => Ok(redirect("docs/")),
+            Route::Elsewhere(page) => redirect(&page),
             Route::Page(page) => Ok(page.respond(headers).await),
         }
     }
@@ -141,7 +151,7 @@ fn route(path: &str) -> Option<Route> {
         "/metrics" => Some(Route::Metrics),
         "/status" => Some(Route::Status),
         "/status/history" => Some(Route::History),
-        "/docs" => Some(Route::Docs),
+        "/docs" => Some(Route::Elsewhere("docs/".to_owned())),
         _ => match path.strip_prefix("/docs/") {
             Some(file) => pages::docs(file).map(Route::Page),
             None => pages::dashboard(path).map(Route::Page),
@@ -159,11 +169,12 @@ fn is_unauthorised(info: &bindings::Response) -> bool {
     info.status == StatusCode::UNAUTHORIZED
 }
 
-fn redirect(to: &'static str) -> Response<Full<Bytes>> {
+fn redirect(to: &str) -> Answer {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-    response.headers_mut().insert(LOCATION, HeaderValue::from_static(to));
-    response
+    let to = HeaderValue::from_str(to).map_err(|error| Error::Internal(error.into()))?;
+    response.headers_mut().insert(LOCATION, to);
+    Ok(response)
 }
 
 fn method_not_allowed() -> Response<Full<Bytes>> {

@@ -9,7 +9,7 @@ use http::header::{ALLOW, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
-use sac_owner::{Candidate, Source, path_line};
+use sac_owner::{Candidate, path_line};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
@@ -45,6 +45,8 @@ struct Listed {
     size_bytes: u64,
     in_service: bool,
     pinned: bool,
+    /// The reason for which it is known to be refused.
+    refusal: Option<String>,
 }
 
 /// Chooses a candidate.
@@ -97,24 +99,31 @@ impl SacService {
 
 async fn list(holder: &Arc<Holder>) -> Result<Candidates, Error> {
     let serving = holder.latest().generation.loaded.as_ref().map(|loaded| loaded.content.path.clone());
-    let candidates = on_storage(holder, move |source| {
-        let candidates = source.candidates()?;
-        Ok(candidates.iter().take(LISTED).map(|candidate| Listed::new(candidate, serving.as_deref())).collect())
+    let candidates = on_storage(holder, move |holder| {
+        let candidates = holder.source().candidates()?;
+        let listed = |candidate: &Candidate| Listed::new(candidate, serving.as_deref(), holder.refusal(candidate));
+        Ok(candidates.iter().take(LISTED).map(listed).collect())
     });
     let candidates = candidates.await?.map_err(|error: std::io::Error| Error::Storage(error.into()))?;
     Ok(Candidates { may_select: holder.allows_rollback(), candidates })
 }
 
 async fn select(holder: &Arc<Holder>, Selection { file, pin }: Selection) -> Result<Selected, Error> {
-    let selected = on_storage(holder, move |source| {
-        let path = source.select(&file, pin)?;
+    // A file that does not load is not touched: pinned, it would leave the policy stale for good.
+    let found = {
+        let file = file.clone();
+        on_storage(holder, move |holder| holder.source().candidate(&file)).await?.map_err(Error::NotSelected)?
+    };
+    holder.try_out(found).await?.map_err(|detail| Error::SelectedRefused(file.clone(), detail))?;
+    let selected = on_storage(holder, move |holder| {
+        let path = holder.source().select(&file, pin)?;
         Ok(path.canonicalize().unwrap_or(path))
     });
     let path = selected.await?.map_err(Error::NotSelected)?;
     info!(path = %path_line(&path), pinned = pin, "a client chose the checkpoint that serves");
     let mut current = holder.current().await;
     if serving(&current, &path).is_none() {
-        // It is refused, or its load took longer than a request waits.
+        // Its load took longer than a request waits, or it has changed meanwhile.
         let Reloaded { outcome, snapshot } = holder.force_reload().await;
         outcome.map_err(Error::SelectedNotInService)?;
         current = snapshot;
@@ -130,14 +139,14 @@ fn serving<'a>(current: &'a Snapshot, path: &Path) -> Option<&'a Loaded> {
 
 async fn on_storage<T: Send + 'static>(
     holder: &Arc<Holder>,
-    work: impl FnOnce(&Source) -> T + Send + 'static,
+    work: impl FnOnce(&Holder) -> T + Send + 'static,
 ) -> Result<T, Error> {
     let (crew, policy): (&Crew, _) = (holder.storage(), holder.clone());
-    Ok(crew.run(move |_| work(policy.source())).await?)
+    Ok(crew.run(move |_| work(&policy)).await?)
 }
 
 impl Listed {
-    fn new(candidate: &Candidate, serving: Option<&Path>) -> Self {
+    fn new(candidate: &Candidate, serving: Option<&Path>, refusal: Option<String>) -> Self {
         let state = &candidate.state;
         let in_service = serving.is_some() && state.path.canonicalize().ok().as_deref() == serving;
         Listed {
@@ -146,6 +155,7 @@ impl Listed {
             size_bytes: state.identity.size,
             in_service,
             pinned: candidate.is_pinned(),
+            refusal,
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Status {
     detail: Option<Value>,
     /// The reason why the files hold no candidate, or cannot be seen, as health gives it.
     absence: Option<String>,
+    /// The name of a file in the folder, if it has files and none is a candidate.
+    other_file: Option<String>,
     /// The last swaps, newest first.
     swaps: Vec<Swap>,
     /// True if `/policies` lists the policies of a root.
@@ -43,6 +45,7 @@ impl Status {
             Some(main) if info.status != 200 => main.current_soon().await.absence.map(|absence| absence.to_string()),
             _ => None,
         };
+        let other_file = main.and_then(|main| Some(main.source().absence()?.other_file()?.into_owned()));
         let detail = (info.status != 200).then(|| body["detail"].take());
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -52,6 +55,7 @@ impl Status {
             model: detail.is_none().then_some(body),
             detail,
             absence,
+            other_file,
             swaps: main.map(|main| main.history().swaps()).unwrap_or_default(),
             has_root: service.policies().is_some(),
             shadow,

@@ -49,6 +49,7 @@ pub(crate) struct Mark {
     pub(crate) generation: Option<u64>,
     /// The reason of a refusal.
     pub(crate) detail: Option<String>,
+    pub(crate) duration_ms: f64,
 }
 
 /// The body of `/status/history`: one list for each number, oldest first.
@@ -58,7 +59,7 @@ pub(crate) struct Lists {
     at_unix_seconds: Vec<u64>,
     requests_per_second: Vec<f32>,
     errors_per_second: Vec<f32>,
-    /// Null for a step without predictions, like the next two.
+    /// Of the predictions that were answered with 200. Null for a step without any, like the next two.
     p50_ms: Vec<Option<f32>>,
     p90_ms: Vec<Option<f32>>,
     p99_ms: Vec<Option<f32>>,
@@ -153,7 +154,13 @@ mod tests {
         let timeline = Timeline::default();
         for n in 0..1000 {
             timeline.add(at(1000 + 5 * n), STEP, totals(n, 0, 0));
-            let mark = Mark { at_utc: String::new(), path: String::new(), generation: Some(n), detail: None };
+            let mark = Mark {
+                at_utc: String::new(),
+                path: String::new(),
+                generation: Some(n),
+                detail: None,
+                duration_ms: 0.0,
+            };
             timeline.mark(mark);
         }
         let Lists { at_unix_seconds, marks, .. } = timeline.lists();

@@ -45,8 +45,8 @@ impl Swap {
 
     /// Returns the mark of this swap on a chart.
     pub(crate) fn mark(&self) -> Mark {
-        let Swap { at_utc, path, generation, detail, .. } = self.clone();
-        Mark { at_utc, path, generation, detail }
+        let Swap { at_utc, path, generation, detail, duration_ms } = self.clone();
+        Mark { at_utc, path, generation, detail, duration_ms }
     }
 }
 

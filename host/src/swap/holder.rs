@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sac_owner::Source;
+use sac_owner::{Candidate, Source};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 use tracing::Span;
@@ -13,7 +13,7 @@ use crate::swap::own::Own;
 use crate::swap::publisher::{Look, Publisher, Question, Reloaded};
 use crate::swap::shared::Shared;
 use crate::swap::snapshot::Snapshot;
-use crate::work::crew::Crew;
+use crate::work::crew::{Crew, CrewError};
 use crate::work::lookout::Lookout;
 use crate::work::repeated::Repeated;
 
@@ -65,6 +65,17 @@ impl Holder {
     /// Returns the threads that ask storage.
     pub(crate) fn storage(&self) -> &Crew {
         self.publisher.shared().storage()
+    }
+
+    /// Returns the reason for which a candidate is known to be refused.
+    pub(crate) fn refusal(&self, candidate: &Candidate) -> Option<String> {
+        self.publisher.refusal(candidate)
+    }
+
+    /// Returns the reason for which a candidate does not load, if it does not. Nothing of it remains.
+    pub(crate) async fn try_out(&self, candidate: Candidate) -> Result<Result<(), String>, CrewError> {
+        let publisher = self.publisher.clone();
+        self.publisher.shared().loaders.run(move |_| publisher.try_out(&candidate)).await
     }
 
     /// Returns `true` if clients may choose the checkpoint that serves.

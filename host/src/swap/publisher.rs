@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use sac_owner::{Absence, Content, Failure, Freshness, Refused, Source, path_line, resolve};
+use sac_owner::{Absence, Candidate, Content, Failure, Freshness, Refused, Source, path_line, resolve};
 use tracing::{Span, info, warn};
 
 use crate::observe::metrics::Metrics;
@@ -188,6 +188,23 @@ impl Publisher {
         };
         *lock(&self.reloading_since) = None;
         Reloaded { outcome, snapshot: self.look().snapshot }
+    }
+
+    /// Returns the reason for which a candidate is known to be refused.
+    pub(crate) fn refusal(&self, candidate: &Candidate) -> Option<String> {
+        self.published.load().freshness.refusal(candidate, self.source()).map(|refused| refused.detail.clone())
+    }
+
+    /// Loads a candidate and drops it, unless it is in service. Returns the reason for which it does not load.
+    pub(crate) fn try_out(&self, candidate: &Candidate) -> Result<(), String> {
+        let published = self.published.load();
+        if published.freshness.is_serving(candidate) {
+            return Ok(());
+        }
+        let number = published.generation.number + 1;
+        drop(published);
+        let content = self.source().read(candidate).map_err(|error| error.to_string())?;
+        self.load(content.into(), number).map(drop).map_err(|failure| failure.detail)
     }
 
     /// Reads, loads and publishes.

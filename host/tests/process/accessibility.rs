@@ -64,9 +64,15 @@ fn axe_finds_no_violation_on_the_dashboard() {
         fs::create_dir_all(root.path().join(name).join("shadow")).unwrap();
         fs::write(root.path().join(name).join("model_1.onnx"), file("pendulum_00500.onnx")).unwrap();
     }
+    fs::create_dir(root.path().join("broken")).unwrap();
+    fs::write(root.path().join("broken/model_1.onnx"), b"broken").unwrap();
     let mut program = serve(root.path(), &["--root", ".", "--shadow-share", "1", "--allow-rollback"], &[]);
     let address = program.address();
     assert_eq!(ask(address, "POST", "/policies/a/sac/predict", "", STATE).0, 200);
+    assert_eq!(ask(address, "POST", "/policies/broken/sac/predict", "", STATE).0, 500);
+    browser.open(&format!("http://{address}/"));
+    browser.wait_for_state("1 refused");
+    assert_accessible(&browser, &axe, "trouble");
     browser.open(&format!("http://{address}/#a"));
     browser.wait_until("document.querySelector('#candidates button')");
     assert_accessible(&browser, &axe, "a root");

@@ -94,6 +94,57 @@ fn the_page_lists_the_policies_of_a_root_and_shows_the_one_that_is_chosen() {
 }
 
 #[test]
+fn the_page_of_a_root_says_which_policies_are_not_well_and_why() {
+    let Some(browser) = Browser::start() else { return };
+    let place = tempdir().unwrap();
+    for name in ["good", "broken", "stale"] {
+        fs::create_dir(place.path().join(name)).unwrap();
+        let content = if name == "broken" { b"broken".to_vec() } else { file("pendulum_00500.onnx") };
+        publish(&place.path().join(name).join("model_a.onnx"), &content);
+    }
+    let mut program = serve(place.path(), &["--root", "."], &[]);
+    let address = program.address();
+    let origin = format!("http://{address}");
+    let predict = |name: &str| ask(address, "POST", &format!("/policies/{name}/sac/predict"), "", STATE).0;
+    assert_eq!(["good", "stale", "broken"].map(predict), [200, 200, 500]);
+    browser.open(&origin);
+    browser.wait_for_state("1 refused");
+    let shows = |id: &str, text: &str| {
+        browser.wait_until(&format!("document.getElementById('{id}').innerText.includes('{text}')"));
+    };
+    shows("notice", "broken has no policy in service: the file is text");
+    shows("policies", "refused: the file is text");
+    shows("swaps", "good/model_a.onnx");
+    shows("swaps", "broken/model_a.onnx");
+    publish(&place.path().join("stale/model_b.onnx"), b"broken");
+    assert_eq!(predict("stale"), 200);
+    browser.wait_for_state("1 refused, 1 stale");
+    shows("notice", "stale is stale: its newest checkpoint was refused: the file is text");
+    shows("swaps", "stale/model_b.onnx");
+    // The address of a policy shows it.
+    browser.open(&format!("{origin}/policies/good/"));
+    browser.wait_for_state("ok · model_a.onnx");
+    shows("chosen", "good");
+    assert_eq!(browser.run("return document.getElementById('swaps').innerText.includes('stale')"), false);
+    browser.open(&format!("{origin}/policies/none"));
+    shows("notice", "There is no policy none. Choose one of these.");
+    browser.assert_sound(&origin, &[]);
+}
+
+#[test]
+fn a_checkpoint_that_is_refused_is_not_offered_for_a_rollback() {
+    let Some(browser) = Browser::start() else { return };
+    let place = folder();
+    publish(&place.path().join("model_b.onnx"), b"broken");
+    let mut program = serve(place.path(), &["--dir", ".", "--allow-rollback"], &[]);
+    browser.open(&format!("http://{}", program.address()));
+    browser.wait_for_state("stale since");
+    browser.wait_until("document.getElementById('candidates').innerText.includes('refused: the file is text')");
+    let buttons = "return [...document.querySelectorAll('#candidates button')].map((button) => button.ariaLabel)";
+    assert_eq!(browser.run(buttons), serde_json::json!(["Pin model_a.onnx"]));
+}
+
+#[test]
 fn the_charts_and_their_marks_are_there_again_after_a_reload_of_the_page() {
     let Some(browser) = Browser::start() else { return };
     let place = folder();
@@ -108,6 +159,7 @@ fn the_charts_and_their_marks_are_there_again_after_a_reload_of_the_page() {
         browser.open(&origin);
         browser.wait_until("document.getElementById('rate').dataset.shown === 'requests errors'");
         browser.wait_until("document.getElementById('latency').dataset.shown === 'p50 p90 p99'");
+        browser.wait_until("document.getElementById('since').textContent.startsWith('since the server started at ')");
         // The pointer goes over the chart until it is at a mark.
         let readout = "document.getElementById('rate-readout').innerText";
         for mark in ["model_a.onnx in service, generation 1", "model_b.onnx refused: the file is text"] {
@@ -156,7 +208,8 @@ fn without_a_policy_the_page_says_what_to_do_and_with_a_wrong_token_what_is_wron
     let place = tempdir().unwrap();
     fs::write(place.path().join("best.zip"), b"").unwrap();
     let mut program = serve(place.path(), &["--dir", "."], &[("SAC_API_TOKEN", "secret")]);
-    browser.open(&format!("http://{}", program.address()));
+    let address = program.address();
+    browser.open(&format!("http://{address}"));
     browser.run("sessionStorage.setItem('token', 'another')");
     browser.wait_for_state("wrong token");
     browser.run(
@@ -165,7 +218,13 @@ fn without_a_policy_the_page_says_what_to_do_and_with_a_wrong_token_what_is_wron
     browser.wait_for_state("no model");
     let notice = "document.getElementById('notice').innerText";
     browser.wait_until(&format!("{notice}.includes('--pattern (SAC_PATTERN) selects other names')"));
-    browser.wait_until(&format!("{notice}.includes('cp best_model.zip ./model_1.zip')"));
+    browser.wait_until(&format!("{notice}.includes('mv ./best.zip ./model_1.zip')"));
+    browser.wait_until(&format!("{notice}.includes('--pattern best.zip')"));
+    // A prediction without an answer has no latency.
+    assert_eq!(ask(address, "POST", "/sac/predict", "authorization: Bearer secret\r\n", STATE).0, 503);
+    browser.wait_until("document.getElementById('rate').dataset.shown?.includes('errors')");
+    browser.wait_until("document.getElementById('latency').dataset.shown === ''");
+    browser.wait_until("document.getElementById('now').innerText.includes('none lately')");
     publish(&place.path().join("model_1.onnx"), &file("pendulum_00500.onnx"));
     browser.wait_for_state("ok");
 }

@@ -16,6 +16,11 @@ fn the_documentation_shows_every_route_and_tries_it() {
     let origin = format!("http://{}", program.address());
     browser.open(&format!("{origin}/docs"));
     browser.wait_until("document.querySelectorAll('.opblock').length === 23");
+    // The route that most come for is the first.
+    assert_eq!(
+        browser.run("return document.querySelector('.opblock-summary-path').innerText.replace(/[^\\w/]/g, '')"),
+        "/sac/predict"
+    );
     // The examples are sent as they are.
     for (operation, shown) in [("info", "model_a.onnx"), ("predict", "\"action\": ")] {
         browser.try_operation(operation, shown);

@@ -30,3 +30,32 @@ async fn metrics_count_the_requests_of_each_policy_and_show_those_that_are_loade
     let other = Server::folder(root.path()).await;
     assert!(!other.service().metrics().await.unwrap().contains("sac_polic"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_metric_and_label_of_the_dashboard_for_grafana_is_exported() {
+    let root = root(["a"]);
+    let server = server(root.path()).await;
+    predict(&mut server.client().await, "a").await;
+    let text = server.service().metrics().await.unwrap();
+    let dashboard = include_str!("../../../host/deploy/grafana.json");
+    let dashboard = serde_json::from_str::<Value>(dashboard).unwrap();
+    let targets = dashboard["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let mut metrics = 0;
+    for query in targets.map(|target| target["expr"].as_str().unwrap()) {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        for word in query.split(|c| !is_word(c)).filter(|word| ["sac_", "process_"].iter().any(|p| word.starts_with(p)))
+        {
+            let name = word.strip_suffix("_bucket").unwrap_or(word);
+            // They are of Linux alone.
+            if cfg!(target_os = "linux") || !name.starts_with("process_") {
+                assert!(text.contains(&format!("# TYPE {name} ")), "{name} is not exported");
+            }
+            metrics += 1;
+        }
+        let labels = query.split_once(" by (").and_then(|(_, rest)| rest.split_once(')')).map(|(labels, _)| labels);
+        for label in labels.into_iter().flat_map(|labels| labels.split(", ")) {
+            assert!(text.contains(&format!("{label}=\"")), "{query}: there is no label {label}");
+        }
+    }
+    assert!(metrics > 10, "{metrics}");
+}

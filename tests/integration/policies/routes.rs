@@ -42,6 +42,21 @@ async fn each_sub_folder_has_all_routes_below_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_address_of_a_policy_leads_a_browser_to_the_page_that_shows_it() {
+    let root = root(["a"]);
+    let server = server(root.path()).await;
+    let mut client = server.client().await;
+    for (path, page) in [("/policies/a", "../#a"), ("/policies/a/", "../../#a")] {
+        let answer = client.get(path).await;
+        assert_eq!((answer.status, answer.header("location")), (308, Some(page)), "{path}");
+    }
+    assert_eq!(client.post("/policies/a", json!({})).await.header("allow"), Some("GET, HEAD"));
+    // It asks for no policy.
+    assert_eq!(states(&mut client).await, named([("a", json!("not_loaded"))]));
+    Server::folder(root.path()).await.client().await.get("/policies/a/").await.detail(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_default_policy_its_routes_are_404_and_the_servers_own_are_answered() {
     let root = root(["a"]);
     let server = server(root.path()).await;

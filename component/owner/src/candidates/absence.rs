@@ -1,5 +1,6 @@
 //! The reasons why there is no candidate.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
@@ -55,6 +56,14 @@ impl Absence {
     /// Returns `true` if nothing was put there, as where an optional folder is not used.
     pub fn is_unused(&self) -> bool {
         matches!(self, Absence::NoFolder | Absence::Empty { .. })
+    }
+
+    /// Returns the name of a file in the folder that is no candidate. It is not public.
+    pub fn other_file(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Absence::OtherNames { example, .. } => Some(example.to_string_lossy()),
+            _ => None,
+        }
     }
 
     /// Returns what the operator may have meant by the path of the source, for the log. It asks the file system.

@@ -50,14 +50,22 @@ impl Candidate {
 }
 
 impl Source {
+    /// Returns the candidate of this name in the folder.
+    ///
+    /// # Errors
+    /// Fails if there is no such candidate, or if the folder cannot be listed.
+    pub fn candidate(&self, name: &str) -> Result<Candidate, SelectionError> {
+        let found = self.all()?.into_iter().find(|candidate| candidate.name() == name);
+        found.ok_or_else(|| SelectionError::None(name.to_owned()))
+    }
+
     /// Makes the candidate of this name the newest of the folder, and no other one pinned. With `pin` it stays the newest whatever
     /// is written later. Returns its path.
     ///
     /// # Errors
     /// Fails if there is no such candidate, or if the file system refuses. The choice before then remains.
     pub fn select(&self, name: &str, pin: bool) -> Result<PathBuf, SelectionError> {
-        let folder = self.folder().ok_or(SelectionError::OneFile)?;
-        let all = self.candidates().map_err(|error| failed(folder, error))?;
+        let all = self.all()?;
         let chosen = all.iter().find(|candidate| candidate.name() == name);
         let chosen = &chosen.ok_or_else(|| SelectionError::None(name.to_owned()))?.state.path;
         let others = || all.iter().filter(|candidate| candidate.state.path != *chosen);
@@ -73,6 +81,11 @@ impl Source {
         let time = if pin { UNIX_EPOCH + PINNED } else { newer_than(newest(false)) };
         set_time(chosen, time)?;
         Ok(chosen.clone())
+    }
+
+    fn all(&self) -> Result<Vec<Candidate>, SelectionError> {
+        let folder = self.folder().ok_or(SelectionError::OneFile)?;
+        self.candidates().map_err(|error| failed(folder, error))
     }
 }
 

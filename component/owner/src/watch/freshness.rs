@@ -67,6 +67,16 @@ impl Freshness {
         judgement
     }
 
+    /// Returns `true` if a candidate is the file in service, unchanged.
+    pub fn is_serving<C: AsRef<FileState>>(&self, candidate: &C) -> bool {
+        self.serving.as_ref().is_some_and(|serving| serving.is(candidate.as_ref()))
+    }
+
+    /// Returns the refusal of a candidate that is known to be refused, as it is now.
+    pub fn refusal<W: Watch>(&self, candidate: &W::Candidate, watched: &W) -> Option<&Arc<Refused>> {
+        self.refused.iter().find(|refused| refused.is(candidate, watched))
+    }
+
     /// Tries the candidates that differ from the file in service and from the refused ones, newest first, until one loads.
     /// Each path is tried once. After each try the files are listed again, so a newer one that appears meanwhile is the
     /// next. With `forced`, the newest is tried even if it is known.
@@ -138,7 +148,7 @@ impl Freshness {
     fn compare<W: Watch>(&self, candidate: &W::Candidate, watched: &W, now: Instant) -> Comparison<'_> {
         let aged = |seen: &Seen| seen.recheck_at.is_some_and(|at| now >= at);
         // Refusals come first: the file in service may have been overwritten within a tick of its clock.
-        if let Some(refused) = self.refused.iter().find(|refused| refused.is(candidate, watched)) {
+        if let Some(refused) = self.refusal(candidate, watched) {
             return Comparison { known: Known::Refused(refused), aged: aged(&refused.seen) };
         }
         if let Some(refused) = self.at(candidate).filter(|refused| refused.is_paused(now)) {

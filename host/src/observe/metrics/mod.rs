@@ -32,6 +32,8 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     /// In the order of [`ROUTES`].
     routes: [RouteMetrics; ROUTES.len()],
+    /// The time of the predictions that were answered with 200, for charts. It is in no text of metrics.
+    predicted_time: Histogram,
     in_flight: IntGauge,
     connections: IntGauge,
     reloads: IntCounterVec,
@@ -83,6 +85,7 @@ impl Metrics {
         Ok(Metrics {
             routes: routes(&r, &requests)?,
             requests,
+            predicted_time: MetricRegistry::hidden_histogram("predicted", "Predictions that were answered with 200")?,
             in_flight: r.gauge("sac_requests_in_flight", "Requests that have no response yet")?,
             connections: r.gauge("sac_connections", "Open connections")?,
             reloads: starting_with(["loaded", "refused"], r.counter_vec("sac_reloads_total", &["outcome"], reloads)?),
@@ -189,9 +192,15 @@ impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         let InFlight { metrics, route, start, ref status } = *self;
         metrics.in_flight.dec();
-        route.time.observe(start.elapsed().as_secs_f64());
+        let seconds = start.elapsed().as_secs_f64();
+        route.time.observe(seconds);
         match status {
-            Some(StatusCode::OK) => route.ok.inc(),
+            Some(StatusCode::OK) => {
+                route.ok.inc();
+                if route.inference_time.is_some() {
+                    metrics.predicted_time.observe(seconds);
+                }
+            }
             _ => {
                 let status = status.as_ref().map_or("aborted", StatusCode::as_str);
                 metrics.requests.with_label_values(&[route.path, status]).inc();

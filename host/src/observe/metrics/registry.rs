@@ -45,6 +45,11 @@ impl MetricRegistry {
         self.register(HistogramVec::new(options(name, help)?, labels)?)
     }
 
+    /// Makes a histogram that is in no text of metrics.
+    pub(super) fn hidden_histogram(name: &str, help: &str) -> Result<Histogram> {
+        Ok(Histogram::with_opts(options(name, help)?)?)
+    }
+
     /// Registers the metrics of the process: memory, processor time and open files.
     #[cfg(target_os = "linux")]
     pub(super) fn process(&self) -> Result<()> {

@@ -13,7 +13,7 @@ pub(crate) struct Totals {
     pub(crate) requests: u64,
     /// Requests that were answered with 400 or above, or cut off.
     pub(crate) errors: u64,
-    /// The numbers of predictions that took at most so many seconds, with these seconds, in ascending order.
+    /// The numbers of answered predictions that took at most so many seconds, with these seconds, in ascending order.
     pub(crate) predictions: Vec<(f64, u64)>,
 }
 
@@ -32,18 +32,10 @@ impl Metrics {
                 }
             }
         }
-        for route in self.routes.iter().filter(|route| route.inference_time.is_some()) {
-            let metric = route.time.metric();
-            let buckets = metric.get_histogram().get_bucket().iter();
-            let buckets = buckets.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
-            let all = (f64::INFINITY, metric.get_histogram().get_sample_count());
-            for (place, (bound, number)) in buckets.chain([all]).enumerate() {
-                match totals.predictions.get_mut(place) {
-                    Some((_, sum)) => *sum += number,
-                    None => totals.predictions.push((bound, number)),
-                }
-            }
-        }
+        let metric = self.predicted_time.metric();
+        let buckets = metric.get_histogram().get_bucket().iter();
+        totals.predictions.extend(buckets.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count())));
+        totals.predictions.push((f64::INFINITY, metric.get_histogram().get_sample_count()));
         totals
     }
 }
@@ -82,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_of_all_routes_are_added_up_and_predictions_alone_are_timed() {
+    fn requests_of_all_routes_are_added_up_and_answered_predictions_alone_are_timed() {
         let metrics = Metrics::new().unwrap();
         let ends =
             [("/sac/predict", Some(200)), ("/sac/predict", Some(422)), ("/none", Some(404)), ("/sac/health", None)];
@@ -96,7 +88,7 @@ mod tests {
         metrics.request("/v2/models/a/infer").finish(StatusCode::OK);
         let totals = metrics.totals();
         assert_eq!((totals.requests, totals.errors), (5, 3));
-        assert_eq!(totals.predictions.last(), Some(&(f64::INFINITY, 3)));
+        assert_eq!(totals.predictions.last(), Some(&(f64::INFINITY, 2)));
         assert!(totals.predictions.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1), "{totals:?}");
     }
 
@@ -104,8 +96,8 @@ mod tests {
     fn percentiles_are_of_the_predictions_since_then() {
         let metrics = Metrics::new().unwrap();
         let predict = |milliseconds: u64, times: usize| {
-            let route = metrics.route("/sac/predict");
-            (0..times).for_each(|_| route.time.observe(Duration::from_millis(milliseconds).as_secs_f64()));
+            let seconds = Duration::from_millis(milliseconds).as_secs_f64();
+            (0..times).for_each(|_| metrics.predicted_time.observe(seconds));
         };
         predict(1000, 50);
         let earlier = metrics.totals();
