@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use sac_owner::path_line;
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
-use tracing::info;
+use tracing::{info, warn};
 
 /// To connect, a client has to be allowed to write to the file: its user, and those of its group. The umask does not count,
 /// since the usual one would shut out the group, and with it a proxy that runs as a user of its own.
@@ -44,16 +44,24 @@ impl SocketFile {
         let file = SocketFile { identity: identity(&path.symlink_metadata()?), path };
         // Nobody can connect before the socket listens.
         fs::set_permissions(&file.path, Permissions::from_mode(MODE))?;
-        Ok((socket.listen(BACKLOG)?, file))
+        let listener = socket.listen(BACKLOG)?;
+        // A server that started at the same time may have taken the socket that did not listen yet for that of a dead process.
+        ensure!(file.is_in_place(), "{IN_USE}");
+        Ok((listener, file))
+    }
+
+    /// Returns `true` if no other server took the path over.
+    fn is_in_place(&self) -> bool {
+        self.path.symlink_metadata().is_ok_and(|found| identity(&found) == self.identity)
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Another server may have taken the path over.
-        let is_own = self.path.symlink_metadata().is_ok_and(|found| identity(&found) == self.identity);
-        if is_own && let Err(error) = fs::remove_file(&self.path) {
-            info!("the socket {} cannot be removed: {error}", path_line(&self.path));
+        if self.is_in_place()
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            warn!("the socket {} cannot be removed: {error}", path_line(&self.path));
         }
     }
 }

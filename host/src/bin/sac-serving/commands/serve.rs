@@ -39,7 +39,9 @@ pub fn serve(args: &ServeArgs, defaults: Config, sockets: ListenFd, is_read: boo
         if is_read {
             match address.socket {
                 None => info!("the page is {address}/, the documentation {address}/docs/"),
-                Some(_) => info!("the page is /, the documentation /docs/, by a proxy: no browser opens a Unix socket"),
+                Some(_) => {
+                    info!("a proxy shows the page at / and the documentation at /docs/: no browser opens a Unix socket")
+                }
             }
             tokio::spawn(show_request(service.clone(), address, has_token));
         }
