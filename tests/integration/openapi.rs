@@ -190,7 +190,7 @@ async fn exactly_the_routes_that_exist_are_documented() {
     let Document(document) = Document::of(&mut client).await;
     assert_eq!(document["openapi"], "3.1.0");
     let documented = document["paths"].as_object().unwrap();
-    assert_eq!(documented.len(), 21, "{:?}", documented.keys());
+    assert_eq!(documented.len(), 22, "{:?}", documented.keys());
     for (path, methods) in documented {
         for method in ["get", "post"] {
             let method_name = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
