@@ -139,6 +139,9 @@ fn a_file_of_cleanrls_ppo_is_refused_until_a_card_says_how_states_are_normalised
     let given = Actor::load(case(), relu_and_unit()).err().unwrap();
     assert!(given.contains("the normalisation of observations is missing"), "no flag supplies it: {given}");
     let mut raw = load(with_card(case(), &json!({"normalisation": "none"})));
+    let values = serde_json::from_slice::<Value>(&sac_test_support::file("corpus/ppo_cleanrl/case.json")).unwrap();
+    let (found, expected) = (raw.act(&list(&values["states"][0])).unwrap(), list(&values["expected"][0]));
+    assert!(found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-5), "{found:?}");
     let statistics = json!({"obs_mean": [1, 2, 3], "obs_std": [2, 2, 2], "clip_obs": 10});
     let mut normalised = load(with_card(case(), &statistics));
     assert_eq!(normalised.act(&[3.0, 1.0, 4.0]), raw.act(&[1.0, -0.5, 0.5]));

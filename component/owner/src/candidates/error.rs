@@ -77,10 +77,9 @@ impl From<ReadError> for CheckpointError {
 
 impl From<CheckpointError> for Failure {
     fn from(error: CheckpointError) -> Self {
-        match error {
-            CheckpointError::Read(error) => error.into(),
-            CheckpointError::Sidecar(_, ReadError::Io(_)) => Failure { detail: error.to_string(), may_pass: true },
-            error => Failure { detail: error.to_string(), may_pass: false },
-        }
+        let (CheckpointError::Read(reason) | CheckpointError::Sidecar(_, reason)) = &error else {
+            return Failure { detail: error.to_string(), may_pass: false };
+        };
+        Failure { detail: error.to_string(), may_pass: matches!(reason, ReadError::Io(_)) }
     }
 }
