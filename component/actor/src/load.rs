@@ -96,6 +96,7 @@ impl Model {
                  served as an ONNX graph or a TorchScript program that gives the action"
             );
         }
+        layout::check_features_extractor(contents)?;
         let actor = layout::find(contents)?;
         let name = actor.layout.name;
         let of_sb3 = [layout::STABLE_BASELINES3, layout::STABLE_BASELINES3_SDE, layout::STABLE_BASELINES3_TD3];

@@ -234,8 +234,8 @@ fn an_actor_that_cannot_be_sampled_is_served_as_deterministic() {
 #[test]
 fn a_file_that_lacks_facts_is_refused_with_the_line_that_supplies_them() {
     for (name, line) in [
-        ("pendulum_00500.state_dict.pt", r#"{"activation": "relu", "action_low": [-1], "action_high": [1]}"#),
-        ("pendulum_00500.spinningup.pt", "or start with --activation relu --action-bounds unit"),
+        ("pendulum_00500.state_dict.pt", r#"{"activation": "NAME", "action_low": [LOW], "action_high": [HIGH]}"#),
+        ("pendulum_00500.spinningup.pt", "or start with --activation NAME --action-bounds LOW:HIGH"),
         ("torch/td3_state_dict.pt", "the activation and the action bounds are missing"),
     ] {
         let file = bare(sac_test_support::file(name));

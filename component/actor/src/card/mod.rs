@@ -5,11 +5,12 @@ mod template;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 pub use examples::{Example, is_near};
 pub use template::{Missing, template};
 
-use crate::model::{Activation, LogStd, Squash};
+use crate::model::{Activation, LogStd, Normalisation, Squash};
 use crate::wit::{Sidecar, SidecarKind};
 
 /// The facts that the cards of a checkpoint give.
@@ -24,9 +25,11 @@ pub struct Card {
     squash: Option<SquashName>,
     log_std_min: Option<f32>,
     log_std_max: Option<f32>,
-    pub obs_mean: Option<Vec<f64>>,
-    pub obs_std: Option<Vec<f64>>,
-    pub clip_obs: Option<f64>,
+    obs_mean: Option<Vec<f64>>,
+    obs_std: Option<Vec<f64>>,
+    clip_obs: Option<f64>,
+    #[serde(alias = "normalization")]
+    normalisation: Option<Without>,
     pub kind: Option<Kind>,
     /// The name of a graph's input.
     pub input: Option<String>,
@@ -75,6 +78,13 @@ enum Unit {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
+enum Without {
+    /// States reach the network as they are.
+    None,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum SquashName {
     Tanh,
     Clip,
@@ -88,6 +98,14 @@ pub enum GivenBounds {
     Unit,
     /// One number for each dimension, or one for all of them.
     Between(Vec<f64>, Vec<f64>),
+}
+
+/// The normalisation of states that a card gives.
+#[derive(Debug, Clone)]
+pub enum GivenNormalisation {
+    /// States reach the network as they are: they were not normalised in training, or come normalised.
+    None,
+    By(Normalisation),
 }
 
 impl Card {
@@ -110,7 +128,7 @@ impl Card {
     }
 
     fn parse(bytes: &[u8]) -> Result<Self> {
-        let card = serde_json::from_slice::<Card>(bytes)?;
+        let card = serde_json::from_slice::<Card>(bytes).map_err(|error| explain(error, bytes))?;
         ensure!(
             card.action_low.is_some() == card.action_high.is_some(),
             "it has only one of `action_low` and `action_high`: both are expected"
@@ -128,6 +146,10 @@ impl Card {
             "it has a `clip_obs` without an `obs_mean` and an `obs_std`"
         );
         ensure!(
+            card.normalisation.is_none() || card.obs_mean.is_none(),
+            "its `normalisation` is none, and it has an `obs_mean`: one of them is expected"
+        );
+        ensure!(
             card.log_std_min.is_some() == card.log_std_max.is_some(),
             "it has only one of `log_std_min` and `log_std_max`: both are expected"
         );
@@ -142,8 +164,10 @@ impl Card {
         let has_bounds = self.action_low.is_some() || self.action_bounds.is_some();
         let bounds = if has_bounds { &self } else { &other };
         let (low, high, unit) = (bounds.action_low.clone(), bounds.action_high.clone(), bounds.action_bounds);
-        let normalisation = if self.obs_mean.is_some() { &self } else { &other };
-        let (mean, std, clip) = (normalisation.obs_mean.clone(), normalisation.obs_std.clone(), normalisation.clip_obs);
+        let has_normalisation = self.obs_mean.is_some() || self.normalisation.is_some();
+        let statistics = if has_normalisation { &self } else { &other };
+        let (mean, std, clip) = (statistics.obs_mean.clone(), statistics.obs_std.clone(), statistics.clip_obs);
+        let normalisation = statistics.normalisation;
         Card {
             activation: self.activation.or(other.activation),
             action_low: low,
@@ -155,6 +179,7 @@ impl Card {
             obs_mean: mean,
             obs_std: std,
             clip_obs: clip,
+            normalisation,
             kind: self.kind.or(other.kind),
             input: self.input.or(other.input),
             outputs: self.outputs.or(other.outputs),
@@ -186,6 +211,20 @@ impl Card {
         }
     }
 
+    /// Returns the normalisation of states of so many numbers.
+    pub fn normalisation(&self, state_dim: usize) -> Result<Option<GivenNormalisation>> {
+        let (Some(mean), Some(std)) = (&self.obs_mean, &self.obs_std) else {
+            return Ok(self.normalisation.map(|Without::None| GivenNormalisation::None));
+        };
+        ensure!(
+            mean.len() == state_dim && std.len() == state_dim,
+            "`obs_mean` and `obs_std` of the card have {} and {} numbers: {state_dim} are expected",
+            mean.len(),
+            std.len()
+        );
+        Ok(Some(GivenNormalisation::By(Normalisation::new(mean, std, self.clip_obs)?)))
+    }
+
     pub fn squash(&self) -> Option<Squash> {
         self.squash.map(|squash| match squash {
             SquashName::Tanh => Squash::Tanh,
@@ -202,6 +241,27 @@ impl Card {
         }
         Ok(Some(rule.unwrap_or(LogStd::DEFAULT).within(low, high)))
     }
+}
+
+/// Names the key whose value is wrong, since a line and a column do not.
+fn explain(error: serde_json::Error, bytes: &[u8]) -> anyhow::Error {
+    if bytes.trim_ascii().is_empty() {
+        return anyhow::anyhow!("it is empty: a JSON object of facts is expected");
+    }
+    let entries = match serde_json::from_slice::<Value>(bytes) {
+        Ok(Value::Object(entries)) => entries,
+        Ok(_) => return anyhow::anyhow!("it is no JSON object"),
+        Err(error) => return anyhow::anyhow!("it is not JSON: {error}"),
+    };
+    let alone = |(key, value): (String, Value)| {
+        let error = serde_json::from_value::<Card>(Map::from_iter([(key.clone(), value)]).into()).err()?;
+        Some(if error.to_string().starts_with("unknown field") {
+            error.into()
+        } else {
+            anyhow::anyhow!("`{key}`: {error}")
+        })
+    };
+    entries.into_iter().find_map(alone).unwrap_or_else(|| error.into())
 }
 
 #[cfg(test)]
@@ -240,7 +300,16 @@ mod tests {
             refused(r#"{"action_low": -1, "action_high": 1, "action_bounds": "unit"}"#).contains("one is expected")
         );
         assert!(refused(r#"{"action_low": [null], "action_high": [1]}"#).contains("none of them null"));
-        assert!(refused("[1").contains("the card `policy.json`"));
+        assert!(refused("[1").contains("the card `policy.json`: it is not JSON"));
+        assert_eq!(refused("\n"), "the card `policy.json`: it is empty: a JSON object of facts is expected");
+        assert!(refused("[1]").contains("it is no JSON object"));
+        let squash = refused("{\n  \"activation\": \"relu\",\n  \"squash\": \"tahn\"\n}");
+        assert!(
+            squash.contains("`squash`: unknown variant `tahn`, expected one of `tanh`, `clip`, `none`"),
+            "{squash}"
+        );
+        let both = refused(r#"{"normalisation": "none", "obs_mean": [0], "obs_std": [1]}"#);
+        assert!(both.contains("one of them is expected"), "{both}");
         let examples = r#"{"examples": [{"state": [1], "action": 2}]}"#;
         let folder = Card::read(&[sidecar(SidecarKind::FolderCard, examples)]).unwrap_err().to_string();
         assert!(folder.contains("FILE.policy.json"), "{folder}");

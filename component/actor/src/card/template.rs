@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 pub struct Missing {
     /// The name in a sentence, such as `the activation`.
     pub name: &'static str,
-    /// The entry of a card that supplies it, such as `"activation": "relu"`.
+    /// The entry of a card that supplies it, such as `"activation": "NAME"`.
     pub card: String,
     /// The flag that supplies it, if there is one.
     pub flag: Option<&'static str>,

@@ -15,6 +15,10 @@ const MAX_ENTRIES: usize = 100_000;
 /// checkpoint needs as many.
 const MAX_UNPACKED: usize = 64 << 20;
 
+/// The cause of damage that a reader meets most often, and the remedy.
+const INCOMPLETE: &str = "the file is incomplete or damaged. If it is still being written, write it under another name and \
+                          rename it when it is complete; or else copy it again";
+
 /// A zip archive.
 #[derive(Clone)]
 pub struct Archive {
@@ -45,16 +49,19 @@ impl Archive {
     }
 
     fn with_budget(bytes: &Bytes, budget: Rc<Cell<usize>>) -> Result<Self> {
-        let zip = ZipArchive::from_slice(bytes).context("the file is not a whole zip archive")?;
+        let zip = ZipArchive::from_slice(bytes)
+            .with_context(|| format!("the end of the zip archive is missing: {INCOMPLETE}"))?;
         let mut entries = BTreeMap::new();
         for record in zip.entries() {
-            let record = record.context("the directory of the zip archive is broken")?;
+            let record = record.with_context(|| format!("the directory of the zip archive is broken: {INCOMPLETE}"))?;
             if record.is_dir() {
                 continue;
             }
             ensure!(entries.len() < MAX_ENTRIES, "the zip archive has more than {MAX_ENTRIES} entries");
             let name = String::from_utf8_lossy(record.file_path().as_ref()).into_owned();
-            let found = zip.get_entry(record.wayfinder()).with_context(|| format!("`{name}` of the zip archive"))?;
+            let found = zip
+                .get_entry(record.wayfinder())
+                .with_context(|| format!("`{name}` of the zip archive: {INCOMPLETE}"))?;
             let entry = Entry {
                 name: name.clone(),
                 compressed: bytes.slice_ref(found.data()),

@@ -165,6 +165,19 @@ impl Contents {
         self.leaves.iter().map(|(name, leaf)| (name.as_str(), leaf))
     }
 
+    /// Returns the keys of a Dict observation space in the order in which its library concatenates them.
+    pub fn observation_keys(&self) -> Vec<&str> {
+        let mut keys = self
+            .iter()
+            .filter_map(|(name, leaf)| {
+                let key = name.strip_prefix("observation_space.")?.strip_suffix(".index")?;
+                Some((leaf.numbers().ok()??.first().copied()?, key))
+            })
+            .collect::<Vec<_>>();
+        keys.sort_by(|a, b| a.0.total_cmp(&b.0));
+        keys.into_iter().map(|(_, key)| key).collect()
+    }
+
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.iter().filter_map(|(name, leaf)| if let Leaf::Tensor(tensor) = leaf { Some((name, tensor)) } else { None })
     }

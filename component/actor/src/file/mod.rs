@@ -7,6 +7,7 @@ mod dtype;
 mod exported;
 mod flatten;
 mod foreign;
+mod last_observation;
 mod mushroom;
 mod names;
 mod numpy;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 pub use contents::{Contents, Leaf};
 pub use dtype::Dtype;
 pub use exported::{Exported, Node as ExportedNode, size as exported_size};
+pub use sb3::NORMALISED;
 pub use script::{Object, ObjectId, Objects, Script};
 pub use tensor::Tensor;
 

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::archive::Archive;
 use super::contents::{Contents, Leaf};
 use super::flatten::flatten_values;
+use super::last_observation;
 use super::names::name;
 use super::pickle::{Id, Pickle, read};
 use super::torch;
@@ -36,6 +37,11 @@ struct Data<'a> {
     /// Plain JSON, or a pickle if JSON cannot express them.
     #[serde(borrow)]
     policy_kwargs: Option<&'a RawValue>,
+    /// The last observation as the network took it, and one as the environment gave it.
+    #[serde(borrow, rename = "_last_obs")]
+    last_observation: Option<&'a RawValue>,
+    #[serde(borrow, rename = "_last_original_obs")]
+    original_observation: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +64,9 @@ struct Space {
 /// The most bytes of `policy_kwargs`. Real ones have some hundred, or some thousand if they define a class.
 const MAX_KWARGS: usize = 1 << 20;
 
+/// The name of the evidence that a model was trained in VecNormalize, if there is any.
+pub const NORMALISED: &str = "trained_in_vecnormalize";
+
 /// Returns `true` if the archive is a model of Stable-Baselines3.
 pub fn is_model(archive: &Archive) -> bool {
     archive.entry(DATA).is_some() && (archive.entry(POLICY).is_some() || archive.entry("system_info.txt").is_some())
@@ -66,7 +75,8 @@ pub fn is_model(archive: &Archive) -> bool {
 /// Reads the tensors of `policy.pth`, and the settings of `data` under their usual names: `policy_class`, `use_sde`,
 /// `policy_kwargs.…`, `activation`, and of each space `….kind`, `….dtype` and `….shape`. The bounds of a Box are
 /// `action_low`, `action_high`, `observation_low` and `observation_high`. Of a Dict, each part has them as
-/// `observation_space.KEY.low` and `….high`, and its place in the order of the library as `….index`.
+/// `observation_space.KEY.low` and `….high`, and its place in the order of the library as `….index`. [`NORMALISED`] says how
+/// the last observation shows that states were normalised.
 pub fn read_model(archive: &Archive) -> Result<Contents> {
     let entry = |name: &str| archive.entry(name).with_context(|| format!("the zip archive has no `{name}`"));
     ensure!(
@@ -79,6 +89,10 @@ pub fn read_model(archive: &Archive) -> Result<Contents> {
     add_policy(&data, &mut contents)?;
     add_space(data.action_space.as_ref(), "action", &mut contents)?;
     add_space(data.observation_space.as_ref(), "observation", &mut contents)?;
+    let last = observation(data.last_observation).zip(observation(data.original_observation));
+    if let Some(how) = last.and_then(|(last, original)| last_observation::is_normalised(&last, &original, &contents)) {
+        contents.insert(NORMALISED, Leaf::Text(how.to_owned()))?;
+    }
     Ok(contents)
 }
 
@@ -91,12 +105,6 @@ fn add_policy(data: &Data, contents: &mut Contents) -> Result<()> {
         contents.insert("use_sde", Leaf::Numbers(vec![f64::from(use_sde)]))?;
     }
     let kwargs = kwargs(data.policy_kwargs).context("the policy_kwargs of `data` cannot be read")?;
-    if let Some(Leaf::Class(extractor)) = kwargs.get("features_extractor_class") {
-        ensure!(
-            [".FlattenExtractor", ".CombinedExtractor"].iter().any(|known| extractor.ends_with(known)),
-            "the model has the features extractor {extractor}: a FlattenExtractor is expected"
-        );
-    }
     match kwargs.get("activation_fn") {
         Some(Leaf::Class(class)) => contents.insert("activation", Leaf::Class(class.clone()))?,
         Some(_) => bail!("the activation_fn of `data` is no class"),
@@ -118,6 +126,16 @@ fn kwargs(json: Option<&RawValue>) -> Result<Contents> {
         Some(Value::String(serialized)) => unpickle(serialized, flatten_values),
         _ => kwargs.insert_json("", &json).map(|()| kwargs),
     }
+}
+
+/// Reads an observation under [`last_observation::NAME`]. One that cannot be read is no evidence.
+fn observation(json: Option<&RawValue>) -> Option<Contents> {
+    let json = json.filter(|json| json.get().len() <= last_observation::MAX_BYTES)?;
+    let json = serde_json::from_str::<Value>(json.get()).ok()?;
+    let read = unpickle(json.get(":serialized:")?.as_str()?, flatten_values).ok()?;
+    let mut observation = Contents::default();
+    observation.insert_all(last_observation::NAME, read).ok()?;
+    Some(observation)
 }
 
 /// Adds what is known about a space. What cannot be read is left out.

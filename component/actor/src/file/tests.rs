@@ -118,7 +118,6 @@ fn a_model_of_stable_baselines_gives_its_facts() {
     assert_eq!(word(&contents, "observation_space.dtype"), "float32");
     let (_, contents) = read(sac_test_support::file("torch/sb3_ppo.zip"));
     assert!(contents.get("activation").is_none(), "PPO's default is not SAC's");
-    assert!(refused(&sac_test_support::file("torch/sb3_extractor.zip")).contains("the features extractor __main__."));
 }
 
 /// `gym.spaces.Dict` of three Boxes: achieved_goal, desired_goal and observation, the last with bounds of two numbers.

@@ -10,7 +10,7 @@ mod table;
 
 pub use actor::{ActorHead, ActorLayers, describe, split};
 use anyhow::{Result, bail, ensure};
-pub use settings::{Named, PolicySettings, Unexplained, refuse};
+pub use settings::{LostStatistics, Named, PolicySettings, Unexplained, refuse};
 pub use table::{Layout, STABLE_BASELINES3, STABLE_BASELINES3_SDE, STABLE_BASELINES3_TD3, TIANSHOU};
 
 use crate::file::{Contents, Leaf, Tensor};
@@ -68,6 +68,27 @@ pub fn other_policy(contents: &Contents) -> Option<&str> {
     let Some(Leaf::Class(class)) = contents.get("policy_class") else { return None };
     let of_library = ["stable_baselines3.", "sb3_contrib."].iter().any(|library| class.starts_with(library));
     (of_library && OTHERS.iter().any(|other| class.contains(other))).then_some(class.as_str())
+}
+
+/// Refuses a features extractor of Stable-Baselines3 that changes what a state is, with weights or without. The file names
+/// it among the arguments of its policy.
+pub fn check_features_extractor(contents: &Contents) -> Result<()> {
+    const NAME: &str = "features_extractor_class";
+    const SERVED: [&str; 2] = ["FlattenExtractor", "CombinedExtractor"];
+    let found = contents.iter().find_map(|(name, leaf)| match leaf {
+        Leaf::Class(class) if name.rsplit('.').next() == Some(NAME) => Some(class.as_str()),
+        _ => None,
+    });
+    let is_served = |class: &str| {
+        class.strip_prefix("stable_baselines3.common.torch_layers.").is_some_and(|class| SERVED.contains(&class))
+    };
+    ensure!(
+        found.is_none_or(is_served),
+        "the model has the features extractor {}: Stable-Baselines3's FlattenExtractor is expected; any policy is served as \
+         an ONNX graph or a TorchScript program that gives the action",
+        found.unwrap_or_default()
+    );
+    Ok(())
 }
 
 /// Refuses a network in front of the actor, without which the actor would compute something else.

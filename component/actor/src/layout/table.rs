@@ -29,6 +29,8 @@ pub struct Layout {
     pub squash: Option<Squash>,
     /// True if the library's own actions stay within -1 and 1. False if they are scaled, so that a file must say how.
     pub is_unit: bool,
+    /// How the library normalises states by statistics that it saves elsewhere or not at all, unless its users turn that off.
+    pub normalised: Option<&'static str>,
     /// The rule for the output of the log_std head. None if it is not known, so that actions cannot be sampled.
     pub log_std: Option<LogStd>,
 }
@@ -70,6 +72,7 @@ const BARE: Layout = Layout {
     activation: None,
     squash: None,
     is_unit: false,
+    normalised: None,
     log_std: None,
 };
 
@@ -115,13 +118,17 @@ pub const LAYOUTS: &[Layout] = &[
         activation: RELU,
         ..TD3
     },
-    // cleanrl/ppo_continuous_action.py: nn.Tanh.
+    // cleanrl/ppo_continuous_action.py and rpo_continuous_action.py: nn.Tanh. The environment is wrapped in
+    // NormalizeObservation, a clip and ClipAction; only the script for Isaac Gym has no statistics.
     Layout {
         name: "cleanrl (PPO)",
         trunk: &["actor_mean.{n}"],
         evidence: &["actor_logstd"],
         ignored: &["actor_logstd"],
         activation: Some(Activation::Tanh),
+        normalised: Some(
+            "CleanRL's scripts wrap the environment in NormalizeObservation, clip to ±10, and save no statistics",
+        ),
         ..GAUSSIAN
     },
     // spinup/algos/pytorch/sac/core.py: `activation` is an argument, act_limit a plain attribute.
@@ -257,13 +264,15 @@ pub const LAYOUTS: &[Layout] = &[
         ..SAC
     },
     Layout { name: "d3rlpy (TD3)", trunk: &["_encoder._layers.{n}"], heads: Heads::Mean(&["_fc"]), ..TD3 },
-    // CORL/algorithms: nn.ReLU; max_action is a plain attribute; log_std is scaled and shifted by parameters.
+    // CORL/algorithms, cql.py and cal_ql.py: nn.ReLU; max_action is a plain attribute; log_std is scaled and shifted by
+    // parameters; `normalize` is on unless a config turns it off.
     Layout {
         name: "corl",
         trunk: &["base_network.{n}"],
         heads: Heads::Joint,
         ignored: &["log_std_multiplier.", "log_std_offset."],
         activation: RELU,
+        normalised: Some("CORL normalises states by its dataset unless `normalize` is off, and saves no statistics"),
         log_std: None,
         ..SAC
     },

@@ -4,7 +4,9 @@ use anyhow::{Result, bail};
 
 use super::Given;
 use super::bounds::{BoundsOption, fitted};
-use crate::card::Kind;
+use super::gather::normalisation::check_agrees;
+use super::missing::{BOUNDS_FLAG, bounds_of_card};
+use crate::card::{GivenNormalisation, Kind};
 use crate::layout::PolicySettings;
 use crate::model::{Fact, LogStd, Normalisation, Outputs, Source, Squash, Squashing};
 
@@ -145,10 +147,9 @@ fn bounds(
         (None, None, None) if fit().is_some() => (fit().unwrap_or(BoundsOption::Unscaled), Source::Examples),
         (None, None, None) => bail!(
             "the action bounds are missing: the graph gives mean and log_std, and its metadata has no `action_low` and \
-             `action_high`. Write {{\"action_low\": {:?}, \"action_high\": {:?}}} with its own values into \
-             FILE.policy.json beside it, or start with --action-bounds unit",
-            vec![-1; action_dim.min(8)],
-            vec![1; action_dim.min(8)]
+             `action_high`. Write {{{}}} with its own values into FILE.policy.json beside it, or start with {}",
+            bounds_of_card(action_dim),
+            BOUNDS_FLAG
         ),
     };
     facts.push(Fact::new("action_bounds", bounds.describe(), &source));
@@ -171,19 +172,14 @@ fn normalisation(
     given: &Given,
     state_dim: usize,
 ) -> Result<(Option<Normalisation>, Source)> {
+    let card = given.card.normalisation(state_dim)?;
     if let Some((found, name)) = settings.normalisation(state_dim)? {
+        check_agrees(&found, &name, card.as_ref())?;
         return Ok((Some(found), Source::File(name.into())));
     }
-    match (&given.card.obs_mean, &given.card.obs_std) {
-        (Some(mean), Some(std)) => {
-            anyhow::ensure!(
-                mean.len() == state_dim && std.len() == state_dim,
-                "`obs_mean` and `obs_std` of the card have {} and {} numbers: {state_dim} are expected",
-                mean.len(),
-                std.len()
-            );
-            Ok((Some(Normalisation::new(mean, std, given.card.clip_obs)?), Source::Card))
-        }
-        _ => Ok((None, Source::File("the graph".into()))),
-    }
+    Ok(match card {
+        Some(GivenNormalisation::By(card)) => (Some(card), Source::Card),
+        Some(GivenNormalisation::None) => (None, Source::Card),
+        None => (None, Source::File("the graph".into())),
+    })
 }

@@ -2,27 +2,28 @@
 
 use super::gather::{Gathered, HeadKind};
 use crate::card::Missing;
-use crate::layout::describe as describe_layers;
+use crate::layout::{LostStatistics, describe as describe_layers};
+
+// No example is a value that fits a policy by accident: each must be replaced.
+
+const KINDS: &str = "\"kind\": \"sac|deterministic|gaussian\"";
+pub const BOUNDS_FLAG: &str = "--action-bounds LOW:HIGH";
+
+/// Returns the entries of a card for the bounds of so many actions.
+pub fn bounds_of_card(action_dim: usize) -> String {
+    let list = |name: &str| vec![name; action_dim.min(8)].join(", ");
+    format!("\"action_low\": [{}], \"action_high\": [{}]", list("LOW"), list("HIGH"))
+}
 
 /// Returns the facts that nothing gives.
 pub fn missing_of(gathered: &Gathered) -> Vec<Missing> {
     let action_dim = gathered.action_dims().first().copied().unwrap_or(1);
     let mut missing = vec![];
     if gathered.head.is_missing() {
-        missing.push(Missing {
-            name: "the kind",
-            card: "\"kind\": \"deterministic\"".to_owned(),
-            flag: None,
-            keys: &["kind"],
-        });
+        missing.push(Missing { name: "the kind", card: KINDS.to_owned(), flag: None, keys: &["kind"] });
     }
     if gathered.foreign_code.is_some() {
-        missing.push(Missing {
-            name: "what its code does",
-            card: "\"kind\": \"sac\"".to_owned(),
-            flag: None,
-            keys: &["kind"],
-        });
+        missing.push(Missing { name: "what its code does", card: KINDS.to_owned(), flag: None, keys: &["kind"] });
     }
     if gathered.norms.is_some() {
         missing.push(Missing {
@@ -43,15 +44,15 @@ pub fn missing_of(gathered: &Gathered) -> Vec<Missing> {
     if gathered.activation.is_missing() {
         missing.push(Missing {
             name: "the activation",
-            card: "\"activation\": \"relu\"".to_owned(),
-            flag: Some("--activation relu"),
+            card: "\"activation\": \"NAME\"".to_owned(),
+            flag: Some("--activation NAME"),
             keys: &["activation"],
         });
     }
     if gathered.squash.is_missing() {
         missing.push(Missing {
             name: "the squash",
-            card: "\"squash\": \"tanh\"".to_owned(),
+            card: "\"squash\": \"tanh|none|clip\"".to_owned(),
             flag: None,
             keys: &["squash"],
         });
@@ -67,21 +68,17 @@ pub fn missing_of(gathered: &Gathered) -> Vec<Missing> {
     if gathered.bounds.is_missing() && !is_unsquashed(gathered) {
         missing.push(Missing {
             name: "the action bounds",
-            card: format!(
-                "\"action_low\": {:?}, \"action_high\": {:?}",
-                vec![-1; action_dim.min(8)],
-                vec![1; action_dim.min(8)]
-            ),
-            flag: Some("--action-bounds unit"),
+            card: bounds_of_card(action_dim),
+            flag: Some(BOUNDS_FLAG),
             keys: &["action_low", "action_high"],
         });
     }
     if gathered.normalisation.is_missing() {
         missing.push(Missing {
             name: "the normalisation of observations",
-            card: "\"obs_mean\": […], \"obs_std\": […]".to_owned(),
+            card: "\"obs_mean\": […], \"obs_std\": […], \"clip_obs\": CLIP".to_owned(),
             flag: None,
-            keys: &["obs_mean", "obs_std"],
+            keys: &["obs_mean", "obs_std", "clip_obs"],
         });
     }
     missing
@@ -98,9 +95,19 @@ pub fn describe(gathered: &Gathered, missing: &[Missing]) -> String {
     let flags = missing.iter().map(|missing| missing.flag).collect::<Option<Vec<_>>>();
     let flags = flags.map(|flags| format!(", or start with {}", flags.join(" "))).unwrap_or_default();
     let why = why(gathered, missing);
+    let lost = gathered.lost_statistics.as_ref().map(remedies).unwrap_or_default();
     format!(
         "{names} {is} missing: the file has an actor of the layout `{layout}` ({shape}) and does not say {it}{why}. Write \
-         {{{card}}} with its own values into FILE.policy.json beside it{flags}"
+         {{{card}}} with its own values into FILE.policy.json beside it{flags}{lost}"
+    )
+}
+
+/// Returns what supplies statistics beside a card of them.
+fn remedies(lost: &LostStatistics) -> String {
+    let remedy = lost.remedy.map(|remedy| format!("; or {remedy}")).unwrap_or_default();
+    format!(
+        "{remedy}; or write {{\"normalisation\": \"none\"}} if the states of requests come normalised, or were not normalised \
+         in training"
     )
 }
 
@@ -111,6 +118,9 @@ fn why(gathered: &Gathered, missing: &[Missing]) -> String {
             ": the code of `{class}` is not in the file. If it applies the layers in order, an activation after each, and \
              nothing else, its kind says so; examples in the card prove it"
         );
+    }
+    if let Some(lost) = &gathered.lost_statistics {
+        return format!(": {}", lost.evidence);
     }
     let is_activation = missing.iter().any(|missing| missing.name == "the activation");
     if let (Some(class), true) = (&gathered.class, is_activation) {

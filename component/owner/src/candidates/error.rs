@@ -11,8 +11,8 @@ use crate::watch::{Failure, ReadError};
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// The checkpoint, or the file that holds its sha256, cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
+    #[error("{0}{hint}", hint = limit_hint(.0))]
+    Read(ReadError),
     /// The checkpoint is not the one that its sha256 file was written for.
     #[error("its sha256 is {found}, and {} says another", path_line(sidecar))]
     WrongDigest {
@@ -32,7 +32,7 @@ pub enum CheckpointError {
     Outside(String),
     /// The sidecar and the checkpoint are larger than allowed together. The sidecar was not read.
     #[error(
-        "with {} it has {size} bytes, over the limit of {limit} for a checkpoint and the files beside it",
+        "with {} it has {size} bytes, over the limit of {limit} for a checkpoint and the files beside it{RAISE}",
         one_line(name)
     )]
     TooLargeTogether {
@@ -61,12 +61,25 @@ pub enum CheckpointError {
     },
 }
 
+/// The setting that raises the limit of a checkpoint and of the files beside it.
+const RAISE: &str = ": --max-checkpoint-bytes (SAC_MAX_CHECKPOINT_BYTES) raises it";
+
+/// Returns what a reader of a checkpoint's error can do about a limit.
+fn limit_hint(error: &ReadError) -> &'static str {
+    if matches!(error, ReadError::TooLarge { .. }) { RAISE } else { "" }
+}
+
+impl From<ReadError> for CheckpointError {
+    fn from(error: ReadError) -> Self {
+        CheckpointError::Read(error)
+    }
+}
+
 impl From<CheckpointError> for Failure {
     fn from(error: CheckpointError) -> Self {
-        match error {
-            CheckpointError::Read(error) => error.into(),
-            CheckpointError::Sidecar(_, ReadError::Io(_)) => Failure { detail: error.to_string(), may_pass: true },
-            error => Failure { detail: error.to_string(), may_pass: false },
-        }
+        let (CheckpointError::Read(reason) | CheckpointError::Sidecar(_, reason)) = &error else {
+            return Failure { detail: error.to_string(), may_pass: false };
+        };
+        Failure { detail: error.to_string(), may_pass: matches!(reason, ReadError::Io(_)) }
     }
 }

@@ -356,7 +356,14 @@ fn a_large_file_a_folder_and_a_fifo_are_refused_unread() {
     let renewal = owner.freshness.renew::<_, ()>(&owner.source, false, |_| Err("none of them loads".to_owned().into()));
     let mut details = renewal.refused.iter().map(|r| r.detail.as_str()).collect::<Vec<_>>();
     details.sort();
-    assert_eq!(details, ["5 bytes, over the limit of 4 for a checkpoint", "not a regular file", "not a regular file"]);
+    assert_eq!(
+        details,
+        [
+            "5 bytes, over the limit of 4 for a checkpoint: --max-checkpoint-bytes (SAC_MAX_CHECKPOINT_BYTES) raises it",
+            "not a regular file",
+            "not a regular file"
+        ]
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod activation;
 mod bounds;
 mod code;
+mod lost_statistics;
 mod normalisation;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::file::{Contents, Leaf};
 use crate::model::{Bounds, LogStd, Squash};
 pub use activation::Named;
+pub use lost_statistics::LostStatistics;
 pub use normalisation::{Unexplained, refuse};
 
 /// The settings that a file contains for the actor under a prefix such as `actor.`.
@@ -76,16 +78,7 @@ impl<'a> PolicySettings<'a> {
 
     /// Returns the keys of a Dict observation space in the order in which its library concatenates them.
     pub fn observation_keys(&self) -> Vec<&'a str> {
-        let mut keys = self
-            .contents
-            .iter()
-            .filter_map(|(name, leaf)| {
-                let key = name.strip_prefix("observation_space.")?.strip_suffix(".index")?;
-                Some((leaf.numbers().ok()??.first().copied()?, key))
-            })
-            .collect::<Vec<_>>();
-        keys.sort_by(|a, b| a.0.total_cmp(&b.0));
-        keys.into_iter().map(|(_, key)| key).collect()
+        self.contents.observation_keys()
     }
 
     /// Fails for observations that are images.

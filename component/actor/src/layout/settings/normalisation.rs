@@ -66,6 +66,10 @@ const fn known(group: &'static str, mean: &'static str, spread: Spread, clip: Op
 const GROUPS: [&str; 8] =
     ["obs_", "obs_rms.", "ob_rms.", "state_", "state_rms.", "obs_normalizer.", "obs_norm.", "running_mean_std."];
 
+/// Flags of a config that turn the normalisation of observations on and off.
+pub(super) const FLAGS: [&str; 6] =
+    ["norm_obs", "normalize_obs", "obs_norm", "normalize_observations", "normalise_obs", "normalize_state"];
+
 /// A normalisation, and the name under which the file has it.
 pub type NamedNormalisation = (Normalisation, String);
 
@@ -174,8 +178,6 @@ impl PolicySettings<'_> {
             rest.is_some_and(|rest| rest.contains("clip") && !READ.contains(&rest))
         });
         ensure!(clip.is_none(), "`{}` is not read: save it as clip_obs", clip.unwrap_or_default());
-        const FLAGS: [&str; 6] =
-            ["norm_obs", "normalize_obs", "obs_norm", "normalize_observations", "normalise_obs", "normalize_state"];
         let off = FLAGS.iter().find(|name| self.number(&[name]) == Some(0.0));
         ensure!(
             off.is_none(),

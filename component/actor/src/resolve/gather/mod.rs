@@ -4,7 +4,7 @@ mod activation;
 mod bounds;
 mod head;
 mod log_std;
-mod normalisation;
+pub(super) mod normalisation;
 mod squash;
 
 use anyhow::Result;
@@ -12,7 +12,7 @@ use anyhow::Result;
 use super::Given;
 use super::bounds::BoundsOption;
 use super::option::Options;
-use crate::layout::{ActorLayers, PolicySettings, Unexplained};
+use crate::layout::{ActorLayers, LostStatistics, PolicySettings, Unexplained};
 use crate::model::{Activation, LogStd, MeanStep, Normalisation, Sourced, Squash};
 
 /// The facts of an actor as far as they are known.
@@ -29,6 +29,8 @@ pub struct Gathered<'a> {
     pub log_std: Result<Sourced<LogStd>, &'static str>,
     /// Statistics in the file that only examples can explain.
     pub unexplained: Option<Unexplained>,
+    /// The evidence that states were normalised by statistics that the file does not have.
+    pub lost_statistics: Option<LostStatistics>,
     /// The keys of a Dict observation space, in the order in which a state concatenates them.
     pub observation_keys: Vec<String>,
     /// The class of the object that the file is.
@@ -60,16 +62,21 @@ impl<'a> Gathered<'a> {
         let of_foreign_policy = settings.text(&["policy_class"]).is_some() && foreign_code.is_some();
         let head = head::head(actor, settings, kind)?;
         let action_dims = head::dims(actor, &head);
+        let by_card = given.card.normalisation(actor.state_dim())?;
         let unexplained = match settings.normalisation(actor.state_dim())? {
             Some(_) => None,
-            None => settings.unexplained(actor.state_dim())?.filter(|_| given.card.obs_mean.is_none()),
+            None => settings.unexplained(actor.state_dim())?.filter(|_| by_card.is_none()),
         };
+        let lost = settings.lost_statistics(actor.layout);
+        let normalisation =
+            normalisation::normalisation(actor, settings, by_card, unexplained.as_ref(), lost.as_ref())?;
         Ok(Gathered {
             activation: activation::activation(actor, settings, given, of_foreign_policy)?,
             squash: squash::squash(actor, settings, given, kind)?,
             mean_step: squash::mean_step(actor, settings)?,
             bounds: bounds::bounds(actor.layout, settings, given, &action_dims)?,
-            normalisation: normalisation::normalisation(actor, settings, given, unexplained.as_ref())?,
+            lost_statistics: lost.filter(|_| normalisation.is_missing() && unexplained.is_none()),
+            normalisation,
             log_std: log_std::log_std(actor, settings, given)?,
             observation_keys: settings.observation_keys().iter().map(|key| (*key).to_owned()).collect(),
             class: settings.root_class().map(str::to_owned),

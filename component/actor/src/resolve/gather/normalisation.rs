@@ -2,55 +2,53 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::super::Given;
 use super::super::option::Options;
-use crate::layout::{ActorLayers, PolicySettings, Unexplained};
+use crate::card::GivenNormalisation;
+use crate::layout::{ActorLayers, LostStatistics, PolicySettings, Unexplained};
 use crate::model::{Normalisation, Source};
 
+/// Gathers the normalisation from the file and the card. It is missing if the file has statistics that only examples
+/// explain, or if states were normalised by statistics that the file does not have.
 pub(super) fn normalisation(
     actor: &ActorLayers,
     settings: &PolicySettings,
-    given: &Given,
+    card: Option<GivenNormalisation>,
     unexplained: Option<&Unexplained>,
+    lost: Option<&LostStatistics>,
 ) -> Result<Options<Option<Normalisation>>> {
-    let state_dim = actor.state_dim();
-    let file = settings.normalisation(state_dim)?;
-    let card = match (&given.card.obs_mean, &given.card.obs_std) {
-        (Some(mean), Some(std)) => {
-            ensure!(
-                mean.len() == state_dim && std.len() == state_dim,
-                "`obs_mean` and `obs_std` of the card have {} and {} numbers: {state_dim} are expected",
-                mean.len(),
-                std.len()
-            );
-            Some(Normalisation::new(mean, std, given.card.clip_obs)?)
-        }
-        _ => None,
-    };
-    if let Some((found, name)) = file {
-        return fixed_normalisation(found, name, card);
+    if let Some((found, name)) = settings.normalisation(actor.state_dim())? {
+        check_agrees(&found, &name, card.as_ref())?;
+        return Ok(Options::fixed(Some(found), Source::File(name.into())));
     }
     Ok(match (card, unexplained) {
-        (Some(card), _) => Options::fixed(Some(card), Source::Card),
+        (Some(GivenNormalisation::By(card)), _) => Options::fixed(Some(card), Source::Card),
+        (Some(GivenNormalisation::None), _) => Options::fixed(None, Source::Card),
         (None, Some(unexplained)) => Options::missing(unexplained.candidates.iter().cloned().map(Some).collect()),
         (None, None) if settings.number(&["clip_obs", "obs_clip"]).is_some() => bail!(
             "`clip_obs` is set, and the file has no obs_mean and obs_var: write obs_mean and obs_std into the card, 0 and 1 \
              if a state is only clipped"
         ),
+        // Examples may show that states come normalised.
+        (None, None) if lost.is_some() => Options::missing(vec![None]),
         (None, None) => Options::fixed(None, Source::File("no statistics".into())),
     })
 }
 
-fn fixed_normalisation(
-    found: Normalisation,
-    name: String,
-    card: Option<Normalisation>,
-) -> Result<Options<Option<Normalisation>>> {
+/// Fails if a card says something else about the normalisation than the file.
+pub(in super::super) fn check_agrees(
+    found: &Normalisation,
+    name: &str,
+    card: Option<&GivenNormalisation>,
+) -> Result<()> {
     let is_near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-4 * b.abs().max(1.0));
-    let agrees = |card: &Normalisation| is_near(&card.mean, &found.mean) && is_near(&card.std, &found.std);
+    let agrees = match card {
+        None => true,
+        Some(GivenNormalisation::None) => false,
+        Some(GivenNormalisation::By(card)) => is_near(&card.mean, &found.mean) && is_near(&card.std, &found.std),
+    };
     ensure!(
-        card.as_ref().is_none_or(agrees),
+        agrees,
         "the normalisation of observations by {name} of the file is another than the card's: they must agree"
     );
-    Ok(Options::fixed(Some(found), Source::File(name.into())))
+    Ok(())
 }

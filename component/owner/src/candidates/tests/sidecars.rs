@@ -212,7 +212,8 @@ fn sidecars_that_are_large_or_no_files_are_refused_unread() {
     let error = owner.sidecars().expect_err("eleven bytes");
     assert_eq!(
         error,
-        "with model_a.data it has 11 bytes, over the limit of 10 for a checkpoint and the files beside it"
+        "with model_a.data it has 11 bytes, over the limit of 10 for a checkpoint and the files beside it: \
+         --max-checkpoint-bytes (SAC_MAX_CHECKPOINT_BYTES) raises it"
     );
     owner.remove("model_a.data");
     let card = fs::File::create(owner.path("policy.json")).expect("made");

@@ -1,0 +1,158 @@
+//! A policy that was trained on normalised states is served with its statistics, or refused; and so is one behind a
+//! features extractor. Stable-Baselines3 wrote the files, which are in `tests/data/sb3`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod harness;
+
+use harness::{Actor, NOTHING, bare, list, relu_and_unit};
+use sac_actor::{File, Sidecar, SidecarKind};
+use serde_json::{Value, json};
+
+fn file(name: &str) -> File {
+    harness::read(&sac_test_support::path(&format!("sb3/{name}")))
+}
+
+/// A file without the statistics beside it.
+fn alone(name: &str) -> File {
+    bare(file(name).bytes)
+}
+
+fn with_card(file: File, card: &Value) -> File {
+    let bytes = card.to_string().into_bytes();
+    let card = Sidecar { kind: SidecarKind::Card, name: "FILE.policy.json".into(), bytes };
+    File { sidecars: [file.sidecars, vec![card]].concat(), ..file }
+}
+
+fn load(file: File) -> Actor {
+    Actor::load(file, NOTHING).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refusal(file: File) -> String {
+    Actor::load(file, NOTHING).err().unwrap_or_else(|| panic!("it was taken"))
+}
+
+/// Returns the value and the source of a fact.
+fn fact(actor: &mut Actor, name: &str) -> [String; 2] {
+    let info = actor.info();
+    let fact = info["facts"].as_array().unwrap().iter().find(|fact| fact["name"] == name).unwrap();
+    ["value", "source"].map(|part| fact[part].as_str().unwrap().to_owned())
+}
+
+fn expected(name: &str) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+    let all = serde_json::from_slice::<Value>(&sac_test_support::file("sb3/expected.json")).unwrap();
+    let rows = |part: &str| all[name][part].as_array().unwrap().iter().map(list).collect();
+    (rows("states"), rows("action"))
+}
+
+fn assert_acts(actor: &mut Actor, name: &str) {
+    let (states, actions) = expected(name);
+    for (state, expected) in states.iter().zip(actions) {
+        let found = actor.act(state).unwrap();
+        let is_near = found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-4);
+        assert!(is_near, "{name}: {found:?}, Stable-Baselines3 says {expected:?}");
+    }
+}
+
+#[test]
+fn a_trained_model_gives_the_actions_of_its_library() {
+    for name in ["plain.zip", "plain_float64.zip", "policy.pt", "vecnormalize_bounded.zip", "vecnormalize_reward.zip"] {
+        assert_acts(&mut load(file(name)), name);
+    }
+    // States are not normalised if only rewards are.
+    assert_acts(&mut load(alone("vecnormalize_reward.zip")), "vecnormalize_reward.zip");
+}
+
+#[test]
+fn a_model_that_was_trained_in_vecnormalize_is_refused_without_its_statistics() {
+    for (name, evidence) in [
+        ("vecnormalize_bounded.zip", "its last observation lies outside of the observation space"),
+        ("vecnormalize_float64.zip", "its last observation is float32 in a space of float64"),
+        ("vecnormalize_envs.zip", "its last observation is what the environments gave, shifted and scaled alike"),
+        ("vecnormalize_dict.zip", "its last observation lies outside of the observation space"),
+    ] {
+        let refused = refusal(alone(name));
+        for part in [
+            "the normalisation of observations is missing",
+            evidence,
+            "FILE.vecnormalize.pkl",
+            "save_vecnormalize=True",
+            "--vecnormalize FILE",
+            r#"{"normalisation": "none"}"#,
+        ] {
+            assert!(refused.contains(part), "{name}, {part}: {refused}");
+        }
+    }
+}
+
+#[test]
+fn a_card_says_that_states_come_normalised() {
+    let [card, statistics] = [json!({"normalisation": "none"}), json!({"obs_mean": [0, 0, 0], "obs_std": [1, 1, 1]})];
+    let mut as_they_are = load(with_card(alone("vecnormalize_bounded.zip"), &card));
+    assert_eq!(fact(&mut as_they_are, "normalisation"), ["none", "card"]);
+    let mut by_card = load(with_card(alone("vecnormalize_bounded.zip"), &statistics));
+    assert_eq!(as_they_are.act(&[0.5, -1.5, 0.25]), by_card.act(&[0.5, -1.5, 0.25]));
+    let contradiction = refusal(with_card(file("vecnormalize_bounded.zip"), &card));
+    assert!(contradiction.contains("they must agree"), "{contradiction}");
+}
+
+#[test]
+fn the_examples_of_a_card_prove_that_nothing_normalises_states() {
+    let mut raw = load(with_card(alone("vecnormalize_bounded.zip"), &json!({"normalisation": "none"})));
+    let states = [[0.5, -1.5, 0.25], [2.0, 1.0, -1.0], [-0.75, 0.0, 3.0]];
+    let example = |state: &[f64; 3]| json!({"state": state, "action": raw.act(state).unwrap()});
+    let examples = states.iter().map(example).collect::<Vec<_>>();
+    let mut proven = load(with_card(alone("vecnormalize_bounded.zip"), &json!({ "examples": examples })));
+    assert_eq!(fact(&mut proven, "normalisation"), ["none", "examples"]);
+    let (states, actions) = expected("vecnormalize_bounded.zip");
+    let examples = states.iter().zip(actions).map(|(state, action)| json!({"state": state, "action": action}));
+    let refused =
+        refusal(with_card(alone("vecnormalize_bounded.zip"), &json!({"examples": examples.collect::<Vec<_>>()})));
+    assert!(refused.contains("none of the possible values of the normalisation of observations fits"), "{refused}");
+}
+
+#[test]
+fn the_statistics_of_a_dict_are_read_by_its_keys() {
+    let mut actor = load(file("vecnormalize_dict.zip"));
+    assert_acts(&mut actor, "vecnormalize_dict.zip");
+    assert_eq!(fact(&mut actor, "input")[0], "position, velocity, concatenated in this order");
+}
+
+#[test]
+fn statistics_that_do_not_fit_the_observations_of_a_model_are_refused() {
+    let some = refusal(file("vecnormalize_some_keys.zip"));
+    assert!(some.contains("it does not normalise velocity of the Dict"), "{some}");
+    let beside = |name: &str, statistics: &str| File { sidecars: file(statistics).sidecars, ..alone(name) };
+    let flat = refusal(beside("vecnormalize_dict.zip", "vecnormalize_bounded.zip"));
+    assert!(flat.contains("those of one vector, and the model takes a Dict of position, velocity"), "{flat}");
+    let dict = refusal(beside("vecnormalize_bounded.zip", "vecnormalize_dict.zip"));
+    assert!(dict.contains("those of a Dict, and the checkpoint does not say the order of the keys"), "{dict}");
+}
+
+/// The script wraps its environment in NormalizeObservation, whose statistics it does not save.
+#[test]
+fn a_file_of_cleanrls_ppo_is_refused_until_a_card_says_how_states_are_normalised() {
+    let case = || bare(sac_test_support::file("corpus/ppo_cleanrl/m.pt"));
+    let refused = refusal(case());
+    for part in ["`cleanrl (PPO)`", "NormalizeObservation", "\"obs_mean\": […]", r#"{"normalisation": "none"}"#] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    let given = Actor::load(case(), relu_and_unit()).err().unwrap();
+    assert!(given.contains("the normalisation of observations is missing"), "no flag supplies it: {given}");
+    let mut raw = load(with_card(case(), &json!({"normalisation": "none"})));
+    let values = serde_json::from_slice::<Value>(&sac_test_support::file("corpus/ppo_cleanrl/case.json")).unwrap();
+    let (found, expected) = (raw.act(&list(&values["states"][0])).unwrap(), list(&values["expected"][0]));
+    assert!(found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-5), "{found:?}");
+    let statistics = json!({"obs_mean": [1, 2, 3], "obs_std": [2, 2, 2], "clip_obs": 10});
+    let mut normalised = load(with_card(case(), &statistics));
+    assert_eq!(normalised.act(&[3.0, 1.0, 4.0]), raw.act(&[1.0, -0.5, 0.5]));
+}
+
+#[test]
+fn a_features_extractor_without_weights_is_refused_however_the_model_is_saved() {
+    for name in ["extractor.zip", "extractor_policy.pt"] {
+        let refused = refusal(file(name));
+        assert!(refused.contains("the features extractor __main__.Scaled"), "{name}: {refused}");
+    }
+    let actor = refusal(file("extractor_actor.pt"));
+    assert!(actor.contains("__main__.Scaled"), "{actor}");
+}
