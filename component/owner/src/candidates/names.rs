@@ -83,7 +83,7 @@ impl Names {
             let is_file = entry.file_type().is_ok_and(|kind| !kind.is_dir());
             self.strangers += usize::from(is_file);
             let rank = |name: &OsStr| !Patterns::has_extension(name);
-            if is_file && self.stranger.as_ref().is_none_or(|known| rank(&name) < rank(known)) {
+            if is_file && self.stranger.as_ref().is_none_or(|known| !rank(&name) && rank(known)) {
                 self.stranger = Some(name.clone());
             }
         }
