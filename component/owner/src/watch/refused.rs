@@ -89,7 +89,7 @@ impl Refused {
     }
 }
 
-/// Returns an absolute path without symlinks. Of a file that is gone by now, the folder is resolved.
+/// Returns an absolute path without symlinks. If a file is gone by now, its folder is resolved.
 fn resolve_most(path: &Path) -> PathBuf {
     let of_folder = || -> io::Result<PathBuf> {
         let absolute = std::path::absolute(path)?;
