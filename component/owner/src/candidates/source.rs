@@ -134,7 +134,8 @@ impl Source {
             let beside = last.watched(&self.limits).map(|(path, _)| path);
             std::iter::once(self.location.folder()).chain(beside).map(Path::to_owned).collect()
         };
-        (!last.is_provisional).then(|| (paths(), last.began + last.rest(self.limits.sweep)))
+        let until = last.began.checked_add(last.rest(self.limits.sweep))?;
+        (!last.is_provisional).then(|| (paths(), until))
     }
 
     fn finder(&self) -> Finder<'_> {
