@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use sac_tests::{Client, Manifest, Owner, RootSettings, Server, Settings, build_components, checkpoint, odd, publish};
+use sac_tests::{
+    ACTOR, Client, Manifest, Owner, RootSettings, Server, Settings, build_components, checkpoint, compose, is_spin,
+    odd, publish,
+};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,10 +17,45 @@ use tokio::net::TcpStream;
 fn the_manifests_build_makes_every_file_it_names_and_the_actor_gets_no_capability() {
     let manifest = Manifest::read().unwrap();
     build_components(&manifest).unwrap();
-    for path in [&manifest.gateway, &manifest.dependency.1, &manifest.files.0] {
+    for path in manifest.dependencies.values().chain([&manifest.gateway, &manifest.files.0]) {
         assert!(path.exists(), "{}", path.display());
     }
     assert!(!manifest.actor_inherits());
+}
+
+#[test]
+fn every_component_of_the_manifest_fits_and_only_the_one_of_the_variables_needs_spin() {
+    let manifest = Manifest::read().unwrap();
+    build_components(&manifest).unwrap();
+    let asks_spin = |dependencies: &[&str]| {
+        let composed = compose(&manifest, dependencies).unwrap();
+        ["wasi:config/", "spin:"].iter().any(|name| composed.windows(name.len()).any(|part| part == name.as_bytes()))
+    };
+    let all = manifest.dependencies.keys().map(String::as_str).collect::<Vec<_>>();
+    assert!(asks_spin(&all));
+    assert!(!asks_spin(&[ACTOR]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manifests_variables_are_settings_which_the_command_line_outranks() {
+    if !is_spin() {
+        println!("skipped: SAC_SPIN does not name the program of Spin");
+        return;
+    }
+    let root = tempdir().unwrap();
+    put(root.path(), "a", &checkpoint("pendulum_00500"));
+    let mount = Manifest::read().unwrap().files.1;
+    let mut settings = Settings { mount: Some(mount.clone()), ..Settings::folder(root.path()) };
+    settings.spin_variables = vec![("API_TOKEN", "variable".to_owned()), ("ROOT", mount)];
+    for (token, expected) in [(None, "variable"), (Some(" "), "variable"), (Some("environment"), "environment")] {
+        settings.token = token.map(str::to_owned);
+        let server = Server::start(Owner::Composed, &settings).await;
+        let mut client = server.client().await.with_token(expected);
+        path_of(&mut client, "a").await;
+        for other in ["", "variable", "environment"].iter().filter(|other| **other != expected) {
+            server.client().await.with_token(other).get("/policies").await.detail(401);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,7 +30,7 @@ use wasmtime_wasi_http::handler::{
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use crate::manifest::{Manifest, build_components};
+use crate::manifest::{ACTOR, Manifest, build_components};
 use crate::server::{RootSettings, Settings};
 
 /// The number of requests that an instance answers.
@@ -114,11 +114,11 @@ pub(crate) fn variables(settings: &Settings) -> Vec<(&'static str, String)> {
     set
 }
 
-/// The application as one component.
+/// The application as one component, for runtimes that know nothing of Spin's variables.
 pub(crate) fn bytes() -> Vec<u8> {
     let manifest = Manifest::read().expect("spin.toml");
     build_components(&manifest).expect("the components build");
-    compose(&manifest).expect("the components fit")
+    compose(&manifest, &[ACTOR]).expect("the components fit")
 }
 
 /// The application, compiled once for all tests of the process.
@@ -138,8 +138,9 @@ fn pre() -> &'static (Engine, ServicePre<Guest>) {
     })
 }
 
-/// Composes both components: the actor satisfies the gateway's import, and the gateway's exports become the composition's.
-fn compose(manifest: &Manifest) -> Result<Vec<u8>> {
+/// Composes the gateway with components that satisfy some of its imports, as Spin does: names of imports may lack the version.
+/// The gateway's exports become the composition's.
+pub fn compose(manifest: &Manifest, dependencies: &[&str]) -> Result<Vec<u8>> {
     let mut graph = CompositionGraph::new();
     let mut register = |name: &str, path: &Path| -> Result<_> {
         let package = Package::from_file(name, None, path, graph.types_mut())?;
@@ -148,13 +149,20 @@ fn compose(manifest: &Manifest) -> Result<Vec<u8>> {
         Ok((graph.instantiate(id), world))
     };
     let (gateway, world) = register("sac:gateway", &manifest.gateway)?;
-    let (actor, _) = register("sac:actor", &manifest.dependency.1)?;
+    let mut instances = Vec::new();
+    for (number, name) in dependencies.iter().enumerate() {
+        let path = manifest.dependencies.get(*name).with_context(|| format!("no dependency {name}"))?;
+        instances.push((*name, register(&format!("sac:dependency{number}"), path)?.0));
+    }
     let world = &graph.types()[world];
-    let import = world.imports.keys().find(|name| name.starts_with(&manifest.dependency.0));
-    let import = import.context("the gateway does not import the actor")?.clone();
+    let imports = world.imports.keys().cloned().collect::<Vec<_>>();
     let exports = world.exports.keys().cloned().collect::<Vec<_>>();
-    let serving = graph.alias_instance_export(actor, &import)?;
-    graph.set_instantiation_argument(gateway, &import, serving)?;
+    for (name, instance) in instances {
+        let is_it = |import: &&String| import.split_once('@').map_or(import.as_str(), |(name, _)| name) == name;
+        let import = imports.iter().find(is_it).with_context(|| format!("the gateway does not import {name}"))?;
+        let export = graph.alias_instance_export(instance, import)?;
+        graph.set_instantiation_argument(gateway, import, export)?;
+    }
     for export in exports {
         let node = graph.alias_instance_export(gateway, &export)?;
         graph.export(node, &export)?;

@@ -8,7 +8,9 @@ mod runtime;
 mod server;
 
 pub use client::Client;
-pub use manifest::{Manifest, build_components};
+pub use composed::compose;
+pub use manifest::{ACTOR, Manifest, build_components};
+pub use runtime::is_spin;
 pub use sac_test_support::*;
 pub use server::{Owner, RootSettings, Server, Settings, cache_dir, patient_http, patient_sandbox};
 

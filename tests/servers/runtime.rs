@@ -55,6 +55,11 @@ impl Runtime {
     }
 }
 
+/// Returns `true` if [`Owner::Composed`](crate::Owner::Composed) runs in Spin.
+pub fn is_spin() -> bool {
+    matches!(Runtime::named(), Some(Runtime::Spin(_)))
+}
+
 fn wasmtime(program: &OsString, settings: &Settings) -> Command {
     static COMPILED: OnceLock<PathBuf> = OnceLock::new();
     let compiled = COMPILED.get_or_init(|| {
@@ -93,6 +98,7 @@ fn spin(program: &OsString, settings: &Settings, place: &Path) -> Command {
     for (name, value) in composed::variables(settings) {
         command.arg("--env").arg(format!("{name}={value}"));
     }
+    command.envs(settings.spin_variables.iter().map(|(name, value)| (format!("SPIN_VARIABLE_{name}"), value)));
     command.current_dir(workspace());
     command
 }

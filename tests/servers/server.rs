@@ -65,6 +65,8 @@ pub struct Settings {
     pub max_batch: u32,
     pub max_body_bytes: usize,
     pub max_checkpoint_bytes: u64,
+    /// Variables of spin.toml, in capitals. Only Spin has them.
+    pub spin_variables: Vec<(&'static str, String)>,
 }
 
 /// A server on a port of its own, ended when it is dropped.
@@ -111,6 +113,7 @@ impl Settings {
             max_batch: defaults::MAX_BATCH,
             max_body_bytes: defaults::MAX_BODY_BYTES,
             max_checkpoint_bytes: defaults::MAX_CHECKPOINT_BYTES,
+            spin_variables: Vec::new(),
         }
     }
 

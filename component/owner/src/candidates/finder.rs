@@ -18,6 +18,16 @@ pub(super) enum Location {
     Folder(PathBuf),
 }
 
+impl Location {
+    /// Returns the folder, or the file's folder.
+    pub(super) fn folder(&self) -> &Path {
+        match self {
+            Location::File(file) => parent(file),
+            Location::Folder(folder) => folder,
+        }
+    }
+}
+
 /// A file that could serve.
 #[derive(Debug, Clone)]
 pub struct Candidate {
@@ -40,10 +50,7 @@ pub(super) struct Finder<'a> {
 impl Finder<'_> {
     /// Returns the identity of the folder, or of the file's folder, if it exists.
     pub(super) fn folder(&self) -> io::Result<Option<Identity>> {
-        match self.location {
-            Location::File(file) => self.identity(parent(file)),
-            Location::Folder(folder) => self.identity(folder),
-        }
+        self.identity(self.location.folder())
     }
 
     /// See [`FileReader::identity`].
@@ -55,25 +62,18 @@ impl Finder<'_> {
     pub(super) fn digest(&self, checkpoint: &Path) -> Option<Identity> {
         self.identity(&digest_path(checkpoint)).ok().flatten()
     }
-
-    /// Returns `true` if a candidate is as it was when it was listed, apart from the sidecars that it shares with others.
-    pub(super) fn is_unchanged(&self, candidate: &Candidate) -> io::Result<bool> {
-        let FileState { path, identity, .. } = &candidate.state;
-        if self.identity(path)? != Some(*identity) {
-            return Ok(false);
-        }
-        for file in candidate.sidecars.files.iter().filter(|file| !file.is_shared) {
-            if self.identity(&file.path)? != file.identity {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
 }
 
 impl Candidate {
     pub(super) fn new(path: PathBuf, identity: Identity, sidecars: Sidecars) -> Self {
         Candidate { state: FileState { path, identity, companions: sidecars.identities() }, sidecars }
+    }
+
+    /// Returns the candidate and the sidecars that it shares with no other, with the identities that they had.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&Path, Option<Identity>)> {
+        let own = self.sidecars.files.iter().filter(|file| !file.is_shared);
+        let FileState { path, identity, .. } = &self.state;
+        std::iter::once((path.as_path(), Some(*identity))).chain(own.map(|file| (file.path.as_path(), file.identity)))
     }
 
     /// Compares candidates by their mtimes, then by their names, in which numbers compare as numbers.

@@ -114,24 +114,22 @@ impl Listing {
 
     /// Returns `true` if everything that is watched is as it was.
     pub(super) fn holds(&self, finder: Finder) -> io::Result<bool> {
-        let serving = self.serving.map(|index| &self.candidates[index]);
-        let watched = finder.limits.watched();
-        for candidate in self.candidates.iter().take(watched).chain(serving) {
-            if !finder.is_unchanged(candidate)? {
-                return Ok(false);
-            }
-        }
-        for file in &self.shared {
-            if finder.identity(&file.path)? != file.identity {
-                return Ok(false);
-            }
-        }
-        for path in self.dangling.iter().take(watched.saturating_sub(self.candidates.len())) {
-            if finder.identity(path)?.is_some() {
+        for (path, identity) in self.watched(finder.limits) {
+            if finder.identity(path)? != identity {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Returns the paths, beside the folder's, that a request asks for, and the identities that they had.
+    pub(super) fn watched(&self, limits: &Limits) -> impl Iterator<Item = (&Path, Option<Identity>)> {
+        let watched = limits.watched();
+        let serving = self.serving.map(|index| &self.candidates[index]);
+        let candidates = self.candidates.iter().take(watched).chain(serving).flat_map(Candidate::files);
+        let shared = self.shared.iter().map(|file| (file.path.as_path(), file.identity));
+        let dangling = self.dangling.iter().take(watched.saturating_sub(self.candidates.len()));
+        candidates.chain(shared).chain(dangling.map(|path| (path.as_path(), None)))
     }
 
     /// Returns the time from the beginning of this listing to that of the next one, if nothing is seen to change.

@@ -77,13 +77,15 @@ impl FileReader {
     pub(crate) fn read_open(&self, file: &File) -> Result<(Vec<u8>, Identity), ReadError> {
         for _ in 0..MAX_READS {
             let before = self.check(file)?;
-            let mut bytes = Vec::with_capacity(before.size as usize);
+            let mut bytes = vec![0; before.size as usize];
             let mut reader = file;
             reader.rewind()?;
-            // One byte more than the size bounds the read of a file that grows.
-            reader.take(before.size + 1).read_to_end(&mut bytes)?;
-            if self.check(file)? == before && bytes.len() as u64 == before.size {
-                return Ok((bytes, before));
+            // A file that grows is noticed by its identity, without a read that finds its end.
+            let whole = reader.read_exact(&mut bytes);
+            match whole {
+                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error.into()),
+                whole if self.check(file)? == before && whole.is_ok() => return Ok((bytes, before)),
+                _ => {}
             }
         }
         Err(ReadError::Changing)

@@ -53,7 +53,7 @@ impl Refused {
 
     /// Returns `true` if a candidate is this one, unchanged.
     pub(super) fn is<W: Watch>(&self, candidate: &W::Candidate, watched: &W) -> bool {
-        self.seen.is(candidate.as_ref()) && self.remedy == watched.listed_remedy(candidate)
+        self.seen.is(candidate.as_ref()) && self.remedy == watched.remedy(candidate)
     }
 
     /// Returns `true` if trying this path took long.

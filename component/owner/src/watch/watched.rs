@@ -55,13 +55,9 @@ pub trait Watch: Display {
     /// The candidate is refused.
     fn read(&self, candidate: &Self::Candidate) -> Result<(Seen, Self::Content), Failure>;
 
-    /// Returns the identity of the file whose change makes a refused candidate worth another try, if there is such a file.
+    /// Returns the identity of the file whose change makes a refused candidate worth another try, if the candidate was listed
+    /// with such a file.
     fn remedy(&self, _candidate: &Self::Candidate) -> Option<Identity> {
-        None
-    }
-
-    /// Returns what [`Watch::remedy`] does, without a file call if the listing has no such file.
-    fn listed_remedy(&self, _candidate: &Self::Candidate) -> Option<Identity> {
         None
     }
 }

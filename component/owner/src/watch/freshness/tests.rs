@@ -150,6 +150,19 @@ fn a_fault_of_the_machine_is_tried_again_although_the_file_stays_the_same() {
 }
 
 #[test]
+fn only_a_change_gives_another_judgement_if_a_file_is_in_service_and_none_is_refused() {
+    let files = Files::default();
+    let none = Freshness::default();
+    assert!(!none.is_settled() && !none.has_refused());
+    files.put("good", 1);
+    let good = none.renew(&files, false, Ok).freshness;
+    assert!(good.is_settled() && !good.has_refused());
+    files.put("bad", 1);
+    let bad = good.renew::<_, ()>(&files, false, |_| Err(refusal())).freshness;
+    assert!(!bad.is_settled() && bad.has_refused());
+}
+
+#[test]
 fn pauses_grow_with_the_time_that_a_path_takes_and_are_bounded() {
     let second = Duration::from_secs(1);
     let pauses = (2..6).map(|tries| super::super::refused::pause(second, tries).as_secs()).collect::<Vec<_>>();
