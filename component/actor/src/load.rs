@@ -99,9 +99,8 @@ impl Model {
         layout::check_features_extractor(contents)?;
         let actor = layout::find(contents)?;
         let name = actor.layout.name;
-        let of_sb3 = [layout::STABLE_BASELINES3, layout::STABLE_BASELINES3_SDE, layout::STABLE_BASELINES3_TD3];
         ensure!(
-            format != Format::StableBaselines3 || of_sb3.contains(&name),
+            format != Format::StableBaselines3 || layout::OF_STABLE_BASELINES3.contains(&name),
             "the model has an actor of the layout `{name}`: an actor of SAC, TQC, TD3 or DDPG is expected"
         );
         let settings = PolicySettings::new(contents, &actor.scope);

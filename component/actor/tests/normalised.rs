@@ -128,6 +128,15 @@ fn statistics_that_do_not_fit_the_observations_of_a_model_are_refused() {
     assert!(dict.contains("those of a Dict, and the checkpoint does not say the order of the keys"), "{dict}");
 }
 
+/// Nothing in the file tells, so that only examples prove it.
+#[test]
+fn a_model_that_does_not_show_whether_its_states_were_normalised_says_that_this_is_assumed() {
+    for name in ["plain.zip", "policy.pt", "vecnormalize_unseen.zip"] {
+        let [value, source] = fact(&mut load(alone(name)), "normalisation");
+        assert_eq!((&*value, &*source), ("none", "convention: no statistics of VecNormalize beside it"), "{name}");
+    }
+}
+
 /// The script wraps its environment in NormalizeObservation, whose statistics it does not save.
 #[test]
 fn a_file_of_cleanrls_ppo_is_refused_until_a_card_says_how_states_are_normalised() {

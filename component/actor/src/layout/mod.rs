@@ -11,7 +11,7 @@ mod table;
 pub use actor::{ActorHead, ActorLayers, describe, split};
 use anyhow::{Result, bail, ensure};
 pub use settings::{LostStatistics, Named, PolicySettings, Unexplained, refuse};
-pub use table::{Layout, STABLE_BASELINES3, STABLE_BASELINES3_SDE, STABLE_BASELINES3_TD3, TIANSHOU};
+pub use table::{Layout, OF_STABLE_BASELINES3, STABLE_BASELINES3_SDE, TIANSHOU};
 
 use crate::file::{Contents, Leaf, Tensor};
 use actor::in_layout;

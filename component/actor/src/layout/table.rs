@@ -55,6 +55,8 @@ pub const STABLE_BASELINES3: &str = "stable-baselines3";
 pub const STABLE_BASELINES3_SDE: &str = "stable-baselines3 (gSDE)";
 /// The layout of TD3's and DDPG's actors in Stable-Baselines3.
 pub const STABLE_BASELINES3_TD3: &str = "stable-baselines3 (TD3)";
+/// The layouts of Stable-Baselines3.
+pub const OF_STABLE_BASELINES3: [&str; 3] = [STABLE_BASELINES3, STABLE_BASELINES3_SDE, STABLE_BASELINES3_TD3];
 /// The layout of tianshou's stochastic actor.
 pub const TIANSHOU: &str = "tianshou";
 

@@ -13,8 +13,8 @@ pub struct LostStatistics {
     pub remedy: Option<&'static str>,
 }
 
-const VECNORMALIZE: &str = "save its statistics by env.save(…) as FILE.vecnormalize.pkl (CheckpointCallback does with \
-                            save_vecnormalize=True), or name them by --vecnormalize FILE";
+const VECNORMALIZE: &str = "save its statistics by env.save(…) as FILE.vecnormalize.pkl, or have CheckpointCallback save \
+                            them (save_vecnormalize=True), or name them by --vecnormalize FILE";
 
 impl PolicySettings<'_> {
     /// Returns how it is known that states were normalised in training, for a file without statistics. Served as they are,

@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::super::option::Options;
 use crate::card::GivenNormalisation;
-use crate::layout::{ActorLayers, LostStatistics, PolicySettings, Unexplained};
+use crate::layout::{ActorLayers, LostStatistics, OF_STABLE_BASELINES3, PolicySettings, Unexplained};
 use crate::model::{Normalisation, Source};
 
 /// Gathers the normalisation from the file and the card. It is missing if the file has statistics that only examples
@@ -30,6 +30,10 @@ pub(super) fn normalisation(
         ),
         // Examples may show that states come normalised.
         (None, None) if lost.is_some() => Options::missing(vec![None]),
+        // No file of Stable-Baselines3 says that states were not normalised.
+        (None, None) if OF_STABLE_BASELINES3.contains(&actor.layout.name) => {
+            Options::convention(None, "no statistics of VecNormalize beside it", vec![])
+        }
         (None, None) => Options::fixed(None, Source::File("no statistics".into())),
     })
 }
