@@ -8,11 +8,9 @@ mod owner;
 mod policy;
 mod registry;
 mod response;
-mod snapshot;
 mod wit;
 
 use std::cell::RefCell;
-use std::rc::Rc;
 
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
@@ -23,11 +21,9 @@ use spin_sdk::http::{IntoResponse, Request, Response, StatusCode};
 use spin_sdk::http_service;
 
 use owner::Owner;
-use snapshot::{Mounts, Snapshot};
 
 thread_local! {
     static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
-    static MOUNTS: Rc<Mounts> = Rc::new(Mounts::new());
 }
 
 #[http_service]
@@ -46,13 +42,8 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
         inference_header_content_length: header("inference-header-content-length"),
         body: body.map_or(wit::Body::OverLimit, |body| wit::Body::Complete(body.into())),
     };
-    let mounts = MOUNTS.with(Rc::clone);
-    let snapshot = match with_owner(|owner| owner.watched(&request.path))? {
-        Some(paths) => Snapshot::take(&mounts, paths).await,
-        None => None,
-    };
     // Nothing awaits from here on, so that no other request of this instance finds the owner borrowed.
-    let answer = with_owner(|owner| owner.answer(request, snapshot))??;
+    let answer = with_owner(|owner| owner.answer(request))??;
     response(answer)
 }
 
