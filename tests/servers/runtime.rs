@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use sac_test_support::{Process, workspace};
+use sac_test_support::{Process, Signal, workspace};
 use tempfile::{NamedTempFile, TempDir, tempdir};
 
 use crate::composed::{self, Mount};
@@ -25,8 +25,16 @@ pub(crate) enum Runtime {
 /// A runtime that serves the application, until it is dropped.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
-    _process: Process,
+    process: Process,
     _files: TempDir,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Spin serves from another process, and ends it only at a signal that it can catch.
+        let _ = self.process.signal(Signal::INT);
+        let _ = self.process.child.wait();
+    }
 }
 
 impl Runtime {
@@ -51,7 +59,7 @@ impl Runtime {
         let address = address.and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("no address in {line}"));
         process.read_on(|_| ());
-        Running { address, _process: process, _files: files }
+        Running { address, process, _files: files }
     }
 }
 

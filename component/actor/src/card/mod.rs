@@ -29,7 +29,7 @@ pub struct Card {
     obs_std: Option<Vec<f64>>,
     clip_obs: Option<f64>,
     #[serde(alias = "normalization")]
-    normalisation: Option<Without>,
+    normalisation: Option<String>,
     pub kind: Option<Kind>,
     /// The name of a graph's input.
     pub input: Option<String>,
@@ -74,13 +74,6 @@ enum OneOrMany<T> {
 enum Unit {
     /// Actions stay within -1 and 1.
     Unit,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Without {
-    /// States reach the network as they are.
-    None,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -145,6 +138,9 @@ impl Card {
             card.clip_obs.is_none() || card.obs_mean.is_some(),
             "it has a `clip_obs` without an `obs_mean` and an `obs_std`"
         );
+        // A string, because an enum of one name would add 1 kB of code.
+        let normalisation = card.normalisation.as_deref().unwrap_or("none");
+        ensure!(normalisation == "none", "`normalisation`: unknown value `{normalisation}`, expected `none`");
         ensure!(
             card.normalisation.is_none() || card.obs_mean.is_none(),
             "its `normalisation` is none, and it has an `obs_mean`: one of them is expected"
@@ -167,7 +163,7 @@ impl Card {
         let has_normalisation = self.obs_mean.is_some() || self.normalisation.is_some();
         let statistics = if has_normalisation { &self } else { &other };
         let (mean, std, clip) = (statistics.obs_mean.clone(), statistics.obs_std.clone(), statistics.clip_obs);
-        let normalisation = statistics.normalisation;
+        let normalisation = statistics.normalisation.clone();
         Card {
             activation: self.activation.or(other.activation),
             action_low: low,
@@ -214,7 +210,7 @@ impl Card {
     /// Returns the normalisation of states of so many numbers.
     pub fn normalisation(&self, state_dim: usize) -> Result<Option<GivenNormalisation>> {
         let (Some(mean), Some(std)) = (&self.obs_mean, &self.obs_std) else {
-            return Ok(self.normalisation.map(|Without::None| GivenNormalisation::None));
+            return Ok(self.normalisation.as_ref().map(|_| GivenNormalisation::None));
         };
         ensure!(
             mean.len() == state_dim && std.len() == state_dim,
@@ -248,13 +244,16 @@ fn explain(error: serde_json::Error, bytes: &[u8]) -> anyhow::Error {
     if bytes.trim_ascii().is_empty() {
         return anyhow::anyhow!("it is empty: a JSON object of facts is expected");
     }
-    let entries = match serde_json::from_slice::<Value>(bytes) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return anyhow::anyhow!("it is not UTF-8, as JSON is") };
+    let entries = match serde_json::from_str::<Value>(text) {
         Ok(Value::Object(entries)) => entries,
         Ok(_) => return anyhow::anyhow!("it is no JSON object"),
         Err(error) => return anyhow::anyhow!("it is not JSON: {error}"),
     };
     let alone = |(key, value): (String, Value)| {
-        let error = serde_json::from_value::<Card>(Map::from_iter([(key.clone(), value)]).into()).err()?;
+        // Read from bytes, because reading it from a `Value` would add 20 kB of code.
+        let entry = Value::Object(Map::from_iter([(key.clone(), value)])).to_string();
+        let error = serde_json::from_slice::<Card>(entry.as_bytes()).err()?;
         Some(if error.to_string().starts_with("unknown field") {
             error.into()
         } else {

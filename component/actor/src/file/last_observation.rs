@@ -53,16 +53,19 @@ fn is_scaled(last: &[f64], original: &[f64], rows: usize) -> bool {
     let (mut changes, mut is_proven) = (false, false);
     for column in 0..columns {
         let row = |row| (original[row * columns + column], last[row * columns + column]);
-        let mut points = (0..rows).map(row).collect::<Vec<_>>();
-        points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let ((x0, y0), (x1, y1)) = (points[0], points[rows - 1]);
+        let (mut least, mut most) = (row(0), row(0));
+        for point in (1..rows).map(row) {
+            least = if point.0 < least.0 { point } else { least };
+            most = if point.0 > most.0 { point } else { most };
+        }
+        let ((x0, y0), (x1, y1)) = (least, most);
         let slope = if x1 - x0 > ROUNDING { (y1 - y0) / (x1 - x0) } else { 0.0 };
-        let is_on = |(x, y): &(f64, f64)| (y - y0 - slope * (x - x0)).abs() <= ROUNDING * y.abs().max(1.0);
-        if !points.iter().all(is_on) || slope < 0.0 {
+        let is_on = |(x, y): (f64, f64)| (y - y0 - slope * (x - x0)).abs() <= ROUNDING * y.abs().max(1.0);
+        if !(0..rows).map(row).all(is_on) || slope < 0.0 {
             return false;
         }
-        let is_between = |(x, _): &(f64, f64)| (x - x0).min(x1 - x) > 0.01 * (x1 - x0);
-        is_proven |= slope > 0.0 && points.iter().any(is_between);
+        let is_between = |(x, _): (f64, f64)| (x - x0).min(x1 - x) > 0.01 * (x1 - x0);
+        is_proven |= slope > 0.0 && (0..rows).map(row).any(is_between);
         // A counter of steps grows by the same everywhere.
         changes |= slope > 0.0 && (slope - 1.0).abs() > 1e-3;
     }
