@@ -80,12 +80,15 @@ impl FileReader {
             let mut bytes = vec![0; before.size as usize];
             let mut reader = file;
             reader.rewind()?;
-            // A file that grows is noticed by its identity, without a read that finds its end.
-            let whole = reader.read_exact(&mut bytes);
-            match whole {
-                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error.into()),
-                whole if self.check(file)? == before && whole.is_ok() => return Ok((bytes, before)),
-                _ => {}
+            // A file that grows is noticed by its identity, without a read that finds its end. The system gives the size 0 for
+            // some files that are not empty, or that cannot be read.
+            let is_whole = match reader.read_exact(&mut bytes) {
+                Ok(()) => before.size > 0 || reader.read(&mut [0])? == 0,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+                Err(error) => return Err(error.into()),
+            };
+            if is_whole && self.check(file)? == before {
+                return Ok((bytes, before));
             }
         }
         Err(ReadError::Changing)
