@@ -40,7 +40,7 @@ impl Proxy {
         std::fs::write(folder.path().join("html/index.html"), "Welcome to nginx!").unwrap();
         let mut command = Command::new("nginx");
         command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
-        // Root's nginx would have workers of another user, who may not connect to Unix sockets in a test's folder.
+        // If root starts nginx, its workers run as another user, which may not connect to Unix sockets in a test's folder.
         command.args(["-g", "daemon off; pid nginx.pid; error_log stderr notice; user root;"]);
         Proxy::start(command, "start worker process ", address, folder)
     }

@@ -209,7 +209,7 @@ async fn a_server_that_stops_ends_its_streams_and_waits_for_no_silent_one() {
     for _ in 0..3 {
         streams.push(Stream::open_at(address, "/sac/stream", None).await.unwrap());
     }
-    // Whether it is answered before the end depends on which of them comes first.
+    // The server may answer it, or stop first.
     streams[0].0.send(Message::text(json!({ "state": STATE }).to_string())).await.unwrap();
     stop.send(()).unwrap();
     let mut first = streams[0].0.next().await.unwrap().unwrap();

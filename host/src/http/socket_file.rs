@@ -1,4 +1,4 @@
-//! The file of a Unix socket: who may connect, what it replaces, and when it is removed.
+//! The file of a Unix socket. It has the permissions to connect, replaces the file of a dead process, and is removed at the end.
 
 use std::fs::{self, Metadata, Permissions};
 use std::io;

@@ -59,7 +59,7 @@ pub(crate) struct Lists {
     at_unix_seconds: Vec<u64>,
     requests_per_second: Vec<f32>,
     errors_per_second: Vec<f32>,
-    /// Of the predictions that were answered with 200. Null for a step without any, like the next two.
+    /// This percentile and the next two count predictions that were answered with 200. They are null for a step without any.
     p50_ms: Vec<Option<f32>>,
     p90_ms: Vec<Option<f32>>,
     p99_ms: Vec<Option<f32>>,

@@ -29,7 +29,7 @@ pub struct Layout {
     pub squash: Option<Squash>,
     /// True if the library's own actions stay within -1 and 1. False if they are scaled, so that a file must say how.
     pub is_unit: bool,
-    /// How the library normalises states by statistics that it saves elsewhere or not at all, unless its users turn that off.
+    /// Names the normalisation that the library applies by default, if this file does not hold its statistics.
     pub normalised: Option<&'static str>,
     /// The rule for the output of the log_std head. None if it is not known, so that actions cannot be sampled.
     pub log_std: Option<LogStd>,

@@ -7,7 +7,7 @@ use crate::layout::Layout;
 
 /// Statistics of states that a file lacks.
 pub struct LostStatistics {
-    /// How it is known that states were normalised, for an error.
+    /// The evidence that states were normalised, for an error.
     pub evidence: String,
     /// Where the library keeps the statistics, and how they are given, for an error.
     pub remedy: Option<&'static str>,
