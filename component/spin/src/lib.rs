@@ -8,19 +8,22 @@ mod owner;
 mod policy;
 mod registry;
 mod response;
+mod turn;
 mod wit;
 
 use std::cell::RefCell;
 
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use sac_owner::Environment;
 use sac_owner::settings::DRAIN_BYTES;
 use spin_sdk::http::{IntoResponse, Request, Response, StatusCode};
 use spin_sdk::http_service;
+use wit_bindgen::yield_async;
 
 use owner::Owner;
+use turn::{ResponseBody, Turn};
 
 thread_local! {
     static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
@@ -29,10 +32,17 @@ thread_local! {
 #[http_service]
 async fn handle(request: Request) -> Result<impl IntoResponse> {
     let (parts, body) = request.into_parts();
+    let is_first = OWNER.with_borrow(Option::is_none);
     let limit = with_owner(|owner| owner.max_body_bytes)?;
+    if is_first {
+        // Spin leaves its scheduler to read variables, and returns to it here. Otherwise another thread would write the head
+        // of the response before its body.
+        yield_async().await;
+    }
     let body = receive(body, limit).await?;
+    let turn = Turn::begin();
     if parts.headers.get("content-encoding").is_some_and(|encoding| encoding != "identity") {
-        return response(wit::Response::encoded(parts.uri.path()));
+        return response(wit::Response::encoded(parts.uri.path()), turn);
     }
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let request = wit::Request {
@@ -44,7 +54,7 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
     };
     // Nothing awaits from here on, so that no other request of this instance finds the owner borrowed.
     let answer = with_owner(|owner| owner.answer(request))??;
-    response(answer)
+    response(answer, turn)
 }
 
 /// Calls `act` with the owner of this instance. The first call that finds valid settings makes it.
@@ -77,10 +87,10 @@ async fn receive(
     Ok((received <= limit).then(|| buffer.freeze()))
 }
 
-fn response(answer: wit::Response) -> Result<Response<Full<Bytes>>> {
+fn response(answer: wit::Response, turn: Turn) -> Result<Response<ResponseBody>> {
     let mut builder = Response::builder()
         .status(StatusCode::from_u16(answer.status)?)
-        // Without it the response is chunked. Its several writes wait 40 ms for a delayed acknowledgement.
+        // Without it the response is chunked, which takes several writes.
         .header("content-length", answer.body.len());
     if !answer.headers.iter().any(|(name, _)| name == "content-type") {
         builder = builder.header("content-type", "application/json");
@@ -88,5 +98,5 @@ fn response(answer: wit::Response) -> Result<Response<Full<Bytes>>> {
     for (name, value) in answer.headers {
         builder = builder.header(name, value);
     }
-    Ok(builder.body(Full::new(answer.body.into()))?)
+    Ok(builder.body(ResponseBody::new(answer.body, turn))?)
 }
