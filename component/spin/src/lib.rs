@@ -8,7 +8,7 @@ mod owner;
 mod policy;
 mod registry;
 mod response;
-mod turn;
+mod response_body;
 mod wit;
 
 use std::cell::RefCell;
@@ -23,7 +23,7 @@ use spin_sdk::http_service;
 use wit_bindgen::yield_async;
 
 use owner::Owner;
-use turn::{ResponseBody, Turn};
+use response_body::{ResponseBody, bodies_are_taken};
 
 thread_local! {
     static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
@@ -31,6 +31,7 @@ thread_local! {
 
 #[http_service]
 async fn handle(request: Request) -> Result<impl IntoResponse> {
+    bodies_are_taken().await;
     let (parts, body) = request.into_parts();
     let is_first = OWNER.with_borrow(Option::is_none);
     let limit = with_owner(|owner| owner.max_body_bytes)?;
@@ -40,9 +41,9 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
         yield_async().await;
     }
     let body = receive(body, limit).await?;
-    let turn = Turn::begin();
+    bodies_are_taken().await;
     if parts.headers.get("content-encoding").is_some_and(|encoding| encoding != "identity") {
-        return response(wit::Response::encoded(parts.uri.path()), turn);
+        return response(wit::Response::encoded(parts.uri.path()));
     }
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let request = wit::Request {
@@ -54,7 +55,7 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
     };
     // Nothing awaits from here on, so that no other request of this instance finds the owner borrowed.
     let answer = with_owner(|owner| owner.answer(request))??;
-    response(answer, turn)
+    response(answer)
 }
 
 /// Calls `act` with the owner of this instance. The first call that finds valid settings makes it.
@@ -87,7 +88,7 @@ async fn receive(
     Ok((received <= limit).then(|| buffer.freeze()))
 }
 
-fn response(answer: wit::Response, turn: Turn) -> Result<Response<ResponseBody>> {
+fn response(answer: wit::Response) -> Result<Response<ResponseBody>> {
     let mut builder = Response::builder()
         .status(StatusCode::from_u16(answer.status)?)
         // Without it the response is chunked, which takes several writes.
@@ -98,5 +99,5 @@ fn response(answer: wit::Response, turn: Turn) -> Result<Response<ResponseBody>>
     for (name, value) in answer.headers {
         builder = builder.header(name, value);
     }
-    Ok(builder.body(ResponseBody::new(answer.body, turn))?)
+    Ok(builder.body(ResponseBody::new(answer.body))?)
 }
