@@ -278,6 +278,25 @@ policy = rename(sd, net_0="fc1", net_2="fc2", mean="fc_mean", log_std="fc_logstd
 good("cleanrl_tuple.pt", (OrderedDict(**policy, **action_scale), q(1), q(2)), cleanrl, scale=2)
 
 
+class ScaledActor(nn.Module):
+    """CleanRL's actor, edited: the names of the layers do not show what `forward` does with a state."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(3, 8), nn.Linear(8, 8)
+        self.fc_mean, self.fc_logstd = nn.Linear(8, 1), nn.Linear(8, 1)
+        for name, value in action_scale.items():
+            self.register_buffer(name, value)
+
+    def forward(self, state):
+        hidden = torch.relu(self.fc2(torch.relu(self.fc1(state / 10))))
+        return self.fc_mean(hidden), self.fc_logstd(hidden)
+
+
+torch.manual_seed(0)
+refused("cleanrl_edited.pt", "a class of one's own with CleanRL's names", ScaledActor())
+
+
 class SquashedGaussianMLPActor(nn.Module):
     def __init__(self, sd, activation, act_limit):
         super().__init__()

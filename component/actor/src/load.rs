@@ -7,7 +7,7 @@ use tract_onnx::pb::ModelProto;
 use crate::card::{self, Card, Example};
 use crate::file::{self, Contents, Decoded};
 use crate::layout::{self, PolicySettings};
-use crate::model::{Fact, Facts, Format, Normalisation, Outputs, Source, Squashing};
+use crate::model::{Fact, Facts, Format, Normalisation, Outputs, Source, Squash, Squashing};
 use crate::onnx::{self, Blueprint, Interface, NamedBy, Names};
 use crate::program;
 use crate::resolve::{self, Given, Resolved, ResolvedGraph};
@@ -128,6 +128,11 @@ impl Model {
              FILE.policy.json if the first two are the mean before its squash and the log_std, or examples; or save a \
              program that returns the action"
         );
+        ensure!(
+            !(interface.is_squashed && interface.kind == Outputs::Action && given.card.squash() == Some(Squash::Tanh)),
+            "the card's `squash` is tanh, and the graph's action ends in a tanh or the like already: write \"squash\": \"none\" if \
+             that is the one"
+        );
         let named = interface_facts(&interface);
         let network = Blueprint::of_graph(proto, interface)?;
         let dims = [network.state_dim, network.action_dim];
@@ -166,7 +171,17 @@ impl<'a> Checkpoint<'a> {
         let card = Card::read(&file.sidecars)?;
         let statistics = file.sidecars.iter().find(|sidecar| sidecar.kind == SidecarKind::Vecnormalize);
         let bytes = Bytes::from(file.bytes);
-        let decoded = file::decode(&bytes, statistics.map(|sidecar| &sidecar.bytes[..]))?;
+        let mut decoded = file::decode(&bytes)?;
+        match (&mut decoded, statistics) {
+            (Decoded::Tensors { contents, .. }, Some(statistics)) => file::add_statistics(&statistics.bytes, contents)?,
+            (_, Some(statistics)) => ensure!(
+                card.gives_normalisation(),
+                "`{}` is beside it, and the file does not say whether it normalises states itself: write {{\"normalisation\": \
+                 \"none\"}} into FILE.policy.json if it does, or else \"obs_mean\", \"obs_std\" and \"clip_obs\" of the statistics",
+                statistics.name
+            ),
+            _ => {}
+        }
         Ok(Checkpoint { bytes, sidecars: file.sidecars, decoded, card, operator })
     }
 

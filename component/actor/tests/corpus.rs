@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use harness::{Actor, NOTHING};
-use sac_actor::{File, Service, Sidecar, SidecarKind};
+use sac_actor::{Bounds, File, OperatorFacts, Service, Sidecar, SidecarKind};
 use serde_json::{Map, Value, json};
 
 /// The number of states that are compared.
@@ -225,11 +225,24 @@ fn a_card_that_contradicts_the_file_or_is_too_much_is_refused() {
 }
 
 #[test]
+fn a_refusal_says_what_is_assumed_of_an_actor_of_no_library() {
+    let refused = case("tutorial_mu_sigma").outcome(None);
+    assert!(
+        matches!(&refused, Outcome::Refused(why) if why.contains("The action is then tanh of the mean")),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn bounds_of_a_graph_that_gives_the_action_need_a_word_on_where_it_is_scaled() {
     let case = case("onnx_sb3docs_legacy");
     let bounds = json!({"action_low": -2, "action_high": 2});
     let refused = with_card(&case, &bounds).err().unwrap();
     assert!(refused.contains(r#""squash": "none""#) && refused.contains(r#""squash": "clip""#), "{refused}");
+    let flag = OperatorFacts { action_bounds: Some(Bounds { low: vec![-2.0], high: vec![2.0] }), ..NOTHING };
+    assert_eq!(Actor::load(harness::bare(case.file.bytes.clone()), flag).err(), Some(refused));
+    let twice = with_card(&case, &json!({"squash": "tanh"})).err().unwrap();
+    assert!(twice.contains("ends in a tanh or the like already"), "{twice}");
     let state = &case.rows("states")[0];
     let act = |card: Value| with_card(&case, &card).unwrap().act(state).unwrap();
     let as_it_is = act(json!({"action_low": -2, "action_high": 2, "squash": "none"}));

@@ -165,3 +165,20 @@ fn a_features_extractor_without_weights_is_refused_however_the_model_is_saved() 
     let actor = refusal(file("extractor_actor.pt"));
     assert!(actor.contains("__main__.Scaled"), "{actor}");
 }
+
+#[test]
+fn a_graph_or_a_program_beside_statistics_is_refused_until_a_card_says_whether_it_normalises() {
+    let statistics = file("vecnormalize_bounded.zip").sidecars;
+    for (name, outputs) in
+        [("corpus/onnx_sb3docs_legacy/my_sac_actor.onnx", "31"), ("programs/activations_trace/actor.pt", "output")]
+    {
+        let beside = || File { bytes: sac_test_support::file(name), sidecars: statistics.clone() };
+        let refused = refusal(beside());
+        assert!(refused.contains("does not say whether it normalises states itself"), "{name}: {refused}");
+        let mut alone = load(with_card(bare(beside().bytes), &json!({"outputs": [outputs]})));
+        let mut as_it_is = load(with_card(beside(), &json!({"outputs": [outputs], "normalisation": "none"})));
+        let state = vec![0.3; alone.info()["state_dim"].as_u64().unwrap() as usize];
+        assert_eq!(as_it_is.act(&state), alone.act(&state), "{name}");
+        assert_eq!(fact(&mut as_it_is, "normalisation"), ["the graph's own", "card"], "{name}");
+    }
+}

@@ -3,6 +3,8 @@
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
+use super::OneOrMany;
+
 /// A state and its action.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,14 +42,5 @@ pub fn check(examples: &[Example]) -> Result<()> {
 }
 
 fn action<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Action {
-        One(f64),
-        Many(Vec<f64>),
-    }
-    Ok(match Action::deserialize(deserializer)? {
-        Action::One(number) => vec![number],
-        Action::Many(numbers) => numbers,
-    })
+    Ok(OneOrMany::deserialize(deserializer)?.into())
 }

@@ -84,6 +84,15 @@ enum SquashName {
     None,
 }
 
+impl<T> From<OneOrMany<T>> for Vec<T> {
+    fn from(values: OneOrMany<T>) -> Self {
+        match values {
+            OneOrMany::One(value) => vec![value],
+            OneOrMany::Many(values) => values,
+        }
+    }
+}
+
 /// The bounds that a card or a flag gives.
 #[derive(Debug, Clone, PartialEq)]
 pub enum GivenBounds {
@@ -160,8 +169,7 @@ impl Card {
         let has_bounds = self.action_low.is_some() || self.action_bounds.is_some();
         let bounds = if has_bounds { &self } else { &other };
         let (low, high, unit) = (bounds.action_low.clone(), bounds.action_high.clone(), bounds.action_bounds);
-        let has_normalisation = self.obs_mean.is_some() || self.normalisation.is_some();
-        let statistics = if has_normalisation { &self } else { &other };
+        let statistics = if self.gives_normalisation() { &self } else { &other };
         let (mean, std, clip) = (statistics.obs_mean.clone(), statistics.obs_std.clone(), statistics.clip_obs);
         let normalisation = statistics.normalisation.clone();
         Card {
@@ -196,10 +204,7 @@ impl Card {
 
     /// Returns the bounds of actions.
     pub fn bounds(&self) -> Option<GivenBounds> {
-        let list = |values: &OneOrMany<f64>| match values {
-            OneOrMany::One(value) => vec![*value],
-            OneOrMany::Many(values) => values.clone(),
-        };
+        let list = |values: &OneOrMany<f64>| values.clone().into();
         match (&self.action_low, &self.action_high, self.action_bounds) {
             (Some(low), Some(high), _) => Some(GivenBounds::Between(list(low), list(high))),
             (_, _, Some(Unit::Unit)) => Some(GivenBounds::Unit),
@@ -219,6 +224,11 @@ impl Card {
             std.len()
         );
         Ok(Some(GivenNormalisation::By(Normalisation::new(mean, std, self.clip_obs)?)))
+    }
+
+    /// Returns `true` if the card says what is done to states first.
+    pub fn gives_normalisation(&self) -> bool {
+        self.obs_mean.is_some() || self.normalisation.is_some()
     }
 
     pub fn squash(&self) -> Option<Squash> {

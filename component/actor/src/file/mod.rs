@@ -66,21 +66,15 @@ impl Program {
 
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
-/// Decodes a file, and adds the VecNormalize statistics of the file beside it.
+/// Decodes a file.
 ///
 /// # Errors
 ///
 /// Fails if the file is damaged, or if its format is known and not served.
-pub fn decode(bytes: &Bytes, vecnormalize: Option<&[u8]>) -> Result<Decoded> {
+pub fn decode(bytes: &Bytes) -> Result<Decoded> {
     ensure!(!bytes.is_empty(), "the file is empty: a checkpoint is expected");
-    let (format, mut contents) = if bytes.starts_with(ZIP_MAGIC) {
-        match decode_zip(bytes)? {
-            Decoded::Tensors { format, contents } => (format, contents),
-            program => {
-                ensure!(vecnormalize.is_none(), "a program takes no VecNormalize file: normalise within `forward`");
-                return Ok(program);
-            }
-        }
+    let (format, contents) = if bytes.starts_with(ZIP_MAGIC) {
+        return decode_zip(bytes);
     } else if bytes.starts_with(torch::LEGACY_MAGIC) {
         (Format::TorchLegacy, torch::read_legacy(bytes)?)
     } else if safetensors::is_safetensors(bytes) {
@@ -90,13 +84,18 @@ pub fn decode(bytes: &Bytes, vecnormalize: Option<&[u8]>) -> Result<Decoded> {
     } else if let Some(refusal) = foreign::refusal(bytes) {
         bail!(refusal);
     } else {
-        ensure!(vecnormalize.is_none(), "an ONNX model takes no VecNormalize file: give it obs_mean and obs_var");
         return Ok(Decoded::Onnx);
     };
-    if let Some(statistics) = vecnormalize {
-        vecnormalize::add(statistics, &mut contents).context("the VecNormalize file beside it")?;
-    }
     Ok(Decoded::Tensors { format, contents })
+}
+
+/// Adds the VecNormalize statistics of a file to what another file contains.
+///
+/// # Errors
+///
+/// Fails if they are damaged, or are not those of one policy's states.
+pub fn add_statistics(statistics: &[u8], contents: &mut Contents) -> Result<()> {
+    vecnormalize::add(statistics, contents).context("the VecNormalize file beside it")
 }
 
 fn decode_zip(bytes: &Bytes) -> Result<Decoded> {

@@ -10,7 +10,7 @@ use super::{Contents, Decoded, Leaf, decode};
 use crate::model::Format;
 
 fn read(bytes: Vec<u8>) -> (Format, Contents) {
-    match decode(&bytes.into(), None).unwrap() {
+    match decode(&bytes.into()).unwrap() {
         Decoded::Tensors { format, contents } => (format, contents),
         _ => panic!("no tensors"),
     }
@@ -21,7 +21,7 @@ fn corpus(name: &str) -> (Format, Contents) {
 }
 
 fn refused(bytes: &[u8]) -> String {
-    format!("{:#}", decode(&Bytes::copy_from_slice(bytes), None).err().expect("refused"))
+    format!("{:#}", decode(&Bytes::copy_from_slice(bytes)).err().expect("refused"))
 }
 
 fn numbers(contents: &Contents, name: &str) -> Vec<f64> {

@@ -11,7 +11,7 @@ mod table;
 pub use actor::{ActorHead, ActorLayers, describe, split};
 use anyhow::{Result, bail, ensure};
 pub use settings::{LostStatistics, Named, PolicySettings, Unexplained, refuse};
-pub use table::{Layout, OF_STABLE_BASELINES3, STABLE_BASELINES3_SDE, TIANSHOU};
+pub use table::{Layout, OF_STABLE_BASELINES3, STABLE_BASELINES3_SDE, TIANSHOU, TWO_HEADS};
 
 use crate::file::{Contents, Leaf, Tensor};
 use actor::in_layout;
@@ -54,7 +54,7 @@ pub fn find(contents: &Contents) -> Result<ActorLayers> {
             let other = in_layout(ActorLayers::read(layout, scope, roles), layout)?;
             if !actor.is_same(&other) && actor.is_like(&other) {
                 let names = [matches[0].0.name(), scope.name()].join(" and ");
-                bail!("the file holds more than one actor, under {names}: one is expected, or one named `actor`");
+                bail!("the file holds more than one actor, under {names}: save the one that is to serve alone");
             }
         }
         return Ok(actor);

@@ -60,6 +60,9 @@ pub const OF_STABLE_BASELINES3: [&str; 3] = [STABLE_BASELINES3, STABLE_BASELINES
 /// The layout of tianshou's stochastic actor.
 pub const TIANSHOU: &str = "tianshou";
 
+/// The layout of an actor of SAC that belongs to no library.
+pub const TWO_HEADS: &str = "trunk and two heads";
+
 /// A layout without conventions, which the entries of the table complete.
 const BARE: Layout = Layout {
     name: "",
@@ -349,9 +352,9 @@ pub const LAYOUTS: &[Layout] = &[
         ..GAUSSIAN
     },
     // Any other network whose heads have usual names.
-    Layout { name: "trunk and two heads", heads: Heads::Pair { mean: MEANS, log_std: LOG_STDS }, ..SAC },
+    Layout { name: TWO_HEADS, heads: Heads::Pair { mean: MEANS, log_std: LOG_STDS }, ..SAC },
     // Sampling takes a rule for these that no name tells.
-    Layout { name: "trunk and two heads", heads: Heads::Pair { mean: MEANS, log_std: STDS }, log_std: None, ..SAC },
+    Layout { name: TWO_HEADS, heads: Heads::Pair { mean: MEANS, log_std: STDS }, log_std: None, ..SAC },
     Layout { name: "trunk and a mean", heads: Heads::Mean(MEANS), ..BARE },
     Layout { name: "layers in a row", ..BARE },
 ];

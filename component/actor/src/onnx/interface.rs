@@ -10,7 +10,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, type_proto};
 
 use super::canonical::{self, Interfaces};
 use super::flow::{Flow, check_functions};
-use super::names::{Candidate, Chosen, choose};
+use super::names::{Candidate, Chosen, choose, is_squash};
 use crate::model::{Mlp, Outputs};
 
 /// The input and the outputs that a card names.
@@ -34,6 +34,8 @@ pub struct Interface {
     pub outputs: Vec<String>,
     pub outputs_by: NamedBy,
     pub kind: Outputs,
+    /// True if the first output ends in a tanh or the like.
+    pub is_squashed: bool,
     pub state_dim: usize,
     pub rows: Rows,
 }
@@ -49,6 +51,7 @@ impl Interface {
             outputs: outputs.map(str::to_owned).collect(),
             outputs_by: NamedBy::UsualName,
             kind,
+            is_squashed: false,
             state_dim: mlp.state_dim(),
             rows: Rows::Any,
         }
@@ -122,6 +125,7 @@ fn find(graph: &GraphProto, names: &Names) -> Result<(Interface, Interfaces)> {
     for output in &outputs {
         ensure!(flow.defines(output), "output `{output}` is computed by no node of the graph");
     }
+    let is_squashed = flow.bound(outputs[0]).is_some_and(is_squash);
     let needed = flow.sources(&outputs);
     let (input, input_by) = input(graph, &needed, names.input.as_deref())?;
     let (state_dim, rows) = shape(input)?;
@@ -138,6 +142,7 @@ fn find(graph: &GraphProto, names: &Names) -> Result<(Interface, Interfaces)> {
         outputs: outputs.into_iter().map(str::to_owned).collect(),
         outputs_by: by,
         kind,
+        is_squashed,
         state_dim,
         rows,
     };

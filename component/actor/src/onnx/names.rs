@@ -128,7 +128,7 @@ fn by_name<'a>(all: &[Candidate<'a>], given: &Names) -> Result<Chosen<'a>> {
             log_std.name
         );
         ensure!(
-            mean.bound.is_none_or(|bound| bound == "Clip") || given.has_squash,
+            !mean.bound.is_some_and(is_squash) || given.has_squash,
             "output `{0}` is the result of a tanh or the like, and SAC takes the tanh of its mean: if it is the action, the card's line \
              is \"outputs\": [\"{0}\"]; if it is squashed again, \"outputs\": [\"{0}\", \"{1}\"]",
             mean.name,
@@ -170,7 +170,7 @@ fn the_only<'a>(all: &[Candidate<'a>], has_examples: bool) -> Result<Chosen<'a>>
         ),
     };
     ensure!(
-        only.bound.is_some_and(|bound| bound != "Clip") || has_examples,
+        only.bound.is_some_and(is_squash) || has_examples,
         "outputs `mean` and `log_std`, or `action`, are expected, found {}: `{1}` ends in no tanh, so that it may be \
          the action or a mean before squashing. If it is the action, the card's line is \"outputs\": [\"{1}\"]",
         list(all),
@@ -201,6 +201,11 @@ fn random_error(candidate: &Candidate) -> anyhow::Error {
     } else {
         anyhow!("output `{name}`: the graph samples with `{operator}`: export the deterministic action")
     }
+}
+
+/// Returns `true` if an operator that bounds a value is a tanh or the like. A clip may as well be that of a mean.
+pub fn is_squash(bound: &str) -> bool {
+    bound != "Clip"
 }
 
 fn is_in(table: &[&str], name: &str) -> bool {

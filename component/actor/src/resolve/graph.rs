@@ -62,11 +62,11 @@ fn action(
     output_of: MeanOf,
     facts: &mut Vec<Fact>,
 ) -> Result<Squashing> {
-    let by_card = given.card.bounds().map(|bounds| BoundsOption::given(&bounds, action_dim)).transpose()?;
+    let by_others = given.bounds().map(|(bounds, _)| BoundsOption::given(&bounds, action_dim)).transpose()?;
     let by_file = settings.action_bounds(action_dim, true)?.map(|(bounds, _)| BoundsOption::Scaled(bounds));
     // Metadata that names the squash is that of a graph which contains everything.
     let is_complete = settings.text(&["squash"]).is_some();
-    let scaled = match by_card.or(by_file) {
+    let scaled = match by_others.or(by_file) {
         Some(BoundsOption::Scaled(bounds)) if !is_complete => Some(bounds),
         _ => None,
     };
@@ -138,14 +138,11 @@ fn bounds(
     facts: &mut Vec<Fact>,
 ) -> Result<BoundsOption> {
     let file = settings.action_bounds(action_dim, true)?;
-    let flag = given.operator.action_bounds.as_ref();
-    let of_flag = flag.map(|bounds| crate::card::GivenBounds::Between(bounds.low.clone(), bounds.high.clone()));
-    let (bounds, source) = match (file, given.card.bounds(), of_flag) {
-        (Some((bounds, name)), ..) => (BoundsOption::Scaled(bounds), Source::File(name.into())),
-        (None, Some(card), _) => (BoundsOption::given(&card, action_dim)?, Source::Card),
-        (None, None, Some(flag)) => (BoundsOption::given(&flag, action_dim)?, Source::Flag("--action-bounds")),
-        (None, None, None) if fit().is_some() => (fit().unwrap_or(BoundsOption::Unscaled), Source::Examples),
-        (None, None, None) => bail!(
+    let (bounds, source) = match (file, given.bounds()) {
+        (Some((bounds, name)), _) => (BoundsOption::Scaled(bounds), Source::File(name.into())),
+        (None, Some((bounds, source))) => (BoundsOption::given(&bounds, action_dim)?, source),
+        (None, None) if fit().is_some() => (fit().unwrap_or(BoundsOption::Unscaled), Source::Examples),
+        (None, None) => bail!(
             "the action bounds are missing: the graph gives mean and log_std, and its metadata has no `action_low` and \
              `action_high`. Write {{{}}} with its own values into FILE.policy.json beside it, or start with {}",
             bounds_of_card(action_dim),

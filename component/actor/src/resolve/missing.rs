@@ -2,11 +2,14 @@
 
 use super::gather::{Gathered, HeadKind};
 use crate::card::Missing;
-use crate::layout::{LostStatistics, describe as describe_layers};
+use crate::layout::{LostStatistics, TWO_HEADS, describe as describe_layers};
 
 // No example is a value that fits a policy by accident: each must be replaced.
 
 const KINDS: &str = "\"kind\": \"sac|deterministic|gaussian\"";
+const EXAMPLES: &str = "\"examples\": [{\"state\": […], \"action\": […]}, …]";
+const ASSUMED: &str = ". The action is then tanh of the mean, and log_std is clamped, unless \"kind\", \"squash\" or \
+                      \"examples\" in the card say otherwise";
 pub const BOUNDS_FLAG: &str = "--action-bounds LOW:HIGH";
 
 /// Returns the entries of a card for the bounds of so many actions.
@@ -18,70 +21,41 @@ pub fn bounds_of_card(action_dim: usize) -> String {
 /// Returns the facts that nothing gives.
 pub fn missing_of(gathered: &Gathered) -> Vec<Missing> {
     let action_dim = gathered.action_dims().first().copied().unwrap_or(1);
-    let mut missing = vec![];
-    if gathered.head.is_missing() {
-        missing.push(Missing { name: "the kind", card: KINDS.to_owned(), flag: None, keys: &["kind"] });
-    }
-    if gathered.foreign_code.is_some() {
-        missing.push(Missing { name: "what its code does", card: KINDS.to_owned(), flag: None, keys: &["kind"] });
-    }
-    if gathered.norms.is_some() {
-        missing.push(Missing {
-            name: "the kind of its normalisation layers",
-            card: "\"examples\": [{\"state\": […], \"action\": […]}, …]".to_owned(),
-            flag: None,
-            keys: &[],
-        });
-    }
-    if gathered.actor.is_chain {
-        missing.push(Missing {
-            name: "the order of the layers",
-            card: "\"examples\": [{\"state\": […], \"action\": […]}, …]".to_owned(),
-            flag: None,
-            keys: &[],
-        });
-    }
-    if gathered.activation.is_missing() {
-        missing.push(Missing {
-            name: "the activation",
-            card: "\"activation\": \"NAME\"".to_owned(),
-            flag: Some("--activation NAME"),
-            keys: &["activation"],
-        });
-    }
-    if gathered.squash.is_missing() {
-        missing.push(Missing {
-            name: "the squash",
-            card: "\"squash\": \"tanh|none|clip\"".to_owned(),
-            flag: None,
-            keys: &["squash"],
-        });
-    }
-    if gathered.mean_step.is_missing() {
-        missing.push(Missing {
-            name: "the clip of the mean",
-            card: "\"examples\": [{\"state\": […], \"action\": […]}, …]".to_owned(),
-            flag: None,
-            keys: &[],
-        });
-    }
-    if gathered.bounds.is_missing() && !is_unsquashed(gathered) {
-        missing.push(Missing {
-            name: "the action bounds",
-            card: bounds_of_card(action_dim),
-            flag: Some(BOUNDS_FLAG),
-            keys: &["action_low", "action_high"],
-        });
-    }
-    if gathered.normalisation.is_missing() {
-        missing.push(Missing {
-            name: "the normalisation of observations",
-            card: "\"obs_mean\": […], \"obs_std\": […], \"clip_obs\": CLIP".to_owned(),
-            flag: None,
-            keys: &["obs_mean", "obs_std", "clip_obs"],
-        });
-    }
-    missing
+    let of = |is_missing: bool, name, card: &str, flag, keys| {
+        is_missing.then(|| Missing { name, card: card.to_owned(), flag, keys })
+    };
+    [
+        of(gathered.head.is_missing(), "the kind", KINDS, None, &["kind"][..]),
+        of(gathered.foreign_code.is_some(), "what its code does", KINDS, None, &["kind"]),
+        of(gathered.norms.is_some(), "the kind of its normalisation layers", EXAMPLES, None, &[]),
+        of(gathered.actor.is_chain, "the order of the layers", EXAMPLES, None, &[]),
+        of(
+            gathered.activation.is_missing(),
+            "the activation",
+            "\"activation\": \"NAME\"",
+            Some("--activation NAME"),
+            &["activation"],
+        ),
+        of(gathered.squash.is_missing(), "the squash", "\"squash\": \"tanh|none|clip\"", None, &["squash"]),
+        of(gathered.mean_step.is_missing(), "the clip of the mean", EXAMPLES, None, &[]),
+        of(
+            gathered.bounds.is_missing() && !is_unsquashed(gathered),
+            "the action bounds",
+            &bounds_of_card(action_dim),
+            Some(BOUNDS_FLAG),
+            &["action_low", "action_high"],
+        ),
+        of(
+            gathered.normalisation.is_missing(),
+            "the normalisation of observations",
+            "\"obs_mean\": […], \"obs_std\": […], \"clip_obs\": CLIP",
+            None,
+            &["obs_mean", "obs_std", "clip_obs"],
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Describes what is missing in two sentences: what was recognised and lacks what, and what supplies it.
@@ -96,9 +70,10 @@ pub fn describe(gathered: &Gathered, missing: &[Missing]) -> String {
     let flags = flags.map(|flags| format!(", or start with {}", flags.join(" "))).unwrap_or_default();
     let why = why(gathered, missing);
     let lost = gathered.lost_statistics.as_ref().map(remedies).unwrap_or_default();
+    let assumed = if layout == TWO_HEADS { ASSUMED } else { "" };
     format!(
         "{names} {is} missing: the file has an actor of the layout `{layout}` ({shape}) and does not say {it}{why}. Write \
-         {{{card}}} with its own values into FILE.policy.json beside it{flags}{lost}"
+         {{{card}}} with its own values into FILE.policy.json beside it{flags}{lost}{assumed}"
     )
 }
 

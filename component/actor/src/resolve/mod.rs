@@ -13,9 +13,9 @@ use anyhow::{Result, bail};
 pub use graph::{ResolvedGraph, resolve_graph};
 use missing::missing_of;
 
-use crate::card::Card;
+use crate::card::{Card, GivenBounds};
 use crate::layout::{ActorLayers, PolicySettings};
-use crate::model::{Fact, Mlp, Normalisation, Squashing};
+use crate::model::{Fact, Mlp, Normalisation, Source, Squashing};
 use crate::wit::OperatorFacts;
 use examples::fit;
 use gather::Gathered;
@@ -24,6 +24,17 @@ use gather::Gathered;
 pub struct Given<'a> {
     pub card: &'a Card,
     pub operator: &'a OperatorFacts,
+}
+
+impl Given<'_> {
+    /// Returns the action bounds of the card, or else those of the flag.
+    fn bounds(&self) -> Option<(GivenBounds, Source)> {
+        let flag = || {
+            let flag = self.operator.action_bounds.as_ref()?;
+            Some((GivenBounds::Between(flag.low.clone(), flag.high.clone()), Source::Flag("--action-bounds")))
+        };
+        self.card.bounds().map(|bounds| (bounds, Source::Card)).or_else(flag)
+    }
 }
 
 /// A policy whose facts are all known.

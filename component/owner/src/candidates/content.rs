@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::digest::verify;
 use super::error::CheckpointError;
@@ -70,16 +70,21 @@ impl Content {
         let sha256 = sha256(&bytes);
         let folder = OwnFolder::of(checkpoint, &path);
         verify(checkpoint, &sha256, &folder, reader)?;
-        let sidecars = SidecarReader { reader, folder, taken: bytes.len() as u64 };
+        let sidecars = SidecarReader { reader, folder, modified: identity.modified, taken: bytes.len() as u64 };
         let sidecars = sidecars.read(checkpoint, &candidate.sidecars.files)?;
         Ok(Content { path, bytes, sha256, identity, sidecars, read_at: began.time, began })
     }
 }
 
+/// The longest time that is expected between a model and the statistics of its training.
+const SAME_TRAINING: Duration = Duration::from_secs(600);
+
 /// Reads the sidecars of one checkpoint.
 struct SidecarReader<'a> {
     reader: FileReader,
     folder: OwnFolder<'a>,
+    /// The mtime of the checkpoint.
+    modified: SystemTime,
     /// The bytes that count towards the limit of the checkpoint.
     taken: u64,
 }
@@ -93,8 +98,20 @@ impl SidecarReader<'_> {
             let checkpoint = self.folder.name(checkpoint);
             return Err(CheckpointError::TwoStatistics { first, second, checkpoint });
         }
+        if let Some(newer) = files.iter().find(|file| self.is_of_another(file)) {
+            let [statistics, checkpoint] = [&newer.path, checkpoint].map(|file| self.folder.name(file));
+            return Err(CheckpointError::NewerStatistics { statistics, checkpoint });
+        }
         let read = files.iter().filter(|file| file.identity.is_some() || file.is_named);
         read.filter_map(|file| self.read_one(file).transpose()).collect()
+    }
+
+    /// Returns `true` for statistics of the folder that were written long after the checkpoint. Trainers write both within
+    /// minutes, in either order.
+    fn is_of_another(&self, file: &SidecarFile) -> bool {
+        let is_of_folder = file.kind == SidecarKind::Vecnormalize && file.is_shared && !file.is_named;
+        let written = file.identity.filter(|_| is_of_folder).map(|identity| identity.modified);
+        written.is_some_and(|written| written.duration_since(self.modified).is_ok_and(|later| later > SAME_TRAINING))
     }
 
     /// Returns `None` if the file is gone since it was listed.

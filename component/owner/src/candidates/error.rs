@@ -43,6 +43,19 @@ pub enum CheckpointError {
         /// The largest size, in bytes.
         limit: u64,
     },
+    /// The VecNormalize statistics of the folder are much newer than the checkpoint.
+    #[error(
+        "{} was written long after it, so it may belong to another model: name the statistics of this one \
+         {}.vecnormalize.pkl, or give them by --vecnormalize FILE (SAC_VECNORMALIZE)",
+        one_line(statistics),
+        one_line(checkpoint)
+    )]
+    NewerStatistics {
+        /// The name of the statistics.
+        statistics: String,
+        /// The name of the checkpoint.
+        checkpoint: String,
+    },
     /// Two files may hold the VecNormalize statistics of the checkpoint.
     #[error(
         "both {} and {} may hold its VecNormalize statistics; name one by --vecnormalize FILE (SAC_VECNORMALIZE), or \

@@ -8,7 +8,6 @@ use super::absence::Absence;
 use super::finder::{Candidate, Finder, Location, parent};
 use super::limits::Limits;
 use super::names::Names;
-use super::sidecar_names::takes_statistics;
 use super::sidecars::{Shared, SidecarFinder};
 use crate::watch::Identity;
 
@@ -63,7 +62,7 @@ impl Listing {
         match finder.location {
             Location::File(path) => {
                 let sidecars = SidecarFinder { finder, names: None };
-                listing.shared = sidecars.shared(parent(path), takes_statistics(path))?;
+                listing.shared = sidecars.shared(parent(path))?;
                 listing.add(&sidecars, path.clone())?;
                 listing.absence = listing.candidates.is_empty().then_some(Absence::NoFile);
             }
@@ -71,8 +70,7 @@ impl Listing {
                 let names = Names::read(path, finder.patterns)?;
                 listing.candidates.reserve(names.checkpoints.len());
                 let sidecars = SidecarFinder { finder, names: Some(&names) };
-                let statistics = names.checkpoints.iter().any(|name| takes_statistics(Path::new(name)));
-                listing.shared = sidecars.shared(path, statistics)?;
+                listing.shared = sidecars.shared(path)?;
                 for name in &names.checkpoints {
                     listing.add(&sidecars, path.join(name))?;
                 }

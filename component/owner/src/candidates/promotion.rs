@@ -102,7 +102,7 @@ impl Content {
         let mut names = vec![naming::FOLDER_CARD];
         let has = |path: PathBuf| path.file_name().is_some_and(|name| self.sidecar(&name.to_string_lossy()).is_some());
         let outranked = to.vecnormalize.is_some() || has(naming::own_statistics(target));
-        if naming::takes_statistics(target) && !outranked {
+        if !outranked {
             names.extend(naming::FOLDER_STATISTICS);
         }
         for name in names {
@@ -127,12 +127,9 @@ impl Content {
 
 /// Returns the paths of the files that belong to one checkpoint alone.
 fn own_paths(checkpoint: &Path) -> Vec<PathBuf> {
-    let mut paths = vec![digest_path(checkpoint), naming::card(checkpoint)];
-    if naming::takes_statistics(checkpoint) {
-        paths.push(naming::own_statistics(checkpoint));
-        paths.extend(naming::callback_statistics(checkpoint));
-        paths.extend(naming::zoo_folder(checkpoint).map(|folder| folder.join(naming::FOLDER_STATISTICS[0])));
-    }
+    let mut paths = vec![digest_path(checkpoint), naming::card(checkpoint), naming::own_statistics(checkpoint)];
+    paths.extend(naming::callback_statistics(checkpoint));
+    paths.extend(naming::zoo_folder(checkpoint).map(|folder| folder.join(naming::FOLDER_STATISTICS[0])));
     paths.extend(naming::external_data(checkpoint));
     paths
 }

@@ -13,8 +13,6 @@ const CARD_SUFFIX: &str = ".policy.json";
 const STATISTICS_SUFFIX: &str = ".vecnormalize.pkl";
 /// The statistics of a folder: as rl-baselines3-zoo names them, and as the documentation of Stable-Baselines3 does.
 pub(super) const FOLDER_STATISTICS: [&str; 2] = ["vecnormalize.pkl", "vec_normalize.pkl"];
-/// The checkpoints that may have statistics. Stable-Baselines3 writes a zip, and its actors are saved as the others.
-const WITH_STATISTICS: [&str; 3] = ["zip", "pt", "pth"];
 
 /// The content of a sidecar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +30,6 @@ pub enum SidecarKind {
 /// Returns the path of a checkpoint's own card.
 pub(super) fn card(checkpoint: &Path) -> PathBuf {
     with_suffix(checkpoint.as_os_str(), CARD_SUFFIX).into()
-}
-
-/// Returns `true` if checkpoints of this name may have VecNormalize statistics.
-pub(super) fn takes_statistics(checkpoint: &Path) -> bool {
-    WITH_STATISTICS.iter().any(|extension| has_extension(checkpoint, extension))
 }
 
 /// Returns the path of a checkpoint's own statistics, which outrank all others.
@@ -123,8 +116,6 @@ mod tests {
 
     #[test]
     fn extensions_are_compared_in_any_case() {
-        assert!(takes_statistics(Path::new("a.ZIP")) && takes_statistics(Path::new("a.Pth")));
-        assert!(!takes_statistics(Path::new("a.onnx")) && !takes_statistics(Path::new("a")));
         let data = external_data(Path::new("d/a.ONNX"));
         assert_eq!(data, ["d/a.ONNX.data", "d/a.ONNX_data", "d/a.data"].map(PathBuf::from));
         assert!(external_data(Path::new("a.pt")).is_empty());

@@ -49,12 +49,11 @@ pub(super) struct SidecarFinder<'a> {
 }
 
 impl SidecarFinder<'_> {
-    /// Finds those that all checkpoints of `folder` share. `statistics` is true if any of them may have statistics.
-    pub(super) fn shared(&self, folder: &Path, statistics: bool) -> io::Result<Shared> {
+    /// Finds those that all checkpoints of `folder` share.
+    pub(super) fn shared(&self, folder: &Path) -> io::Result<Shared> {
         let mut files = Vec::new();
         self.add(&mut files, SidecarKind::FolderCard, folder.join(naming::FOLDER_CARD), true)?;
         match self.finder.vecnormalize {
-            _ if !statistics => {}
             Some(path) => {
                 let (path, identity) = (path.to_owned(), self.finder.identity(path)?);
                 let kind = SidecarKind::Vecnormalize;
@@ -78,9 +77,7 @@ impl SidecarFinder<'_> {
         let mut files = Vec::new();
         self.add(&mut files, SidecarKind::Card, naming::card(checkpoint), false)?;
         files.extend(shared.iter().filter(|file| file.kind == SidecarKind::FolderCard).cloned());
-        if naming::takes_statistics(checkpoint) {
-            self.add_statistics(&mut files, checkpoint, shared)?;
-        }
+        self.add_statistics(&mut files, checkpoint, shared)?;
         for path in naming::external_data(checkpoint) {
             self.add(&mut files, SidecarKind::ExternalData, path, false)?;
         }

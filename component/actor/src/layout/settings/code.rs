@@ -25,8 +25,14 @@ const PACKAGES: [&str; 17] = [
     "mushroom_rl.",
 ];
 
-/// The layouts of single-file implementations, which have no package of their own.
-const SCRIPTS: [&str; 5] = ["cleanrl", "pytorch-soft-actor-critic", "pytorch_sac", "corl", "mushroom-rl"];
+/// The layouts of single-file implementations, which have no package of their own, and their classes.
+const SCRIPTS: [(&str, &[&str]); 5] = [
+    ("cleanrl", &["Actor", "Agent"]),
+    ("pytorch-soft-actor-critic", &["GaussianPolicy", "DeterministicPolicy"]),
+    ("pytorch_sac", &["DiagGaussianActor"]),
+    ("corl", &["TanhGaussianPolicy", "Actor"]),
+    ("mushroom-rl", &["ActorNetwork"]),
+];
 
 /// The classes of Spinning Up, whose module is often copied.
 const COPIED: [&str; 3] = ["SquashedGaussianMLPActor", "MLPActorCritic", "MLPActor"];
@@ -35,15 +41,18 @@ impl PolicySettings<'_> {
     /// Returns the class of the actor, or of a module within it, whose code is neither in the file nor in a known package.
     /// Layers and activations do not show what such a `forward` does with them.
     pub fn foreign_code(&self, layers: &ActorLayers) -> Option<String> {
-        let is_script = SCRIPTS.iter().any(|script| layers.layout.name.starts_with(script));
+        let script = SCRIPTS.iter().find(|(script, _)| layers.layout.name.starts_with(script));
+        let of_script = |class: &str| script.is_some_and(|(_, classes)| classes.contains(&name_of(class)));
         let own = self.scope.trim_end_matches('.');
         let of_scope = match self.contents.get(own) {
             Some(Leaf::Class(class)) => Some(class.as_str()),
             _ => None,
         };
-        let is_copied = |class: &str| COPIED.contains(&class.rsplit('.').next().unwrap_or_default());
-        let is_foreign = |class: &&str| !PACKAGES.iter().any(|package| class.starts_with(package)) && !is_copied(class);
-        let outer = of_scope.or_else(|| self.contents.root_class()).filter(is_foreign).filter(|_| !is_script);
+        let is_foreign = |class: &&str| {
+            !PACKAGES.iter().any(|package| class.starts_with(package)) && !COPIED.contains(&name_of(class))
+        };
+        let outer =
+            of_scope.or_else(|| self.contents.root_class()).filter(|class| is_foreign(class) && !of_script(class));
         let policy = self.text(&["policy_class"]).filter(is_foreign);
         outer.or(policy).or_else(|| self.foreign_module(is_foreign)).map(str::to_owned)
     }
@@ -57,4 +66,9 @@ impl PolicySettings<'_> {
             (is_module && is_foreign(&class.as_str())).then_some(class.as_str())
         })
     }
+}
+
+/// Returns a class's name without its module.
+fn name_of(class: &str) -> &str {
+    class.rsplit('.').next().unwrap_or_default()
 }

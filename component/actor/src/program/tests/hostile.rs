@@ -85,7 +85,7 @@ fn no_damage_causes_a_panic() {
                 }
                 let mut entries = whole.iter().map(|(name, content)| (name.as_str(), &content[..])).collect::<Vec<_>>();
                 entries[index] = (name, &damaged);
-                if let Ok(Decoded::Program(program)) = file::decode(&archive(&entries).into(), None) {
+                if let Ok(Decoded::Program(program)) = file::decode(&archive(&entries).into()) {
                     drop(translate(&program));
                 }
             }

@@ -18,7 +18,7 @@ use crate::onnx::{self, Names, Network};
 use super::translate;
 
 fn network(bytes: &[u8]) -> Result<Network, String> {
-    let decoded = file::decode(&bytes.to_vec().into(), None).map_err(|error| format!("{error:#}"))?;
+    let decoded = file::decode(&bytes.to_vec().into()).map_err(|error| format!("{error:#}"))?;
     let Decoded::Program(program) = decoded else { return Err("the file is no program".to_owned()) };
     let proto = translate(&program).map_err(|error| format!("{error:#}"))?;
     // The cases prove that an only output is the action.
@@ -78,7 +78,7 @@ fn is_program(folder: &Path) -> bool {
     let Ok(case) = std::fs::read(folder.join("case.json")) else { return false };
     let case: Json = serde_json::from_slice(&case).unwrap();
     let bytes = std::fs::read(folder.join(case["file"].as_str().unwrap()));
-    bytes.is_ok_and(|bytes| matches!(file::decode(&bytes.into(), None), Ok(Decoded::Program(_))))
+    bytes.is_ok_and(|bytes| matches!(file::decode(&bytes.into()), Ok(Decoded::Program(_))))
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn an_only_output_without_bounds_is_no_action_for_certain() {
     let source = forward(&format!("{THREE}return torch.linear(x, w)"));
     let outputs = |source: &str| {
         let bytes = script(source).into();
-        let Decoded::Program(program) = file::decode(&bytes, None).unwrap() else { panic!("the file is no program") };
+        let Decoded::Program(program) = file::decode(&bytes).unwrap() else { panic!("the file is no program") };
         onnx::select(translate(&program).unwrap(), &Names::default()).map(drop)
     };
     let refused = outputs(&source).unwrap_err().to_string();

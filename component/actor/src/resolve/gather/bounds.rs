@@ -54,12 +54,8 @@ pub(super) fn bounds(
     if !scales {
         return Ok(Options::fixed(BoundsOption::Unscaled, Source::File("`action_scaling`".into())));
     }
-    if let Some(card) = &card {
-        return Ok(Options::fixed(of(card)?, Source::Card));
-    }
-    if let Some(bounds) = &given.operator.action_bounds {
-        let bounds = of(&GivenBounds::Between(bounds.low.clone(), bounds.high.clone()))?;
-        return Ok(Options::fixed(bounds, Source::Flag("--action-bounds")));
+    if let Some((bounds, source)) = given.bounds() {
+        return Ok(Options::fixed(of(&bounds)?, source));
     }
     let others = vec![BoundsOption::Unscaled, BoundsOption::Fitted];
     if settings.object_of(PFRL_HEAD).is_some() {

@@ -63,6 +63,10 @@ impl Tract {
                 rows => self.pass.run(&state.repeat(rows))?,
             };
             append(&mut forward, &outputs, self.action_dim)?;
+            if state.iter().any(|number| number.abs() > MAX_NUMBER) {
+                let mean = forward.mean.len() - self.action_dim;
+                forward.mean[mean..].fill(f32::NAN);
+            }
         }
         Ok(forward)
     }
@@ -83,6 +87,9 @@ impl Tract {
         Ok(())
     }
 }
+
+/// A state with a larger number gives no action: the layers' sums may overflow, and tract's activations turn NaN into numbers.
+const MAX_NUMBER: f32 = 1e30;
 
 /// Runs the graph on one state as it is written, which takes less time than to optimise it first.
 pub fn run_once(network: &Network, state: &[f32]) -> Result<Forward> {

@@ -284,3 +284,19 @@ fn a_log_std_without_a_batch_axis_holds_for_every_state() {
     assert_near(&mean, &STATES.map(|x| 2.0 * x + 2.0), "mean");
     assert_near(&log_std, &[-1.0, -2.0].repeat(3), "log_std");
 }
+
+#[test]
+fn a_state_with_which_sums_may_overflow_has_no_action() {
+    // The difference is infinite less infinite, which is NaN, and tract's Relu makes 0 of it.
+    let relu = node("Relu", &["difference"], "positive");
+    let nodes = vec![node("MatMul", &["obs", "apart"], "difference"), relu, node("Tanh", &["positive"], "action")];
+    let mut proto = model(&FREE, nodes, &["action"]);
+    proto.graph.as_mut().unwrap().initializer.push(constant("apart", &[2, 2], &[2.0, 0.0, -2.0, 0.0]));
+    let mut tract = tract(proto).unwrap();
+    let mut run = |state: [f32; 2]| tract.run(&[state, [0.5, 0.0]].concat()).unwrap().mean;
+    let other = [1.0_f32.tanh(), 0.0];
+    assert_near(&run([1e29, 0.0]), &[[1.0, 0.0], other].concat(), "large");
+    let overflow = run([f32::MAX, f32::MAX]);
+    assert!(overflow[..2].iter().all(|number| number.is_nan()), "{overflow:?}");
+    assert_near(&overflow[2..], &other, "the other row");
+}

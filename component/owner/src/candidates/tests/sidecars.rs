@@ -56,6 +56,8 @@ fn each_sidecar_is_a_part_of_its_checkpoints_identity() {
         ("model_a.ZIP", "model_a.ZIP.vecnormalize.pkl"),
         ("model_a.zip", "vecnormalize.pkl"),
         ("model_a.pth", "vec_normalize.pkl"),
+        ("model_a.safetensors", "vecnormalize.pkl"),
+        ("model_a.onnx", "model_a.onnx.vecnormalize.pkl"),
         ("model_a.zip", "model_a/vecnormalize.pkl"),
         ("model_10_steps.zip", "model_vecnormalize_10_steps.pkl"),
         ("model_a.onnx", "model_a.onnx.data"),
@@ -77,11 +79,31 @@ fn each_sidecar_is_a_part_of_its_checkpoints_identity() {
 }
 
 #[test]
+fn statistics_of_the_folder_that_are_much_newer_belong_to_another_checkpoint() {
+    const HOUR: u64 = 3600;
+    let mut owner = Owner::new();
+    owner.write("model_1.zip", "one", 0);
+    owner.write("vecnormalize.pkl", "of one", 60);
+    assert_eq!(owner.request(), (Some("one"), false), "Stable-Baselines3's documentation saves them after the model");
+    owner.write("vecnormalize.pkl", "of two", HOUR);
+    assert_eq!(owner.request(), (Some("one"), true));
+    let error = owner.sidecars().expect_err("refused");
+    assert!(error.starts_with("vecnormalize.pkl was written long after it"), "{error}");
+    assert!(error.contains("model_1.zip.vecnormalize.pkl, or give them by --vecnormalize"), "{error}");
+    owner.write("model_2.zip", "two", HOUR + 60);
+    assert_eq!(owner.request(), (Some("two"), false));
+    owner.remove("model_2.zip");
+    assert_eq!(owner.request(), (Some("two"), true), "a rollback does not take the statistics of the other");
+    owner.write("model_1.zip.vecnormalize.pkl", "of one", HOUR);
+    assert_eq!(owner.request(), (Some("one"), false));
+}
+
+#[test]
 fn what_is_beside_other_checkpoints_does_not_matter() {
     let mut owner = Owner::new();
     owner.write("model_a.onnx", "a", 0);
     owner.request();
-    for name in ["vecnormalize.pkl", "model_b.onnx.policy.json", "model_b.onnx.data", "notes.txt"] {
+    for name in ["model_b.onnx.vecnormalize.pkl", "model_b.onnx.policy.json", "model_b.onnx.data", "notes.txt"] {
         owner.write(name, "x", 0);
         owner.assert_loads(false, name);
     }
@@ -151,7 +173,7 @@ fn the_statistics_that_the_operator_names_outrank_all_and_may_be_anywhere() {
     fs::remove_file(&named).expect("removed");
     assert_eq!(owner.request(), (Some("a"), true));
     owner.write("model_b.onnx", "b", 1);
-    assert_eq!(owner.request(), (Some("b"), false), "an ONNX file has no statistics");
+    assert_eq!(owner.request(), (Some("a"), true), "a file of any format may need them");
     let home = Source::new(None, None, None).with_vecnormalize(Some(Path::new("~/v.pkl")), Some(Path::new("/home")));
     assert_eq!(home.vecnormalize.as_deref(), Some(Path::new("/home/v.pkl")));
 }
