@@ -133,7 +133,7 @@ fn statistics_that_do_not_fit_the_observations_of_a_model_are_refused() {
 fn a_model_that_does_not_show_whether_its_states_were_normalised_says_that_this_is_assumed() {
     for name in ["plain.zip", "policy.pt", "vecnormalize_unseen.zip"] {
         let [value, source] = fact(&mut load(alone(name)), "normalisation");
-        assert_eq!((&*value, &*source), ("none", "convention: no statistics of VecNormalize beside it"), "{name}");
+        assert_eq!((&*value, &*source), ("none", "convention: no statistics of VecNormalize"), "{name}");
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn normalisation(
         (None, None) if lost.is_some() => Options::missing(vec![None]),
         // No file of Stable-Baselines3 says that states were not normalised.
         (None, None) if OF_STABLE_BASELINES3.contains(&actor.layout.name) => {
-            Options::convention(None, "no statistics of VecNormalize beside it", vec![])
+            Options::convention(None, "no statistics of VecNormalize", vec![])
         }
         (None, None) => Options::fixed(None, Source::File("no statistics".into())),
     })
