@@ -119,7 +119,9 @@ fn first(patterns: &Patterns) -> Option<String> {
     [FIRST.to_owned(), zipped, simple].into_iter().find(|name| patterns.matches(name.as_ref()))
 }
 
+// Windows joins paths otherwise.
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 
