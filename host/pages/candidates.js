@@ -1,6 +1,6 @@
 // The checkpoints of the folder: rolls back to one of them, or pins one.
 
-import { breakable, element, ifChanged, make } from "./dom.js";
+import { breakable, element, ifChanged, make, nameCell } from "./dom.js";
 import { bytes, moment } from "./format.js";
 import { ask, ofPolicy, reason } from "./server.js";
 
@@ -12,46 +12,53 @@ export async function showCandidates(name) {
   const { may_select, candidates } = response.ok ? await response.json() : { candidates: [] };
   element("candidates-section").hidden = candidates.length === 0;
   element("no-rollback").hidden = may_select;
+  const pinned = candidates.find((candidate) => candidate.pinned)?.file ?? null;
   ifChanged("candidates", [name, may_select, candidates], () => {
     const focus = document.activeElement?.closest("#candidates button")?.ariaLabel;
-    element("candidates").replaceChildren(...candidates.map((candidate) => row(candidate, may_select, name)));
+    element("candidates-count").textContent = candidates.length;
+    element("candidates").replaceChildren(...candidates.map((candidate) => row(candidate, may_select, name, pinned)));
     [...element("candidates").querySelectorAll("button")].find((button) => button.ariaLabel === focus)?.focus();
   });
 }
 
-function row({ file, mtime_utc, size_bytes, in_service, pinned, refusal }, maySelect, name) {
+/** `pinnedFile` is in service, whatever is newer than it. */
+function row({ file, mtime_utc, size_bytes, in_service, pinned, refusal }, maySelect, name, pinnedFile) {
   const state = [in_service && "in service", pinned && "pinned", refusal && `refused: ${refusal}`].filter(Boolean).join(", ");
+  // Without a pin, the newest is in service, so all others are older.
+  const verb = pinned ? "Unpin" : pinnedFile ? "Put into service" : "Roll back";
   // A file that is refused would not serve.
   const buttons = maySelect && !refusal ? [
-    (!in_service || pinned) && choice(pinned ? "Unpin" : "Roll back", { file, pin: false }, name),
-    !pinned && choice("Pin", { file, pin: true }, name),
+    (!in_service || pinned) && choice(verb, { file, pin: false }, name, pinnedFile),
+    !pinned && choice("Pin", { file, pin: true }, name, pinnedFile),
   ].filter(Boolean) : [];
   return make(
     "tr", {},
     make("td", { title: mtime_utc }, pinned ? "pinned" : moment(mtime_utc)),
-    make("td", {}, breakable(file)),
+    nameCell(file),
     make("td", { className: refusal ? "bad" : "good" }, breakable(state)),
-    make("td", {}, bytes(size_bytes)),
+    make("td", { className: "number" }, bytes(size_bytes)),
     make("td", {}, ...buttons),
   );
 }
 
-function choice(verb, selection, name) {
+function choice(verb, selection, name, pinnedFile) {
   const button = make("button", { ariaLabel: `${verb} ${selection.file}` }, verb);
-  button.addEventListener("click", () => confirm(verb, selection, name));
+  button.addEventListener("click", () => confirm(verb, selection, name, pinnedFile));
   return button;
 }
 
 const CONSEQUENCES = {
+  "Put into service": "It answers the next request, and those after it until a checkpoint is written.",
   "Roll back": "It answers the next request, and those after it until a checkpoint is written.",
   "Pin": "It answers the next request, and all after it, whatever is written, until another choice.",
   "Unpin": "It stays in service until a checkpoint is written.",
 };
 
 /** Asks before it acts, naming the file. */
-function confirm(verb, selection, name) {
+function confirm(verb, selection, name, pinnedFile) {
   element("confirm-title").replaceChildren(`${verb}: `, breakable(selection.file));
-  element("confirm-text").textContent = CONSEQUENCES[verb];
+  const ends = pinnedFile && pinnedFile !== selection.file ? ` ${pinnedFile} is pinned no longer.` : "";
+  element("confirm-text").textContent = CONSEQUENCES[verb] + ends;
   element("confirm-trouble").textContent = "";
   const act = element("confirm-act");
   act.textContent = verb;

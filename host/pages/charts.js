@@ -50,14 +50,17 @@ export function showHistory(next) {
   showSpan();
 }
 
-/** Says from when the lines are, if the server has not run for as long as was chosen. */
+/** Says when the lines begin, if the server has run for less than the chosen time. */
 function showSpan() {
   const { at_unix_seconds: at, step_seconds: step } = history ?? { at_unix_seconds: [] };
   const isShort = at.length > 0 && at[0] - step > at.at(-1) - span();
   element("since").textContent = isShort ? `since the server started at ${clock((at[0] - step) * 1000)};` : "";
 }
 
-/** The percentiles of the last step, in ms; nulls if there were no predictions. */
+/** Returns true once the server has measured for a step. */
+export const isMeasured = () => (history?.at_unix_seconds.length ?? 0) > 0;
+
+/** The percentiles of the last step, in ms; nulls if there were no predictions, or if the first step is not over. */
 export const latest = () => Object.fromEntries(PERCENTILES.map(([name]) => [name, history?.[`${name}_ms`].at(-1) ?? null]));
 
 const folder = ({ path }) => path.split("/").at(-2);

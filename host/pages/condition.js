@@ -35,7 +35,7 @@ export function conditionOf(status, unseen) {
   return { kind: "good", text: "ok", file, notice: [] };
 }
 
-/** The condition of a root: the worst of its policies, of which one is `wanted` and may not be there. */
+/** Returns the condition of a root, which is that of its worst policy. `wanted` names one that may be missing. */
 export function conditionOfRoot(status, policies, wanted, unseen) {
   const own = wanted
     ? { kind: "warn", text: "no such policy", notice: [`There is no policy ${wanted}. Choose one of these.`] }
@@ -58,7 +58,7 @@ export function conditionOfRoot(status, policies, wanted, unseen) {
 const describe = ({ name, stale, detail }) =>
   stale ? `${name} is stale: its newest checkpoint was refused: ${detail}` : `${name} has no policy in service: ${detail}`;
 
-/** Why there is no policy, and what to do next. */
+/** Says why there is no policy, and names the next step. */
 function absence(status) {
   const { detail, name, state, has_root } = status;
   // Without a default policy there is nothing to be missing.
@@ -73,22 +73,22 @@ function absence(status) {
   return missing(...firstSteps(status));
 }
 
-/** Ways to the first policy, each of which does. */
-function firstSteps({ absence, other_file, source, name }) {
+/** The steps of the server that put a policy into service, by their kinds. */
+const STEPS = {
+  rename: "Rename the file that is there:",
+  pattern: "Serve it by its own name: start the server with",
+  model: "Serve the file that is there: start the server with",
+  copy: "Copy a checkpoint there:",
+  publish: "Let your trainer publish it, from Python:",
+};
+
+/** Returns ways to put the first policy into service. One suffices. */
+function firstSteps({ absence, remedies, source, name }) {
   const place = name ? source.replace("*", name) : source;
-  const folder = place.slice(0, place.lastIndexOf("/")) || place;
-  const extension = other_file?.match(/\.\w+$/)?.[0] ?? "";
-  const ways = other_file ? [
-    `Rename the file that is there: \`mv ${quoted(`${folder}/${other_file}`)} ${quoted(`${folder}/model_1${extension}`)}\``,
-    `Serve it by its own name: start the server with \`--pattern ${quoted(other_file)}\``,
-  ] : [`Copy a checkpoint there: \`cp best_model.zip ${quoted(`${folder}/model_1.zip`)}\``];
+  const ways = remedies.map(({ kind, command }) => `${STEPS[kind]} \`${command}\``);
   return [
     `There is no policy in service. The server looks for ${shortened(place)} on each request, and ${shortened(absence ?? "finds nothing yet")}.`,
-    "Each of these puts one into service, for the next request:",
-    [...ways, `Let your trainer publish it, from Python: \`sac_serving.publish(model, "${folder}")\``],
+    ...(ways.length > 0 ? ["Each of these puts one into service, for the next request:", ways] : []),
     "A file that lacks a fact is refused, with the line that supplies it.",
   ];
 }
-
-/** A word for a shell. */
-const quoted = (text) => (/^[\w./:@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

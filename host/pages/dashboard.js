@@ -106,13 +106,16 @@ async function show(status, policies, unseen) {
   showNotice(kind, ...notice);
 }
 
+const ORIGIN = "The token is the one that the server was started with: that of `SAC_API_TOKEN` or `--api-token`, or a line of the file of"
+  + " `--api-token-file`. Ask who runs the server for it.";
+
 function showLocked() {
   if (token.get()) {
     showState("warn", "wrong token");
-    return showNotice("warn", "The server refuses this token. It may have been replaced.");
+    return showNotice("warn", "The server refuses this token. It may have been replaced.", ORIGIN);
   }
   showState("warn", "token needed");
-  showNotice("warn", "This server shows its policy to those who have its token.");
+  showNotice("warn", "This server shows its policy to those who have its token.", ORIGIN);
 }
 
 const shown = () => (answeredAt ? ` The page shows what it said at ${clock(answeredAt)}.` : "");

@@ -2,7 +2,7 @@
 
 export const count = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 });
 export const number = (value) => String(Number(value.toPrecision(3)));
-export const bytes = (value) => (value < 1e6 ? `${count(value / 1e3)} kB` : `${count(value / 1e6)} MB`);
+export const bytes = (value) => (value < 1e3 ? `${value} B` : value < 1e6 ? `${count(value / 1e3)} kB` : `${count(value / 1e6)} MB`);
 export const clock = (time) => new Date(time).toLocaleTimeString("en-GB");
 export const fileName = (path) => path.split("/").pop();
 

@@ -1,6 +1,6 @@
 // The section "Now": what /metrics says, and the change since the last time.
 
-import { latest } from "./charts.js";
+import { isMeasured, latest } from "./charts.js";
 import { list } from "./dom.js";
 import { bytes, count, duration } from "./format.js";
 
@@ -32,14 +32,16 @@ export function showNumbers(text) {
   const metrics = parse(text);
   const value = (name) => sum(metrics, name);
   const of = (wanted) => count(sum(metrics, "sac_reloads_total", ({ outcome }) => outcome === wanted));
-  const now = { at: performance.now(), requests: value("sac_requests_total") };
+  const now = { at: performance.now(), requests: value("sac_requests_total"), predictions: value("sac_inference_duration_seconds_count") };
   const seconds = before ? (now.at - before.at) / 1000 : Infinity;
   const rate = seconds * 1000 > MAX_GAP_MS ? "–" : count(Math.max(0, now.requests - before.requests) / seconds);
   const failed = sum(metrics, "sac_requests_total", ({ status }) => !(status < 400));
+  // The server measures for a step, which is some seconds.
+  const isUnderWay = !isMeasured() || now.predictions > (before?.predictions ?? now.predictions);
   const { p50, p99 } = latest();
   list("now", [
     ["requests", `${rate} a second, ${value("sac_requests_in_flight")} in flight`],
-    ["predictions", p50 === null ? "none lately" : `p50 ${duration(p50)}, p99 ${duration(p99)}`],
+    ["predictions", p50 === null ? (isUnderWay ? "measuring…" : "none lately") : `p50 ${duration(p50)}, p99 ${duration(p99)}`],
     ["answered", `${count(now.requests)}, ${count(failed)} of them errors`],
     ["connections", value("sac_connections")],
     ["instances", `${value("sac_instances")} of ${bytes(value("sac_instance_memory_bytes"))}, ${value("sac_instances_lost_total")} lost`],

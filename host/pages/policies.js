@@ -22,13 +22,15 @@ export async function showPolicies(status) {
   const model = info?.ok ? await info.json() : null;
   const detail = model ? null : policy.detail ?? policy.state.replace("_", " ");
   const { name, state, shadow } = policy;
-  return { policies, chosen: { ...status, other_file: null, absence: null, model, detail, shadow, name, state } };
+  const remedies = status.root_remedies.map((step) => ({ ...step, command: step.command.replaceAll("/NAME", `/${name}`) }));
+  return { policies, chosen: { ...status, absence: null, remedies, model, detail, shadow, name, state } };
 }
 
 function showRows(policies) {
   // Rows that are the same stay, because a link in them may have the focus.
   ifChanged("policies", [policies, choice()], () => {
     const focus = document.activeElement?.closest("#policies a")?.textContent;
+    element("policies-count").textContent = policies.length;
     element("policies").replaceChildren(...policies.map(row));
     [...element("policies").querySelectorAll("a")].find((link) => link.textContent === focus)?.focus();
   });
@@ -45,6 +47,15 @@ function row(policy) {
     "tr", {},
     make("td", {}, link),
     make("td", { className: kind }, breakable(policy.detail ? `${state}: ${policy.detail}` : state)),
-    ...[policy.generation ?? "", dimensions, shadow ?? ""].map((text) => make("td", {}, String(text))),
+    labelled("generation", policy.generation),
+    make("td", {}, dimensions),
+    labelled("shadow", shadow),
   );
+}
+
+/** A cell that says its column where the table has no head, as on a phone. */
+function labelled(label, value) {
+  const cell = make("td", {}, String(value ?? ""));
+  if (cell.textContent) cell.dataset.label = label;
+  return cell;
 }

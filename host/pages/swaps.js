@@ -1,6 +1,6 @@
 // The table of swaps and refusals.
 
-import { breakable, element, ifChanged, make } from "./dom.js";
+import { breakable, element, ifChanged, make, nameCell } from "./dom.js";
 import { duration, moment } from "./format.js";
 
 /** `hasMany` says that they are of several policies, whose names are shown then. */
@@ -19,7 +19,7 @@ function row({ at_utc, path, generation, detail, duration_ms }, hasMany) {
   return make(
     "tr", {},
     make("td", { title: at_utc }, moment(at_utc)),
-    make("td", { title: path }, breakable(name)),
+    nameCell(name, path),
     make("td", { className: isRefused ? "bad" : "good" }, breakable(outcome)),
     make("td", {}, duration(duration_ms)),
   );

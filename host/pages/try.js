@@ -4,9 +4,11 @@ import { element, ifChanged, list, make } from "./dom.js";
 import { duration, fileName, number } from "./format.js";
 import { ask, base, ofPolicy, reason, token } from "./server.js";
 
-/** Beyond this many dimensions, a state is written as a list. */
+/** Beyond this many dimensions, a state is written as a list alone. */
 const MAX_FIELDS = 32;
 const form = element("try");
+/** The whole state as a list. The fields show the same numbers, one each. */
+const whole = element("whole");
 /** The policy whose state the fields hold. */
 let policy = null;
 /** True while a request is under way, and then true if another state was set meanwhile. */
@@ -22,7 +24,9 @@ export function showTry(model, name) {
   ifChanged("try", [name, state_dim, low, high, stochastic], () => {
     element("sampled").closest("label").hidden = !stochastic;
     element("sampled").checked &&= stochastic;
-    element("state-fields").replaceChildren(...(state_dim > MAX_FIELDS ? [asList(state_dim)] : fields(state_dim, low, high)));
+    element("state-fields").hidden = state_dim > MAX_FIELDS;
+    element("state-fields").replaceChildren(...(state_dim > MAX_FIELDS ? [] : fields(state_dim, low, high)));
+    whole.value = `[${start(state_dim, low, high).join(", ")}]`;
     const bounded = low?.some((bound, place) => isBounded(bound, high[place]));
     element("bounds").textContent = bounded ? "The sliders have the bounds of the observations in training." : "";
     element("answer").replaceChildren();
@@ -33,32 +37,49 @@ export function showTry(model, name) {
 
 const isBounded = (low, high) => low !== null && high !== null && low !== undefined && low < high;
 
+/** Zeros, or the bounds that are nearest to them. */
+const start = (dimensions, low, high) => Array.from({ length: dimensions }, (_, place) => {
+  const [least, most] = [low?.[place], high?.[place]];
+  return isBounded(least, most) ? Math.min(most, Math.max(least, 0)) : 0;
+});
+
 function fields(dimensions, low, high) {
-  return Array.from({ length: dimensions }, (_, place) => {
+  return start(dimensions, low, high).map((first, place) => {
     const [least, most] = [low?.[place], high?.[place]];
-    const value = make("input", { type: "number", step: "any", value: "0", required: true, ariaLabel: `state[${place}]` });
+    const value = make("input", { type: "number", step: "any", value: first, required: true, ariaLabel: `state[${place}]` });
     if (!isBounded(least, most)) return make("div", { className: "field" }, make("span", {}, `state[${place}]`), value);
-    value.value = Math.min(most, Math.max(least, 0));
     const ariaLabel = `state[${place}], from ${number(least)} to ${number(most)}`;
-    const slider = make("input", { type: "range", min: least, max: most, step: "any", value: value.value, ariaLabel });
+    const slider = make("input", { type: "range", min: least, max: most, step: "any", value: first, ariaLabel });
     slider.addEventListener("input", () => { value.value = number(Number(slider.value)); });
     value.addEventListener("input", () => { slider.value = value.value; });
     return make("div", { className: "field" }, make("span", {}, `state[${place}]`), slider, value);
   });
 }
 
-function asList(dimensions) {
-  const zeros = Array.from({ length: dimensions }, () => 0).join(", ");
-  return make("textarea", { rows: 4, spellcheck: false, value: zeros, ariaLabel: `The ${dimensions} numbers of the state` });
+const inputs = () => [...form.querySelectorAll("[type=number]")];
+
+/** The numbers of the list, which may be in the body of a request; NaN stands for what is none. */
+const state = () => whole.value.replace(/^[^[]*\[|\][^\]]*$/g, "").split(/[\s,[\]]+/).filter(Boolean).map(Number);
+
+/** Lets the fields and the list show the same numbers, those of the one that was changed. */
+function agree({ target }) {
+  if (target === whole) {
+    const values = state();
+    if (values.length !== inputs().length || values.some(Number.isNaN)) return;
+    inputs().forEach((input, place) => {
+      const slider = input.parentElement.querySelector("[type=range]");
+      input.value = values[place];
+      if (slider) slider.value = values[place];
+    });
+  } else if (inputs().length > 0 && target.closest("#state-fields")) {
+    whole.value = `[${inputs().map((input) => input.value || "–").join(", ")}]`;
+  }
 }
 
-function state() {
-  const text = form.querySelector("textarea");
-  if (text) return text.value.split(/[\s,[\]]+/).filter(Boolean).map(Number);
-  return [...form.querySelectorAll("[type=number]")].map((input) => input.valueAsNumber);
-}
-
-form.addEventListener("input", () => predict());
+form.addEventListener("input", (event) => {
+  agree(event);
+  predict();
+});
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   predict();
@@ -78,7 +99,7 @@ async function predict() {
 }
 
 async function answer({ name, action_low, action_high }, body) {
-  if (body.state.some((value) => !Number.isFinite(value))) return say("Each field of the state holds a number.");
+  if (body.state.some((value) => !Number.isFinite(value))) return say("A state is a list of numbers.");
   const response = await ask(ofPolicy(name, "sac/predict"), body);
   if (!response.ok) return say(await reason(response));
   const { action, model_path, latency_ms } = await response.json();

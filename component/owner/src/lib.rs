@@ -15,7 +15,8 @@ mod watch;
 mod wit;
 
 pub use candidates::{
-    Absence, Candidate, CheckpointError, Content, Limits, PromotionError, SelectionError, Sidecar, SidecarKind, Source,
+    Absence, Candidate, CheckpointError, Content, Limits, PromotionError, Remedy, SelectionError, Sidecar, SidecarKind,
+    Source,
 };
 pub use environment::{Environment, EnvironmentError};
 pub use policies::{Address, Policies, PolicyState, REFUSALS, Root, State, is_open_inference};

@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ArgumentError
+from .sb3 import is_model, is_part
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -41,6 +42,7 @@ class Facts(TypedDict, total=False):
     obs_mean: ArrayLike
     obs_std: ArrayLike
     clip_obs: float
+    normalisation: str
     input: str
     outputs: list[str]
 
@@ -75,7 +77,9 @@ def card(
 ) -> str:
     """Returns the content of a card, of what `write_card` takes. Without a policy it holds facts alone."""
     check_facts(facts)
-    if is_sb3(policy):
+    if is_part(policy):
+        raise ArgumentError(f"a {type(policy).__name__} is a part of a model of Stable-Baselines3: expected the model itself")
+    if is_model(policy):
         states = draw(policy.observation_space, examples) if states is None else states
         policy = _act(policy, vec_normalize)
     content: dict[str, Any] = {**facts}
@@ -84,24 +88,33 @@ def card(
             raise ArgumentError("states are missing: give some that the policy has met, [n, state_dim]")
         content["examples"] = [_example(policy, state) for state in np.asarray(states, dtype=np.float32)[:examples]]
     try:
-        # Arrays, and numbers of theirs, become lists and numbers.
-        return json.dumps(content, indent=1, allow_nan=False, default=lambda value: value.tolist())
+        return json.dumps(content, indent=1, allow_nan=False, default=_plain)
     except ValueError as error:
         raise ArgumentError(f"a card holds finite numbers alone: {error}") from error
 
 
-def check_facts(facts: Iterable[str]) -> None:
-    """Refuses a name that is no key of a card."""
-    for name in facts:
+def check_facts(facts: Mapping[str, Any]) -> None:
+    """Refuses a name that is no key of a card, and a value that JSON does not hold."""
+    for name, value in facts.items():
         if name not in Facts.__annotations__:
             near = difflib.get_close_matches(name, Facts.__annotations__, 1)
             hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(Facts.__annotations__)}"
             raise ArgumentError(f"{name} is no key of a card: {hint}")
+        try:
+            json.dumps(value, default=_plain)
+        except TypeError:
+            # A class, a function or a module, such as torch.nn.ReLU. Its name is one that the server knows, if there is one.
+            word = getattr(value, "__name__", type(value).__name__).lower() if name == "activation" else None
+            expected = f'a word, such as "{word}"' if word else "numbers, words or lists of them"
+            raise ArgumentError(f"{name} is {value!r}: expected {expected}") from None
 
 
-def is_sb3(policy: Any) -> bool:
-    """Returns true for a model of Stable-Baselines3, which is not imported for that."""
-    return hasattr(policy, "predict") and hasattr(policy, "observation_space")
+def _plain(value: Any) -> Any:
+    """Returns the lists and numbers of an array or a tensor."""
+    try:
+        return value.tolist()
+    except (AttributeError, TypeError):
+        raise TypeError(f"{value!r} is no value of a card") from None
 
 
 def draw(space: Any, count: int) -> NDArray[np.float32]:

@@ -12,10 +12,14 @@ import socket
 import ssl
 from collections import deque
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from threading import TIMEOUT_MAX
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from .errors import ArgumentError, UnreachableError
+
+LOCALHOST = "http://localhost"
+"""The URL of a server on a Unix socket. One without a token answers to this name."""
 
 
 class Response(NamedTuple):
@@ -30,7 +34,6 @@ class UnixConnection(HTTPConnection):
     """A connection by a Unix socket."""
 
     def __init__(self, path: str, timeout: float) -> None:
-        # A server without a token answers to this name.
         super().__init__("localhost", timeout=timeout)
         self._path, self._timeout = path, timeout
 
@@ -44,8 +47,10 @@ class Connections:
     """Connections to one server, as many as there are requests at a time. Threads may share them."""
 
     def __init__(self, url: str, timeout: float, ca_cert: str | os.PathLike[str] | None) -> None:
+        if not (isinstance(timeout, (int, float)) and 0 < timeout <= TIMEOUT_MAX):
+            raise ArgumentError(f"timeout is {timeout!r}: expected a number of seconds, above 0")
         self._socket, url = _socket_and_url(url)
-        parts = _parts(url)
+        parts = _parts(url, self._socket)
         self.prefix = parts.path.rstrip("/")
         self._host, self._port, self._timeout = str(parts.hostname), parts.port, timeout
         self._tls = _tls(ca_cert) if parts.scheme == "https" else None
@@ -72,7 +77,7 @@ class Connections:
                 self.close()
         try:
             return self._exchange(self._open(), method, path, body, headers)
-        # The last of them is that of a host that cannot be a name.
+        # A host that cannot be a name gives a UnicodeError.
         except (OSError, HTTPException, UnicodeError) as error:
             raise self._unreachable(error) from error
 
@@ -121,11 +126,11 @@ def _socket_and_url(url: str) -> tuple[str | None, str]:
     path, colon, prefix = url[len("unix:") :].partition(":/")
     if not path:
         raise ArgumentError(f"{url!r} has no path: expected unix:PATH, such as unix:/run/sac-serving/http.sock")
-    return path, f"http://localhost/{prefix}" if colon else "http://localhost"
+    return path, f"{LOCALHOST}/{prefix}" if colon else LOCALHOST
 
 
-def _parts(url: str) -> SplitResult:
-    """Splits a URL, or HOST:PORT."""
+def _parts(url: str, path_of_socket: str | None) -> SplitResult:
+    """Splits a URL, or HOST:PORT. With a socket, errors name it in place of the host."""
     forms = "HOST:PORT, http://HOST:PORT, https://HOST:PORT or unix:PATH"
     expected = f"expected that of the server, as {forms}, or one below /policies/NAME"
     try:
@@ -139,10 +144,15 @@ def _parts(url: str) -> SplitResult:
     if parts.username is not None:
         raise ArgumentError(f"the URL has a user, and a server takes only a token: {expected}")
     if parts.scheme not in ("http", "https") or not is_complete or not url.isascii():
-        raise ArgumentError(f"{url!r} is no URL of a server: {expected}")
+        shown = url if path_of_socket is None else f"unix:{path_of_socket}:{url[len(LOCALHOST) :]}"
+        raise ArgumentError(f"{shown!r} is no URL of a server: {expected}")
     # A policy may have this name.
     route = re.search(r"(?<!/policies)/sac(/.*)?$", parts.path)
-    base = f"{parts.scheme}://{parts.netloc}{parts.path[: route.start()] if route else parts.path}".rstrip("/")
+    prefix = (parts.path[: route.start()] if route else parts.path).rstrip("/")
+    if path_of_socket is None:
+        base = f"{parts.scheme}://{parts.netloc}{prefix}"
+    else:
+        base = f"unix:{path_of_socket}:{prefix}" if prefix else f"unix:{path_of_socket}"
     if route or parts.query or parts.fragment:
         raise ArgumentError(f"the URL names a route or a query: the server's alone is expected, {base}")
     return parts

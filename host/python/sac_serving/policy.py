@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import time
 from types import TracebackType
@@ -11,9 +12,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .answers import Health, PredictInfo
+from .answers import Health, PredictInfo, actions_and_info
 from .connection import Connections, Response
-from .errors import ArgumentError, StatusError, status_error
+from .errors import ArgumentError, BadRequestError, status_error
+from .observation import numbers
 
 #: How often a request is sent again that the server has no room for.
 RETRIES = 3
@@ -48,6 +50,8 @@ class Policy:
         if token is not None:
             self._headers["authorization"] = f"Bearer {_checked(token)}"
         self.url = url
+        #: A shape that turned out to be one state, so that it is not asked for as a batch again.
+        self._shape_of_one: tuple[int, ...] | None = None
 
     def predict(
         self,
@@ -58,34 +62,34 @@ class Policy:
         *,
         seed: int | None = None,
     ) -> tuple[NDArray[np.float32], PredictInfo]:
-        """Returns the action for an observation [state_dim], or the actions for a batch [n, state_dim], and what computed them.
+        """Returns the action for an observation, or the actions for a batch of them, and what computed them.
 
+        observation: numbers of the shape [state_dim], or [n, state_dim] for a batch. More axes are flattened, as by
+            Stable-Baselines3: they are a batch if each element of the first has state_dim numbers, and one state if all have.
         deterministic: the mean, which is the default here; a sample if it is False.
         seed: makes a sample repeatable.
         state, episode_start: have no meaning here. Stable-Baselines3 passes them to what it evaluates, such as this policy.
         """
-        observations = np.asarray(observation, dtype=np.float32)
-        if observations.ndim not in (1, 2):
-            raise ArgumentError(f"an observation has the shape [state_dim], or [n, state_dim] for n: not {observations.shape}")
-        if not np.isfinite(observations).all():
-            raise ArgumentError("an observation has a number that is not finite, or is too large for 32 bits")
+        observations = numbers(observation)
         request: dict[str, Any] = {"deterministic": bool(deterministic)}
         if seed is not None:
-            request["seed"] = int(seed)
-        is_one = observations.ndim == 1
-        path, key = ("/sac/predict", "state") if is_one else ("/sac/predict/batch", "states")
-        answer = self._ask("POST", path, {key: observations.tolist(), **request})
+            request["seed"] = _whole(seed)
+        if observations.ndim == 1:
+            return self._one(observations, request)
+        if observations.shape == self._shape_of_one:
+            try:
+                return self._one(observations, request)
+            except BadRequestError:
+                # Another checkpoint may take states of another dimension.
+                self._shape_of_one = None
+        batch = observations.reshape(len(observations), -1)
         try:
-            actions = np.array(answer["action" if is_one else "actions"], dtype=np.float32)
-            actions = np.atleast_1d(actions) if is_one else actions.reshape(len(observations), -1)
-            return actions, PredictInfo(
-                model_path=answer["model_path"],
-                model_mtime_utc=answer["model_mtime_utc"],
-                latency_ms=answer["latency_ms"],
-                jit_compiled=answer["jit_compiled"],
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise StatusError(200, "the answer is not one of sac-serving: something else answers at this URL") from error
+            return self._batch(batch, request)
+        except BadRequestError as error:
+            if error.status != 400 or not self._is_one(batch):
+                raise
+        self._shape_of_one = observations.shape
+        return self._one(observations, request)
 
     def info(self) -> dict[str, Any]:
         """Returns the fields of /sac/model/info: the checkpoint in service, its facts, and why a newer one is refused."""
@@ -116,6 +120,19 @@ class Policy:
     def __repr__(self) -> str:
         return f"Policy({self.url!r})"
 
+    def _is_one(self, batch: NDArray[np.float32]) -> bool:
+        """Returns true if the rows are one state together, and none by themselves."""
+        state_dim = self.info()["state_dim"]
+        return bool(batch.size == state_dim != batch.shape[1])
+
+    def _one(self, state: NDArray[np.float32], request: dict[str, Any]) -> tuple[NDArray[np.float32], PredictInfo]:
+        answer = self._ask("POST", "/sac/predict", {"state": state.ravel().tolist(), **request})
+        return actions_and_info(answer, "action", (-1,))
+
+    def _batch(self, states: NDArray[np.float32], request: dict[str, Any]) -> tuple[NDArray[np.float32], PredictInfo]:
+        answer = self._ask("POST", "/sac/predict/batch", {"states": states.tolist(), **request})
+        return actions_and_info(answer, "actions", (len(states), -1))
+
     def _ask(self, method: str, path: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
         body = None if request is None else json.dumps(request, separators=(",", ":")).encode()
         for attempt in range(RETRIES + 1):
@@ -138,6 +155,13 @@ def _checked(token: str) -> str:
             " server has"
         )
     return token
+
+
+def _whole(seed: object) -> int:
+    try:
+        return operator.index(cast(Any, seed))
+    except TypeError:
+        raise ArgumentError(f"seed is {seed!r}: expected a whole number") from None
 
 
 def _pause(response: Response) -> float | None:

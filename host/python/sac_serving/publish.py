@@ -1,43 +1,23 @@
-"""Puts a checkpoint into the folder of a server, whole and with all that belongs to it.
-
-Up to four files are renamed into place, and no call renames all at once. The first is `NAME.sha256`, and the last is the
-checkpoint. Each of the others makes the server read the checkpoint, whose digest is not the one that is expected: it refuses
-any mixture of old and new files, and the policy in service keeps answering.
-"""
+"""Publishes checkpoints: models of Stable-Baselines3, modules and state_dicts of PyTorch, with all that belongs to them."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-import secrets
-import time
-from collections.abc import Callable
 from datetime import datetime, timezone
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from .card import EXAMPLES, Act, Facts, card, check_facts, is_sb3
+from .card import EXAMPLES, Act, Facts, card, check_facts
 from .check import check as check_with_program
 from .errors import ArgumentError, RefusedError
+from .names import PATTERN, check_name
+from .publication import STATISTICS, Publication
+from .sb3 import is_model, is_part
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-REFUSES_WHILE_READ = os.name == "nt"
-"""Windows replaces no file that another process is reading at this moment."""
-
-PATTERN = "model_*"
-"""The --pattern of a server, unless it is given another."""
-
-EXTENSIONS = (".onnx", ".pt", ".pth", ".zip", ".safetensors", ".ckpt", ".pt2", ".d3", ".msh", ".cleanrl_model")
-"""The ends of the names that such a pattern takes."""
-
-PATIENCE = 10.0
-"""The seconds for which such a replacement is tried again."""
 
 
 def publish(
@@ -50,6 +30,7 @@ def publish(
     examples: int = EXAMPLES,
     pattern: str | None = PATTERN,
     check: bool = True,
+    dry_run: bool = False,
     **facts: Unpack[Facts],
 ) -> Path:
     """Publishes a checkpoint as `folder/name`, with its card and statistics, and returns its path. The next request sees it.
@@ -64,21 +45,21 @@ def publish(
     examples: how many the card has. The server computes them before it serves the checkpoint. 0 writes none.
     pattern: the --pattern of the server, which finds no other names. None takes any name.
     check: lets `sac-serving inspect` read the checkpoint before a server does, if the program is there.
+    dry_run: does all of this, beside the files that are in the folder, and publishes nothing.
     facts: keys of a card, such as activation="relu", action_low=[-1.0], action_high=[1.0].
 
     Nothing is published that a server is known to refuse: that is an `ArgumentError` or a `RefusedError`.
     """
-    is_zip = is_sb3(model)
-    folder, name = Path(folder), _name(model, name, ".zip" if is_zip else ".pt", pattern)
+    is_zip = is_model(model)
+    _check_kind(model)
+    folder, name = Path(folder), _name(model, name, pattern)
     check_facts(facts)
-    if is_zip:
-        _check_algorithm(model)
     folder.mkdir(parents=True, exist_ok=True)
     vec_normalize = model.get_vec_normalize_env() if is_zip else None
     proven = model if is_zip else act
     if examples == 0 or (is_zip and states is None and not _has_box(model)):
         proven = None
-    with _Publication(folder, name) as files:
+    with Publication(folder, name) as files:
         files.add("", lambda file: _save(model, file))
         if proven is not None or facts:
             content = card(proven, states, vec_normalize=vec_normalize, examples=examples, **facts)
@@ -91,40 +72,33 @@ def publish(
             check_with_program(files.path(""), name)
         # It names the file, so it would not count for the temporary one.
         files.add(".sha256", lambda file: file.write(f"{files.digest('')}  {name}\n".encode()))
-        return files.rename()
+        return Path(folder, name) if dry_run else files.rename()
 
 
-STATISTICS = ".vecnormalize.pkl"
-
-
-def _name(model: Any, name: str | None, extension: str, pattern: str | None) -> str:
+def _name(model: Any, name: str | None, pattern: str | None) -> str:
     """Returns the name of the file, which the server finds."""
+    is_zip = is_model(model)
+    extension = ".zip" if is_zip else ".pt"
     if name is None:
-        steps = f"{model.num_timesteps:08}" if is_sb3(model) else f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S%f}"
+        steps = f"{model.num_timesteps:08}" if is_zip else f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S%f}"
         name = f"model_{steps}"
-    if name in ("", ".", "..") or Path(name).name != name:
-        raise ArgumentError(f"{name!r} is no name of a file: expected one such as model_1{extension}, without a folder")
-    name = name if Path(name).suffix else name + extension
-    if pattern is not None and not any(_matches(name, glob.strip()) for glob in pattern.split(",")):
-        raise ArgumentError(
-            f"a server does not find {name}, since its --pattern is {pattern!r}: expected a name that it takes, such as"
-            f" model_1{extension} by default, or pattern= with that of your server"
-        )
+    name = name if Path(name).suffix or not Path(name).name else name + extension
+    check_name(name, pattern, f"model_1{extension}")
     return name
 
 
-def _matches(name: str, glob: str) -> bool:
-    """Returns true if a glob of a server takes a name: one that ends in * takes the names that end as checkpoints do."""
-    takes_extension = not glob.endswith("*") or Path(name).suffix.lower() in EXTENSIONS
-    return takes_extension and fnmatchcase(name, glob)
-
-
-def _check_algorithm(model: Any) -> None:
-    """Refuses models without an actor, such as those of PPO and DQN."""
-    if getattr(getattr(model, "policy", None), "actor", None) is None:
+def _check_kind(model: Any) -> None:
+    """Refuses models without an actor, such as those of PPO and DQN, and parts of a model."""
+    kind = type(model).__name__
+    if is_part(model):
+        raise ArgumentError(
+            f"a {kind} is a part of a model of Stable-Baselines3, and does not know the statistics of VecNormalize: expected"
+            f" the model itself, or the state_dict() of this {kind} with the facts that it lacks"
+        )
+    if is_model(model) and getattr(getattr(model, "policy", None), "actor", None) is None:
         raise RefusedError(
-            f"a model of {type(model).__name__} is not published, since a server would refuse it: it has no actor, as those of"
-            " SAC, TQC, CrossQ, TD3 and DDPG have"
+            f"a model of {kind} is not published, since a server would refuse it: it has no actor, as those of SAC, TQC,"
+            " CrossQ, TD3 and DDPG have"
         )
 
 
@@ -133,7 +107,7 @@ def _has_box(model: Any) -> bool:
 
 
 def _save(model: Any, file: IO[bytes]) -> None:
-    if is_sb3(model):
+    if is_model(model):
         model.save(file)
         return
     import torch
@@ -146,71 +120,3 @@ def _save_statistics(vec_normalize: Any, file: IO[bytes]) -> None:
 
     # As VecNormalize.save does, which takes a path.
     pickle.dump(vec_normalize, file)
-
-
-class _Publication:
-    """The files of a checkpoint, under names that no pattern of a server takes, until they are renamed."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._target = str(folder / name)
-        # The extension stays: the server looks for the statistics of some alone.
-        self._temporary = str(folder / f".{secrets.token_hex(8)}.{name}")
-        self._endings: list[str] = []
-
-    def __enter__(self) -> _Publication:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for ending in self._endings:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path(ending))
-
-    def add(self, ending: str, write: Callable[[IO[bytes]], Any]) -> None:
-        """Writes the file of this ending. It has the mode of any new file, so that a server of another user may read it."""
-        self._endings.append(ending)
-        with open(self.path(ending), "xb") as file:
-            write(file)
-            file.flush()
-            # Without this, a machine that loses its power may keep the name and lose the content. The folder is not synced: if
-            # the last names are lost, so is the training since.
-            os.fsync(file.fileno())
-
-    def keep(self, ending: str) -> None:
-        """Takes the file of this ending that is there, if any: it counts for the new checkpoint as well."""
-        with contextlib.suppress(FileNotFoundError):
-            content = Path(self._target + ending).read_bytes()
-            self.add(ending, lambda file: file.write(content))
-
-    def path(self, ending: str) -> Path:
-        return Path(self._temporary + ending)
-
-    def digest(self, ending: str) -> str:
-        digest = hashlib.sha256()
-        with open(self.path(ending), "rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
-        return digest.hexdigest()
-
-    def rename(self) -> Path:
-        """Renames the files, the digest first and the checkpoint last, and returns the checkpoint's path."""
-        self._rename(".sha256")
-        if STATISTICS not in self._endings:
-            # Those of an earlier checkpoint of this name would be applied to this one.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._target + STATISTICS)
-        for ending in (".policy.json", STATISTICS):
-            if ending in self._endings:
-                self._rename(ending)
-        self._rename("")
-        return Path(self._target)
-
-    def _rename(self, ending: str) -> None:
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return os.replace(self.path(ending), self._target + ending)
-            except PermissionError:
-                # Elsewhere this error does not pass.
-                if not REFUSES_WHILE_READ or time.monotonic() > until:
-                    raise
-            time.sleep(0.01)

@@ -9,12 +9,16 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
+import numpy as np
 import pytest
 
 WORKSPACE = Path(__file__).parents[3]
 PROGRAM = os.environ.get("SAC_SERVING") or WORKSPACE / "target/release/sac-serving"
+STATE = [0.3, -0.4, 0.5]
+#: A batch of such states.
+STATES = np.random.default_rng(1).uniform(-1, 1, (16, 3)).astype(np.float32)
 #: A request that sees a change waits for the load, however busy the machine is.
 PATIENCE = ["--reload-wait", "10min", "--load-time", "10min", "--call-time", "10min"]
 
@@ -86,3 +90,17 @@ def examples() -> list[str]:
     """The code of the README's examples."""
     text = (WORKSPACE / "host/python/README.md").read_text()
     return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def computed(path: Path, state: list[float] = STATE) -> Any:
+    """The action that the program prints for a file."""
+    text = ",".join(map(str, state))
+    return np.float32(subprocess.check_output([PROGRAM, "predict", path, f"--state={text}"], text=True))
+
+
+def close(found: Any, expected: Any) -> bool:
+    return bool(np.allclose(found, expected, rtol=1e-4, atol=1e-5))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())

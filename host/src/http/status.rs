@@ -1,6 +1,7 @@
 //! The body of `/status`.
 
 use anyhow::{Context, Result};
+use sac_owner::Remedy;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -24,12 +25,14 @@ pub(crate) struct Status {
     detail: Option<Value>,
     /// The reason why the files hold no candidate, or cannot be seen, as health gives it.
     absence: Option<String>,
-    /// The name of a file in the folder, if it has files and none is a candidate.
-    other_file: Option<String>,
+    /// The steps that put a policy into service, if the files hold no candidate. One suffices.
+    remedies: Vec<Remedy>,
     /// The last swaps, newest first.
     swaps: Vec<Swap>,
     /// True if `/policies` lists the policies of a root.
     has_root: bool,
+    /// The steps that make a policy NAME of the root. One suffices.
+    root_remedies: Vec<Remedy>,
     /// The shadow of the default policy, if it has one.
     shadow: Option<ShadowState>,
 }
@@ -45,7 +48,6 @@ impl Status {
             Some(main) if info.status != 200 => main.current_soon().await.absence.map(|absence| absence.to_string()),
             _ => None,
         };
-        let other_file = main.and_then(|main| Some(main.source().absence()?.other_file()?.into_owned()));
         let detail = (info.status != 200).then(|| body["detail"].take());
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -55,9 +57,10 @@ impl Status {
             model: detail.is_none().then_some(body),
             detail,
             absence,
-            other_file,
+            remedies: main.map(|main| main.source().remedies()).unwrap_or_default(),
             swaps: main.map(|main| main.history().swaps()).unwrap_or_default(),
             has_root: service.policies().is_some(),
+            root_remedies: service.policies().map(|policies| policies.remedies()).unwrap_or_default(),
             shadow,
         })
     }

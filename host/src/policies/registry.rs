@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use sac_owner::settings::{DefaultPolicy, ModelName};
-use sac_owner::{Address, Policies, Root};
+use sac_owner::{Address, Policies, Remedy, Root};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -181,6 +181,11 @@ impl Registry {
         let known = self.read().policies.values().cloned().collect::<Vec<_>>();
         let known = known.iter().map(|policy| state::of(policy, in_root.contains(policy.name().as_str())));
         Ok(Policies::new(known, &names))
+    }
+
+    /// Returns the steps that make a policy of the name NAME.
+    pub(crate) fn remedies(&self) -> Vec<Remedy> {
+        self.root.remedies()
     }
 
     /// Sets the metrics of all policies that are loaded, as the last request for each left it.

@@ -83,6 +83,13 @@ impl Browser {
         self.call("/execute/sync", json!({ "script": script, "args": [] }))
     }
 
+    /// Clicks as a user does, who may then copy.
+    pub fn click(&self, selector: &str) {
+        let found = self.call("/element", json!({ "using": "css selector", "value": selector }));
+        let id = found.as_object().and_then(|found| found.values().next()?.as_str()).unwrap();
+        self.call(&format!("/element/{id}/click"), json!({}));
+    }
+
     /// Tries an operation of the documentation, with its example as it is, and waits until the answer shows a text.
     #[track_caller]
     pub fn try_operation(&self, operation: &str, shown: &str) {

@@ -132,19 +132,6 @@ fn the_page_of_a_root_says_which_policies_are_not_well_and_why() {
 }
 
 #[test]
-fn a_checkpoint_that_is_refused_is_not_offered_for_a_rollback() {
-    let Some(browser) = Browser::start() else { return };
-    let place = folder();
-    publish(&place.path().join("model_b.onnx"), b"broken");
-    let mut program = serve(place.path(), &["--dir", ".", "--allow-rollback"], &[]);
-    browser.open(&format!("http://{}", program.address()));
-    browser.wait_for_state("stale since");
-    browser.wait_until("document.getElementById('candidates').innerText.includes('refused: the file is text')");
-    let buttons = "return [...document.querySelectorAll('#candidates button')].map((button) => button.ariaLabel)";
-    assert_eq!(browser.run(buttons), serde_json::json!(["Pin model_a.onnx"]));
-}
-
-#[test]
 fn the_charts_and_their_marks_are_there_again_after_a_reload_of_the_page() {
     let Some(browser) = Browser::start() else { return };
     let place = folder();
@@ -186,6 +173,8 @@ fn a_server_that_does_not_answer_is_busy_then_gone_and_the_page_goes_on_when_it_
     browser.open(&origin);
     browser.wait_for_state("ok");
     assert_eq!(browser.run("return document.title"), "ok · model_a.onnx · sac-serving");
+    browser.click("[aria-label='Copy the sha256']");
+    browser.wait_until("document.querySelector('[aria-label=\"Copy the sha256\"]').textContent === 'Copied'");
     let icon = "return document.getElementById('icon').href";
     let well = browser.run(icon);
     program.signal(Signal::STOP).unwrap();
@@ -200,61 +189,6 @@ fn a_server_that_does_not_answer_is_busy_then_gone_and_the_page_goes_on_when_it_
     browser.wait_until("!document.body.classList.contains('gone') && document.getElementById('notice').hidden");
     assert_eq!(browser.run("return document.querySelector('#try button').disabled"), false);
     assert_eq!(browser.run(icon), well);
-}
-
-#[test]
-fn without_a_policy_the_page_says_what_to_do_and_with_a_wrong_token_what_is_wrong() {
-    let Some(browser) = Browser::start() else { return };
-    let place = tempdir().unwrap();
-    fs::write(place.path().join("best.zip"), b"").unwrap();
-    let mut program = serve(place.path(), &["--dir", "."], &[("SAC_API_TOKEN", "secret")]);
-    let address = program.address();
-    browser.open(&format!("http://{address}"));
-    browser.run("sessionStorage.setItem('token', 'another')");
-    browser.wait_for_state("wrong token");
-    browser.run(
-        "document.querySelector('[name=token]').value = 'secret'; document.querySelector('#token button').click()",
-    );
-    browser.wait_for_state("no model");
-    let notice = "document.getElementById('notice').innerText";
-    browser.wait_until(&format!("{notice}.includes('--pattern (SAC_PATTERN) selects other names')"));
-    browser.wait_until(&format!("{notice}.includes('mv ./best.zip ./model_1.zip')"));
-    browser.wait_until(&format!("{notice}.includes('--pattern best.zip')"));
-    // A prediction without an answer has no latency.
-    assert_eq!(ask(address, "POST", "/sac/predict", "authorization: Bearer secret\r\n", STATE).0, 503);
-    browser.wait_until("document.getElementById('rate').dataset.shown?.includes('errors')");
-    browser.wait_until("document.getElementById('latency').dataset.shown === ''");
-    browser.wait_until("document.getElementById('now').innerText.includes('none lately')");
-    publish(&place.path().join("model_1.onnx"), &file("pendulum_00500.onnx"));
-    browser.wait_for_state("ok");
-}
-
-#[test]
-fn a_click_pins_a_checkpoint_after_a_question_that_names_it() {
-    let Some(browser) = Browser::start() else { return };
-    let place = folder();
-    publish(&place.path().join("model_b.onnx"), &file("pendulum_08000.onnx"));
-    let mut program = serve(place.path(), &["--dir", ".", "--allow-rollback"], &[("SAC_API_TOKEN", "secret")]);
-    let address = program.address();
-    let origin = format!("http://{address}");
-    browser.open(&origin);
-    browser.run("sessionStorage.setItem('token', 'secret')");
-    browser.wait_for_state("ok · model_b.onnx");
-    let button = "document.querySelector('[aria-label=\"Pin model_a.onnx\"]')";
-    browser.wait_until(&format!("{button}?.click() ?? document.getElementById('confirm').open"));
-    assert_eq!(browser.run("return document.getElementById('confirm-title').innerText"), "Pin: model_a.onnx");
-    // Nothing happens before the answer, and nothing by another one.
-    browser.run("document.querySelector('#confirm button:not([type])').click()");
-    let authorization = "authorization: Bearer secret\r\n";
-    let predict = || ask(address, "POST", "/sac/predict", authorization, STATE).1;
-    assert!(predict().contains("model_b.onnx"));
-    browser.run(&format!("{button}.click(); document.getElementById('confirm-act').click()"));
-    browser.wait_for_state("pinned · model_a.onnx");
-    publish(&place.path().join("model_c.onnx"), &file("pendulum_08000.onnx"));
-    assert!(predict().contains("model_a.onnx"));
-    browser.wait_until("document.querySelector('#candidates tr')?.innerText.includes('in service, pinned')");
-    browser.wait_until("document.querySelector('[aria-label=\"Unpin model_a.onnx\"]')");
-    browser.assert_sound(&origin, &["401 (Unauthorized)"]);
 }
 
 #[test]

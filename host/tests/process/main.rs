@@ -3,7 +3,9 @@
 
 mod accessibility;
 mod activation;
+mod advice;
 mod browser;
+mod choice;
 mod clients;
 mod commands;
 mod configuration;

@@ -74,5 +74,32 @@ fn a_long_state_is_a_list_and_a_wrong_one_is_explained() {
     write("1, 2, 3");
     browser.wait_until(&format!("{answer} === 'state_dim mismatch: got 3, expected 40'"));
     write("1, two");
-    browser.wait_until(&format!("{answer} === 'Each field of the state holds a number.'"));
+    browser.wait_until(&format!("{answer} === 'A state is a list of numbers.'"));
+}
+
+#[test]
+fn a_list_that_is_pasted_fills_the_fields_and_a_field_changes_the_list() {
+    let Some(browser) = Browser::start() else { return };
+    let place = tempdir().unwrap();
+    publish(&place.path().join("model_a.safetensors"), &ones(4, 1));
+    let mut program = serve(place.path(), &["--dir", "."], &[]);
+    browser.open(&format!("http://{}", program.address()));
+    browser.wait_until("document.querySelectorAll('#state-fields input').length === 4");
+    let write = |element: &str, text: &str| {
+        let event = "dispatchEvent(new Event('input', { bubbles: true }))";
+        browser.run(&format!("const changed = {element}; changed.value = '{text}'; changed.{event}"));
+    };
+    let shows = |state: &str| {
+        browser.wait_until(&format!("document.getElementById('command').textContent.includes('{state}')"));
+    };
+    // The body of a request is a list too.
+    write("document.getElementById('whole')", "{\"state\": [1, -2.5, 3e-1, 4]}");
+    shows("[1,-2.5,0.3,4]");
+    let fields = "[...document.querySelectorAll('#state-fields input')].map((field) => field.valueAsNumber)";
+    assert_eq!(browser.run(&format!("return {fields}")), json!([1, -2.5, 0.3, 4]));
+    write("document.querySelectorAll('#state-fields input')[1]", "7");
+    shows("[1,7,0.3,4]");
+    assert_eq!(browser.run("return document.getElementById('whole').value"), "[1, 7, 0.3, 4]");
+    write("document.getElementById('whole')", "[1, 2]");
+    browser.wait_until("document.getElementById('answer').innerText === 'state_dim mismatch: got 2, expected 4'");
 }

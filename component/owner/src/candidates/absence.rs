@@ -1,6 +1,5 @@
 //! The reasons why there is no candidate.
 
-use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
@@ -8,6 +7,7 @@ use std::io;
 use std::path::Path;
 
 use super::finder::parent;
+use super::remedy::{model_flag, names};
 use crate::settings::Patterns;
 use crate::text::{path_line, shell_word};
 
@@ -58,14 +58,6 @@ impl Absence {
         matches!(self, Absence::NoFolder | Absence::Empty { .. })
     }
 
-    /// Returns the name of a file in the folder that is no candidate. It is not public.
-    pub fn other_file(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Absence::OtherNames { example, .. } => Some(example.to_string_lossy()),
-            _ => None,
-        }
-    }
-
     /// Returns what the operator may have meant by the path of the source, for the log. It asks the file system.
     pub fn hint(&self, path: &Path) -> Option<String> {
         match self {
@@ -73,7 +65,7 @@ impl Absence {
                 format!("it is served once it is there: mkdir -p {}", shell_word(&path_line(path)))
             })),
             Absence::NoFile => nearest(path),
-            Absence::NotFolder => Some(format!("serve it by --model {}", shell_word(&path_line(path)))),
+            Absence::NotFolder => Some(format!("serve it by {}", model_flag(path))),
             Absence::Unreadable | Absence::Empty { .. } | Absence::Dangling => None,
             Absence::OtherNames { example, patterns, .. } => {
                 Some(format!("one of its files is {}{}", path_line(Path::new(example)), remedy(example, patterns)))
@@ -109,16 +101,10 @@ impl fmt::Display for Absence {
 }
 
 /// Returns how a file of this name becomes a candidate, if it seems to be a checkpoint.
-fn remedy(name: &OsStr, patterns: &Patterns) -> String {
-    let Some((name, pattern)) = name.to_str().and_then(|name| Some((name, Patterns::suggest(name)?))) else {
-        return String::new();
-    };
-    let renamed = format!("model_{name}");
-    let rename = match patterns.matches(renamed.as_ref()) {
-        true => format!(", or rename it to {renamed}"),
-        false => String::new(),
-    };
-    format!(": serve it by --pattern {}{rename}", shell_word(&pattern))
+fn remedy(example: &OsStr, patterns: &Patterns) -> String {
+    let Some((flag, renamed)) = names(example, patterns) else { return String::new() };
+    let rename = renamed.map(|renamed| format!(", or rename it to {renamed}")).unwrap_or_default();
+    format!(": serve it by {flag}{rename}")
 }
 
 /// Returns a question for the path beside a missing one that is most like it, if there is any.

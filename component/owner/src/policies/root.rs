@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::candidates::Source;
-use crate::settings::ModelName;
+use crate::settings::{ModelName, Patterns};
 use crate::watch::may_pass;
 
 /// A folder of folders. Its methods block.
@@ -26,6 +26,11 @@ impl Root {
     /// Returns the folder of folders.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Returns the patterns of all sources.
+    pub(crate) fn patterns(&self) -> &Patterns {
+        &self.template.patterns
     }
 
     /// Returns the candidates of a policy.
