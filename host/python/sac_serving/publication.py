@@ -31,7 +31,7 @@ class Publication:
 
     def __init__(self, folder: Path, name: str) -> None:
         self._target = str(folder / name)
-        # The extension stays: the server looks for the statistics of some alone.
+        # The name ends as that of the checkpoint does, on which the files that a server looks for beside it depend.
         self._temporary = str(folder / f".{secrets.token_hex(8)}.{name}")
         self._endings: list[str] = []
 
