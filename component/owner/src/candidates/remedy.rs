@@ -93,7 +93,7 @@ fn copy(to: &Path) -> String {
 fn publish(folder: &Path, patterns: &Patterns) -> Option<Remedy> {
     let name = first(patterns)?;
     let text = |text: &str| format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""));
-    // The package refuses names that the default pattern does not take, unless it is told not to.
+    // The package refuses names that the default pattern does not take, unless its own is None.
     let names = if name == FIRST { String::new() } else { format!(", {}, pattern=None", text(&name)) };
     Some(Remedy::Publish(format!("sac_serving.publish(model, {}{names})", text(&path_line(folder)))))
 }
