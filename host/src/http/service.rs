@@ -199,6 +199,10 @@ impl SacService {
         self.body_reader.max_bytes()
     }
 
+    pub(super) fn body_time(&self) -> Duration {
+        self.body_reader.time()
+    }
+
     pub(super) fn max_in_flight(&self) -> usize {
         self.max_in_flight
     }
