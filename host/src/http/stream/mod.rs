@@ -23,9 +23,11 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tracing::debug;
 
 use crate::http::connection::Held;
-use crate::http::error::{Error, Form};
+use crate::http::error::Error;
+use crate::http::form::Form;
 use crate::http::found::Admitted;
 use crate::http::memory::FREE_BYTES;
+use crate::http::origin::is_socket_of_other_site;
 use crate::http::peer::Peer;
 use crate::http::route::{PREDICT, STREAM};
 use crate::http::service::SacService;
@@ -56,11 +58,16 @@ impl SacService {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
             return Ok(response);
         }
+        if is_socket_of_other_site(request.uri(), request.headers(), request.extensions().get()) {
+            return Err(Error::StreamOfOtherSite);
+        }
+        // Each message takes one of its own.
+        let _permit = self.permit(None)?;
         let policy = self.address(request.uri().path()).policy.map(str::to_owned);
         if let Admitted::Refused(answer) = self.authorised(policy.as_deref(), request.headers()).await? {
             return self.convert(answer);
         }
-        if self.is_stopping() {
+        if self.is_draining() {
             return Err(Error::Stopping);
         }
         let response = create_response_with_body(&request, Full::default).map_err(Error::NotWebSocket)?;
@@ -93,7 +100,7 @@ impl Stream {
         let message_time = self.service.body_time();
         let limits = Limits { max_bytes, message_time, silence: SILENCE, pong_time: SILENCE, close_time: CLOSE_TIME };
         let answer = |message| self.answer(message);
-        let served = conversation::serve(TokioIo::new(connection), limits, answer, self.service.stopped()).await;
+        let served = conversation::serve(TokioIo::new(connection), limits, answer, self.service.draining()).await;
         if let (Some(peer), Err(tungstenite::Error::Io(error))) = (&self.peer, &served)
             && error.kind() == io::ErrorKind::TimedOut
         {
