@@ -147,23 +147,28 @@ async fn a_request_beyond_the_limit_of_those_in_flight_is_503_and_health_is_answ
             }
         }
     });
-    let (mut client, mut refused) = (server.client().await, 0);
+    let (mut client, mut refused) = (server.client().await, [0; 3]);
     while !busy.is_finished() {
         let answer = client.post("/sac/predict", json!({"state": [0.1, 0.2, 0.3]})).await;
         if answer.status == 503 {
             assert_eq!(answer.detail(503), "too many requests at once: 1 are in flight");
             assert_eq!(answer.header("retry-after"), Some("1"));
-            refused += 1;
+            refused[0] += 1;
         }
         // Another protocol, another form.
         let answer = client.post("/v2/models/sac/infer", json!({})).await;
         let error = answer.json()["error"].as_str().unwrap();
         assert_eq!(error == "too many requests at once: 1 are in flight", answer.status == 503, "{error}");
+        // The host answers these by itself.
+        for (route, path) in ["/sac/model/candidates", "/sac/stream"].into_iter().enumerate() {
+            let answer = client.get(path).await;
+            refused[1 + route] += u32::from(answer.status == 503);
+        }
         assert_eq!(client.get("/sac/health").await.ok()["status"], "ok");
         client.get("/v2/health/ready").await.ok();
         client.get("/healthz").await.ok();
     }
-    assert!(refused > 0);
+    assert!(refused.iter().all(|refused| *refused > 0), "{refused:?}");
     busy.await.unwrap().ok();
     client.predict(&[0.1, 0.2, 0.3]).await;
 }

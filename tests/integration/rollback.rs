@@ -1,15 +1,23 @@
 //! A client chooses which candidate of a folder serves: a rollback, or a pin.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use http::Method;
-use sac_serving::{Config, RootConfig};
-use sac_tests::{Client, Server, Settings, checkpoint, publish};
+use sac_serving::{Config, Identity, RootConfig};
+use sac_tests::{Client, Server, Settings, at, checkpoint, publish, set_modified};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 const ROUTE: &str = "/sac/model/candidates";
+/// Longer than anything takes, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A server of two checkpoints, of which the second is the newer.
 async fn server(adapt: impl FnOnce(&mut Config)) -> (TempDir, Server) {
@@ -95,7 +103,7 @@ async fn a_choice_takes_the_token_the_flag_and_the_name_of_a_candidate_that_load
 
     fs::write(folder.path().join("model_broken.onnx"), b"broken").unwrap();
     let answer = client.post(ROUTE, json!({ "file": "model_broken.onnx" })).await;
-    assert!(answer.detail(409).contains("model_broken.onnx is refused"), "{}", answer.text());
+    assert!(answer.detail(409).contains("model_broken.onnx does not load"), "{}", answer.text());
     assert_eq!(file(&mut client).await, "model_b.onnx");
 }
 
@@ -110,7 +118,11 @@ async fn a_candidate_that_does_not_load_is_not_touched_and_the_one_that_was_pinn
     client.post(ROUTE, json!({ "file": "model_a.onnx", "pin": true })).await.ok();
     for pin in [false, true] {
         let answer = client.post(ROUTE, json!({ "file": "model_0.onnx", "pin": pin })).await;
-        assert!(answer.detail(409).starts_with("model_0.onnx is refused, so nothing changes: "), "{}", answer.text());
+        assert!(
+            answer.detail(409).starts_with("nothing changes, because model_0.onnx does not load: "),
+            "{}",
+            answer.text()
+        );
         assert_eq!(fs::metadata(&broken).unwrap().modified().unwrap(), written);
         assert_eq!(client.get("/sac/health").await.ok()["status"], "ok");
         assert_eq!(candidates(&mut client).await, ["model_a.onnx*!", "model_b.onnx", "model_0.onnx"]);
@@ -154,4 +166,89 @@ async fn each_policy_of_a_root_has_its_own_choice() {
         assert!(answer["model_path"].as_str().unwrap().ends_with(&format!("/{name}/{file}")), "{answer}");
     }
     client.get("/policies/c/sac/model/candidates").await.detail(404);
+}
+
+/// Locked while a candidate of [`HELD_BYTES`] that is tried out has to wait before it is read.
+static HOLD: Mutex<()> = Mutex::new(());
+static IS_HELD: AtomicBool = AtomicBool::new(false);
+const HELD_BYTES: u64 = 4321;
+
+fn hold_the_trial(found: Identity) {
+    if found.size == HELD_BYTES && thread::current().name() == Some("sac-trial") {
+        IS_HELD.store(true, Ordering::SeqCst);
+        drop(HOLD.lock());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_choice_that_takes_long_delays_no_new_checkpoint_and_further_ones_are_503() {
+    let (folder, server) = server(|config| {
+        config.source.identify = |found| {
+            let identity = Identity::of(found);
+            hold_the_trial(identity);
+            identity
+        };
+    })
+    .await;
+    let mut client = server.client().await.with_token("token");
+    assert_eq!(file(&mut client).await, "model_b.onnx");
+    // It is older than the one in service, so requests do not load it.
+    let slow = folder.path().join("model_slow.tmp");
+    fs::write(&slow, [b'x'; HELD_BYTES as usize]).unwrap();
+    set_modified(&slow, at(0));
+    fs::rename(&slow, folder.path().join("model_slow.onnx")).unwrap();
+    let (lock, locks) = oneshot::channel();
+    let (release, releases) = mpsc::channel::<()>();
+    let holder = thread::spawn(move || {
+        let _hold = HOLD.lock().unwrap();
+        lock.send(()).unwrap();
+        let _ = releases.recv();
+    });
+    locks.await.unwrap();
+    let choice = json!({ "file": "model_slow.onnx" });
+    let mut first = server.client().await.with_token("token");
+    let chosen = {
+        let choice = choice.clone();
+        tokio::spawn(async move { first.post(ROUTE, choice).await })
+    };
+    while !IS_HELD.load(Ordering::SeqCst) {
+        assert!(!chosen.is_finished(), "another thread tried it out");
+        tokio::task::yield_now().await;
+    }
+    publish(&folder.path().join("model_c.onnx"), &checkpoint("pendulum_02000"));
+    let next = timeout(PATIENCE, file(&mut client)).await;
+    assert_eq!(next.expect("the new checkpoint waits for the choice"), "model_c.onnx");
+    let answer = client.post(ROUTE, choice.clone()).await;
+    assert_eq!(answer.detail(503), "too many choices for this policy at once: ask again later");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert!(!chosen.is_finished());
+    release.send(()).unwrap();
+    holder.join().unwrap();
+    chosen.await.unwrap().detail(409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_requests_have_refused_is_not_loaded_again_for_a_choice() {
+    let (folder, server) = server(|_| ()).await;
+    let mut client = server.client().await.with_token("token");
+    fs::write(folder.path().join("model_c.onnx"), b"broken").unwrap();
+    assert_eq!(file(&mut client).await, "model_b.onnx");
+    let loads = server.service().loads();
+    client.post(ROUTE, json!({ "file": "model_c.onnx" })).await.detail(409);
+    assert_eq!(server.service().loads(), loads);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_cannot_be_read_at_the_moment_is_503_and_nothing_changes() {
+    let (folder, server) = server(|_| ()).await;
+    let mut client = server.client().await.with_token("token");
+    // A regular file whose every byte gives EIO.
+    symlink("/proc/self/mem", folder.path().join("model_c.onnx")).unwrap();
+    let answer = client.post(ROUTE, json!({ "file": "model_c.onnx" })).await;
+    let detail = answer.detail(503);
+    assert!(
+        detail.starts_with("nothing changes, because model_c.onnx cannot be read or loaded at this moment: "),
+        "{detail}"
+    );
+    assert_eq!(file(&mut client).await, "model_b.onnx");
 }

@@ -1,17 +1,20 @@
 //! Streams of predictions: a control loop sends states over one WebSocket, and each gets the answer of /sac/predict.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderValue, ORIGIN};
 use sac_owner::settings::ModelName;
-use sac_serving::{HttpConfig, Tokens};
-use sac_tests::{Owner, Server, Settings, checkpoint, patient_http, publish};
+use sac_serving::{HttpConfig, Origins, Tokens};
+use sac_tests::{Client, Owner, Server, Settings, checkpoint, patient_http, publish};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -19,6 +22,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 const STATE: [f64; 3] = [0.1, 0.2, 0.3];
+/// Longer than anything takes, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The client's side of a stream.
 pub(crate) struct Stream(WebSocketStream<TcpStream>);
@@ -30,12 +35,12 @@ impl Stream {
 
     /// Returns the status of the response if it is no stream.
     pub(crate) async fn open_at(
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         path: &str,
-        header: Option<(http::HeaderName, &'static str)>,
+        header: Option<(http::HeaderName, &str)>,
     ) -> Result<Stream, u16> {
         let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
-        request.headers_mut().extend(header.map(|(name, value)| (name, HeaderValue::from_static(value))));
+        request.headers_mut().extend(header.map(|(name, value)| (name, value.parse::<HeaderValue>().unwrap())));
         let connection = TcpStream::connect(address).await.unwrap();
         match tokio_tungstenite::client_async(request, connection).await {
             Ok((stream, _)) => Ok(Stream(stream)),
@@ -177,6 +182,29 @@ async fn a_request_that_is_no_web_socket_is_426_or_405_and_a_page_of_another_sit
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_pages_of_the_server_and_of_allowed_origins_open_streams_although_others_may_send_requests() {
+    let folder = tempdir().unwrap();
+    let origins = Origins::new(["https://app.example.com".parse().unwrap()]);
+    let (open, allowing) = (patient_http(), HttpConfig { cors_origins: Some(origins), ..patient_http() });
+    for (http, is_allowed) in [(open, false), (allowing, true)] {
+        let server = Server::with_http(Settings::folder(folder.path()).config(), http).await;
+        let own = format!("http://{}", server.address);
+        for (origin, is_accepted) in [
+            (own.as_str(), true),
+            ("https://app.example.com", is_allowed),
+            ("https://example.com", false),
+            ("null", false),
+        ] {
+            let stream = Stream::open_at(server.address, "/sac/stream", Some((ORIGIN, origin))).await;
+            assert_eq!(stream.err(), (!is_accepted).then_some(403), "{origin}");
+            let mut client = server.client().await;
+            let answer = client.send_with(Method::GET, "/healthz", &format!("origin: {origin}\r\n"), "").await;
+            assert_eq!(answer.status, 200, "{origin}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_cannot_be_read_ends_the_stream_and_says_why() {
     let folder = tempdir().unwrap();
     let settings = Settings { max_body_bytes: 1 << 10, ..Settings::folder(folder.path()) };
@@ -185,8 +213,8 @@ async fn a_message_that_cannot_be_read_ends_the_stream_and_says_why() {
     for (server, bytes) in [(&small, 1 << 10), (&plain, 64 << 10)] {
         let mut stream = Stream::open(server).await;
         assert_eq!(stream.ask(json!("x".repeat(bytes - 2))).await["status"], 422);
-        // The server ends the stream before it has read the whole message.
-        let _ = stream.0.send(Message::text("x".repeat(8 << 20))).await;
+        // The server refuses the message by its head, and reads the rest, so that the client learns why.
+        stream.0.send(Message::text("x".repeat(8 << 20))).await.unwrap();
         let CloseFrame { code, reason } = stream.end().await;
         assert_eq!((code, reason.as_str()), (CloseCode::Size, format!("a message has at most {bytes} bytes").as_str()));
     }
@@ -195,16 +223,23 @@ async fn a_message_that_cannot_be_read_ends_the_stream_and_says_why() {
     assert_eq!(stream.end().await.code, CloseCode::Unsupported);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_ends_its_streams_and_waits_for_no_silent_one() {
-    let folder = tempdir().unwrap();
-    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
-    let service = Settings::folder(folder.path()).service().await;
+/// A server that stops when the sender sends.
+async fn stoppable(folder: &Path, http: HttpConfig) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+    publish(&folder.join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    let service = Settings::folder(folder).service().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stops) = oneshot::channel::<()>();
-    let http = HttpConfig { lame_duck_time: Duration::ZERO, ..patient_http() };
     let serving = tokio::spawn(sac_serving::serve(listener, service, http, async { drop(stops.await) }));
+    (address, stop, serving)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_ends_its_streams_and_waits_for_no_silent_one() {
+    let folder = tempdir().unwrap();
+    // The limit for requests in flight ends nothing here.
+    let http = HttpConfig { drain_time: Duration::MAX, ..patient_http() };
+    let (address, stop, serving) = stoppable(folder.path(), http).await;
     let mut streams = Vec::new();
     for _ in 0..3 {
         streams.push(Stream::open_at(address, "/sac/stream", None).await.unwrap());
@@ -218,6 +253,22 @@ async fn a_server_that_stops_ends_its_streams_and_waits_for_no_silent_one() {
     }
     assert!(matches!(first, Message::Close(Some(frame)) if frame.code == CloseCode::Away));
     assert_eq!(streams[1].end().await.reason.as_str(), "the server stops");
-    // The third client neither reads nor closes, and the limit for requests in flight is minutes.
-    serving.await.unwrap();
+    // The third client neither reads nor closes.
+    timeout(PATIENCE, serving).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_go_on_and_begin_while_health_says_that_the_server_stops() {
+    let folder = tempdir().unwrap();
+    let http = HttpConfig { lame_duck_time: PATIENCE, ..patient_http() };
+    let (address, stop, serving) = stoppable(folder.path(), http).await;
+    let mut before = Stream::open_at(address, "/sac/stream", None).await.unwrap();
+    stop.send(()).unwrap();
+    while Client::connect(address).await.get("/sac/health").await.status != 503 {}
+    let mut during = Stream::open_at(address, "/sac/stream", None).await.unwrap();
+    for _ in 0..2 {
+        assert!(before.predict().await["action"].is_number());
+        assert!(during.predict().await["action"].is_number());
+    }
+    serving.abort();
 }

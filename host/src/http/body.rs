@@ -57,6 +57,10 @@ impl BodyReader {
         self.max_bytes
     }
 
+    pub(crate) fn time(&self) -> Duration {
+        self.time
+    }
+
     /// Reads a body of at most `max_bytes`, sent and decoded. A body whose `content-length` is larger is not buffered at all.
     pub(crate) async fn read(&self, headers: &HeaderMap, body: impl Body) -> Result<(Bytes, MemoryShare), BodyError> {
         let mut body = pin!(body);

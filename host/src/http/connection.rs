@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,14 +21,15 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::http::config::HttpConfig;
-use crate::http::error::{Error, Form};
+use crate::http::error::Error;
+use crate::http::form::Form;
 use crate::http::origin::is_from_other_site;
 use crate::http::paced::Paced;
 use crate::http::peer::{Peer, Socket};
 use crate::http::places::Place;
 use crate::http::route::Health;
 use crate::http::service::SacService;
-use crate::http::socket::{ClientAddress, Stream};
+use crate::http::socket::{ClientAddress, Connection};
 use crate::observe::metrics::Counted;
 
 /// The size of a connection's buffer, for heads and for parts of bodies.
@@ -61,18 +62,20 @@ struct Client {
 /// The place of a connection, and its part in the metrics. A request that turns its connection into a WebSocket has this as
 /// an extension, and keeps it until that ends.
 #[derive(Clone)]
-pub(crate) struct Held {
-    place: Arc<Place>,
-    _counted: Arc<Counted>,
+pub(crate) struct Held(Arc<Holding>);
+
+struct Holding {
+    place: Place,
+    _counted: Counted,
 }
 
 /// Answers a connection over the limit, as far as that takes no time.
-pub(crate) fn turn_away(stream: &Stream, config: &HttpConfig) {
+pub(crate) fn turn_away(connection: &Connection, config: &HttpConfig) {
     if config.tls.is_none() {
         // The buffer of a new connection has room for the response. If not, the client gets none.
-        let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+        let _ = connection.try_write(TOO_MANY_CONNECTIONS);
         // If the kernel closed the connection with unread data, it would discard the response.
-        let _ = stream.try_read(&mut [0; 4096]);
+        let _ = connection.try_read(&mut [0; 4096]);
     }
 }
 
@@ -84,19 +87,19 @@ where
     /// Serves a connection to its end, which is that of the request in flight once `draining` is true.
     pub(crate) async fn serve(
         self: Arc<Self>,
-        stream: Stream,
+        connection: Connection,
         address: ClientAddress,
         draining: watch::Receiver<bool>,
         place: Place,
     ) -> Result<()> {
-        stream.prepare()?;
-        if place.is_spare && timeout(SPARE_TIME, stream.peek()).await.is_err() {
-            turn_away(&stream, &self.config);
+        connection.prepare()?;
+        if place.is_spare && timeout(SPARE_TIME, connection.peek()).await.is_err() {
+            turn_away(&connection, &self.config);
             return Ok(());
         }
         let counted = self.service.metrics_registry().connection();
-        let (stream, peer) = Socket::new(stream);
-        let held = Held { place: Arc::new(place), _counted: Arc::new(counted) };
+        let (stream, peer) = Socket::new(connection);
+        let held = Held(Arc::new(Holding { place, _counted: counted }));
         let client = Client { address, peer: peer.clone(), held };
         let served = self.serve_stream(stream, client, draining).await;
         if served.as_ref().is_err_and(is_late) {
@@ -131,7 +134,7 @@ where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let config = &self.config;
-        let (idle_time, is_spare) = (self.idle_time(&client), client.held.place.is_spare);
+        let (idle_time, is_spare) = (self.idle_time(&client), client.held.0.place.is_spare);
         // Reading has its own limits, and nothing is read while a response is computed.
         let stream = Paced::new(stream, idle_time);
         let server = self.clone();
@@ -159,12 +162,12 @@ where
     }
 
     fn idle_time(&self, client: &Client) -> Duration {
-        if client.held.place.is_spare { self.config.idle_time.min(SPARE_TIME) } else { self.config.idle_time }
+        if client.held.0.place.is_spare { self.config.idle_time.min(SPARE_TIME) } else { self.config.idle_time }
     }
 
     // A connection reserves memory for this future, and each `await` of a response would add its own. So there is one.
     async fn answer(&self, mut request: Request<Incoming>, client: Client) -> Response<Full<Bytes>> {
-        client.held.place.ask();
+        client.held.0.place.ask();
         let logged = || (request.method().clone(), request.uri().path().to_owned(), Instant::now());
         let logged = self.config.access_log.then(logged);
         let base = self.config.base_path.as_ref();
@@ -177,6 +180,8 @@ where
                 request.extensions_mut().insert(client.peer);
                 if request.headers().contains_key(UPGRADE) {
                     request.extensions_mut().insert(client.held);
+                    // A stream needs them too: a browser lets any page read its messages.
+                    origins.iter().for_each(|origins| drop(request.extensions_mut().insert(origins.clone())));
                 }
                 match origins {
                     None => (self.answer)(request).await,
@@ -185,7 +190,7 @@ where
                 }
             }
         };
-        if self.service.is_stopping() {
+        if self.service.is_stopping() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some((method, path, start)) = logged {
@@ -203,7 +208,7 @@ where
             return Some(Error::Host);
         }
         let is_health = || Health::of(self.service.address(uri.path()).path).is_some();
-        if client.held.place.is_spare && !SPARE_ROUTES.contains(&uri.path()) && !is_health() {
+        if client.held.0.place.is_spare && !SPARE_ROUTES.contains(&uri.path()) && !is_health() {
             return Some(Error::TooManyConnections);
         }
         let allowed = self.config.cors_origins.as_ref();

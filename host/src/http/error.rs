@@ -9,39 +9,18 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use sac_owner::{PromotionError, SelectionError, is_open_inference, one_line};
+use sac_owner::{PromotionError, SelectionError, one_line};
 use thiserror::Error;
 use tokio_tungstenite::tungstenite;
 use tracing::error;
 
 use crate::http::body::BodyError;
+use crate::http::form::Form;
 use crate::policies::find_error::FindError;
 use crate::sandbox::instance::InstanceError;
 use crate::shadows::promotion::PromoteError;
 use crate::swap::call::AnswerError;
 use crate::work::crew::CrewError;
-
-/// The form of the errors on a path.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Form {
-    /// `{"detail": …}`.
-    Detail,
-    /// `{"error": …}`, which clients of the Open Inference Protocol read.
-    Error,
-}
-
-impl Form {
-    pub(crate) fn of(path: &str) -> Self {
-        if is_open_inference(path) { Form::Error } else { Form::Detail }
-    }
-
-    fn key(self) -> &'static str {
-        match self {
-            Form::Detail => "detail",
-            Form::Error => "error",
-        }
-    }
-}
 
 /// An error that the host answers instead of the component. The text is in the response.
 #[derive(Debug, Error)]
@@ -68,12 +47,19 @@ pub(crate) enum Error {
     Selection(#[source] serde_json::Error),
     #[error(transparent)]
     NotSelected(SelectionError),
-    #[error("{} is refused, so nothing changes: {}", one_line(.0), one_line(.1))]
+    #[error("nothing changes, because {} does not load: {}", one_line(.0), one_line(.1))]
     SelectedRefused(String, String),
+    /// The machine is at fault, and not the file.
+    #[error("nothing changes, because {} cannot be read or loaded at this moment: {}", one_line(.0), one_line(.1))]
+    SelectedUnread(String, String),
     #[error("the checkpoint is the newest now, and is not in service: {0}")]
     SelectedNotInService(String),
     #[error("no token is set, so only this machine may ask: by the name localhost, and not for a page of another site")]
     OtherSite,
+    #[error(
+        "a page of another site may not open a stream here, unless --cors-origin (SAC_CORS_ORIGIN) names its origin"
+    )]
+    StreamOfOtherSite,
     #[error("a request must have one Host header")]
     Host,
     #[error("{0}: a stream is a WebSocket, whose client sends the headers of RFC 6455")]
@@ -126,7 +112,7 @@ impl Error {
             Error::NotPromoted(error) => promotion_status(error),
             Error::NotWebSocket(_) => StatusCode::UPGRADE_REQUIRED,
             Error::NoUpgrade => StatusCode::NOT_IMPLEMENTED,
-            Error::OtherSite | Error::NoRollback => StatusCode::FORBIDDEN,
+            Error::OtherSite | Error::StreamOfOtherSite | Error::NoRollback => StatusCode::FORBIDDEN,
             Error::Body(BodyError::Broken | BodyError::NotGzip) => StatusCode::BAD_REQUEST,
             Error::Body(BodyError::Encoding) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             // The component answers such a request, so this is for completeness.
@@ -140,6 +126,7 @@ impl Error {
             | Error::TooManyRequests(_)
             | Error::Busy(_)
             | Error::NoInstance(_)
+            | Error::SelectedUnread(..)
             | Error::Storage(_)
             | Error::NoThread(_)
             | Error::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -152,6 +139,7 @@ impl Error {
         matches!(
             self,
             Error::NoInstance(_)
+                | Error::SelectedUnread(..)
                 | Error::Storage(_)
                 | Error::NoThread(_)
                 | Error::Stopped(_)

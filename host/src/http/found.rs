@@ -10,7 +10,8 @@ use sac_owner::settings::{DefaultPolicy, ModelName};
 
 use crate::config::Config;
 use crate::http::error::Error;
-use crate::http::service::{SacService, text};
+use crate::http::exchange::text;
+use crate::http::service::SacService;
 use crate::policies::policy::Policy;
 use crate::policies::share;
 use crate::sandbox::bindings;

@@ -8,6 +8,8 @@ mod connection;
 pub(crate) mod cors;
 mod encoding;
 mod error;
+mod exchange;
+mod form;
 mod found;
 mod memory;
 mod openapi;
@@ -27,6 +29,7 @@ mod shadowed;
 pub(crate) mod socket;
 #[cfg(unix)]
 mod socket_file;
+mod stage;
 mod status;
 mod stream;
 pub(crate) mod tls;

@@ -15,17 +15,35 @@ use crate::http::cors::Origins;
 /// accepted. Clients other than browsers can send any header, so this protects only the users of browsers. Pages of the
 /// `allowed` origins count as this server's own.
 pub(crate) fn is_from_other_site(uri: &Uri, headers: &HeaderMap, allowed: Option<&Origins>) -> bool {
-    let named = uri.authority().map(Authority::as_str);
-    let Some(host) = named.or_else(|| headers.get(HOST).map(text)) else { return false };
-    let origin = headers.get(ORIGIN);
+    let Some(host) = host(uri, headers) else { return false };
     if !is_this_machine(host) {
         return true;
     }
-    if origin.zip(allowed).is_some_and(|(origin, allowed)| allowed.contain(origin)) {
-        return false;
+    match headers.get(ORIGIN) {
+        Some(origin) if is_allowed(origin, allowed) => false,
+        origin => origin.is_some_and(|origin| is_foreign(origin, host)) || is_loaded_by_other_site(headers),
     }
-    let is_foreign = |origin: &HeaderValue| text(origin).split_once("://").is_none_or(|(_, site)| site != host);
-    origin.is_some_and(is_foreign) || is_loaded_by_other_site(headers)
+}
+
+/// Returns `true` if a browser opens a WebSocket for a page that is neither of this server, by whatever name, nor of an `allowed`
+/// origin. No other check of a browser keeps such a page from reading the messages.
+pub(crate) fn is_socket_of_other_site(uri: &Uri, headers: &HeaderMap, allowed: Option<&Origins>) -> bool {
+    let host = host(uri, headers).unwrap_or_default();
+    headers.get(ORIGIN).is_some_and(|origin| !is_allowed(origin, allowed) && is_foreign(origin, host))
+}
+
+/// Returns the name by which a client asks this server.
+fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    uri.authority().map(Authority::as_str).or_else(|| headers.get(HOST).map(text))
+}
+
+fn is_allowed(origin: &HeaderValue, allowed: Option<&Origins>) -> bool {
+    allowed.is_some_and(|allowed| allowed.contain(origin))
+}
+
+/// Returns `true` if an origin is not that of the pages of `host`.
+fn is_foreign(origin: &HeaderValue, host: &str) -> bool {
+    text(origin).split_once("://").is_none_or(|(_, site)| site != host)
 }
 
 /// Returns `true` for an image, a script or the like that a page of another origin loads. Such a request has no `Origin`, but

@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::http::socket::Stream;
+use crate::http::socket::Connection;
 
 /// Shows if the client has closed the connection. It is an extension of each request of [`crate::serve`].
 #[derive(Clone)]
-pub(crate) struct Peer(Arc<Stream>);
+pub(crate) struct Peer(Arc<Connection>);
 
 impl Peer {
     /// Returns when the client has closed its side of the connection, unless it sent another request before that. The client may
@@ -32,18 +32,18 @@ impl Peer {
 }
 
 /// A socket that a [`Peer`] can look at.
-pub(crate) struct Socket(Arc<Stream>);
+pub(crate) struct Socket(Arc<Connection>);
 
 impl Socket {
-    pub(crate) fn new(stream: Stream) -> (Socket, Peer) {
-        let stream = Arc::new(stream);
-        (Socket(stream.clone()), Peer(stream))
+    pub(crate) fn new(connection: Connection) -> (Socket, Peer) {
+        let connection = Arc::new(connection);
+        (Socket(connection.clone()), Peer(connection))
     }
 
     fn write(
         &self,
         context: &mut Context<'_>,
-        write: impl Fn(&Stream) -> io::Result<usize>,
+        write: impl Fn(&Connection) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.0.poll_write_ready(context))?;
@@ -69,7 +69,7 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.write(context, |stream| stream.try_write(bytes))
+        self.write(context, |connection| connection.try_write(bytes))
     }
 
     fn poll_write_vectored(
@@ -77,7 +77,7 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.write(context, |stream| stream.try_write_vectored(slices))
+        self.write(context, |connection| connection.try_write_vectored(slices))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -48,7 +48,7 @@ impl Health {
     }
 }
 
-/// Returns `true` if a path belongs to a policy, be it answered with 404.
+/// Returns `true` if a path belongs to a policy, even if the answer is 404.
 pub(crate) fn is_policys(path: &str) -> bool {
     path.starts_with("/sac/") || is_open_inference(path)
 }

@@ -9,7 +9,8 @@ use sac_owner::settings::ModelName;
 use serde::Serialize;
 
 use crate::http::base_path::BasePath;
-use crate::http::error::{Error, Form, json};
+use crate::http::error::{Error, json};
+use crate::http::form::Form;
 use crate::http::openapi::{self, Has, OPENAPI};
 use crate::http::page::Page;
 use crate::http::pages;

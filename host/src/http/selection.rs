@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use tracing::info;
 
 use crate::http::body::BodyReader;
-use crate::http::error::{Error, Form, json};
+use crate::http::error::{Error, json};
+use crate::http::form::Form;
 use crate::http::found::Admitted;
 use crate::http::service::SacService;
 use crate::swap::generation::Loaded;
@@ -22,6 +23,7 @@ use crate::swap::history::utc;
 use crate::swap::holder::Holder;
 use crate::swap::publisher::Reloaded;
 use crate::swap::snapshot::Snapshot;
+use crate::swap::trial::TrialError;
 use crate::work::crew::Crew;
 
 /// The number of candidates that are listed.
@@ -77,21 +79,23 @@ impl SacService {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
             return Ok(response);
         }
+        let selection =
+            if parts.method == Method::POST { Some(BODIES.read(&parts.headers, body).await?.0) } else { None };
+        // A body that comes slowly keeps no other request out.
+        let _permit = self.permit(None)?;
         let policy = self.address(parts.uri.path()).policy;
         let found = match self.authorised(policy, &parts.headers).await? {
             Admitted::Policy(found) => found,
             Admitted::Refused(answer) => return self.convert(answer),
         };
         let holder = found.holder();
-        let body = if parts.method == Method::POST {
-            if !holder.allows_rollback() {
-                return Err(Error::NoRollback);
+        let body = match selection {
+            Some(_) if !holder.allows_rollback() => return Err(Error::NoRollback),
+            Some(selection) => {
+                let selection = serde_json::from_slice(&selection).map_err(Error::Selection)?;
+                serde_json::to_vec(&select(holder, selection).await?)
             }
-            let (body, _share) = BODIES.read(&parts.headers, body).await?;
-            let selection = serde_json::from_slice(&body).map_err(Error::Selection)?;
-            serde_json::to_vec(&select(holder, selection).await?)
-        } else {
-            serde_json::to_vec(&list(holder).await?)
+            None => serde_json::to_vec(&list(holder).await?),
         };
         Ok(json(StatusCode::OK, body.map_err(|error| Error::Internal(error.into()))?.into()))
     }
@@ -101,7 +105,10 @@ async fn list(holder: &Arc<Holder>) -> Result<Candidates, Error> {
     let serving = holder.latest().generation.loaded.as_ref().map(|loaded| loaded.content.path.clone());
     let candidates = on_storage(holder, move |holder| {
         let candidates = holder.source().candidates()?;
-        let listed = |candidate: &Candidate| Listed::new(candidate, serving.as_deref(), holder.refusal(candidate));
+        let listed = |candidate: &Candidate| {
+            let refusal = holder.refusal(candidate).map(|refused| refused.detail.clone());
+            Listed::new(candidate, serving.as_deref(), refusal)
+        };
         Ok(candidates.iter().take(LISTED).map(listed).collect())
     });
     let candidates = candidates.await?.map_err(|error: std::io::Error| Error::Storage(error.into()))?;
@@ -110,11 +117,19 @@ async fn list(holder: &Arc<Holder>) -> Result<Candidates, Error> {
 
 async fn select(holder: &Arc<Holder>, Selection { file, pin }: Selection) -> Result<Selected, Error> {
     // A file that does not load is not touched: pinned, it would leave the policy stale for good.
-    let found = {
+    let (candidate, refusal) = {
         let file = file.clone();
-        on_storage(holder, move |holder| holder.source().candidate(&file)).await?.map_err(Error::NotSelected)?
+        let found = on_storage(holder, move |holder| {
+            let candidate = holder.source().candidate(&file)?;
+            let refusal = holder.refusal(&candidate);
+            Ok((candidate, refusal))
+        });
+        found.await?.map_err(Error::NotSelected)?
     };
-    holder.try_out(found).await?.map_err(|detail| Error::SelectedRefused(file.clone(), detail))?;
+    if let Some(refused) = refusal.filter(|refused| !refused.may_pass) {
+        return Err(Error::SelectedRefused(file, refused.detail.clone()));
+    }
+    holder.try_out(candidate).await.map_err(|error| not_selected(&file, error))?;
     let selected = on_storage(holder, move |holder| {
         let path = holder.source().select(&file, pin)?;
         Ok(path.canonicalize().unwrap_or(path))
@@ -131,6 +146,15 @@ async fn select(holder: &Arc<Holder>, Selection { file, pin }: Selection) -> Res
     let loaded = serving(&current, &path).ok_or_else(|| Error::SelectedNotInService("a newer one is".to_owned()))?;
     let (model_path, sha256) = (path.to_string_lossy().into_owned(), loaded.content.sha256.clone());
     Ok(Selected { status: "selected", model_path, sha256, generation: current.generation.number, pinned: pin })
+}
+
+fn not_selected(file: &str, error: TrialError) -> Error {
+    match error {
+        TrialError::Busy => Error::Busy("choices for this policy"),
+        TrialError::Failed(failure) if failure.may_pass => Error::SelectedUnread(file.to_owned(), failure.detail),
+        TrialError::Failed(failure) => Error::SelectedRefused(file.to_owned(), failure.detail),
+        TrialError::Thread(error) => error.into(),
+    }
 }
 
 fn serving<'a>(current: &'a Snapshot, path: &Path) -> Option<&'a Loaded> {

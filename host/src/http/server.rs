@@ -19,7 +19,7 @@ use crate::http::connection::{Server, turn_away};
 use crate::http::places::Places;
 use crate::http::router::Router;
 use crate::http::service::SacService;
-use crate::http::socket::{ClientAddress, Listener, Stream};
+use crate::http::socket::{ClientAddress, Connection, Listener};
 use crate::observe::timeline::STEP;
 
 /// The time that a kept connection has for one more request after a shutdown began. The response then says that the
@@ -74,7 +74,8 @@ pub async fn serve_with<R>(
         info!("shutting down: health says so for {} s, and requests are served", lame_duck_time.as_secs_f32());
         acceptor.accept_until(&listener, sleep(lame_duck_time)).await;
     }
-    // From here on nobody finds a Unix socket. Those who have connected already are served.
+    service.drain();
+    // No client finds a Unix socket from here on. Clients that have connected are served.
     listener.remove_file();
     acceptor.accept_until(&listener, ready(())).await;
     drop(listener);
@@ -122,7 +123,7 @@ where
             tokio::select! {
                 biased;
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, client)) => self.accept(stream, client),
+                    Ok((connection, client)) => self.accept(connection, client),
                     Err(error) => {
                         // Most often the limit of open files is reached. Meanwhile connections may end.
                         warn!("a connection cannot be accepted: {error}");
@@ -137,13 +138,13 @@ where
         }
     }
 
-    fn accept(&self, stream: Stream, client: ClientAddress) {
+    fn accept(&self, connection: Connection, client: ClientAddress) {
         let Some(place) = self.places.take(client) else {
-            turn_away(&stream, &self.server.config);
+            turn_away(&connection, &self.server.config);
             return;
         };
         let number = place.number;
-        let serving = self.server.clone().serve(stream, client, self.draining.subscribe(), place);
+        let serving = self.server.clone().serve(connection, client, self.draining.subscribe(), place);
         let task = tokio::spawn(async move {
             if let Err(error) = serving.await {
                 debug!("connection: {error:#}");

@@ -1,7 +1,7 @@
 //! The service of the component's routes: it reads bodies, limits the requests in flight, and hands calls to the generation.
 
 use std::convert::Infallible;
-use std::future::{Future, pending};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,34 +9,28 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use sac_owner::Address;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
 use tracing::Instrument;
 
 use crate::config::Config;
 use crate::decisions::log::DecisionLog;
-use crate::http::body::{BodyError, BodyReader};
-use crate::http::error::{Error, Form, json};
-use crate::http::found::{Admitted, Found, OwnPolicy, own};
+use crate::http::body::BodyReader;
+use crate::http::form::Form;
+use crate::http::found::{OwnPolicy, own};
 use crate::http::memory::Memory;
-use crate::http::peer::Peer;
-use crate::http::response::{INFERENCE_HEADER, response};
-use crate::http::route::{Health, Hosted};
+use crate::http::route::Hosted;
+use crate::http::stage::Stage;
 use crate::observe::metrics::{Metrics, ModelState};
 use crate::observe::trace;
 use crate::policies::registry::Registry;
-use crate::sandbox::bindings::{self, Decision};
 use crate::sandbox::factory::SetupError;
 use crate::shadows::comparer::Comparer;
-use crate::swap::call::{Answer, Call};
 use crate::swap::dispatcher::Dispatcher;
-use crate::swap::generation::Generation;
-use crate::swap::holder::Holder;
 use crate::swap::shared::Shared;
 use crate::watch::tokens::Tokens;
 
@@ -53,24 +47,23 @@ const RESPONSE_BYTES: usize = 64 << 20;
 pub struct SacService {
     shared: Arc<Shared>,
     /// The policy of [`Config::source`], unless the default policy is one of the root or none.
-    own: Option<Arc<OwnPolicy>>,
+    pub(super) own: Option<Arc<OwnPolicy>>,
     /// The policies of the root, if there is one.
     policies: Option<Arc<Registry>>,
     /// Lets shadows compute requests, if policies have any.
-    shadows: Option<Arc<Comparer>>,
+    pub(super) shadows: Option<Arc<Comparer>>,
     /// Records decisions, if the settings ask for it.
-    decision_log: Option<Arc<DecisionLog>>,
-    dispatcher: Arc<Dispatcher>,
-    tokens: Tokens,
-    body_reader: Arc<BodyReader>,
+    pub(super) decision_log: Option<Arc<DecisionLog>>,
+    pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) tokens: Tokens,
+    pub(super) body_reader: Arc<BodyReader>,
     /// A permit is a request that waits for an instance, or runs.
-    in_flight: Arc<Semaphore>,
-    max_in_flight: usize,
+    pub(super) in_flight: Arc<Semaphore>,
+    pub(super) max_in_flight: usize,
     /// The memory that responses share until clients have read them.
-    responses: Memory,
+    pub(super) responses: Memory,
     started_at: SystemTime,
-    /// True when a shutdown begins.
-    stopping: watch::Sender<bool>,
+    pub(super) stage: watch::Sender<Stage>,
 }
 
 impl SacService {
@@ -92,7 +85,7 @@ impl SacService {
         let max_in_flight = config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
         let in_flight = Arc::new(Semaphore::new(max_in_flight));
         let responses = Memory::new(RESPONSE_BYTES);
-        let (started_at, stopping) = (SystemTime::now(), watch::Sender::default());
+        let (started_at, stage) = (SystemTime::now(), watch::Sender::default());
         let tokens = config.tokens;
         Ok(SacService {
             shared,
@@ -107,7 +100,7 @@ impl SacService {
             max_in_flight,
             responses,
             started_at,
-            stopping,
+            stage,
         })
     }
 
@@ -199,6 +192,10 @@ impl SacService {
         self.body_reader.max_bytes()
     }
 
+    pub(super) fn body_time(&self) -> Duration {
+        self.body_reader.time()
+    }
+
     pub(super) fn max_in_flight(&self) -> usize {
         self.max_in_flight
     }
@@ -211,96 +208,8 @@ impl SacService {
         self.shared.metrics()
     }
 
-    /// Lets health say from now on that this server stops.
-    pub(crate) fn stop(&self) {
-        self.stopping.send_replace(true);
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
-    }
-
-    /// Returns when a shutdown begins.
-    pub(super) async fn stopped(&self) {
-        // This service keeps the sender.
-        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
-    }
-
     pub(crate) fn started_at(&self) -> SystemTime {
         self.started_at
-    }
-
-    async fn receive<B>(&self, request: Request<B>) -> Result<Response<Full<Bytes>>, Error>
-    where
-        B: Body,
-    {
-        let (parts, body) = request.into_parts();
-        let (body, _share) = match self.body_reader.read(&parts.headers, body).await {
-            Ok((body, share)) => (Some(body), Some(share)),
-            // The component answers 413, or any status that outranks it.
-            Err(BodyError::OverLimit) => (None, None),
-            Err(error) => return Err(error.into()),
-        };
-        let address = self.address(parts.uri.path());
-        let health = Health::of(address.path);
-        let _permit = self.permit(health)?;
-        let over_limit = body.is_none();
-        let is_sampled = self.shadows.as_ref().is_some_and(|shadows| shadows.choose());
-        let call = Call {
-            method: parts.method,
-            path: address.path.to_owned(),
-            authorization: text(&parts.headers, &AUTHORIZATION),
-            inference_header: text(&parts.headers, &INFERENCE_HEADER),
-            body,
-            wants_decision: is_sampled || self.decision_log.is_some(),
-            is_sampled,
-        };
-        let found = match (&self.own, address.policy) {
-            (Some(own), None) => Found::Own(own),
-            // Boxed, because otherwise the future of every request would be larger.
-            (_, name) => match Box::pin(self.admit(name, &call, health.is_some())).await? {
-                Admitted::Policy(found) => found,
-                Admitted::Refused(answer) => return Ok(closing(self.convert(answer)?, over_limit)),
-            },
-        };
-        let stopping = health.filter(|_| self.is_stopping()).and_then(|health| stopping(health, found.holder()));
-        if let Some(response) = stopping {
-            return Ok(response);
-        }
-        if self.is_promotion(&call)? {
-            return Box::pin(self.promote(&found, &call, parts.extensions.get())).await;
-        }
-        let answer = self.answer(&found, call, parts.extensions.get(), health.is_some()).await;
-        let answer = answer.and_then(|answer| self.convert(answer));
-        if let Found::Policy(policy) = &found {
-            policy.count(answer.as_ref().map_or_else(Error::status, Response::status));
-        }
-        Ok(closing(answer?, over_limit))
-    }
-
-    /// Converts a response of the component.
-    pub(crate) fn convert(&self, answer: bindings::Response) -> Result<Response<Full<Bytes>>, Error> {
-        let body = self.responses.hold(answer.body).ok_or(Error::Unread)?;
-        response(answer.status, &answer.headers, body)
-    }
-
-    /// Returns a permit to run, or `None` for a request that needs none.
-    fn permit(&self, health: Option<Health>) -> Result<Option<SemaphorePermit<'_>>, Error> {
-        match self.in_flight.try_acquire() {
-            Ok(permit) => Ok(Some(permit)),
-            Err(_) if health.is_some() => Ok(None),
-            Err(_) => Err(Error::TooManyRequests(self.max_in_flight)),
-        }
-    }
-
-    /// Passes a decision to the log and to the shadow, and waits for neither.
-    fn decided(&self, found: &Found<'_>, generation: &Generation, decision: Decision, is_sampled: bool) {
-        if let Some(log) = &self.decision_log {
-            let recorded =
-                if is_sampled { decision.clone() } else { return log.record(found.name(), generation, decision) };
-            log.record(found.name(), generation, recorded);
-        }
-        self.shadow_decision(found, generation, decision);
     }
 
     /// Waits until the decisions so far are on record, for at most this time.
@@ -308,32 +217,6 @@ impl SacService {
         if let Some(log) = &self.decision_log {
             log.flush(time).await;
         }
-    }
-
-    /// Answers a call by the generation in service. With `soon`, waits for the files within limits even if there is no policy.
-    pub(super) async fn answer(
-        &self,
-        found: &Found<'_>,
-        call: Call,
-        peer: Option<&Peer>,
-        soon: bool,
-    ) -> Result<bindings::Response, Error> {
-        let tokens = self.tokens.current(found.name()).await;
-        let holder = found.holder();
-        let current = if soon { holder.current_soon().await } else { holder.current().await };
-        let gone = async {
-            match peer {
-                Some(peer) => peer.gone().await,
-                None => pending().await,
-            }
-        };
-        let is_sampled = call.is_sampled;
-        let answer = self.dispatcher.answer(holder, Arc::new(call), tokens, &current, gone).await?;
-        let Answer { mut response, generation } = answer;
-        if let Some(decision) = response.decision.take() {
-            self.decided(found, &generation, decision, is_sampled);
-        }
-        Ok(response)
     }
 }
 
@@ -355,26 +238,4 @@ where
         let service = self.clone();
         Box::pin(async move { Ok(service.respond(request).await) })
     }
-}
-
-/// Lets a response end its connection, if the rest of the request was not read.
-fn closing(mut response: Response<Full<Bytes>>, over_limit: bool) -> Response<Full<Bytes>> {
-    if over_limit {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
-}
-
-/// Returns the response to a health route after a shutdown began, if it is another one then.
-fn stopping(health: Health, holder: &Holder) -> Option<Response<Full<Bytes>>> {
-    let body = match health {
-        Health::Live => return None,
-        Health::Ready => serde_json::json!({ "ready": false }),
-        Health::Sac => serde_json::json!({ "status": "stopping", "model_loaded": holder.has_policy() }),
-    };
-    Some(json(StatusCode::SERVICE_UNAVAILABLE, body.to_string().into()))
-}
-
-pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }

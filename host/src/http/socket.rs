@@ -21,7 +21,7 @@ use crate::http::socket_file::SocketFile;
 /// noticed, whatever the size of its response, and costs little. Without it the limits still hold, but are noticed later.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
-/// The user that no process has, for a client of which the system does not say whose it is.
+/// Stands for a client whose user the system does not name. No process has this user.
 #[cfg(unix)]
 const NO_USER: u32 = u32::MAX;
 
@@ -43,7 +43,7 @@ enum Kind {
 }
 
 /// The socket of a connection.
-pub(crate) enum Stream {
+pub(crate) enum Connection {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
@@ -60,11 +60,11 @@ pub(crate) enum ClientAddress {
 
 /// Calls the same method of either socket.
 macro_rules! either {
-    ($stream:expr, $socket:ident => $call:expr) => {
-        match $stream {
-            Stream::Tcp($socket) => $call,
+    ($connection:expr, $socket:ident => $call:expr) => {
+        match $connection {
+            Connection::Tcp($socket) => $call,
             #[cfg(unix)]
-            Stream::Unix($socket) => $call,
+            Connection::Unix($socket) => $call,
         }
     };
 }
@@ -82,17 +82,17 @@ impl Listener {
         Ok(Listener(Kind::Unix { file: Some(file), socket }))
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<(Stream, ClientAddress)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Connection, ClientAddress)> {
         match &self.0 {
             Kind::Tcp(socket) => {
-                let (stream, address) = socket.accept().await?;
-                Ok((Stream::Tcp(stream), ClientAddress::Tcp(address)))
+                let (socket, address) = socket.accept().await?;
+                Ok((Connection::Tcp(socket), ClientAddress::Tcp(address)))
             }
             #[cfg(unix)]
             Kind::Unix { socket, .. } => {
-                let (stream, _) = socket.accept().await?;
-                let user = stream.peer_cred().map_or(NO_USER, |client| client.uid());
-                Ok((Stream::Unix(stream), ClientAddress::User(user)))
+                let (socket, _) = socket.accept().await?;
+                let user = socket.peer_cred().map_or(NO_USER, |client| client.uid());
+                Ok((Connection::Unix(socket), ClientAddress::User(user)))
             }
         }
     }
@@ -114,7 +114,7 @@ impl From<TcpListener> for Listener {
     }
 }
 
-/// The file of such a socket is left to whoever made it.
+/// The server does not remove the file of such a socket.
 #[cfg(unix)]
 impl From<UnixListener> for Listener {
     fn from(socket: UnixListener) -> Self {
@@ -122,22 +122,22 @@ impl From<UnixListener> for Listener {
     }
 }
 
-impl Stream {
+impl Connection {
     /// Makes the settings that a connection does not inherit.
     pub(crate) fn prepare(&self) -> io::Result<()> {
         match self {
-            Stream::Tcp(socket) => socket.set_nodelay(true),
+            Connection::Tcp(socket) => socket.set_nodelay(true),
             #[cfg(unix)]
-            Stream::Unix(socket) => Ok(set_socket_send_buffer_size(socket, SEND_BUFFER_BYTES)?),
+            Connection::Unix(socket) => Ok(set_socket_send_buffer_size(socket, SEND_BUFFER_BYTES)?),
         }
     }
 
     /// Waits until there is something to read, or until the client has closed its side, and then returns 0.
     pub(crate) async fn peek(&self) -> io::Result<usize> {
         match self {
-            Stream::Tcp(socket) => socket.peek(&mut [0]).await,
+            Connection::Tcp(socket) => socket.peek(&mut [0]).await,
             #[cfg(unix)]
-            Stream::Unix(socket) => {
+            Connection::Unix(socket) => {
                 let peek = || Ok(rustix::net::recv(socket, &mut [0], rustix::net::RecvFlags::PEEK)?.1);
                 socket.async_io(tokio::io::Interest::READABLE, peek).await
             }
@@ -148,9 +148,9 @@ impl Stream {
     pub(crate) fn reset(&self) {
         match self {
             // If this fails, the kernel goes on delivering for a while.
-            Stream::Tcp(socket) => drop(socket.set_zero_linger()),
+            Connection::Tcp(socket) => drop(socket.set_zero_linger()),
             #[cfg(unix)]
-            Stream::Unix(_) => {}
+            Connection::Unix(_) => {}
         }
     }
 

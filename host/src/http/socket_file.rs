@@ -26,7 +26,7 @@ pub(crate) struct SocketFile {
     identity: Identity,
 }
 
-/// The device and the inode.
+/// The device and the inode. They identify a socket while it is open, since its inode is in use.
 type Identity = (u64, u64);
 
 impl SocketFile {
@@ -87,12 +87,24 @@ async fn make_way(path: &Path) -> Result<()> {
         }
         _ => bail!("{IN_USE}"),
     }
-    // Another server may have replaced it since.
-    if path.symlink_metadata().is_ok_and(|now| identity(&now) == identity(&found)) {
+    remove(path, &found)
+}
+
+/// Removes a socket that nobody has open, unless another server has replaced it since it was found.
+///
+/// The inode of a file that was removed may be given to the next one, and ext4 does so at once. Another ctime tells the two apart.
+/// A lock on the folder would do so too, but other programs may hold one for long, as systemd-tmpfiles invites them to.
+fn remove(path: &Path, found: &Metadata) -> Result<()> {
+    let is_same = |now: &Metadata| identity(now) == identity(found) && changed(now) == changed(found);
+    if path.symlink_metadata().is_ok_and(|now| is_same(&now)) {
         fs::remove_file(path).context("the socket that a process left behind cannot be removed")?;
         info!("replacing the socket {} that a process left behind", path_line(path));
     }
     Ok(())
+}
+
+fn changed(metadata: &Metadata) -> (i64, i64) {
+    (metadata.ctime(), metadata.ctime_nsec())
 }
 
 /// Says what to do about a socket that cannot be bound.
@@ -111,5 +123,29 @@ fn explain(path: &Path, error: io::Error) -> Error {
             anyhow!("the path is too long: a system allows about a hundred bytes; a relative path is shorter")
         }
         _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_that_has_changed_since_it_was_found_is_not_removed_whatever_its_inode_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let found = path.symlink_metadata().unwrap();
+        // The clock of files ticks slowly.
+        while changed(&path.symlink_metadata().unwrap()) == changed(&found) {
+            fs::set_permissions(&path, Permissions::from_mode(MODE)).unwrap();
+        }
+        remove(&path, &found).unwrap();
+        let now = path.symlink_metadata().unwrap();
+        assert_eq!(identity(&now), identity(&found));
+        remove(&path, &now).unwrap();
+        assert!(!path.exists());
     }
 }

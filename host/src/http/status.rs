@@ -45,8 +45,8 @@ impl Status {
         let shadow = main.and_then(|main| service.shadow_state(main));
         let main = main.map(|main| main.holder());
         let absence = match main {
-            Some(main) if info.status != 200 => main.current_soon().await.absence.map(|absence| absence.to_string()),
-            _ => None,
+            Some(main) => main.current_soon().await.absence.map(|absence| absence.to_string()),
+            None => None,
         };
         let detail = (info.status != 200).then(|| body["detail"].take());
         Ok(Status {

@@ -3,28 +3,31 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sac_owner::{Candidate, Source};
-use tokio::sync::oneshot;
+use sac_owner::{Candidate, Refused, Source};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout_at;
 use tracing::Span;
 
 use crate::swap::history::History;
+use crate::swap::look::Look;
 use crate::swap::own::Own;
-use crate::swap::publisher::{Look, Publisher, Question, Reloaded};
+use crate::swap::publisher::{Publisher, Question, Reloaded};
 use crate::swap::shared::Shared;
 use crate::swap::snapshot::Snapshot;
-use crate::work::crew::{Crew, CrewError};
+use crate::work::crew::Crew;
 use crate::work::lookout::Lookout;
 use crate::work::repeated::Repeated;
 
 /// Holds the generation in service, and keeps it up to date with the files.
 pub(crate) struct Holder {
-    publisher: Arc<Publisher>,
+    pub(super) publisher: Arc<Publisher>,
     /// Compares the files with those in service.
     looks: Lookout<Look>,
     /// Loads what is new.
     reloads: Repeated<Question, Reloaded>,
     reload_wait: Duration,
+    /// The permit to try a candidate out.
+    pub(super) trial: Arc<Semaphore>,
 }
 
 impl Holder {
@@ -36,7 +39,7 @@ impl Holder {
         let looks = Lookout::by(&shared.lookers, move || looking.look());
         let reloading = publisher.clone();
         let reloads = Repeated::on(loaders, move |asked: Vec<Question>| reloading.reload(&asked));
-        Holder { publisher, looks, reloads, reload_wait: shared.reload_wait }
+        Holder { publisher, looks, reloads, reload_wait: shared.reload_wait, trial: Arc::new(Semaphore::new(1)) }
     }
 
     /// Makes an instance for requests that come before there is a checkpoint. Blocks.
@@ -67,15 +70,9 @@ impl Holder {
         self.publisher.shared().storage()
     }
 
-    /// Returns the reason for which a candidate is known to be refused.
-    pub(crate) fn refusal(&self, candidate: &Candidate) -> Option<String> {
+    /// Returns the refusal of a candidate that is known to be refused.
+    pub(crate) fn refusal(&self, candidate: &Candidate) -> Option<Arc<Refused>> {
         self.publisher.refusal(candidate)
-    }
-
-    /// Returns the reason for which a candidate does not load, if it does not. Nothing of it remains.
-    pub(crate) async fn try_out(&self, candidate: Candidate) -> Result<Result<(), String>, CrewError> {
-        let publisher = self.publisher.clone();
-        self.publisher.shared().loaders.run(move |_| publisher.try_out(&candidate)).await
     }
 
     /// Returns `true` if clients may choose the checkpoint that serves.

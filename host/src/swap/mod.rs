@@ -1,5 +1,6 @@
 //! Decides which checkpoint is in service, and replaces it by the next one. It never touches HTTP connections or responses.
 
+mod absence_log;
 mod aftermath;
 pub(crate) mod call;
 mod comparisons;
@@ -7,6 +8,7 @@ pub(crate) mod dispatcher;
 pub(crate) mod generation;
 pub(crate) mod history;
 pub(crate) mod holder;
+mod look;
 pub(crate) mod makers;
 mod native;
 pub(crate) mod own;
@@ -15,3 +17,4 @@ pub(crate) mod publisher;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
 mod split;
+pub(crate) mod trial;

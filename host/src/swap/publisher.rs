@@ -1,18 +1,18 @@
-//! Compares the checkpoint in service with the files, and replaces it by a newer one. Only [`Publisher::publish`] publishes.
+//! Replaces the checkpoint in service by a newer one. Only [`Publisher::publish`] publishes.
 
-use std::mem::discriminant;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use sac_owner::{Absence, Candidate, Content, Failure, Freshness, Refused, Source, path_line, resolve};
+use sac_owner::{Candidate, Content, Failure, Freshness, Refused, Source, path_line, resolve};
 use tracing::{Span, info, warn};
 
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
 use crate::sandbox::factory::InstanceFactory;
+use crate::swap::absence_log::AbsenceLog;
 use crate::swap::generation::{Generation, Loaded};
 use crate::swap::history::{History, Swap};
 use crate::swap::own::Own;
@@ -21,21 +21,20 @@ use crate::swap::snapshot::Snapshot;
 
 /// The state that requests, the thread that looks and the thread that reloads share.
 pub(crate) struct Publisher {
-    own: Own,
+    pub(super) own: Own,
     pub(super) shared: Arc<Shared>,
     /// Read by every request. Written only by [`Publisher::publish`].
     pub(super) published: ArcSwap<Published>,
     /// Locked from the choice of a number until its generation is published or given up.
     pub(super) numbers: Mutex<()>,
     /// The time from `started` to the last look, in nanoseconds. Written by every look.
-    seen: AtomicU64,
-    started: Instant,
+    pub(super) seen: AtomicU64,
+    pub(super) started: Instant,
     /// The refusal that the last look saw, for requests that cannot wait for another.
-    refusal: ArcSwapOption<Refused>,
+    pub(super) refusal: ArcSwapOption<Refused>,
     /// When the reload under way began. Written by the thread that reloads.
     reloading_since: Mutex<Option<Instant>>,
-    /// The reason for the absence of candidates that was logged last.
-    absence: Mutex<Option<Absence>>,
+    pub(super) absences: AbsenceLog,
     history: History,
 }
 
@@ -43,16 +42,6 @@ pub(crate) struct Publisher {
 pub(super) struct Published {
     pub(super) generation: Arc<Generation>,
     pub(super) freshness: Freshness,
-}
-
-/// The result of comparing the files with those in service.
-#[derive(Clone)]
-pub(crate) struct Look {
-    pub(crate) snapshot: Snapshot,
-    /// True if the files call for a reload.
-    pub(crate) changed: bool,
-    /// True if the reload is not known to take long.
-    pub(crate) is_quick: bool,
 }
 
 /// Asks for a reload.
@@ -84,7 +73,7 @@ impl Publisher {
             started: Instant::now(),
             refusal: ArcSwapOption::empty(),
             reloading_since: Mutex::default(),
-            absence: Mutex::default(),
+            absences: AbsenceLog::default(),
             history: History::default(),
         }
     }
@@ -123,58 +112,6 @@ impl Publisher {
         *lock(&self.reloading_since)
     }
 
-    /// Compares the files with those in service. Blocks.
-    pub(crate) fn look(&self) -> Look {
-        let at = self.started.elapsed();
-        let published = self.published.load_full();
-        let judgement = published.freshness.judge(self.source());
-        let refusal = judgement.refusal.cloned();
-        self.seen.store(at.as_nanos() as u64, Ordering::Relaxed);
-        let known = self.refusal.load().as_ref().map(Arc::as_ptr);
-        if known != refusal.as_ref().map(Arc::as_ptr) {
-            self.refusal.store(refusal.clone());
-        }
-        let generation = published.generation.clone();
-        let absence = if generation.loaded.is_none() { self.absence() } else { None };
-        let (changed, is_quick) = (judgement.changed, judgement.is_quick);
-        Look { snapshot: Snapshot { generation, refusal, absence }, changed, is_quick }
-    }
-
-    /// Returns what is in service, with the refusal that was seen last.
-    pub(crate) fn latest(&self) -> Snapshot {
-        let generation = self.published.load().generation.clone();
-        Snapshot { generation, refusal: self.refusal.load_full(), absence: None }
-    }
-
-    /// Returns what is in service, for a request that could not see the files.
-    pub(crate) fn unseen(&self) -> Snapshot {
-        self.latest().unseen(SystemTime::now() - self.unseen_for())
-    }
-
-    /// Returns the time since the files were seen.
-    pub(crate) fn unseen_for(&self) -> Duration {
-        self.started.elapsed().saturating_sub(Duration::from_nanos(self.seen.load(Ordering::Relaxed)))
-    }
-
-    /// Returns the reason why there is no candidate. Logs each reason once. A policy without a shadow needs no reason.
-    fn absence(&self) -> Option<Arc<str>> {
-        let now = self.source().absence().filter(|absence| !(self.own.is_shadow && absence.is_unused()));
-        let mut logged = lock(&self.absence);
-        let is_logged = now.as_ref().map(discriminant) == logged.as_ref().map(discriminant);
-        if let Some(absence) = now.as_ref().filter(|_| !is_logged) {
-            let path = self.source().path();
-            let hint = absence.hint(path).map(|hint| format!(" ({hint})")).unwrap_or_default();
-            let path = path_line(path);
-            match absence {
-                // Most often, the training has just begun.
-                Absence::Empty { .. } => info!("no candidate in {path}: {absence}"),
-                _ => warn!("no candidate in {path}: {absence}{hint}"),
-            }
-        }
-        logged.clone_from(&now);
-        now.map(|absence| absence.to_string().into())
-    }
-
     /// Reloads if the files changed, or if one of those who ask forces it. Runs on one thread at a time.
     pub(crate) fn reload(self: &Arc<Self>, asked: &[Question]) -> Reloaded {
         *lock(&self.reloading_since) = Some(Instant::now());
@@ -190,21 +127,9 @@ impl Publisher {
         Reloaded { outcome, snapshot: self.look().snapshot }
     }
 
-    /// Returns the reason for which a candidate is known to be refused.
-    pub(crate) fn refusal(&self, candidate: &Candidate) -> Option<String> {
-        self.published.load().freshness.refusal(candidate, self.source()).map(|refused| refused.detail.clone())
-    }
-
-    /// Loads a candidate and drops it, unless it is in service. Returns the reason for which it does not load.
-    pub(crate) fn try_out(&self, candidate: &Candidate) -> Result<(), String> {
-        let published = self.published.load();
-        if published.freshness.is_serving(candidate) {
-            return Ok(());
-        }
-        let number = published.generation.number + 1;
-        drop(published);
-        let content = self.source().read(candidate).map_err(|error| error.to_string())?;
-        self.load(content.into(), number).map(drop).map_err(|failure| failure.detail)
+    /// Returns the refusal of a candidate that is known to be refused.
+    pub(crate) fn refusal(&self, candidate: &Candidate) -> Option<Arc<Refused>> {
+        self.published.load().freshness.refusal(candidate, self.source()).cloned()
     }
 
     /// Reads, loads and publishes.

@@ -19,6 +19,8 @@ const LOOKERS: usize = 8;
 /// The threads that load checkpoints, if there are many policies. So many files that take long delay none of the others. Each
 /// holds a file, so the number bounds memory too.
 const LOADERS: usize = 4;
+/// The threads that try candidates out for clients, if there are many policies. Each holds a file too.
+const TRIERS: usize = 2;
 
 /// The number of comparisons that are remembered, if there are many policies. One that is loaded again is not compared again.
 const COMPARISONS: usize = 4096;
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     pub(super) comparisons: Comparisons,
     pub(super) lookers: Lookers,
     pub(super) loaders: Arc<Crew>,
+    /// Tries candidates out. The loads of policies do not wait for it.
+    pub(super) triers: Crew,
     /// Loads the checkpoints of shadows, if there are any.
     pub(super) shadow_loaders: Option<Arc<Crew>>,
     shadow_threshold: f64,
@@ -61,6 +65,7 @@ impl Shared {
             comparisons: Comparisons::new(if config.root.is_some() { COMPARISONS } else { 1 }),
             lookers: Lookers::new("sac-files", lookers),
             loaders: Arc::new(loaders),
+            triers: Crew::new("sac-trial", if config.root.is_some() { TRIERS } else { 1 }),
             shadow_loaders,
             shadow_threshold: config.shadow.as_ref().map_or(0.0, |shadow| shadow.threshold),
             reload_wait: config.reload_wait,

@@ -1,6 +1,7 @@
 //! The program, run as a process.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod absence;
 mod accessibility;
 mod activation;
 mod advice;

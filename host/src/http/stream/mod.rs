@@ -4,6 +4,7 @@
 //! comes from the checkpoint that is in service at that moment, and all limits and metrics count it.
 
 mod conversation;
+mod inbound;
 
 use std::io;
 use std::pin::Pin;
@@ -22,9 +23,11 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tracing::debug;
 
 use crate::http::connection::Held;
-use crate::http::error::{Error, Form};
+use crate::http::error::Error;
+use crate::http::form::Form;
 use crate::http::found::Admitted;
 use crate::http::memory::FREE_BYTES;
+use crate::http::origin::is_socket_of_other_site;
 use crate::http::peer::Peer;
 use crate::http::route::{PREDICT, STREAM};
 use crate::http::service::SacService;
@@ -32,11 +35,13 @@ use crate::http::stream::conversation::Limits;
 
 /// The time after which a silent client gets a ping, and the time that it has to answer.
 const SILENCE: Duration = Duration::from_secs(30);
+/// The time that a client has to end its side.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// One client's stream of predictions.
 struct Stream {
     service: SacService,
-    /// Where the policy's predictions are.
+    /// The address of the policy's predictions.
     uri: Uri,
     /// The headers of every prediction.
     headers: HeaderMap,
@@ -53,11 +58,16 @@ impl SacService {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
             return Ok(response);
         }
+        if is_socket_of_other_site(request.uri(), request.headers(), request.extensions().get()) {
+            return Err(Error::StreamOfOtherSite);
+        }
+        // Each message takes one of its own.
+        let _permit = self.permit(None)?;
         let policy = self.address(request.uri().path()).policy.map(str::to_owned);
         if let Admitted::Refused(answer) = self.authorised(policy.as_deref(), request.headers()).await? {
             return self.convert(answer);
         }
-        if self.is_stopping() {
+        if self.is_draining() {
             return Err(Error::Stopping);
         }
         let response = create_response_with_body(&request, Full::default).map_err(Error::NotWebSocket)?;
@@ -87,9 +97,10 @@ impl Stream {
         let connection = upgrade.await.map_err(io::Error::other)?;
         // A body of this size takes none of the memory that requests share.
         let max_bytes = FREE_BYTES.min(self.service.max_body_bytes());
-        let limits = Limits { max_bytes, silence: SILENCE, pong_time: SILENCE };
+        let message_time = self.service.body_time();
+        let limits = Limits { max_bytes, message_time, silence: SILENCE, pong_time: SILENCE, close_time: CLOSE_TIME };
         let answer = |message| self.answer(message);
-        let served = conversation::serve(TokioIo::new(connection), limits, answer, self.service.stopped()).await;
+        let served = conversation::serve(TokioIo::new(connection), limits, answer, self.service.draining()).await;
         if let (Some(peer), Err(tungstenite::Error::Io(error))) = (&self.peer, &served)
             && error.kind() == io::ErrorKind::TimedOut
         {
@@ -119,7 +130,7 @@ fn failure(status: StatusCode, body: &[u8]) -> Utf8Bytes {
     Value::from(failure).to_string().into()
 }
 
-/// Returns where the predictions of a stream are, below the prefix of its policy.
+/// Returns the address of a stream's predictions, below the prefix of its policy.
 fn predict_uri(stream: &str) -> Result<Uri, http::uri::InvalidUri> {
     [stream.strip_suffix(STREAM).unwrap_or_default(), PREDICT].concat().parse()
 }
