@@ -4,6 +4,9 @@ import { breakable, element, ifChanged, make, nameCell } from "./dom.js";
 import { bytes, moment } from "./format.js";
 import { ask, ofPolicy, reason } from "./server.js";
 
+/** The server lists no more. */
+const MOST = 100;
+
 const dialog = element("confirm");
 
 /** Lists the candidates of a policy, once a few seconds and after a choice. */
@@ -15,7 +18,7 @@ export async function showCandidates(name) {
   const pinned = candidates.find((candidate) => candidate.pinned)?.file ?? null;
   ifChanged("candidates", [name, may_select, candidates], () => {
     const focus = document.activeElement?.closest("#candidates button")?.ariaLabel;
-    element("candidates-count").textContent = candidates.length;
+    element("candidates-count").textContent = candidates.length < MOST ? candidates.length : `the newest ${MOST}`;
     element("candidates").replaceChildren(...candidates.map((candidate) => row(candidate, may_select, name, pinned)));
     [...element("candidates").querySelectorAll("button")].find((button) => button.ariaLabel === focus)?.focus();
   });

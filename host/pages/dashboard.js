@@ -16,6 +16,8 @@ import { showTry } from "./try.js";
 const PERIOD_MS = 1000;
 /** A server that takes longer to answer is busy. */
 const SLOW_MS = 3000;
+const ORIGIN = "The token is the one that the server was started with: that of `SAC_API_TOKEN` or `--api-token`, or a line of the file of"
+  + " `--api-token-file`. Ask who runs the server for it.";
 
 /** When the server answered last. */
 let answeredAt = null;
@@ -105,9 +107,6 @@ async function show(status, policies, unseen) {
   showState(kind, text, file);
   showNotice(kind, ...notice);
 }
-
-const ORIGIN = "The token is the one that the server was started with: that of `SAC_API_TOKEN` or `--api-token`, or a line of the file of"
-  + " `--api-token-file`. Ask who runs the server for it.";
 
 function showLocked() {
   if (token.get()) {

@@ -78,7 +78,9 @@ def card(
     """Returns the content of a card, of what `write_card` takes. Without a policy it holds facts alone."""
     check_facts(facts)
     if is_part(policy):
-        raise ArgumentError(f"a {type(policy).__name__} is a part of a model of Stable-Baselines3: expected the model itself")
+        raise ArgumentError(
+            f"this {type(policy).__name__} is a part of a model of Stable-Baselines3: expected the model itself"
+        )
     if is_model(policy):
         states = draw(policy.observation_space, examples) if states is None else states
         policy = _act(policy, vec_normalize)

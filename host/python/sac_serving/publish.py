@@ -92,7 +92,7 @@ def _check_kind(model: Any) -> None:
     kind = type(model).__name__
     if is_part(model):
         raise ArgumentError(
-            f"a {kind} is a part of a model of Stable-Baselines3, and does not know the statistics of VecNormalize: expected"
+            f"this {kind} is a part of a model of Stable-Baselines3, and does not know the statistics of VecNormalize: expected"
             f" the model itself, or the state_dict() of this {kind} with the facts that it lacks"
         )
     if is_model(model) and getattr(getattr(model, "policy", None), "actor", None) is None:

@@ -139,7 +139,7 @@ def test_a_part_of_a_model_is_refused_with_the_model_that_is_expected(tmp_path: 
     for part in (trained.policy, trained.actor, trained.critic):
         for call in (lambda part: publish(part, tmp_path), lambda part: write_card(tmp_path / "model_1", part)):
             with pytest.raises(
-                ArgumentError, match=f"a {type(part).__name__} is a part of a model.*: expected the model itself"
+                ArgumentError, match=f"this {type(part).__name__} is a part of a model.*: expected the model itself"
             ):
                 call(part)
     assert names(tmp_path) == []
