@@ -32,6 +32,12 @@ impl Policy {
     pub(crate) fn fact(&self, name: &str) -> Option<&str> {
         self.facts.iter().find(|fact| fact.name == name).map(|fact| fact.value.as_str())
     }
+
+    /// Returns the names of the facts that neither the file, nor its trainer, nor an example states, in one line.
+    pub(crate) fn conventions(&self) -> String {
+        let names = self.facts.iter().filter(|fact| fact.source.starts_with("convention"));
+        names.map(|fact| fact.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// The owned form of a [`RouterConfig`].

@@ -201,6 +201,7 @@ impl Publisher {
             state_dim = policy.state_dim,
             action_dim = policy.action_dim,
             stochastic = policy.stochastic,
+            by_convention = policy.conventions(),
             verified_examples = policy.verified_examples,
             generation = generation.number,
             duration_ms = duration.as_micros() as f64 / 1e3,

@@ -40,6 +40,7 @@ fn a_swap_and_a_refusal_write_a_line_with_fields_each() {
     let (path, generation, format) = (line["path"].as_str().unwrap(), &line["generation"], &line["format"]);
     assert!(path.ends_with("model_a.onnx") && generation == 1 && format == "onnx", "{line}");
     assert!(line["duration_ms"].as_f64().unwrap() > 0.0, "{line}");
+    assert_eq!(line["by_convention"], "squash, log_std");
     fs::write(place.path().join("model_b.onnx"), b"broken").unwrap();
     predict(address);
     predict(address);
