@@ -278,7 +278,7 @@ policy = rename(sd, net_0="fc1", net_2="fc2", mean="fc_mean", log_std="fc_logstd
 good("cleanrl_tuple.pt", (OrderedDict(**policy, **action_scale), q(1), q(2)), cleanrl, scale=2)
 
 
-class ScaledActor(nn.Module):
+class ScaledStates(nn.Module):
     """CleanRL's actor, edited: the names of the layers do not show what `forward` does with a state."""
 
     def __init__(self):
@@ -294,7 +294,7 @@ class ScaledActor(nn.Module):
 
 
 torch.manual_seed(0)
-refused("cleanrl_edited.pt", "a class of one's own with CleanRL's names", ScaledActor())
+refused("cleanrl_edited.pt", "a class of one's own with CleanRL's names", ScaledStates())
 
 
 class SquashedGaussianMLPActor(nn.Module):

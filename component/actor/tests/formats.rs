@@ -202,7 +202,7 @@ fn a_file_that_cannot_be_served_is_refused_with_its_reason() {
         ("half_bounds.pt", "only one of `config.action_low` and `config.action_high` is set"),
         ("one_storage.pt", "numbers, at most 16777216 are served"),
         ("sb3_extractor.zip", "the features extractor __main__.Scaled"),
-        ("cleanrl_edited.pt", "the code of `__main__.ScaledActor` is not in the file"),
+        ("cleanrl_edited.pt", "the code of `__main__.ScaledStates` is not in the file"),
     ] {
         let refused = load(file(&format!("torch/{name}"))).err();
         let refused = refused.unwrap_or_else(|| panic!("{name} was taken"));

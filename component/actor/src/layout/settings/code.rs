@@ -25,14 +25,12 @@ const PACKAGES: [&str; 17] = [
     "mushroom_rl.",
 ];
 
-/// The layouts of single-file implementations, which have no package of their own, and their classes.
-const SCRIPTS: [(&str, &[&str]); 5] = [
-    ("cleanrl", &["Actor", "Agent"]),
-    ("pytorch-soft-actor-critic", &["GaussianPolicy", "DeterministicPolicy"]),
-    ("pytorch_sac", &["DiagGaussianActor"]),
-    ("corl", &["TanhGaussianPolicy", "Actor"]),
-    ("mushroom-rl", &["ActorNetwork"]),
-];
+/// The layouts of single-file implementations, which have no package of their own.
+const SCRIPTS: [&str; 5] = [CLEANRL, "pytorch-soft-actor-critic", "pytorch_sac", "corl", "mushroom-rl"];
+
+/// CleanRL's scripts are made to be edited. Their classes have names with these words.
+const CLEANRL: &str = "cleanrl";
+const OF_CLEANRL: [&str; 2] = ["Actor", "Agent"];
 
 /// The classes of Spinning Up, whose module is often copied.
 const COPIED: [&str; 3] = ["SquashedGaussianMLPActor", "MLPActorCritic", "MLPActor"];
@@ -41,9 +39,11 @@ impl PolicySettings<'_> {
     /// Returns the class of the actor, or of a module within it, whose code is neither in the file nor in a known package.
     /// Layers and activations do not show what such a `forward` does with them.
     pub fn foreign_code(&self, layers: &ActorLayers) -> Option<String> {
-        let script = SCRIPTS.iter().find(|(script, _)| layers.layout.name.starts_with(script));
-        let of_script = |class: &str| script.is_some_and(|(_, classes)| classes.contains(&name_of(class)));
         let own = self.scope.trim_end_matches('.');
+        let is_layout = |script: &&str| layers.layout.name.starts_with(*script);
+        let is_unedited =
+            |class: &str| !is_layout(&CLEANRL) || OF_CLEANRL.iter().any(|word| name_of(class).contains(word));
+        let of_script = |class: &str| SCRIPTS.iter().any(|script| is_layout(script)) && is_unedited(class);
         let of_scope = match self.contents.get(own) {
             Some(Leaf::Class(class)) => Some(class.as_str()),
             _ => None,
