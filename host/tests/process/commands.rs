@@ -111,7 +111,7 @@ fn every_command_is_in_the_completions_and_has_a_manual() {
         let nowhere = std::fs::File::create("/dev/full").unwrap();
         let status = std::process::Command::new(PROGRAM).args(full).stdout(nowhere).stderr(Stdio::null()).status();
         assert_eq!(status.unwrap().code(), Some(1), "{full:?}");
-        // As where `head` has read enough.
+        // `head` closes its input like this.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let closed = std::process::Command::new(PROGRAM).args(full).stdout(writer).output().unwrap();

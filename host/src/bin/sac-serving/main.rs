@@ -17,7 +17,7 @@ use listenfd::ListenFd;
 use logging::LogFormat;
 use sac_owner::one_line;
 
-/// The status that a shell shows for a program which SIGPIPE ends. It is no success: what followed was not done.
+/// The status that a shell shows for a program which SIGPIPE ends. It is no success: the rest of the output is missing.
 const CLOSED_OUTPUT: u8 = 141;
 
 fn main() -> ExitCode {

@@ -55,7 +55,7 @@ impl Invocation {
     }
 }
 
-/// Refuses a command line that names two places. Variables and settings of the file may, and one outranks the other.
+/// Refuses a command line that names two places. Variables and the file may name two, and one outranks the other.
 fn check_places(served: &ArgMatches) -> Result<(), clap::Error> {
     let is_given = |id: &str| {
         let is_set = served.get_one::<PathBuf>(id).is_some_and(|path| !is_blank(path.as_os_str()));

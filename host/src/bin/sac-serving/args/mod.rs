@@ -35,8 +35,8 @@ use crate::target::{ClientArgs, Target};
 const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\ncomponent sha256 ", env!("SAC_ACTOR_SHA256"));
 
 const EXIT_CODES: &str = "Exit codes: 0, success; 1, failure: a checkpoint is refused, a server does not start or cannot be \
-    reached, or a response is an error; 2, a flag, a variable or the configuration file is invalid, or names a file that \
-    is; 141, the reader of stdout is gone.";
+    reached, or a response is an error; 2, a flag, a variable or the configuration file is invalid or names an \
+    invalid file. `config check` refuses the same; 141, the reader of stdout is gone.";
 
 /// Serves a Soft Actor-Critic policy from a WebAssembly component. A new checkpoint answers the next request
 #[derive(Debug, Parser)]

@@ -13,7 +13,7 @@ use crate::client::{Client, RESPONSE_TIMEOUT};
 use crate::commands::on_runtime;
 use crate::target::{Address, Endpoint};
 
-/// Health waits for files that load, as long as `--reload-wait` says, and what is asked first needs no files.
+/// Health may wait `--reload-wait` for files that load. The first request needs no files.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub fn run(args: &HealthcheckArgs) -> Result<()> {
