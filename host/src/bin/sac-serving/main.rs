@@ -8,6 +8,7 @@ mod logging;
 mod otlp;
 mod platform;
 mod target;
+mod trust;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
