@@ -13,6 +13,7 @@ use sac_owner::settings::is_blank;
 use toml::{Table, Value};
 
 use crate::args::Cli;
+use crate::args::unknown::did_you_mean;
 
 /// The flags that are not settings.
 const NO_SETTINGS: [&str; 3] = ["config", "help", "version"];
@@ -104,7 +105,11 @@ fn read(path: &Path) -> Result<Values> {
 
 /// Returns the value of a setting as text, or `None` if it is blank, which means unset.
 fn text_of(known: &[String], name: &str, value: Value) -> Result<Option<String>> {
-    ensure!(known.iter().any(|known| known == name), "there is no such setting; the settings are {}", known.join(", "));
+    ensure!(
+        known.iter().any(|known| known == name),
+        "there is no such setting{}; `sac-serving serve --help` lists them",
+        did_you_mean(name, known.iter().map(String::as_str))
+    );
     let value = match value {
         Value::String(text) => text,
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => value.to_string(),

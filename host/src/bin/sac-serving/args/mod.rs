@@ -6,6 +6,7 @@ pub mod file;
 pub mod limits;
 pub mod listen;
 pub mod load;
+pub mod pattern;
 pub mod predict;
 pub mod replay;
 pub mod root;
@@ -26,6 +27,7 @@ use thiserror::Error;
 use crate::args::bench::BenchArgs;
 use crate::args::listen::Listen;
 use crate::args::load::LoadArgs;
+use crate::args::pattern::PatternArgs;
 use crate::args::predict::PredictArgs;
 use crate::args::replay::ReplayArgs;
 use crate::args::serve::ServeArgs;
@@ -69,7 +71,7 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Describe a checkpoint, or say why the server would refuse it
     Inspect(InspectArgs),
-    /// Write a card of what a checkpoint says and lacks, to be completed and kept beside it
+    /// Write a card of the facts that a checkpoint says, and null for each that it lacks, to be completed and kept beside it
     Card(CardArgs),
     /// Write the policy of a checkpoint as an ONNX file with the outputs mean, log_std and action
     Convert(ConvertArgs),
@@ -124,6 +126,9 @@ pub struct InspectArgs {
     pub json: bool,
 
     #[command(flatten)]
+    pub names: PatternArgs,
+
+    #[command(flatten)]
     pub load: LoadArgs,
 }
 
@@ -137,9 +142,12 @@ pub struct CardArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Replace an existing file
+    /// Replace an existing file. What the present card of the checkpoint says is kept
     #[arg(long, requires = "output")]
     pub force: bool,
+
+    #[command(flatten)]
+    pub names: PatternArgs,
 
     #[command(flatten)]
     pub load: LoadArgs,
@@ -160,6 +168,9 @@ pub struct ConvertArgs {
     pub force: bool,
 
     #[command(flatten)]
+    pub names: PatternArgs,
+
+    #[command(flatten)]
     pub load: LoadArgs,
 }
 
@@ -175,7 +186,7 @@ pub struct HealthcheckArgs {
     pub listen: Listen,
 
     /// The port that the server listens on
-    #[arg(long, env = "SAC_PORT", value_name = "PORT")]
+    #[arg(long, env = "SAC_PORT", value_parser = values::whole::<u16, 0>, value_name = "PORT")]
     pub port: Option<u16>,
 
     /// Fail also while the server is not ready to predict, as without a model. Otherwise it is enough that it answers, and the

@@ -13,7 +13,7 @@ pub fn run(args: &CardArgs, defaults: Config) -> Result<()> {
     if let Some(path) = &args.output {
         check_output(path, args.force)?;
     }
-    let file = checkpoint(&args.file)?;
+    let file = checkpoint(&args.file, &args.names)?;
     let config = args.load.config(Source::new(Some(&file), None, None), defaults);
     let card = Inspector::new(config)?.card(&file);
     let mut card = card.with_context(|| format!("there is no card of {}", file.display()))?;
