@@ -4,6 +4,7 @@
 mod accessibility;
 mod activation;
 mod browser;
+mod card;
 mod clients;
 mod commands;
 mod configuration;
