@@ -9,6 +9,7 @@ pub(crate) mod cors;
 mod encoding;
 mod error;
 mod found;
+mod health;
 mod memory;
 mod openapi;
 mod origin;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use sac_owner::Address;
@@ -21,7 +21,7 @@ use tracing::Instrument;
 use crate::config::Config;
 use crate::decisions::log::DecisionLog;
 use crate::http::body::{BodyError, BodyReader};
-use crate::http::error::{Error, Form, json};
+use crate::http::error::{Error, Form};
 use crate::http::found::{Admitted, Found, OwnPolicy, own};
 use crate::http::memory::Memory;
 use crate::http::peer::Peer;
@@ -36,7 +36,6 @@ use crate::shadows::comparer::Comparer;
 use crate::swap::call::{Answer, Call};
 use crate::swap::dispatcher::Dispatcher;
 use crate::swap::generation::Generation;
-use crate::swap::holder::Holder;
 use crate::swap::shared::Shared;
 use crate::watch::tokens::Tokens;
 
@@ -140,13 +139,16 @@ impl SacService {
             self.policies.iter().for_each(|policies| policies.set_metrics());
             self.set_shadow_metrics();
         };
-        // Where the default policy cannot be found, the other metrics remain.
-        let Ok(main) = self.main(true).await else {
-            return self.metrics_registry().text(&ModelState::default(), Duration::ZERO, of_root);
+        let main = match self.main(true).await {
+            Ok(main) => main,
+            Err(Error::NoDefault) => return self.metrics_registry().text(None, of_root),
+            // Where the default policy cannot be found, the other metrics remain.
+            Err(_) => return self.metrics_registry().text(Some(&ModelState::default()), of_root),
         };
         let current = main.holder().current_soon().await;
-        let state = current.generation.state(current.refusal.is_some());
-        self.metrics_registry().text(&state, main.holder().unseen_for(), of_root)
+        let unseen = Some(main.holder().unseen_for());
+        let state = ModelState { unseen, ..current.generation.state(current.refusal.is_some()) };
+        self.metrics_registry().text(Some(&state), of_root)
     }
 
     /// Answers one request.
@@ -242,40 +244,58 @@ impl SacService {
             Err(error) => return Err(error.into()),
         };
         let address = self.address(parts.uri.path());
-        let health = Health::of(address.path);
-        let _permit = self.permit(health)?;
+        let _permit = self.permit(Health::of(address.path))?;
         let over_limit = body.is_none();
-        let is_sampled = self.shadows.as_ref().is_some_and(|shadows| shadows.choose());
-        let call = Call {
-            method: parts.method,
-            path: address.path.to_owned(),
-            authorization: text(&parts.headers, &AUTHORIZATION),
-            inference_header: text(&parts.headers, &INFERENCE_HEADER),
-            body,
-            wants_decision: is_sampled || self.decision_log.is_some(),
-            is_sampled,
-        };
-        let found = match (&self.own, address.policy) {
+        let call = self.call(parts.method, address.path, &parts.headers, body);
+        Ok(closing(self.answered(address.policy, call, parts.extensions.get()).await?, over_limit))
+    }
+
+    /// Answers a call by the policy that it is meant for. `None` is the default policy.
+    async fn answered(
+        &self,
+        policy: Option<&str>,
+        call: Call,
+        peer: Option<&Peer>,
+    ) -> Result<Response<Full<Bytes>>, Error> {
+        let health = Health::of(&call.path);
+        if let Some(health) = health.filter(|health| policy.is_none() && health.is_of_server())
+            && let Some(policies) = self.without_default()
+        {
+            return Box::pin(self.health_of_root(policies, health, &call)).await;
+        }
+        let found = match (&self.own, policy) {
             (Some(own), None) => Found::Own(own),
             // Boxed, because otherwise the future of every request would be larger.
             (_, name) => match Box::pin(self.admit(name, &call, health.is_some())).await? {
                 Admitted::Policy(found) => found,
-                Admitted::Refused(answer) => return Ok(closing(self.convert(answer)?, over_limit)),
+                Admitted::Refused(answer) => return self.convert(answer),
             },
         };
-        let stopping = health.filter(|_| self.is_stopping()).and_then(|health| stopping(health, found.holder()));
-        if let Some(response) = stopping {
+        if let Some(response) = health.and_then(|health| self.while_stopping(health, found.holder().has_policy())) {
             return Ok(response);
         }
         if self.is_promotion(&call)? {
-            return Box::pin(self.promote(&found, &call, parts.extensions.get())).await;
+            return Box::pin(self.promote(&found, &call, peer)).await;
         }
-        let answer = self.answer(&found, call, parts.extensions.get(), health.is_some()).await;
+        let answer = self.answer(&found, call, peer, health.is_some()).await;
         let answer = answer.and_then(|answer| self.convert(answer));
         if let Found::Policy(policy) = &found {
             policy.count(answer.as_ref().map_or_else(Error::status, Response::status));
         }
-        Ok(closing(answer?, over_limit))
+        answer
+    }
+
+    fn call(&self, method: Method, path: &str, headers: &HeaderMap, body: Option<Bytes>) -> Call {
+        let is_sampled = self.shadows.as_ref().is_some_and(|shadows| shadows.choose());
+        Call {
+            method,
+            path: path.to_owned(),
+            authorization: text(headers, &AUTHORIZATION),
+            inference_header: text(headers, &INFERENCE_HEADER),
+            body,
+            wants_decision: is_sampled || self.decision_log.is_some(),
+            is_sampled,
+        }
     }
 
     /// Converts a response of the component.
@@ -363,16 +383,6 @@ fn closing(mut response: Response<Full<Bytes>>, over_limit: bool) -> Response<Fu
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-/// Returns the response to a health route after a shutdown began, if it is another one then.
-fn stopping(health: Health, holder: &Holder) -> Option<Response<Full<Bytes>>> {
-    let body = match health {
-        Health::Live => return None,
-        Health::Ready => serde_json::json!({ "ready": false }),
-        Health::Sac => serde_json::json!({ "status": "stopping", "model_loaded": holder.has_policy() }),
-    };
-    Some(json(StatusCode::SERVICE_UNAVAILABLE, body.to_string().into()))
 }
 
 pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
