@@ -150,7 +150,7 @@ async fn the_user_and_the_group_may_connect_and_the_file_goes_when_the_server_st
     Client::connect_unix(&path).await.predict(&STATE).await;
     server.stop().await;
     assert!(!path.exists());
-    // Also if it never served.
+    // The file goes also if the server never served.
     drop(Listener::unix(&path).await.unwrap());
     assert!(!path.exists());
 }

@@ -31,6 +31,9 @@ pub(crate) enum Error {
         "this path names no policy: policies answer below /policies/NAME, and with --default NAME (SAC_DEFAULT) one answers here too"
     )]
     NoDefault,
+    /// The sentence names the policies only to a client that may see them.
+    #[error("{0}")]
+    NoPolicy(String),
     #[error("this server has no shadows to promote: --shadow-share (SAC_SHADOW_SHARE) compares them")]
     NoShadows,
     #[error("Method Not Allowed")]
@@ -101,7 +104,7 @@ pub(crate) enum Error {
 impl Error {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Error::NotFound | Error::NoDefault | Error::NoShadows => StatusCode::NOT_FOUND,
+            Error::NotFound | Error::NoDefault | Error::NoPolicy(_) | Error::NoShadows => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed | Error::NotPost => StatusCode::METHOD_NOT_ALLOWED,
             Error::Promotion(_) | Error::Selection(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::NotSelected(SelectionError::None(_)) => StatusCode::NOT_FOUND,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use tokio::sync::SemaphorePermit;
@@ -17,7 +17,6 @@ use crate::http::peer::Peer;
 use crate::http::response::{INFERENCE_HEADER, response};
 use crate::http::route::Health;
 use crate::http::service::SacService;
-use crate::http::stage::stopping;
 use crate::sandbox::bindings::{self, Decision};
 use crate::swap::call::{Answer, Call};
 use crate::swap::generation::Generation;
@@ -35,40 +34,58 @@ impl SacService {
             Err(error) => return Err(error.into()),
         };
         let address = self.address(parts.uri.path());
-        let health = Health::of(address.path);
-        let _permit = self.permit(health)?;
+        let _permit = self.permit(Health::of(address.path))?;
         let over_limit = body.is_none();
-        let is_sampled = self.shadows.as_ref().is_some_and(|shadows| shadows.choose());
-        let call = Call {
-            method: parts.method,
-            path: address.path.to_owned(),
-            authorization: text(&parts.headers, &AUTHORIZATION),
-            inference_header: text(&parts.headers, &INFERENCE_HEADER),
-            body,
-            wants_decision: is_sampled || self.decision_log.is_some(),
-            is_sampled,
-        };
-        let found = match (&self.own, address.policy) {
+        let call = self.call(parts.method, address.path, &parts.headers, body);
+        Ok(closing(self.answered(address.policy, call, parts.extensions.get()).await?, over_limit))
+    }
+
+    /// Answers a call by the policy that it is meant for. `None` is the default policy.
+    async fn answered(
+        &self,
+        policy: Option<&str>,
+        call: Call,
+        peer: Option<&Peer>,
+    ) -> Result<Response<Full<Bytes>>, Error> {
+        let health = Health::of(&call.path);
+        if let Some(health) = health.filter(|health| policy.is_none() && health.is_of_server())
+            && let Some(policies) = self.without_default()
+        {
+            return Box::pin(self.health_of_root(policies, health, &call)).await;
+        }
+        let found = match (&self.own, policy) {
             (Some(own), None) => Found::Own(own),
             // Boxed, because otherwise the future of every request would be larger.
             (_, name) => match Box::pin(self.admit(name, &call, health.is_some())).await? {
                 Admitted::Policy(found) => found,
-                Admitted::Refused(answer) => return Ok(closing(self.convert(answer)?, over_limit)),
+                Admitted::Refused(answer) => return self.convert(answer),
             },
         };
-        let stopping = health.filter(|_| self.is_stopping()).and_then(|health| stopping(health, found.holder()));
-        if let Some(response) = stopping {
+        if let Some(response) = health.and_then(|health| self.while_stopping(health, found.holder().has_policy())) {
             return Ok(response);
         }
         if self.is_promotion(&call)? {
-            return Box::pin(self.promote(&found, &call, parts.extensions.get())).await;
+            return Box::pin(self.promote(&found, &call, peer)).await;
         }
-        let answer = self.answer(&found, call, parts.extensions.get(), health.is_some()).await;
+        let answer = self.answer(&found, call, peer, health.is_some()).await;
         let answer = answer.and_then(|answer| self.convert(answer));
         if let Found::Policy(policy) = &found {
             policy.count(answer.as_ref().map_or_else(Error::status, Response::status));
         }
-        Ok(closing(answer?, over_limit))
+        answer
+    }
+
+    fn call(&self, method: Method, path: &str, headers: &HeaderMap, body: Option<Bytes>) -> Call {
+        let is_sampled = self.shadows.as_ref().is_some_and(|shadows| shadows.choose());
+        Call {
+            method,
+            path: path.to_owned(),
+            authorization: text(headers, &AUTHORIZATION),
+            inference_header: text(headers, &INFERENCE_HEADER),
+            body,
+            wants_decision: is_sampled || self.decision_log.is_some(),
+            is_sampled,
+        }
     }
 
     /// Converts a response of the component.

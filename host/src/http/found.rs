@@ -5,14 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode};
-use sac_owner::REFUSALS;
 use sac_owner::settings::{DefaultPolicy, ModelName};
+use sac_owner::{REFUSALS, one_line};
 
 use crate::config::Config;
 use crate::http::error::Error;
 use crate::http::exchange::text;
 use crate::http::service::SacService;
+use crate::policies::find_error::FindError;
 use crate::policies::policy::Policy;
+use crate::policies::registry::Registry;
 use crate::policies::share;
 use crate::sandbox::bindings;
 use crate::sandbox::factory::SetupError;
@@ -64,6 +66,9 @@ pub(crate) enum Admitted<'a> {
     Refused(bindings::Response),
 }
 
+/// The number of policies that an error names.
+const MOST_NAMES: usize = 20;
+
 /// The requests for policies that are not loaded.
 const COLD: &str = "requests for policies that are not loaded";
 
@@ -103,8 +108,26 @@ impl SacService {
         let answer = policies.answer(&blank, &self.tokens().current(Some(name)).await).await.ok().flatten();
         match answer.filter(|answer| REFUSALS.contains(&answer.status)) {
             Some(answer) => Ok(Admitted::Refused(answer)),
-            None => self.share(policies.find(name, soon).await?, soon),
+            None => {
+                let found = match policies.find(name, soon).await {
+                    Err(FindError::None) => return Err(self.no_policy(policies, name, &call.authorization).await),
+                    found => found?,
+                };
+                self.share(found, soon)
+            }
         }
+    }
+
+    /// Returns the error of a name that no policy has. A client with a token for all policies learns which there are.
+    async fn no_policy(&self, policies: &Arc<Registry>, name: &str, authorization: &Option<String>) -> Error {
+        let detail = format!("no policy `{}`", one_line(name));
+        let info = self.authorise_by(authorization.clone()).await;
+        if info.is_ok_and(|info| info.status != StatusCode::UNAUTHORIZED)
+            && let Some(names) = policies.names().await
+        {
+            return Error::NoPolicy(format!("{detail}: {}", listed(&names)));
+        }
+        Error::NoPolicy(detail)
     }
 
     /// Returns a policy, unless other requests for it take its share of the places. Health takes none.
@@ -148,10 +171,24 @@ impl SacService {
 
     /// Returns as [`SacService::info`] does, but asks no policy of the root: 401 if the client is not authorised.
     pub(crate) async fn authorise(&self, headers: &HeaderMap) -> Result<bindings::Response, Error> {
+        self.authorise_by(text(headers, &AUTHORIZATION)).await
+    }
+
+    async fn authorise_by(&self, authorization: Option<String>) -> Result<bindings::Response, Error> {
         let policies = self.policies().ok_or(Error::NotFound)?;
-        let answer =
-            policies.answer(&info_call(text(headers, &AUTHORIZATION)), &self.tokens().current(None).await).await?;
+        let answer = policies.answer(&info_call(authorization), &self.tokens().current(None).await).await?;
         Ok(answer.ok_or(AnswerError::NoAnswer("did not answer without a policy"))?)
+    }
+}
+
+/// Says which policies there are.
+fn listed(names: &[ModelName]) -> String {
+    let shown = names.iter().take(MOST_NAMES).map(ModelName::as_str).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => "no sub-folder of the root has a candidate yet".to_owned(),
+        1 => format!("the only policy is {shown}"),
+        all if all <= MOST_NAMES => format!("the policies are {shown}"),
+        all => format!("GET /policies lists all {all}, such as {shown}"),
     }
 }
 

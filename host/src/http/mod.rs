@@ -11,6 +11,7 @@ mod error;
 mod exchange;
 mod form;
 mod found;
+mod health;
 mod memory;
 mod openapi;
 mod origin;

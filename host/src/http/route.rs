@@ -46,6 +46,11 @@ impl Health {
             _ => None,
         }
     }
+
+    /// Returns `true` for a route that is about the server rather than a policy.
+    pub(crate) fn is_of_server(self) -> bool {
+        matches!(self, Health::Live | Health::Ready)
+    }
 }
 
 /// Returns `true` if a path belongs to a policy, even if the answer is 404.

@@ -133,13 +133,16 @@ impl SacService {
             self.policies.iter().for_each(|policies| policies.set_metrics());
             self.set_shadow_metrics();
         };
-        // Where the default policy cannot be found, the other metrics remain.
-        let Ok(main) = self.main(true).await else {
-            return self.metrics_registry().text(&ModelState::default(), Duration::ZERO, of_root);
+        let main = match self.main(true).await {
+            Ok(main) => main,
+            Err(Error::NoDefault) => return self.metrics_registry().text(None, of_root),
+            // Where the default policy cannot be found, the other metrics remain.
+            Err(_) => return self.metrics_registry().text(Some(&ModelState::default()), of_root),
         };
         let current = main.holder().current_soon().await;
-        let state = current.generation.state(current.refusal.is_some());
-        self.metrics_registry().text(&state, main.holder().unseen_for(), of_root)
+        let unseen = Some(main.holder().unseen_for());
+        let state = ModelState { unseen, ..current.generation.state(current.refusal.is_some()) };
+        self.metrics_registry().text(Some(&state), of_root)
     }
 
     /// Answers one request.

@@ -4,6 +4,7 @@
 mod eviction;
 pub(crate) mod find_error;
 pub(crate) mod policy;
+mod readiness;
 pub(crate) mod registry;
 mod state;
 

@@ -15,6 +15,7 @@ use crate::swap::generation::Sizes;
 use crate::swap::holder::Holder;
 use crate::swap::own::Own;
 use crate::swap::shared::Shared;
+use crate::swap::snapshot::Snapshot;
 
 /// One policy of a root that requests asked for. A reference to it says that a request uses it.
 pub(crate) struct Policy {
@@ -58,6 +59,15 @@ impl Policy {
 
     pub(crate) fn shadow(&self) -> Option<&Arc<Shadow>> {
         self.shadow.as_ref()
+    }
+
+    /// Returns `true` if requests can be answered, also after a load that they wait for. `fails_on_refusal` is true if none can while
+    /// the newest checkpoint is refused. Only then are the files asked: a file that has changed may load.
+    pub(crate) async fn can_answer(&self, fails_on_refusal: bool) -> bool {
+        let can = |snapshot: &Snapshot| {
+            snapshot.refusal.is_none() || (snapshot.generation.loaded.is_some() && !fails_on_refusal)
+        };
+        can(&self.holder.latest()) || can(&self.holder.current_soon().await)
     }
 
     /// Returns the number of requests that use this policy. The registry has one reference more.

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use sac_owner::settings::{DefaultPolicy, ModelName};
+use sac_owner::settings::{DefaultPolicy, ModelName, OnBadCheckpoint};
 use sac_owner::{Address, Policies, Remedy, Root};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
@@ -27,12 +27,17 @@ use crate::swap::call::{AnswerError, Call};
 use crate::swap::generation::{Generation, Short, Sizes};
 use crate::swap::shared::Shared;
 use crate::swap::snapshot::Snapshot;
+use crate::work::lookout::Lookout;
 use crate::work::watchdog::watch;
 
 /// The policies of a root that requests asked for, and that were not evicted since.
 pub(crate) struct Registry {
     pub(super) shared: Arc<Shared>,
-    root: Root,
+    root: Arc<Root>,
+    /// Lists the policies for requests that may come from anyone.
+    pub(super) names: Lookout<Option<Arc<[ModelName]>>>,
+    /// True if a refusal lets a policy answer nothing.
+    pub(super) fails_on_refusal: bool,
     pub(super) settings: RootConfig,
     metrics: PolicyMetrics,
     /// The name of the default policy in paths of the Open Inference Protocol, if it is none of the root.
@@ -62,10 +67,14 @@ impl Registry {
     pub(crate) fn new(shared: &Arc<Shared>, config: &Config, settings: &RootConfig) -> Result<Arc<Self>, SetupError> {
         let blank = Arc::new(Generation::empty(shared.factory(), Sizes::one(), shared.threads(), 0));
         blank.start().map_err(SetupError::Start)?;
+        let root = Arc::new(Root::new(&settings.folder, None, config.source.clone()));
+        let listed = root.clone();
         let own_name = matches!(settings.default, DefaultPolicy::Source).then(|| config.model_name.clone());
         let registry = Arc::new(Registry {
             shared: shared.clone(),
-            root: Root::new(&settings.folder, None, config.source.clone()),
+            names: shared.lookout(move || listed.names().ok().map(Into::into)),
+            root,
+            fails_on_refusal: config.on_bad_checkpoint == OnBadCheckpoint::Fail,
             settings: settings.clone(),
             metrics: shared.metrics().policies().map_err(SetupError::Metrics)?,
             own_name,
@@ -188,13 +197,14 @@ impl Registry {
         self.root.remedies()
     }
 
-    /// Sets the metrics of all policies that are loaded, as the last request for each left it.
+    /// Sets the metrics of all policies that are loaded or refused, as the last request for each left it.
     pub(crate) fn set_metrics(&self) {
         let gauges = |policy: &Arc<Policy>| {
             let Snapshot { generation, refusal, .. } = policy.holder().latest();
-            let name = policy.name().to_string();
-            generation.loaded.as_ref()?;
-            Some(PolicyGauges { name, generation: generation.number, stale: refusal.is_some() })
+            let loaded = generation.loaded.as_ref();
+            let loaded = loaded.map(|loaded| (generation.number, loaded.content.identity.modified));
+            let is_known = loaded.is_some() || refusal.is_some();
+            is_known.then(|| PolicyGauges { name: policy.name().to_string(), loaded, stale: refusal.is_some() })
         };
         let policies = self.read().policies.values().filter_map(gauges).collect::<Vec<_>>();
         self.metrics.set(&policies);

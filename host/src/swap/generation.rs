@@ -239,7 +239,7 @@ impl Generation {
             modified: loaded.content.identity.modified,
             read_at: loaded.content.read_at,
         });
-        ModelState { generation: self.number, stale, checkpoint }
+        ModelState { generation: self.number, stale, unseen: None, checkpoint }
     }
 }
 

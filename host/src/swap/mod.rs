@@ -14,6 +14,7 @@ mod native;
 pub(crate) mod own;
 pub(crate) mod pool;
 pub(crate) mod publisher;
+mod refusal_log;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
 mod split;

@@ -142,7 +142,7 @@ impl Publisher {
         let renewal = before.freshness.renew(self.source(), forced, load);
         let duration = start.elapsed();
         for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
-            warn!(path = %path_line(&refused.resolved), "checkpoint refused: {}", refused.detail);
+            self.shared.refusals.add(&refused.resolved, &refused.detail);
             self.record(&refused.resolved, Err(refused.detail.clone()), duration);
         }
         let generation = renewal.loaded.clone().unwrap_or_else(|| before.generation.clone());
@@ -192,6 +192,7 @@ impl Publisher {
     pub(super) fn announce(&self, generation: &Generation, duration: Duration) {
         let Some(Loaded { content, policy }) = &generation.loaded else { return };
         let path = &content.path;
+        self.shared.refusals.forget(path);
         self.record(path, Ok(generation.number), duration);
         info!(
             path = %path_line(path),

@@ -10,9 +10,10 @@ use crate::sandbox::factory::{InstanceFactory, SetupError};
 use crate::swap::comparisons::Comparisons;
 use crate::swap::generation::{Sizes, Threads};
 use crate::swap::makers::Makers;
+use crate::swap::refusal_log::RefusalLog;
 use crate::swap::split::Helpers;
 use crate::work::crew::Crew;
-use crate::work::lookout::Lookers;
+use crate::work::lookout::{Lookers, Lookout};
 
 /// The threads that look at storage that is slow, if there are many policies. So many stalled folders delay none of the others.
 const LOOKERS: usize = 8;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     /// Loads the checkpoints of shadows, if there are any.
     pub(super) shadow_loaders: Option<Arc<Crew>>,
     shadow_threshold: f64,
+    pub(super) refusals: Arc<RefusalLog>,
     pub(super) reload_wait: Duration,
     workers: usize,
     allows_rollback: bool,
@@ -68,6 +70,7 @@ impl Shared {
             triers: Crew::new("sac-trial", if config.root.is_some() { TRIERS } else { 1 }),
             shadow_loaders,
             shadow_threshold: config.shadow.as_ref().map_or(0.0, |shadow| shadow.threshold),
+            refusals: RefusalLog::new(),
             reload_wait: config.reload_wait,
             workers: config.workers,
             allows_rollback: config.allow_rollback,
@@ -87,6 +90,14 @@ impl Shared {
     /// Returns the threads that ask storage.
     pub(crate) fn storage(&self) -> &Crew {
         self.lookers.crew()
+    }
+
+    /// Makes a lookout on the threads that ask storage.
+    pub(crate) fn lookout<T: Clone + Send + 'static>(
+        &self,
+        look: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Lookout<T> {
+        Lookout::by(&self.lookers, look)
     }
 
     pub(crate) fn makers(&self) -> &Makers {

@@ -48,6 +48,10 @@ fn commands_take_the_newest_checkpoint_of_a_folder() {
     assert_eq!(action, predict(&newest).1);
     let (code, shown, log) = run(&["inspect", "--json", place_path], &[]);
     assert!(code == 0 && json(&shown)["path"].as_str().unwrap().ends_with("model_b.onnx"), "{shown}{log}");
+    // As a server with the same settings does.
+    publish(&place.path().join("rl_model_1.onnx"), &file("pendulum_00500.onnx"));
+    let (code, action, _) = run(&["predict", place_path, "--state", "0.3,-0.4,0.5"], &[("SAC_PATTERN", "rl_model_*")]);
+    assert_eq!((code, action), (0, predict(&path("pendulum_00500.onnx")).1));
     let empty = tempdir().unwrap();
     let (code, _, log) = predict(empty.path().to_str().unwrap());
     assert!(code == 1 && log.contains(" has no checkpoint named model_*.{onnx,"), "{log}");
@@ -108,18 +112,60 @@ fn an_https_server_is_asked_only_if_its_certificate_is_trusted() {
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let other = place.path().join("other.pem").to_str().unwrap().to_owned();
     std::fs::write(&other, stranger.pem()).unwrap();
-    for (host, trusted, reason) in [
-        ("localhost", &*other, "cannot be reached: invalid peer certificate"),
-        ("127.0.0.1", &chain, "cannot be reached: invalid peer certificate"),
-        ("localhost", &key, "the file holds no PEM certificate"),
-        ("localhost", "no-such-file", "the certificates in no-such-file are refused"),
+    for (host, trusted, reason, expected) in [
+        ("localhost", &*other, "cannot be reached: invalid peer certificate", 1),
+        ("127.0.0.1", &chain, "cannot be reached: invalid peer certificate", 1),
+        ("localhost", &key, "the file holds no PEM certificate", 2),
+        ("localhost", "no-such-file", "the certificates in no-such-file are refused", 2),
     ] {
         let (code, _, log) = predict(host, trusted);
-        assert!(code == 1 && log.contains(reason), "{host} {trusted}: {log}");
+        assert!(code == expected && log.contains(reason), "{host} {trusted}: {log}");
     }
+    let (code, _, log) = run(&["healthcheck", &format!("http://localhost:{port}")], &[]);
+    let question = format!("gives no answer of HTTP (did you mean https://localhost:{port}?)");
+    assert!(code == 1 && log.contains(&question), "{log}");
     let url = format!("https://localhost:{port}");
     let (code, report, log) = run(&["bench", &url, "--ca-cert", &chain, "-d", "1s", "--warmup", "0s", "--json"], &[]);
     assert!(code == 0 && json(&report)["requests"].as_u64().unwrap() > 0, "{log}");
+}
+
+#[test]
+fn a_servers_own_certificate_is_trusted_although_it_says_that_it_is_an_authoritys() {
+    let place = folder();
+    let now = rcgen::date_time_ymd(2020, 1, 1);
+    let make = |name: &str, end: i32| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let hosts = if name == "nameless" { vec![] } else { vec!["localhost".to_owned()] };
+        let mut params = rcgen::CertificateParams::new(hosts).unwrap();
+        // As `openssl req -x509` does.
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        (params.not_before, params.not_after) = (now, rcgen::date_time_ymd(end, 1, 1));
+        let [chain, file] = ["chain", "key"].map(|kind| place.path().join(format!("{name}.{kind}.pem")));
+        std::fs::write(&chain, params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&file, key.serialize_pem()).unwrap();
+        [chain, file].map(|path| path.to_str().unwrap().to_owned())
+    };
+    let ask = |[chain, key]: [String; 2], host: &str, trusted: &str| {
+        let mut program = serve(place.path(), &["--dir", ".", "--tls-cert", &chain, "--tls-key", &key], &[]);
+        let url = format!("https://{host}:{}", program.address().port());
+        let (code, _, log) = run(&["predict", &url, "--state", "1,2,3", "--ca-cert", trusted], &[]);
+        (code, log)
+    };
+    let [own, nameless] = [make("own", 4000), make("nameless", 4000)];
+    for served in [&own, &nameless] {
+        let (code, log) = ask(served.clone(), "localhost", &served[0]);
+        assert_eq!(code, 0, "{log}");
+    }
+    let [other, expired] = [make("other", 4000), make("expired", 2021)];
+    for (served, host, trusted) in [
+        (&own, "127.0.0.1", &own[0]),
+        (&own, "localhost", &other[0]),
+        (&nameless, "localhost", &other[0]),
+        (&expired, "localhost", &expired[0]),
+    ] {
+        let (code, log) = ask(served.clone(), host, trusted);
+        assert!(code == 1 && log.contains("invalid peer certificate"), "{host} {trusted}: {log}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use sac_test_support::{card_of, file, publish};
+use sac_test_support::{file, publish};
 use serde_json::json;
 use tempfile::tempdir;
 
@@ -49,28 +49,13 @@ fn inspect_shows_what_is_in_a_file_or_why_it_is_refused() {
     assert!(!well && shown.contains("\"refused\": \"the file holds no tensors"), "{shown}");
     let (well, _, log) = run(&["inspect", "no-such-file"]);
     assert!(!well && log.contains("no-such-file: there is no such file"), "{log}");
-}
-
-#[test]
-fn card_writes_what_a_file_says_and_lacks_and_replaces_nothing_unasked() {
-    let folder = tempdir().unwrap();
-    let bare = folder.path().join("model_a.pt");
-    publish(&bare, &file("pendulum_00500.state_dict.pt"));
-    let (bare, card) = (bare.to_str().unwrap(), card_of(&bare));
-    let (well, shown, log) = run(&["card", bare]);
-    let described = serde_json::from_str::<serde_json::Value>(&shown).unwrap();
-    assert!(well && described["activation"].is_null(), "{shown}{log}");
-    let target = card.to_str().unwrap();
-    assert!(run(&["card", bare, "-o", target]).0);
-    assert_eq!(fs::read_to_string(&card).unwrap(), shown);
-    fs::write(&card, "{}").unwrap();
-    let (well, _, log) = run(&["card", bare, "-o", target]);
-    assert!(!well && log.contains("exists; --force replaces it"), "{log}");
-    assert_eq!(fs::read_to_string(&card).unwrap(), "{}");
-    assert!(run(&["card", bare, "-o", target, "--force"]).0);
-    assert_eq!(fs::read_to_string(&card).unwrap(), shown);
-    let (well, _, log) = run(&["card", &path("torch/unknown.pt")]);
-    assert!(!well && log.contains("there is no card of "), "{log}");
+    // JSON says the same as the log.
+    let empty = tempdir().unwrap();
+    for missing in [empty.path().to_str().unwrap(), "no-such-file"] {
+        let (well, shown, log) = run(&["inspect", "--json", missing]);
+        let shown = serde_json::from_str::<serde_json::Value>(&shown).unwrap();
+        assert!(!well && log.trim() == format!("error: {}", shown["refused"].as_str().unwrap()), "{shown} {log}");
+    }
 }
 
 #[test]
@@ -111,7 +96,7 @@ fn every_command_is_in_the_completions_and_has_a_manual() {
         let nowhere = std::fs::File::create("/dev/full").unwrap();
         let status = std::process::Command::new(PROGRAM).args(full).stdout(nowhere).stderr(Stdio::null()).status();
         assert_eq!(status.unwrap().code(), Some(1), "{full:?}");
-        // As where `head` has read enough.
+        // `head` closes its input like this.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let closed = std::process::Command::new(PROGRAM).args(full).stdout(writer).output().unwrap();

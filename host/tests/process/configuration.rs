@@ -78,9 +78,12 @@ fn a_server_uses_its_configuration_file() {
 #[test]
 fn an_error_in_the_file_names_the_file_and_the_setting() {
     for (text, reason) in [
-        ("max-batches = 1", "sac.toml: max-batches: there is no such setting; the settings are "),
-        ("config = \"other\"", "sac.toml: config: there is no such setting; the settings are "),
-        ("max-batch = \"many\"", "sac.toml: max-batch: invalid value 'many' for '--max-batch <N>'"),
+        ("max-batches = 1", "sac.toml: max-batches: there is no such setting (did you mean max-batch?)"),
+        ("config = \"other\"", "sac.toml: config: there is no such setting; `sac-serving serve --help` lists them"),
+        (
+            "max-batch = \"many\"",
+            "sac.toml: max-batch: invalid value 'many' for '--max-batch <N>': expected a whole number from 0 to 4294967295",
+        ),
         ("reload-wait = 5", "sac.toml: reload-wait: invalid value '5' for '--reload-wait <TIME>'"),
         ("dir = [\"a\"]", "sac.toml: dir: expected a string, a number or a boolean, found: array"),
         ("dir = ", "sac.toml is not TOML"),
@@ -170,10 +173,13 @@ fn serve_and_config_check_refuse_places_and_files_that_cannot_be_used() {
 
 #[test]
 fn serve_and_config_check_name_variables_that_set_nothing() {
-    let variables = [("SAC_PORTT", "9"), ("SAC_TEST_PYTHON", "python3")];
+    let variables = [("SAC_PORTT", "9"), ("SAC_TEST_PYTHON", "python3"), ("SAC_SPIN", "spin")];
     let expected = "these variables set nothing: SAC_PORTT (did you mean SAC_PORT?)";
     let (code, printed, log) = run(&["config", "check"], &variables);
-    assert!(code == 0 && log.contains(expected) && !log.contains("SAC_TEST_PYTHON"), "{log}");
+    assert!(
+        code == 0 && log.contains(expected) && !log.contains("SAC_TEST_PYTHON") && !log.contains("SAC_SPIN"),
+        "{log}"
+    );
     assert_eq!(shown(&printed, "port").0, "8000");
     let place = folder();
     let mut program = serve(place.path(), &["."], &variables);
@@ -192,9 +198,25 @@ fn every_invalid_use_ends_with_2() {
         (&["serve", "--shadow-share", "2"], "--shadow-share is between 0 and 1"),
         (&["demo", "--listen", "0.0.0.0:0"], "can be reached from other machines"),
         (&["healthcheck", "model.onnx"], "is no server: expected HOST:PORT, a URL or unix:PATH"),
+        (&["healthcheck", "--ca-cert", "/none"], "--ca-cert: the certificates in /none are refused"),
+        (&["serve", "--port", "abc"], "'abc' for '--port <PORT>': expected a whole number from 0 to 65535"),
+        (&["config", "check", "--max-in-flight", "0"], "expected a whole number from 1 to "),
+        (&["config", "check", "--max-connections", "0"], "expected a whole number from 1 to "),
+        (&["config", "check", "--max-policies", "0"], "expected a whole number from 1 to "),
         (&["man", "no-such-command"], "there is no command no-such-command"),
     ] {
         let (code, out, log) = run(args, &[]);
         assert!(code == 2 && out.is_empty() && log.contains(reason), "{args:?}: {code} {log}");
     }
+}
+
+#[test]
+fn a_default_policy_without_a_folder_is_a_warning() {
+    let place = folder();
+    let root = place.path().to_str().unwrap();
+    let (code, _, log) = run(&["config", "check", "--root", root, "--default", "NOPE"], &[]);
+    assert!(code == 0 && log.contains("has no folder NOPE, so /sac/… is 404 until it is there"), "{log}");
+    std::fs::create_dir(place.path().join("a")).unwrap();
+    let (_, _, log) = run(&["config", "check", "--root", root, "--default", "a"], &[]);
+    assert!(!log.contains("has no folder"), "{log}");
 }

@@ -51,6 +51,15 @@ fn the_demo_opens_its_page_with_the_flag_open() {
 }
 
 #[test]
+fn without_a_browser_the_demo_names_the_page() {
+    let place = tempdir().unwrap();
+    let mut command = command("demo", place.path(), &cache());
+    command.arg("--open").env("PATH", place.path()).stdin(Stdio::null()).stdout(Stdio::null());
+    let line = Process::spawn(command).unwrap().wait_for("no browser opens here: visit http://127.0.0.1:");
+    assert!(line.trim().ends_with("/ yourself"), "{line}");
+}
+
+#[test]
 fn the_demos_own_routes_answer_head_as_get_and_name_their_methods() {
     let place = tempdir().unwrap();
     let mut command = command("demo", place.path(), &cache());

@@ -30,11 +30,14 @@ fn serve_waits_for_a_folder_that_a_trainer_is_about_to_create_and_explains_other
     fs::create_dir(place.path().join("checkpoints")).unwrap();
     publish(&place.path().join("checkpoints/model_a.onnx"), &file("pendulum_00500.onnx"));
     assert_eq!(predict(address).0, 200);
-    publish(&place.path().join("sac_pendulum.zip"), &file("pendulum_00500.sb3.zip"));
+    for name in ["sac_pendulum.zip", "sac pendulum.zip"] {
+        publish(&place.path().join(name), &file("pendulum_00500.sb3.zip"));
+    }
     for (argument, reason) in [
         ("sac_pendulum", "sac_pendulum does not exist: did you mean sac_pendulum.zip?"),
         ("model_1.zip", "model_1.zip: there is no such file. To wait for it: --model model_1.zip"),
         ("runs/1", "runs/1 does not exist, and neither does runs. Create it: mkdir -p runs/1"),
+        ("sac pendulum", "did you mean sac pendulum.zip? To wait for the folder: --dir 'sac pendulum'"),
     ] {
         let (status, log) = serve(place.path(), &[argument], &[]).end();
         assert!(status.code() == Some(2) && log.contains(reason), "{log}");
@@ -162,7 +165,7 @@ fn healthcheck_says_by_its_exit_code_if_a_server_is_well() {
     assert!(code == 0 && shown.contains("\"stale\""), "{shown}");
     drop(program);
     let (code, _, log) = run(&["healthcheck", &address], &[]);
-    assert!(code == 1 && log.contains("cannot be reached"), "{log}");
+    assert!(code == 1 && log.contains("cannot be reached") && log.matches(&address).count() == 1, "{log}");
 }
 
 #[test]

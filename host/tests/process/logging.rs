@@ -54,6 +54,27 @@ fn a_swap_and_a_refusal_write_a_line_with_fields_each() {
 }
 
 #[test]
+fn a_file_that_is_written_slowly_without_a_rename_writes_a_line_in_some_seconds_with_the_number_of_its_refusals() {
+    const WRITES: usize = 20;
+    let place = folder();
+    let mut program = serve(place.path(), &["--dir", "."], &[]);
+    let address = program.address();
+    let whole = file("pendulum_08000.sb3.zip");
+    for part in 1..=WRITES {
+        fs::write(place.path().join("model_b.zip"), &whole[..part * whole.len() / (WRITES + 1)]).unwrap();
+        assert_eq!(predict(address).0, 200);
+    }
+    let (mut refusals, mut lines) = (0, 0);
+    while refusals < WRITES {
+        let line = program.wait_for("checkpoint refused");
+        let last = line.split_once("the last of ").map(|(_, rest)| rest.split(' ').next().unwrap().parse().unwrap());
+        refusals += last.unwrap_or(1);
+        lines += 1;
+    }
+    assert!(refusals == WRITES && lines < WRITES / 2, "{}", program.seen);
+}
+
+#[test]
 fn what_a_file_is_called_or_holds_forges_no_line_and_moves_no_cursor() {
     let place = folder();
     let mut program = serve(place.path(), &["--dir", "."], &[]);

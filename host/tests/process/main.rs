@@ -6,6 +6,7 @@ mod accessibility;
 mod activation;
 mod advice;
 mod browser;
+mod card;
 mod choice;
 mod clients;
 mod commands;

@@ -75,3 +75,17 @@ fn a_policy_without_a_shadow_is_no_fault() {
     assert!(shadows[0].is_object() && shadows[1].is_null(), "{listed}");
     assert!(!program.seen.contains("WARN"), "{}", program.seen);
 }
+
+#[test]
+fn a_root_without_a_default_policy_passes_the_probe_of_readiness_once_a_policy_can_answer() {
+    let place = tempdir().unwrap();
+    let mut program = serve(place.path(), &["--root", "."], &[]);
+    let address = program.address().to_string();
+    let probe = || run(&["healthcheck", "--ready", &address], &[]);
+    let (code, _, log) = probe();
+    assert!(code == 1 && log.contains("503"), "{log}");
+    fs::create_dir(place.path().join("a")).unwrap();
+    fs::write(place.path().join("a/model_a.onnx"), file("pendulum_00500.onnx")).unwrap();
+    let (code, shown, log) = probe();
+    assert_eq!((code, shown.trim()), (0, "{\"ready\":true}"), "{log}");
+}

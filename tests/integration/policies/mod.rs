@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use http::Method;
-use sac_serving::{Config, DefaultPolicy, RootConfig};
+use sac_serving::{Config, DefaultPolicy, OnBadCheckpoint, RootConfig};
 use sac_tests::{Client, Server, Settings, checkpoint, patient_http, publish};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};

@@ -65,8 +65,8 @@ async fn without_a_default_policy_its_routes_are_404_and_the_servers_own_are_ans
         let detail = client.get(path).await.detail(404).to_owned();
         assert!(detail.contains("below /policies/NAME") && detail.contains("--default NAME (SAC_DEFAULT)"), "{path}");
     }
-    assert!(client.get("/v2/health/ready").await.json()["error"].as_str().unwrap().contains("--default NAME"));
-    assert_eq!(client.get("/v2/models/b").await.json(), &json!({ "error": "Not Found" }));
+    assert!(client.get("/v2").await.json()["error"].as_str().unwrap().contains("--default NAME"));
+    assert_eq!(client.get("/v2/models/b").await.json(), &json!({ "error": "no policy `b`: the only policy is a" }));
     let status = client.get("/status").await.ok();
     let source = format!("{}/*/model_*", root.path().display());
     assert!(status["source"].as_str().unwrap().starts_with(&source), "{status}");
@@ -103,4 +103,69 @@ async fn the_default_policy_is_one_of_the_root_or_that_of_its_own_folder() {
     assert_eq!(client.get("/v2/models/a").await.ok()["name"], "a");
     assert_eq!(predict(&mut client, "a").await["model_path"], path("a"));
     assert_eq!(states(&mut client).await, named([("a", json!("loaded")), ("b", json!("not_loaded"))]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_default_policy_health_is_that_of_the_server_which_is_ready_if_a_policy_can_answer() {
+    let root = tempdir().unwrap();
+    for fails in [false, true] {
+        let server = server_with(root.path(), |config, _| {
+            config.tokens = sac_serving::Tokens::new(["token".to_owned()]);
+            config.on_bad_checkpoint = if fails { OnBadCheckpoint::Fail } else { OnBadCheckpoint::Keep };
+        })
+        .await;
+        let mut stranger = server.client().await;
+        assert_eq!(stranger.get("/v2/health/live").await.ok(), json!({ "live": true }));
+        let answer = stranger.post("/v2/health/live", json!({})).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")));
+        let mut is_ready = async || {
+            let answer = stranger.get("/v2/health/ready").await;
+            assert_eq!(answer.json(), &json!({ "ready": answer.status == 200 }));
+            answer.status == 200
+        };
+        assert!(!is_ready().await, "there is no policy");
+        put(root.path(), "a", b"broken");
+        assert!(is_ready().await, "nobody has asked for it");
+        assert_eq!(server.service().loads(), 0);
+        let mut client = server.client().await.with_token("token");
+        client.get("/policies/a/sac/model/info").await.detail(500);
+        assert!(!is_ready().await, "the only policy is refused");
+        put(root.path(), "b", &checkpoint("pendulum_00500"));
+        assert_eq!(is_ready().await, !fails, "one of two is refused");
+        put(root.path(), "a", &checkpoint("pendulum_00500"));
+        assert!(is_ready().await, "the file has changed");
+        predict(&mut client, "a").await;
+        put(root.path(), "a", b"broken");
+        predict_any(&mut client, "a").await;
+        assert_eq!(is_ready().await, !fails, "a policy is stale");
+        fs::remove_dir_all(root.path().join("a")).unwrap();
+        fs::remove_dir_all(root.path().join("b")).unwrap();
+    }
+}
+
+/// Asks a policy whatever it answers.
+async fn predict_any(client: &mut Client, name: &str) {
+    client.post(&format!("/policies/{name}/sac/predict"), json!({ "state": STATE })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_no_policy_has_is_a_404_that_lists_the_policies_to_those_who_may_see_all() {
+    let root = root(["a", "b"]);
+    let file = root.path().join("tokens");
+    fs::write(&file, "all\nours a none\n").unwrap();
+    let tokens = sac_serving::Tokens::default().with_bound_file(&file).unwrap();
+    let server = server_with(root.path(), |config, settings| {
+        config.tokens = tokens;
+        settings.default = DefaultPolicy::Named("none".parse().unwrap());
+    })
+    .await;
+    let (mut ours, mut all) = (server.client().await.with_token("ours"), server.client().await.with_token("all"));
+    for path in ["/policies/none/sac/health", "/sac/health", "/policies/none/sac/model/info"] {
+        assert_eq!(all.get(path).await.detail(404), "no policy `none`: the policies are a, b", "{path}");
+        assert_eq!(ours.get(path).await.detail(404), "no policy `none`", "{path}");
+    }
+    assert_eq!(server.client().await.get("/policies/none/sac/health").await.detail(404), "no policy `none`");
+    (0..20).for_each(|n| put(root.path(), &format!("p{n}"), b""));
+    let many = all.get("/sac/health").await.detail(404).to_owned();
+    assert!(many.contains("GET /policies lists all 22, such as a, b, p0,") && !many.contains("p9"), "{many}");
 }

@@ -61,10 +61,10 @@ impl Absence {
     /// Returns what the operator may have meant by the path of the source, for the log. It asks the file system.
     pub fn hint(&self, path: &Path) -> Option<String> {
         match self {
-            Absence::NoFolder => Some(nearest(path).unwrap_or_else(|| {
+            Absence::NoFolder => Some(nearest(path, Path::is_dir).unwrap_or_else(|| {
                 format!("it is served once it is there: mkdir -p {}", shell_word(&path_line(path)))
             })),
-            Absence::NoFile => nearest(path),
+            Absence::NoFile => nearest(path, Path::is_file),
             Absence::NotFolder => Some(format!("serve it by {}", model_flag(path))),
             Absence::Unreadable | Absence::Empty { .. } | Absence::Dangling => None,
             Absence::OtherNames { example, patterns, .. } => {
@@ -107,15 +107,16 @@ fn remedy(example: &OsStr, patterns: &Patterns) -> String {
     format!(": serve it by {flag}{rename}")
 }
 
-/// Returns a question for the path beside a missing one that is most like it, if there is any.
-fn nearest(missing: &Path) -> Option<String> {
+/// Returns a question for the path beside a missing one that is most like it, of those that may be meant, if there is any.
+fn nearest(missing: &Path, may_be_meant: fn(&Path) -> bool) -> Option<String> {
     let name = missing.file_name()?.to_str()?.to_lowercase();
     let similarity =
         |found: &OsStr| found.to_str().map_or(0.0, |found| strsim::jaro_winkler(&found.to_lowercase(), &name));
-    let found = fs::read_dir(parent(missing)).ok()?.flatten().map(|entry| entry.file_name());
-    let nearest = found.max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
-    let is_similar = similarity(&nearest) >= SIMILAR;
-    is_similar.then(|| format!("did you mean {}?", path_line(&missing.with_file_name(nearest))))
+    let similar = fs::read_dir(parent(missing)).ok()?.flatten().map(|entry| entry.file_name());
+    let similar = similar.filter(|found| similarity(found) >= SIMILAR).map(|found| missing.with_file_name(found));
+    let of = |path: &Path| path.file_name().map_or(0.0, &similarity);
+    let nearest = similar.filter(|path| may_be_meant(path)).max_by(|a, b| of(a).total_cmp(&of(b)))?;
+    Some(format!("did you mean {}?", path_line(&nearest)))
 }
 
 #[cfg(test)]
@@ -136,6 +137,10 @@ mod tests {
         assert_eq!(hint("models"), Some(awaited));
         assert!(hint("none/at/all").expect("a hint").starts_with("it is served once it is there: "));
         assert_eq!(Absence::NoFile.hint(&folder.path().join("models")), None);
+        // A file is no folder, and a folder no file.
+        fs::write(folder.path().join("models.log"), "").expect("written");
+        assert!(hint("models").expect("a hint").contains("mkdir -p"));
+        assert_eq!(Absence::NoFile.hint(&folder.path().join("checkpoint")), None);
     }
 
     #[test]

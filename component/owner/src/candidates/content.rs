@@ -8,7 +8,7 @@ use super::digest::verify;
 use super::error::CheckpointError;
 use super::finder::Candidate;
 use super::own_folder::OwnFolder;
-use super::sidecar_names::SidecarKind;
+use super::sidecar_names::{self as naming, SidecarKind};
 use super::sidecars::SidecarFile;
 use crate::settings::MAX_CARD_BYTES;
 use crate::watch::{FileReader, Identity, Moment, ReadError, resolve, sha256};
@@ -58,6 +58,15 @@ impl Content {
         let sidecars = self.sidecars.iter();
         let sidecars = sidecars.flat_map(|it| [format!("{:?}", it.kind), it.name.clone(), it.sha256.clone()]);
         std::iter::once(self.sha256.clone()).chain(sidecars).collect()
+    }
+
+    /// Returns the same checkpoint with this card as its own, whatever stands beside it.
+    pub fn with_card(mut self, bytes: Vec<u8>) -> Self {
+        let kind = SidecarKind::Card;
+        self.sidecars.retain(|sidecar| sidecar.kind != kind);
+        let name = naming::card(&self.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.sidecars.push(Sidecar { kind, name, sha256: sha256(&bytes), bytes, identity: self.identity });
+        self
     }
 
     /// Reads a checkpoint and its sidecars. Nothing that a FIFO or a device could delay blocks it.

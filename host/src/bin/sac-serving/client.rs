@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::platform::unix_stream;
-use crate::target::Endpoint;
+use crate::target::{Address, Endpoint};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,11 +43,13 @@ impl Client {
             None => request,
         };
         let request = request.header(CONTENT_TYPE, "application/json").body(Full::new(body))?;
-        self.sender.ready().await?;
-        let (head, body) = self.sender.send_request(request).await?.into_parts();
+        let address = &self.endpoint.address;
+        self.sender.ready().await.with_context(|| format!("{address} has closed the connection"))?;
+        let sent = self.sender.send_request(request).await;
+        let (head, body) = sent.map_err(|error| unanswered(address, error))?.into_parts();
         match Limited::new(body, MAX_RESPONSE_BYTES).collect().await {
             Ok(body) => Ok((head.status, body.to_bytes())),
-            Err(error) => bail!("the response of {} cannot be read: {error}", self.endpoint.address),
+            Err(error) => bail!("the response of {address} cannot be read: {error}"),
         }
     }
 
@@ -72,6 +74,16 @@ pub fn json(status: u16, body: &[u8]) -> Result<Value> {
         Value::String(detail) => bail!("{status}: {detail}{remedy}"),
         detail => bail!("{status}: {detail}{remedy}"),
     }
+}
+
+/// Explains why a request has no response.
+fn unanswered(address: &Address, error: hyper::Error) -> anyhow::Error {
+    if !error.is_parse() {
+        return anyhow::Error::from(error).context(format!("{address} gives no answer"));
+    }
+    // A server of HTTPS answers plain HTTP with an alert of TLS.
+    let question = address.secure_question().map(|question| format!(" ({question})")).unwrap_or_default();
+    anyhow::Error::from(error).context(format!("{address} gives no answer of HTTP{question}"))
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<SendRequest<Full<Bytes>>> {

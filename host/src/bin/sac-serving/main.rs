@@ -8,6 +8,7 @@ mod logging;
 mod otlp;
 mod platform;
 mod target;
+mod trust;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use listenfd::ListenFd;
 use logging::LogFormat;
 use sac_owner::one_line;
 
-/// The status that a shell shows for a program which SIGPIPE ends. It is no success: what followed was not done.
+/// The status that a shell shows for a program which SIGPIPE ends. It is no success: the rest of the output is missing.
 const CLOSED_OUTPUT: u8 = 141;
 
 fn main() -> ExitCode {

@@ -4,7 +4,6 @@ use std::fmt::{self, Display};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -12,12 +11,11 @@ use http::Uri;
 use sac_owner::settings::variables;
 use sac_owner::{path_line, shell_word};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
 
+use crate::args::InvalidUse;
 use crate::args::listen::Listen;
+use crate::trust;
 
 /// The name of this machine, for a Unix socket.
 const LOCALHOST: &str = "localhost";
@@ -57,7 +55,7 @@ pub struct ClientArgs {
     #[arg(long, env = variables::API_TOKEN, hide_env_values = true, value_name = "TOKEN")]
     pub api_token: Option<String>,
 
-    /// For https, trust the certificates of this PEM file instead of the system's
+    /// For https, trust the certificates of this PEM file instead of the system's: authorities, or that of the server itself
     #[arg(long, value_name = "FILE")]
     pub ca_cert: Option<PathBuf>,
 }
@@ -125,6 +123,12 @@ impl Address {
         format!("curl -s {}{}://{}{path}", socket.unwrap_or_default(), self.scheme, self.authority)
     }
 
+    /// Returns the same server by https, as a question for a user, if it was asked by http and might take the other.
+    pub fn secure_question(&self) -> Option<String> {
+        (self.scheme == Scheme::Http && self.socket.is_none())
+            .then(|| format!("did you mean https://{}?", self.authority))
+    }
+
     /// Returns the name that the server's certificate must have.
     pub fn name(&self) -> Result<ServerName<'static>> {
         // An IPv6 address is in brackets.
@@ -151,9 +155,11 @@ impl Display for Scheme {
 impl ClientArgs {
     /// Reads the trusted certificates.
     pub fn endpoint(&self, address: &Address) -> Result<Endpoint> {
+        // A flag that names an invalid file is invalid where nothing needs it, too.
+        let given = self.ca_cert.as_deref().map(trust::read).transpose().map_err(InvalidUse)?;
         let tls = match address.scheme {
             Scheme::Http => None,
-            Scheme::Https => Some(connector(self.ca_cert.as_deref())?),
+            Scheme::Https => Some(trust::connector(given)?),
         };
         Ok(Endpoint { address: address.clone(), token: self.api_token.clone(), tls })
     }
@@ -175,28 +181,4 @@ impl Endpoint {
         }
         Ok(Endpoint::local(&at.into()))
     }
-}
-
-fn connector(ca_cert: Option<&Path>) -> Result<TlsConnector> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions()?.with_root_certificates(trusted(ca_cert)?);
-    Ok(TlsConnector::from(Arc::new(builder.with_no_client_auth())))
-}
-
-fn trusted(ca_cert: Option<&Path>) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    match ca_cert {
-        Some(path) => {
-            let refused = || format!("the certificates in {} are refused", path.display());
-            for certificate in CertificateDer::pem_file_iter(path).with_context(refused)? {
-                roots.add(certificate.with_context(refused)?).with_context(refused)?;
-            }
-            ensure!(!roots.is_empty(), "{}: the file holds no PEM certificate", refused());
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            ensure!(!roots.is_empty(), "the system has no trusted certificates; name a file by --ca-cert");
-        }
-    }
-    Ok(roots)
 }

@@ -168,10 +168,10 @@ impl Metrics {
     }
 
     /// Returns all metrics in Prometheus's text format.
-    /// `unseen` is the time since the files were seen, and `set` sets the metrics of a root and of shadows.
-    pub(crate) fn text(&self, model: &ModelState, unseen: Duration, set: impl FnOnce()) -> Result<String> {
+    /// `model` is `None` if there is no default policy, and `set` sets the metrics of a root and of shadows.
+    pub(crate) fn text(&self, model: Option<&ModelState>, set: impl FnOnce()) -> Result<String> {
         let metrics = self.model.lock().unwrap_or_else(PoisonError::into_inner);
-        metrics.set(model, unseen);
+        metrics.set(model);
         set();
         self.registry.text()
     }

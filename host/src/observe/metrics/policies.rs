@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use anyhow::Result;
 use http::StatusCode;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
+use super::model::timestamp;
 use super::registry::MetricRegistry;
 
 /// The number of values of the label `policy`, so that the metrics of a process are bounded.
@@ -19,6 +21,7 @@ pub(crate) struct PolicyMetrics {
     requests: IntCounterVec,
     generation: IntGaugeVec,
     stale: IntGaugeVec,
+    modified: GaugeVec,
     loaded: IntGauge,
     /// The names that have a label of their own.
     labels: Mutex<HashSet<String>>,
@@ -34,7 +37,8 @@ pub(crate) struct PolicyRequests {
 /// The state of a policy that the metrics show.
 pub(crate) struct PolicyGauges {
     pub(crate) name: String,
-    pub(crate) generation: u64,
+    /// The generation, and the mtime of its checkpoint. `None` if it is not loaded.
+    pub(crate) loaded: Option<(u64, SystemTime)>,
     pub(crate) stale: bool,
 }
 
@@ -42,11 +46,13 @@ impl PolicyMetrics {
     pub(super) fn new(r: &MetricRegistry) -> Result<Self> {
         let requests = "Requests by policy and status";
         let generation = "The number of checkpoints of a policy that were put into service, for each that is loaded";
-        let stale = "1 if a newer checkpoint of a policy was refused, else 0, for each that is loaded";
+        let stale = "1 if the newest checkpoint of a policy was refused, else 0, for each that is loaded or refused";
+        let modified = "The mtime of the checkpoint of a policy, in seconds since 1970, for each that is loaded";
         Ok(PolicyMetrics {
             requests: r.counter_vec("sac_policy_requests_total", &["policy", "status"], requests)?,
             generation: r.gauge_vec("sac_policy_generation", &["policy"], generation)?,
             stale: r.gauge_vec("sac_policy_stale", &["policy"], stale)?,
+            modified: r.float_gauge_vec("sac_policy_mtime_timestamp_seconds", &["policy"], modified)?,
             loaded: r.gauge("sac_policies_loaded", "Policies of the root that are loaded")?,
             labels: Mutex::default(),
         })
@@ -59,13 +65,17 @@ impl PolicyMetrics {
         PolicyRequests { label, ok, requests: self.requests.clone() }
     }
 
-    /// Sets the gauges to the policies that are loaded.
+    /// Sets the gauges to the policies that are loaded or refused.
     pub(crate) fn set(&self, policies: &[PolicyGauges]) {
         self.generation.reset();
         self.stale.reset();
-        self.loaded.set(policies.len() as i64);
-        for PolicyGauges { name, generation, stale } in policies.iter().filter(|policy| self.has_label(&policy.name)) {
-            self.generation.with_label_values(&[name]).set(*generation as i64);
+        self.modified.reset();
+        self.loaded.set(policies.iter().filter(|policy| policy.loaded.is_some()).count() as i64);
+        for PolicyGauges { name, loaded, stale } in policies.iter().filter(|policy| self.has_label(&policy.name)) {
+            if let Some((generation, modified)) = loaded {
+                self.generation.with_label_values(&[name]).set(*generation as i64);
+                self.modified.with_label_values(&[name]).set(timestamp(*modified));
+            }
             self.stale.with_label_values(&[name]).set((*stale).into());
         }
     }

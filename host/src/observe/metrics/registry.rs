@@ -5,8 +5,7 @@ use prometheus::core::Collector;
 #[cfg(target_os = "linux")]
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// The upper bound of the first bucket. Twenty buckets reach from 20 µs to 10 s, each twice as far as the one before.
@@ -31,10 +30,6 @@ impl MetricRegistry {
 
     pub(super) fn float_gauge_vec(&self, name: &str, labels: &[&str], help: &str) -> Result<GaugeVec> {
         self.register(GaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    pub(super) fn gauge_f64(&self, name: &str, help: &str) -> Result<Gauge> {
-        self.register(Gauge::new(name, help)?)
     }
 
     pub(super) fn histogram(&self, name: &str, help: &str) -> Result<Histogram> {

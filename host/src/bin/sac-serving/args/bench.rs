@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::args::load::LoadArgs;
+use crate::args::pattern::PatternArgs;
+use crate::args::values::whole;
 use crate::target::{ClientArgs, Target};
 
 /// The arguments of `bench`.
@@ -29,12 +31,12 @@ pub struct BenchArgs {
     pub warmup: Duration,
 
     /// Send batches of this many states
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long, value_parser = whole::<u32, 1>, value_name = "N")]
     pub batch: Option<u32>,
 
     /// Send this many requests a second over all connections, on a schedule that does not wait for responses. Latency then
     /// counts from the scheduled time. Without this flag, each connection sends its next request after each response
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long, value_parser = whole::<u32, 1>, value_name = "N")]
     pub rate: Option<u32>,
 
     /// Print JSON, with times in seconds
@@ -47,6 +49,9 @@ pub struct BenchArgs {
 
     #[command(flatten)]
     pub client: ClientArgs,
+
+    #[command(flatten)]
+    pub names: PatternArgs,
 
     #[command(flatten)]
     pub load: LoadArgs,

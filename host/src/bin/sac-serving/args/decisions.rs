@@ -9,6 +9,8 @@ use clap::Args;
 use sac_owner::settings::{bytes, is_blank};
 use sac_serving::DecisionLogConfig;
 
+use crate::args::values::whole;
+
 /// The flags of the log of decisions.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Decisions on record")]
@@ -23,7 +25,8 @@ pub struct DecisionArgs {
     pub decision_log_bytes: u64,
 
     /// Keep at most this many renamed files; 0 keeps all
-    #[arg(long, env = "SAC_DECISION_LOG_FILES", default_value_t = DecisionLogConfig::new("").kept, value_name = "N")]
+    #[arg(long, env = "SAC_DECISION_LOG_FILES", value_parser = whole::<usize, 0>, default_value_t = DecisionLogConfig::new("").kept,
+          value_name = "N")]
     pub decision_log_files: usize,
 }
 

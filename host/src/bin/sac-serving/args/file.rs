@@ -13,6 +13,7 @@ use sac_owner::settings::is_blank;
 use toml::{Table, Value};
 
 use crate::args::Cli;
+use crate::args::unknown::did_you_mean;
 
 /// The flags that are not settings.
 const NO_SETTINGS: [&str; 3] = ["config", "help", "version"];
@@ -55,7 +56,7 @@ impl Invocation {
     }
 }
 
-/// Refuses a command line that names two places. Variables and settings of the file may, and one outranks the other.
+/// Refuses a command line that names two places. Variables and the file may name two, and one outranks the other.
 fn check_places(served: &ArgMatches) -> Result<(), clap::Error> {
     let is_given = |id: &str| {
         let is_set = served.get_one::<PathBuf>(id).is_some_and(|path| !is_blank(path.as_os_str()));
@@ -104,7 +105,11 @@ fn read(path: &Path) -> Result<Values> {
 
 /// Returns the value of a setting as text, or `None` if it is blank, which means unset.
 fn text_of(known: &[String], name: &str, value: Value) -> Result<Option<String>> {
-    ensure!(known.iter().any(|known| known == name), "there is no such setting; the settings are {}", known.join(", "));
+    ensure!(
+        known.iter().any(|known| known == name),
+        "there is no such setting{}; `sac-serving serve --help` lists them",
+        did_you_mean(name, known.iter().map(String::as_str))
+    );
     let value = match value {
         Value::String(text) => text,
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => value.to_string(),

@@ -9,7 +9,7 @@ use sac_owner::settings::bytes;
 use sac_serving::{BasePath, Config, HttpConfig, Origin, Origins, SandboxLimits, Tls};
 use tracing::warn;
 
-use crate::args::values::Boolean;
+use crate::args::values::{Boolean, whole};
 use crate::platform::descriptors;
 
 /// The descriptors that are not for clients: files, sockets, libraries.
@@ -41,15 +41,16 @@ pub struct LimitArgs {
     pub long_call_time: humantime::Duration,
 
     /// Answer 503 to requests beyond this number at once. Health is exempt
-    #[arg(long, env = "SAC_MAX_IN_FLIGHT", default_value_t = Config::default().max_in_flight, value_name = "N")]
+    #[arg(long, env = "SAC_MAX_IN_FLIGHT", value_parser = whole::<usize, 1>, default_value_t = Config::default().max_in_flight, value_name = "N")]
     pub max_in_flight: usize,
 
     /// Answer 503 to connections beyond this number at once, and close them
-    #[arg(long, env = "SAC_MAX_CONNECTIONS", default_value_t = HttpConfig::default().max_connections, value_name = "N")]
+    #[arg(long, env = "SAC_MAX_CONNECTIONS", value_parser = whole::<usize, 1>, default_value_t = HttpConfig::default().max_connections,
+          value_name = "N")]
     pub max_connections: usize,
 
     /// Answer 503 to connections of one address, or of one user by a Unix socket, beyond this number [default: seven eighths of --max-connections]
-    #[arg(long, env = "SAC_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N")]
+    #[arg(long, env = "SAC_MAX_CONNECTIONS_PER_ADDRESS", value_parser = whole::<usize, 1>, value_name = "N")]
     pub max_connections_per_address: Option<usize>,
 
     /// Answer 431 to a larger request head, or to one of more than 100 headers

@@ -6,6 +6,7 @@ pub mod file;
 pub mod limits;
 pub mod listen;
 pub mod load;
+pub mod pattern;
 pub mod predict;
 pub mod replay;
 pub mod root;
@@ -26,6 +27,7 @@ use thiserror::Error;
 use crate::args::bench::BenchArgs;
 use crate::args::listen::Listen;
 use crate::args::load::LoadArgs;
+use crate::args::pattern::PatternArgs;
 use crate::args::predict::PredictArgs;
 use crate::args::replay::ReplayArgs;
 use crate::args::serve::ServeArgs;
@@ -35,8 +37,8 @@ use crate::target::{ClientArgs, Target};
 const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\ncomponent sha256 ", env!("SAC_ACTOR_SHA256"));
 
 const EXIT_CODES: &str = "Exit codes: 0, success; 1, failure: a checkpoint is refused, a server does not start or cannot be \
-    reached, or a response is an error; 2, a flag, a variable or the configuration file is invalid, or names a file that \
-    is; 141, the reader of stdout is gone.";
+    reached, or a response is an error; 2, a flag, a variable or the configuration file is invalid or names an \
+    invalid file. `config check` refuses the same; 141, the reader of stdout is gone.";
 
 /// Serves a Soft Actor-Critic policy from a WebAssembly component. A new checkpoint answers the next request
 #[derive(Debug, Parser)]
@@ -69,7 +71,7 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Describe a checkpoint, or say why the server would refuse it
     Inspect(InspectArgs),
-    /// Write a card of what a checkpoint says and lacks, to be completed and kept beside it
+    /// Write a card of the facts that a checkpoint says, and null for each that it lacks, to be completed and kept beside it
     Card(CardArgs),
     /// Write the policy of a checkpoint as an ONNX file with the outputs mean, log_std and action
     Convert(ConvertArgs),
@@ -124,6 +126,9 @@ pub struct InspectArgs {
     pub json: bool,
 
     #[command(flatten)]
+    pub names: PatternArgs,
+
+    #[command(flatten)]
     pub load: LoadArgs,
 }
 
@@ -137,9 +142,12 @@ pub struct CardArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Replace an existing file
+    /// Replace an existing file. What the present card of the checkpoint says is kept
     #[arg(long, requires = "output")]
     pub force: bool,
+
+    #[command(flatten)]
+    pub names: PatternArgs,
 
     #[command(flatten)]
     pub load: LoadArgs,
@@ -160,6 +168,9 @@ pub struct ConvertArgs {
     pub force: bool,
 
     #[command(flatten)]
+    pub names: PatternArgs,
+
+    #[command(flatten)]
     pub load: LoadArgs,
 }
 
@@ -175,7 +186,7 @@ pub struct HealthcheckArgs {
     pub listen: Listen,
 
     /// The port that the server listens on
-    #[arg(long, env = "SAC_PORT", value_name = "PORT")]
+    #[arg(long, env = "SAC_PORT", value_parser = values::whole::<u16, 0>, value_name = "PORT")]
     pub port: Option<u16>,
 
     /// Fail also while the server is not ready to predict, as without a model. Otherwise it is enough that it answers, and the

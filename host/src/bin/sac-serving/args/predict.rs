@@ -6,6 +6,8 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::args::load::LoadArgs;
+use crate::args::pattern::PatternArgs;
+use crate::args::values::whole;
 use crate::target::{ClientArgs, Target};
 
 /// The arguments of `predict`.
@@ -24,7 +26,7 @@ pub struct PredictArgs {
     pub stochastic: bool,
 
     /// The seed for sampling
-    #[arg(long, value_name = "N", requires = "stochastic")]
+    #[arg(long, value_parser = whole::<u64, 0>, value_name = "N", requires = "stochastic")]
     pub seed: Option<u64>,
 
     /// Print the whole response
@@ -33,6 +35,9 @@ pub struct PredictArgs {
 
     #[command(flatten)]
     pub client: ClientArgs,
+
+    #[command(flatten)]
+    pub names: PatternArgs,
 
     #[command(flatten)]
     pub load: LoadArgs,

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use sac_owner::path_line;
 use sac_owner::settings::{ModelName, is_blank};
 use sac_serving::{DefaultPolicy, RootConfig, Source};
+use tracing::warn;
 
-use crate::args::values::Boolean;
+use crate::args::values::{Boolean, whole};
 
 /// The flags of a root folder of policies.
 #[derive(Debug, Args)]
@@ -31,7 +33,8 @@ pub struct RootArgs {
     pub policy_idle: humantime::Duration,
 
     /// Keep at most this many policies of the root loaded. Beyond it, the one that was asked for least recently is evicted
-    #[arg(long, env = "SAC_MAX_POLICIES", default_value_t = RootConfig::new("").max_policies, value_name = "N")]
+    #[arg(long, env = "SAC_MAX_POLICIES", value_parser = whole::<usize, 1>, default_value_t = RootConfig::new("").max_policies,
+          value_name = "N")]
     pub max_policies: usize,
 }
 
@@ -41,11 +44,13 @@ impl RootArgs {
         let folder = self.root.as_deref().filter(|folder| !is_blank(folder.as_os_str()));
         let default = DefaultPolicy::select(self.default_policy.clone(), folder.is_some(), has_source)?;
         let Some(folder) = folder else { return Ok(None) };
-        ensure!(self.max_policies > 0, "--max-policies is at least 1");
         // A leading `~` means the same as in the other paths.
         let folder = Source::new(None, Some(folder), std::env::home_dir().as_deref()).path().to_owned();
         let found = folder.metadata().with_context(|| format!("--root: {} cannot be served", folder.display()))?;
         ensure!(found.is_dir(), "--root: {} is a file, and a folder of folders is expected", folder.display());
+        if let Some(name) = default.name().filter(|name| !folder.join(name).is_dir()) {
+            warn!("--default: {} has no folder {name}, so /sac/… is 404 until it is there", path_line(&folder));
+        }
         Ok(Some(RootConfig {
             default,
             preload: self.preload,

@@ -13,9 +13,10 @@ use crate::args::decisions::DecisionArgs;
 use crate::args::limits::LimitArgs;
 use crate::args::listen::Listen;
 use crate::args::load::LoadArgs;
+use crate::args::pattern::PatternArgs;
 use crate::args::root::RootArgs;
 use crate::args::shadow::ShadowArgs;
-use crate::args::values::{Boolean, one_of};
+use crate::args::values::{Boolean, one_of, whole};
 
 /// The arguments of `serve` and `config check`.
 #[derive(Debug, Args)]
@@ -24,7 +25,8 @@ pub struct ServeArgs {
     #[arg(long, env = "SAC_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// The folder whose newest checkpoint is served, or the file to serve: as --dir or --model. A folder need not exist yet
+    /// The folder whose newest checkpoint is served, or the file to serve: as --dir or --model. A folder need not exist yet, if the
+    /// one above it does
     #[arg(value_name = "FOLDER|FILE")]
     pub path: Option<PathBuf>,
 
@@ -34,7 +36,7 @@ pub struct ServeArgs {
     pub listen: Listen,
 
     /// Listen on this port of the address
-    #[arg(long, env = "SAC_PORT", value_name = "PORT")]
+    #[arg(long, env = "SAC_PORT", value_parser = whole::<u16, 0>, value_name = "PORT")]
     pub port: Option<u16>,
 
     /// Serve this checkpoint file and no other. While it is missing, there is no candidate
@@ -45,11 +47,8 @@ pub struct ServeArgs {
     #[arg(long, env = variables::DIR, value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
 
-    /// The names of checkpoints in the folder: globs, in several flags or separated by commas. A glob that ends in `*` takes
-    /// the extensions onnx, pt, pth, zip, safetensors, ckpt, pt2, d3, msh and cleanrl_model; any other decides alone
-    #[arg(long, env = variables::PATTERN, value_parser = str::parse::<Patterns>, default_value = defaults::PATTERN,
-          value_name = "GLOBS")]
-    pub pattern: Vec<Patterns>,
+    #[command(flatten)]
+    pub names: PatternArgs,
 
     /// The name of the model in paths of the Open Inference Protocol, such as /v2/models/NAME/infer
     #[arg(long, env = variables::MODEL_NAME, default_value_t = ModelName::default(), value_name = "NAME")]
@@ -78,7 +77,7 @@ pub struct ServeArgs {
     pub load: LoadArgs,
 
     /// The number of requests that run at once, each on its own instance and thread [default: the number of cores]
-    #[arg(long, env = "SAC_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, env = "SAC_WORKERS", value_parser = whole::<u16, 1>, value_name = "N")]
     pub workers: Option<u16>,
 
     /// Select the consequence of a refused checkpoint: `keep` keeps the policy in service, `fail` answers 500, and is not ready, until a
@@ -102,7 +101,7 @@ pub struct ServeArgs {
     pub max_body_bytes: usize,
 
     /// The largest number of states in a batch
-    #[arg(long, env = variables::MAX_BATCH, default_value_t = defaults::MAX_BATCH, value_name = "N")]
+    #[arg(long, env = variables::MAX_BATCH, value_parser = whole::<u32, 0>, default_value_t = defaults::MAX_BATCH, value_name = "N")]
     pub max_batch: u32,
 
     #[command(flatten)]
@@ -124,7 +123,7 @@ impl ServeArgs {
         let home = std::env::home_dir();
         let (model, dir) = self.location()?;
         let mut source = Source::new(model, dir, home.as_deref());
-        source.patterns = Patterns::union(&self.pattern);
+        source.patterns = self.names.patterns();
         let root = self.root.config(self.has_source())?;
         let served = [source.folder(), root.as_ref().map(|root| &*root.folder)];
         let served = served.into_iter().flatten().collect::<Vec<_>>();
@@ -199,20 +198,20 @@ impl ServeArgs {
 /// Returns a path that leads to nothing, if it is that of a folder which a trainer may be about to create. It is waited for, since
 /// trainers and servers start in any order. A file, or a folder in one that is missing, is more likely a mistake.
 fn expected(path: &Path) -> Result<&Path> {
-    let shown = path.display();
+    let (shown, text) = (path.display(), path.to_string_lossy());
+    let word = shell_word(&text);
     if Patterns::has_extension(path.as_os_str()) {
-        bail!("{shown}: there is no such file. To wait for it: --model {}", shell_word(&path.to_string_lossy()));
+        bail!("{shown}: there is no such file. To wait for it: --model {word}");
     }
     let with_extension = |extension: &&str| path.with_added_extension(extension);
     if let Some(file) = EXTENSIONS.iter().map(with_extension).find(|file| file.is_file()) {
-        bail!("{shown} does not exist: did you mean {}? To wait for the folder: --dir {shown}", file.display());
+        bail!("{shown} does not exist: did you mean {}? To wait for the folder: --dir {word}", file.display());
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     ensure!(
         parent.is_dir(),
-        "{shown} does not exist, and neither does {}. Create it: mkdir -p {}",
-        parent.display(),
-        shell_word(&path.to_string_lossy())
+        "{shown} does not exist, and neither does {}. Create it: mkdir -p {word}",
+        parent.display()
     );
     Ok(path)
 }

@@ -86,7 +86,7 @@ fn patterns_come_in_several_flags_or_separated_by_commas() {
     let patterns = |arguments: &[&str]| {
         let all = ["sac-serving", "serve"].iter().chain(arguments);
         let Command::Serve(serve) = Cli::try_parse_from(all).expect("arguments").command else { panic!("not serve") };
-        Patterns::union(&serve.pattern)
+        serve.names.patterns()
     };
     assert_eq!(patterns(&[]), Patterns::default());
     let two = patterns(&["--pattern", "model_*", "--pattern=best.{pt,zip}"]);
@@ -145,7 +145,7 @@ fn the_gateway_accepts_the_values_that_the_host_accepts() {
                 let body_bytes = args.max_body_bytes as u64;
                 let bytes = (args.load.max_checkpoint_bytes, body_bytes);
                 let facts = (args.load.activation, args.load.action_bounds);
-                let files = (Patterns::union(&args.pattern), args.load.vecnormalize, args.model_name);
+                let files = (args.names.patterns(), args.load.vecnormalize, args.model_name);
                 (args.jit, args.max_batch, bytes, facts, files, args.on_bad_checkpoint)
             });
             let gateway = gateway(variable, value).map(|read| {

@@ -9,10 +9,31 @@ use crate::args::{Cli, OWN_PREFIXES};
 
 /// The prefixes of variables that others set: the tests, the benchmarks and the build of this project, and Kubernetes for a
 /// service of the name `sac-serving`.
-const OF_OTHERS: [&str; 5] = ["SAC_ACTOR_", "SAC_BENCH_", "SAC_FUZZ_", "SAC_SERVING_", "SAC_TEST_"];
+const OF_OTHERS: [&str; 11] = [
+    "SAC_ACTOR_",
+    "SAC_BENCH_",
+    "SAC_CORPUS",
+    "SAC_FUZZ_",
+    "SAC_PICTURE",
+    "SAC_POLICIES_PICTURE",
+    "SAC_SERVING_",
+    "SAC_SPIN",
+    "SAC_TEST_",
+    "SAC_WASMTIME",
+    "SAC_ZIG_TARGET",
+];
 
 /// The similarity of two names, from 0 to 1, from which one may be a misspelling of the other.
 const SIMILAR: f64 = 0.9;
+
+/// Returns the known name that another may be a misspelling of, as a question in brackets, or nothing if there is none.
+pub fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let nearest = known.map(|known| (strsim::jaro_winkler(known, name), known)).max_by(|a, b| a.0.total_cmp(&b.0));
+    match nearest.filter(|(similarity, _)| *similarity >= SIMILAR) {
+        Some((_, nearest)) => format!(" (did you mean {nearest}?)"),
+        None => String::new(),
+    }
+}
 
 /// Returns a warning that names the variables of the environment which look like settings and are none, if there are any. The
 /// program itself ignores them.
@@ -26,15 +47,8 @@ fn unknown(set: BTreeSet<String>, known: &BTreeSet<String>) -> Vec<String> {
     let is_ours = |name: &String| OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     let is_others = |name: &String| OF_OTHERS.iter().any(|prefix| name.starts_with(prefix));
     let unknown = set.iter().filter(|name| is_ours(name) && !is_others(name) && !known.contains(*name));
-    let shown = |name: &String| {
-        let similarity = |known: &&String| strsim::jaro_winkler(known, name);
-        let nearest = known.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-        match nearest.filter(|nearest| similarity(nearest) >= SIMILAR) {
-            Some(nearest) => format!("{} (did you mean {nearest}?)", one_line(name)),
-            None => one_line(name).into_owned(),
-        }
-    };
-    unknown.map(shown).collect()
+    let question = |name: &str| did_you_mean(name, known.iter().map(String::as_str));
+    unknown.map(|name| format!("{}{}", one_line(name), question(name))).collect()
 }
 
 /// Returns the variables of all commands.
@@ -62,6 +76,13 @@ mod tests {
         assert_eq!(unknown(&["SAC_ZZZ"]), ["SAC_ZZZ"]);
         let others = ["PATH", "SAC_TEST_PYTHON", "SAC_ACTOR_WASM", "SAC_SERVING_PORT", "SAC_SERVING_SERVICE_HOST"];
         assert!(unknown(&others).is_empty());
+        for page in
+            [include_str!("../../../../../tests/README.md"), include_str!("../../../../../.github/CONTRIBUTING.md")]
+        {
+            let is_word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+            let names = page.split(|c| !is_word(c)).filter(|word| word.starts_with("SAC_")).collect::<Vec<_>>();
+            assert!(names.len() > 2 && unknown(&names).is_empty(), "{:?}", unknown(&names));
+        }
         let all = known();
         assert!(all.len() > 50 && unknown(&all.iter().map(String::as_str).collect::<Vec<_>>()).is_empty());
     }

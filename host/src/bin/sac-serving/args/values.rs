@@ -30,3 +30,11 @@ where
 {
     PossibleValuesParser::new(names).try_map(|name| name.parse())
 }
+
+/// Parses a whole number of an unsigned type that is at least `LEAST`.
+pub fn whole<T: TryFrom<u64>, const LEAST: u64>(text: &str) -> Result<T, String> {
+    let most = u64::MAX >> (u64::BITS as usize - 8 * size_of::<T>());
+    let number = text.parse::<u64>().ok().filter(|number| *number >= LEAST);
+    let number = number.and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| format!("expected a whole number from {LEAST} to {most}"))
+}

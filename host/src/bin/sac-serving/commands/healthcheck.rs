@@ -13,7 +13,7 @@ use crate::client::{Client, RESPONSE_TIMEOUT};
 use crate::commands::on_runtime;
 use crate::target::{Address, Endpoint};
 
-/// Health waits for files that load, as long as `--reload-wait` says, and what is asked first needs no files.
+/// Health may wait `--reload-wait` for files that load. The first request needs no files.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub fn run(args: &HealthcheckArgs) -> Result<()> {
@@ -31,7 +31,7 @@ pub fn run(args: &HealthcheckArgs) -> Result<()> {
         };
         Ok((status, shown))
     });
-    let (status, body) = asked.with_context(|| format!("{address} is not well"))?;
+    let (status, body) = asked?;
     let body = String::from_utf8_lossy(&body);
     ensure!(status == StatusCode::OK, "{address} is not well: {status}, {body}");
     Ok(writeln!(std::io::stdout().lock(), "{body}")?)
@@ -40,5 +40,6 @@ pub fn run(args: &HealthcheckArgs) -> Result<()> {
 /// Asks over a connection of its own: a server that stops closes it with each response.
 async fn get(endpoint: &Endpoint, path: &str) -> Result<(StatusCode, Bytes)> {
     let mut client = Client::connect(endpoint).await?;
-    timeout(RESPONSE_TIMEOUT, client.send(Method::GET, path, Bytes::new())).await?
+    let answer = timeout(RESPONSE_TIMEOUT, client.send(Method::GET, path, Bytes::new())).await;
+    answer.with_context(|| format!("{} does not answer", endpoint.address))?
 }

@@ -12,26 +12,32 @@ use crate::commands::checkpoint;
 use crate::commands::output::{check_output, write_output};
 
 pub fn inspect(args: &InspectArgs, defaults: Config) -> Result<()> {
-    let file = match checkpoint(&args.file) {
-        // JSON has the reason as that of other files.
-        Err(_) if args.json => args.file.clone(),
-        found => found?,
-    };
+    let found = checkpoint(&args.file, &args.names);
+    let file = found.inspect_err(|error| print_refusal(args, error))?;
     let config = args.load.config(Source::new(Some(&file), None, None), defaults);
-    let inspection = Inspector::new(config)?.inspect(&file);
+    let inspection = Inspector::new(config)?.inspect(&file).map_err(anyhow::Error::from);
+    let inspection = inspection.inspect_err(|error| print_refusal(args, error));
+    let inspection = inspection.with_context(|| format!("{} is refused", file.display()))?;
     let mut out = std::io::stdout().lock();
-    match (&inspection, args.json) {
-        (Ok(inspection), true) => writeln!(out, "{}", serde_json::to_string_pretty(inspection)?)?,
-        (Ok(inspection), false) => write!(out, "{}", Table(inspection))?,
-        (Err(error), true) => writeln!(out, "{:#}", serde_json::json!({ "refused": format!("{error:#}") }))?,
-        (Err(_), false) => {}
+    match args.json {
+        true => writeln!(out, "{}", serde_json::to_string_pretty(&inspection)?)?,
+        false => write!(out, "{}", Table(&inspection))?,
     }
-    inspection.map(drop).with_context(|| format!("{} is refused", file.display()))
+    Ok(())
+}
+
+/// Prints the reason as JSON, if that is asked for. The error itself goes to stderr.
+fn print_refusal(args: &InspectArgs, error: &anyhow::Error) {
+    if args.json {
+        let refusal = serde_json::json!({ "refused": format!("{error:#}") });
+        // If stdout cannot be written, stderr has the reason.
+        drop(writeln!(std::io::stdout().lock(), "{refusal:#}"));
+    }
 }
 
 pub fn convert(args: &ConvertArgs, defaults: Config) -> Result<()> {
     check_output(&args.output, args.force)?;
-    let file = checkpoint(&args.file)?;
+    let file = checkpoint(&args.file, &args.names)?;
     let config = args.load.config(Source::new(Some(&file), None, None), defaults);
     let bytes = Inspector::new(config)?.convert(&file);
     let bytes = bytes.with_context(|| format!("{} is refused", file.display()))?;

@@ -22,6 +22,7 @@ use clap::CommandFactory;
 use http::Method;
 use listenfd::ListenFd;
 use sac_owner::path_line;
+use sac_owner::settings::Patterns;
 use sac_serving::{Config, Listener, SacService, Source};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -31,6 +32,7 @@ use tracing::info;
 
 use crate::args::file::Invocation;
 use crate::args::listen::Listen;
+use crate::args::pattern::PatternArgs;
 use crate::args::{Cli, Command, ConfigCommand, InvalidUse};
 use crate::client::Client;
 use crate::logging::LogFormat;
@@ -87,22 +89,26 @@ pub async fn build(config: Config, shutdown: impl Future<Output = ()>) -> Result
     }
 }
 
-/// Returns the checkpoint at a path: the file, or the newest candidate of the folder, as a server would choose it. Fails if there
-/// is none, before anything is compiled for it.
-pub fn checkpoint(path: &Path) -> Result<PathBuf> {
+/// Returns the checkpoint at a path: the file, or the newest candidate of the folder, which a server with the same settings tries
+/// first. Fails if there is none, before anything is compiled for it.
+pub fn checkpoint(path: &Path, names: &PatternArgs) -> Result<PathBuf> {
     match path.metadata() {
-        Ok(found) if found.is_dir() => newest(path),
+        Ok(found) if found.is_dir() => newest(path, names.patterns()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("{}: there is no such file", path.display()),
         // The command itself says why other files cannot be read.
         _ => Ok(path.to_owned()),
     }
 }
 
-fn newest(folder: &Path) -> Result<PathBuf> {
-    let source = Source::new(None, Some(folder), None);
+fn newest(folder: &Path, patterns: Patterns) -> Result<PathBuf> {
+    let mut source = Source::new(None, Some(folder), None);
+    source.patterns = patterns;
     let candidates = source.candidates().with_context(|| format!("{} cannot be read", folder.display()))?;
     let Some(newest) = candidates.first() else {
-        bail!("{} has no checkpoint named {}: give a file", folder.display(), source.patterns)
+        let (folder, patterns) = (folder.display(), source.patterns);
+        bail!(
+            "{folder} has no checkpoint named {patterns}: give a file, or select other names by --pattern (SAC_PATTERN)"
+        )
     };
     info!("the newest checkpoint is {}", path_line(&newest.state.path));
     Ok(newest.state.path.clone())

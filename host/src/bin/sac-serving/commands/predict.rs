@@ -20,7 +20,7 @@ pub fn run(args: &PredictArgs, defaults: Config) -> Result<()> {
     let body = body.to_string();
     let response = match &args.target {
         Target::File(file) => {
-            let file = checkpoint(file)?;
+            let file = checkpoint(file, &args.names)?;
             let config = args.load.config(Source::new(Some(&file), None, None), defaults);
             let refused = || format!("{} gives no action", file.display());
             let (status, body) = Inspector::new(config)?.predict(&file, &body).with_context(refused)?;

@@ -49,8 +49,8 @@ impl PrivateFolder {
 
     /// Opens a file that only this user or root can have written. Returns `None` if there is none of this name.
     ///
-    /// It may have other names, as those have that uv installs as hard links to its cache. Owner and mode are those of the file,
-    /// whatever its names, so nobody can write it by another name who cannot by this one.
+    /// It may have other names: uv installs files as hard links to its cache. A file has one owner and one mode under all its
+    /// names, so another name lets nobody else write it.
     pub(in crate::sandbox::artefact) fn file(&self, name: &str) -> Result<Option<File>> {
         let path = self.path.join(name);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

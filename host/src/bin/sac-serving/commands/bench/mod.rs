@@ -53,7 +53,7 @@ pub fn run(args: &BenchArgs, defaults: Config) -> Result<()> {
 /// Serves a file until the runtime ends.
 async fn serve(args: &BenchArgs, file: &Path, defaults: Config) -> Result<Endpoint> {
     // A server would wait for the file to appear, and serve the next one of a folder.
-    let file = checkpoint(file)?;
+    let file = checkpoint(file, &args.names)?;
     let config = args.load.config(Source::new(Some(&file), None, None), defaults);
     let connections = usize::from(args.connections);
     let config = Config { max_in_flight: config.max_in_flight.max(connections), ..config };

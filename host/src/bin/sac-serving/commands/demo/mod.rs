@@ -13,7 +13,7 @@ use http::Method;
 use sac_serving::{Config, HttpConfig, Router, Source};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::args::listen::Listen;
 use crate::args::{DemoArgs, InvalidUse};
@@ -79,7 +79,8 @@ async fn show(args: &DemoArgs, endpoint: &Endpoint, folder: &Path) -> Result<()>
     if args.open
         && let Err(error) = open::that_detached(format!("{address}/"))
     {
-        warn!("no browser can be opened: {error}");
+        warn!("no browser opens here: visit {address}/ yourself");
+        debug!("{error}");
     }
     writeln!(out, "Before: {}", predict(endpoint).await?)?;
     match args.swap_after {
