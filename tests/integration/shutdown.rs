@@ -1,5 +1,7 @@
 //! The end of a server, as its clients and a load balancer see it.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use sac_serving::HttpConfig;
@@ -8,19 +10,32 @@ use serde_json::json;
 use tempfile::tempdir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn before_it_stops_health_says_so_while_requests_are_served_and_connections_end() {
-    let folder = tempdir().unwrap();
-    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
-    let service = Settings::folder(folder.path()).service().await;
+use crate::stream::Stream;
+
+/// Longer than anything takes, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A server of one checkpoint that begins to stop when the sender sends.
+async fn server(folder: &Path, http: HttpConfig) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+    publish(&folder.join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    let service = Settings::folder(folder).service().await;
     service.preload().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stops) = oneshot::channel::<()>();
-    let http = HttpConfig { lame_duck_time: Duration::from_secs(600), ..patient_http() };
-    let shutdown = async { drop(stops.await) };
-    let serving = tokio::spawn(sac_serving::serve(listener, service, http, shutdown));
+    let serving = tokio::spawn(sac_serving::serve(listener, service, http, async { drop(stops.await) }));
+    (address, stop, serving)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_it_stops_health_says_so_while_requests_are_served_and_connections_end() {
+    let folder = tempdir().unwrap();
+    let http = HttpConfig { lame_duck_time: PATIENCE, ..patient_http() };
+    let (address, stop, serving) = server(folder.path(), http).await;
     let state = json!({ "state": [0.1, 0.2, 0.3] });
     let mut kept = Client::connect(address).await;
     assert_eq!(kept.post("/sac/predict", state.clone()).await.header("connection"), None);
@@ -39,4 +54,39 @@ async fn before_it_stops_health_says_so_while_requests_are_served_and_connection
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     Client::connect(address).await.post("/sac/predict", state).await.ok();
     serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_go_on_and_begin_while_health_says_that_the_server_stops() {
+    let folder = tempdir().unwrap();
+    let http = HttpConfig { lame_duck_time: PATIENCE, ..patient_http() };
+    let (address, stop, serving) = server(folder.path(), http).await;
+    let mut before = Stream::open_at(address, "/sac/stream", None).await.unwrap();
+    stop.send(()).unwrap();
+    while Client::connect(address).await.get("/sac/health").await.status != 503 {}
+    let mut during = Stream::open_at(address, "/sac/stream", None).await.unwrap();
+    for _ in 0..2 {
+        assert!(before.predict().await["action"].is_number());
+        assert!(during.predict().await["action"].is_number());
+    }
+    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_ends_its_streams_and_waits_for_no_silent_one() {
+    let folder = tempdir().unwrap();
+    // The limit for requests in flight ends nothing here.
+    let http = HttpConfig { drain_time: Duration::MAX, ..patient_http() };
+    let (address, stop, serving) = server(folder.path(), http).await;
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        streams.push(Stream::open_at(address, "/sac/stream", None).await.unwrap());
+    }
+    // The server may answer it, or stop first.
+    streams[0].send(json!({ "state": [0.1, 0.2, 0.3] })).await;
+    stop.send(()).unwrap();
+    assert_eq!(streams[0].end().await.code, CloseCode::Away);
+    assert_eq!(streams[1].end().await.reason.as_str(), "the server stops");
+    // The third client neither reads nor closes.
+    timeout(PATIENCE, serving).await.unwrap().unwrap();
 }
