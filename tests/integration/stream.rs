@@ -1,20 +1,16 @@
 //! Streams of predictions: a control loop sends states over one WebSocket, and each gets the answer of /sac/predict.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderValue, ORIGIN};
 use sac_owner::settings::ModelName;
 use sac_serving::{HttpConfig, Origins, Tokens};
-use sac_tests::{Client, Owner, Server, Settings, checkpoint, patient_http, publish};
+use sac_tests::{Owner, Server, Settings, checkpoint, patient_http, publish};
 use serde_json::{Value, json};
 use tempfile::tempdir;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -22,8 +18,6 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 const STATE: [f64; 3] = [0.1, 0.2, 0.3];
-/// Longer than anything takes, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The client's side of a stream.
 pub(crate) struct Stream(WebSocketStream<TcpStream>);
@@ -49,8 +43,12 @@ impl Stream {
         }
     }
 
-    pub(crate) async fn ask(&mut self, message: Value) -> Value {
+    pub(crate) async fn send(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    pub(crate) async fn ask(&mut self, message: Value) -> Value {
+        self.send(message).await;
         let answer = self.0.next().await.unwrap().unwrap();
         serde_json::from_str(answer.to_text().unwrap()).unwrap()
     }
@@ -59,11 +57,14 @@ impl Stream {
         self.ask(json!({ "state": STATE })).await
     }
 
-    /// The reason for which the server ends the stream.
-    async fn end(&mut self) -> CloseFrame {
-        match self.0.next().await {
-            Some(Ok(Message::Close(Some(frame)))) => frame,
-            other => panic!("not the end: {other:?}"),
+    /// The reason for which the server ends the stream, after the answers that it sends before.
+    pub(crate) async fn end(&mut self) -> CloseFrame {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Close(Some(frame)))) => return frame,
+                Some(Ok(Message::Text(_))) => {}
+                other => panic!("not the end: {other:?}"),
+            }
         }
     }
 }
@@ -221,54 +222,4 @@ async fn a_message_that_cannot_be_read_ends_the_stream_and_says_why() {
     let mut stream = Stream::open(&plain).await;
     stream.0.send(Message::binary(vec![0; 8])).await.unwrap();
     assert_eq!(stream.end().await.code, CloseCode::Unsupported);
-}
-
-/// A server that stops when the sender sends.
-async fn stoppable(folder: &Path, http: HttpConfig) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
-    publish(&folder.join("model_a.onnx"), &checkpoint("pendulum_00500"));
-    let service = Settings::folder(folder).service().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stops) = oneshot::channel::<()>();
-    let serving = tokio::spawn(sac_serving::serve(listener, service, http, async { drop(stops.await) }));
-    (address, stop, serving)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_ends_its_streams_and_waits_for_no_silent_one() {
-    let folder = tempdir().unwrap();
-    // The limit for requests in flight ends nothing here.
-    let http = HttpConfig { drain_time: Duration::MAX, ..patient_http() };
-    let (address, stop, serving) = stoppable(folder.path(), http).await;
-    let mut streams = Vec::new();
-    for _ in 0..3 {
-        streams.push(Stream::open_at(address, "/sac/stream", None).await.unwrap());
-    }
-    // The server may answer it, or stop first.
-    streams[0].0.send(Message::text(json!({ "state": STATE }).to_string())).await.unwrap();
-    stop.send(()).unwrap();
-    let mut first = streams[0].0.next().await.unwrap().unwrap();
-    if first.is_text() {
-        first = streams[0].0.next().await.unwrap().unwrap();
-    }
-    assert!(matches!(first, Message::Close(Some(frame)) if frame.code == CloseCode::Away));
-    assert_eq!(streams[1].end().await.reason.as_str(), "the server stops");
-    // The third client neither reads nor closes.
-    timeout(PATIENCE, serving).await.unwrap().unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn streams_go_on_and_begin_while_health_says_that_the_server_stops() {
-    let folder = tempdir().unwrap();
-    let http = HttpConfig { lame_duck_time: PATIENCE, ..patient_http() };
-    let (address, stop, serving) = stoppable(folder.path(), http).await;
-    let mut before = Stream::open_at(address, "/sac/stream", None).await.unwrap();
-    stop.send(()).unwrap();
-    while Client::connect(address).await.get("/sac/health").await.status != 503 {}
-    let mut during = Stream::open_at(address, "/sac/stream", None).await.unwrap();
-    for _ in 0..2 {
-        assert!(before.predict().await["action"].is_number());
-        assert!(during.predict().await["action"].is_number());
-    }
-    serving.abort();
 }

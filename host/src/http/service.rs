@@ -20,6 +20,7 @@ use tracing::Instrument;
 use crate::config::Config;
 use crate::decisions::log::DecisionLog;
 use crate::http::body::BodyReader;
+use crate::http::error::Error;
 use crate::http::form::Form;
 use crate::http::found::{OwnPolicy, own};
 use crate::http::memory::Memory;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use sac_owner::{Candidate, Content, Failure, Freshness, Refused, Source, path_line, resolve};
-use tracing::{Span, info, warn};
+use tracing::{Span, info};
 
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
