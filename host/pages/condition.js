@@ -28,12 +28,17 @@ export function conditionOf(status, unseen) {
     const notice = [`The files were last seen at ${seen}: their storage does not answer. ${file} stays in service.`];
     return { kind: "warn", text: "storage is slow", file, notice };
   }
+  if (status.absence) {
+    return { kind: "warn", text: "no file left", file, notice: [`${sentence(status.absence)}.`] };
+  }
   if (isPinned(model)) {
     const notice = [`${file} is pinned: checkpoints that are written later do not serve until another choice.`];
     return { kind: "good", text: "pinned", file, notice };
   }
   return { kind: "good", text: "ok", file, notice: [] };
 }
+
+const sentence = (text) => text[0].toUpperCase() + text.slice(1);
 
 /** Returns the condition of a root, which is that of its worst policy. `wanted` names one that may be missing. */
 export function conditionOfRoot(status, policies, wanted, unseen) {

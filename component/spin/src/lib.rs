@@ -9,9 +9,11 @@ mod policy;
 mod registry;
 mod response;
 mod response_body;
+mod snapshot;
 mod wit;
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
@@ -24,9 +26,11 @@ use wit_bindgen::yield_async;
 
 use owner::Owner;
 use response_body::{ResponseBody, bodies_are_taken};
+use snapshot::{Mounts, Snapshot};
 
 thread_local! {
     static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
+    static MOUNTS: Rc<Mounts> = Rc::new(Mounts::new());
 }
 
 #[http_service]
@@ -41,7 +45,6 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
         yield_async().await;
     }
     let body = receive(body, limit).await?;
-    bodies_are_taken().await;
     if parts.headers.get("content-encoding").is_some_and(|encoding| encoding != "identity") {
         return response(wit::Response::encoded(parts.uri.path()));
     }
@@ -53,8 +56,14 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
         inference_header_content_length: header("inference-header-content-length"),
         body: body.map_or(wit::Body::OverLimit, |body| wit::Body::Complete(body.into())),
     };
+    let mounts = MOUNTS.with(Rc::clone);
+    let snapshot = match with_owner(|owner| owner.watched(&request.path))? {
+        Some(paths) => Snapshot::take(&mounts, paths).await,
+        None => None,
+    };
+    bodies_are_taken().await;
     // Nothing awaits from here on, so that no other request of this instance finds the owner borrowed.
-    let answer = with_owner(|owner| owner.answer(request))??;
+    let answer = with_owner(|owner| owner.answer(request, snapshot))??;
     response(answer)
 }
 

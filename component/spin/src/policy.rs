@@ -1,9 +1,13 @@
 //! Keeps one instance of the actor on the newest checkpoint of a source, and asks it for responses.
 
+use std::path::PathBuf;
+use std::time::Instant;
+
 use anyhow::{Result, bail};
 use sac_owner::settings::{ModelName, OnBadCheckpoint};
 use sac_owner::{Content, Environment, Freshness, PolicyState, Source, State};
 
+use crate::snapshot::Snapshot;
 use crate::wit;
 
 /// The settings of all policies.
@@ -29,6 +33,14 @@ pub struct Policy {
     refusal: Option<String>,
     /// True once the files were judged.
     judged: bool,
+    steady: Option<Steady>,
+}
+
+/// The files since before they were judged, if they hold nothing new and nothing that is refused.
+struct Steady {
+    files: Snapshot,
+    /// From then on, they are to be judged again although they are the same.
+    until: Instant,
 }
 
 impl Shared {
@@ -78,7 +90,7 @@ impl Policy {
     /// the same name.
     pub fn new(service: wit::Service, source: Source, generation: u64) -> Self {
         let (freshness, loaded) = (Freshness::default(), None);
-        Policy { service, source, freshness, generation, loaded, refusal: None, judged: false }
+        Policy { service, source, freshness, generation, loaded, refusal: None, judged: false, steady: None }
     }
 
     pub fn is_loaded(&self) -> bool {
@@ -89,9 +101,17 @@ impl Policy {
         self.generation
     }
 
-    /// Answers with the newest checkpoint.
-    pub fn answer(&mut self, shared: &Shared, request: &wit::Request) -> Result<wit::Response> {
-        let refusal = self.refresh();
+    /// Returns the paths of which [`Policy::answer`] takes a snapshot. There are none if it judges the files anyway.
+    pub fn watched(&self) -> Option<Vec<PathBuf>> {
+        let (paths, _) = self.source.watched()?;
+        self.freshness.is_settled().then_some(paths)
+    }
+
+    /// Answers with the newest checkpoint. `now` is a snapshot that was taken since the request came. If it differs from the
+    /// last one, or there is none, the files are judged.
+    pub fn answer(&mut self, shared: &Shared, request: &wit::Request, now: Option<Snapshot>) -> Result<wit::Response> {
+        let is_steady = |steady: &Steady| now.as_ref() == Some(&steady.files) && Instant::now() < steady.until;
+        let refusal = if self.steady.as_ref().is_some_and(is_steady) { None } else { self.refresh(now) };
         match self.ask(shared, request, refusal, None) {
             wit::Outcome::Respond(response) => return Ok(response),
             wit::Outcome::Split(_) => bail!("the actor answered `split`, which this owner does not act on"),
@@ -99,6 +119,7 @@ impl Policy {
             wit::Outcome::Reload => {}
         }
         let reloaded = self.renew(true);
+        self.steady = None;
         let refusal = self.judge().0;
         match self.ask(shared, request, refusal, Some(reloaded)) {
             wit::Outcome::Respond(response) => Ok(response),
@@ -121,18 +142,25 @@ impl Policy {
         }
     }
 
-    /// Puts the newest checkpoint into service. Returns the refusal of a newer one. A file call takes 0.1 ms under Spin, so the
-    /// files are checked once, and again only after a refusal.
-    fn refresh(&mut self) -> Option<wit::Refusal> {
+    /// Puts the newest checkpoint into service. Returns the refusal of a newer one.
+    fn refresh(&mut self, now: Option<Snapshot>) -> Option<wit::Refusal> {
         // Without a judgement before, all files are new.
         let (mut refusal, changed) = if self.judged { self.judge() } else { (None, true) };
         self.judged = true;
         if changed {
-            // A judgement reports a refusal, and if nothing is refused, it has nothing to add.
+            // Only a judgement names a refusal, so it is needed only after one.
             let _ = self.renew(false);
             refusal = if self.is_loaded() && !self.freshness.has_refused() { None } else { self.judge().0 };
         }
+        self.steady = self.steady(now);
         refusal
+    }
+
+    /// Returns the snapshot if it shows all that the last judgement looked at, and the judgement found nothing to say.
+    fn steady(&self, now: Option<Snapshot>) -> Option<Steady> {
+        let (paths, until) = self.source.watched()?;
+        let files = now.filter(|files| self.freshness.is_settled() && files.is_of(&paths))?;
+        Some(Steady { files, until })
     }
 
     /// Returns the refusal of a newer checkpoint, and `true` if there is a checkpoint to try.
@@ -149,7 +177,7 @@ impl Policy {
         reloaded: Option<Result<(), String>>,
     ) -> wit::Outcome {
         self.refusal = refusal.as_ref().map(|refusal| refusal.detail.clone());
-        let absence = if self.is_loaded() { None } else { self.source.absence().map(|absence| absence.to_string()) };
+        let absence = self.source.absence().map(|absence| absence.detail(self.is_loaded()));
         let context = wit::RequestContext { refusal, absence, reloaded, ..shared.context() };
         self.service.answer(request, &context)
     }

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use sac_owner::settings::ModelName;
 use sac_owner::{Policies, REFUSALS, Root};
 
 use crate::policy::{Policy, Shared};
+use crate::snapshot::Snapshot;
 use crate::wit;
 
 /// The policies of a root that requests asked for, and that were not evicted since.
@@ -33,9 +35,20 @@ impl Registry {
         Registry { root, max_policies: max_policies.get(), policies, numbers, requests: 0 }
     }
 
+    /// See [`Policy::watched`].
+    pub fn watched(&self, name: &str) -> Option<Vec<PathBuf>> {
+        self.policies.get(name)?.policy.watched()
+    }
+
     /// Answers a request for a policy. One that is not loaded is loaded, unless the component refuses the request whatever
     /// the policy is, as that of a client that is not authorised.
-    pub fn answer(&mut self, shared: &Shared, name: &str, request: &wit::Request) -> Result<wit::Response> {
+    pub fn answer(
+        &mut self,
+        shared: &Shared,
+        name: &str,
+        request: &wit::Request,
+        now: Option<Snapshot>,
+    ) -> Result<wit::Response> {
         if !self.policies.get(name).is_some_and(|used| used.policy.is_loaded())
             && let Err(response) = self.open(shared, name, request)
         {
@@ -44,7 +57,7 @@ impl Registry {
         self.requests += 1;
         let Some(used) = self.policies.get_mut(name) else { return Ok(wit::Response::not_found(&request.path)) };
         used.at = self.requests;
-        used.policy.answer(shared, request)
+        used.policy.answer(shared, request, now)
     }
 
     /// Lists the policies, as the last request for each left it.

@@ -60,10 +60,6 @@ impl Publisher {
         let is_needed = |absence: &Absence| !self.own.is_shadow || !(has_policy || absence.is_unused());
         let absence = source.absence().filter(is_needed);
         self.absences.log(source.path(), absence.as_ref(), has_policy);
-        let absence = absence?;
-        Some(match has_policy {
-            true => format!("no candidate is left, and the policy in service stays: {absence}").into(),
-            false => absence.to_string().into(),
-        })
+        Some(absence?.detail(has_policy).into())
     }
 }

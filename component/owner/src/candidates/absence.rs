@@ -58,6 +58,14 @@ impl Absence {
         matches!(self, Absence::NoFolder | Absence::Empty { .. })
     }
 
+    /// Returns the reason for health. `has_policy` is true if a policy stays in service.
+    pub fn detail(&self, has_policy: bool) -> String {
+        match has_policy {
+            true => format!("no candidate is left, and the policy in service stays: {self}"),
+            false => self.to_string(),
+        }
+    }
+
     /// Returns what the operator may have meant by the path of the source, for the log. It asks the file system.
     pub fn hint(&self, path: &Path) -> Option<String> {
         match self {
@@ -87,7 +95,7 @@ impl fmt::Display for Absence {
                 write!(f, "the folder has no checkpoint yet: it waits for a file named {patterns}")
             }
             Absence::Dangling => {
-                f.write_str("the names in the folder that fit lead to no file: their symlinks lead nowhere")
+                f.write_str("the symlinks in the folder whose names fit lead to no file")
             }
             Absence::OtherNames { files: 1, patterns, .. } => {
                 write!(f, "the file in the folder is not named {patterns}; --pattern (SAC_PATTERN) selects other names")

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::Guard;
 
@@ -123,6 +123,19 @@ impl Source {
     /// Returns the reason why the last listing has no candidate. This makes no file call.
     pub fn absence(&self) -> Option<Absence> {
         self.cache.last.load().absence.clone()
+    }
+
+    /// Returns the paths that the next look asks for if nothing has changed, and the time from which it asks for more. Until
+    /// then, an owner that finds each of them as it was before the last look need not look. There are none if the next look
+    /// asks for more at once. This makes no file call.
+    pub fn watched(&self) -> Option<(Vec<PathBuf>, Instant)> {
+        let last = self.cache.last.load();
+        let paths = || {
+            let beside = last.watched(&self.limits).map(|(path, _)| path);
+            std::iter::once(self.location.folder()).chain(beside).map(Path::to_owned).collect()
+        };
+        let until = last.began.checked_add(last.rest(self.limits.sweep))?;
+        (!last.is_provisional).then(|| (paths(), until))
     }
 
     fn finder(&self) -> Finder<'_> {

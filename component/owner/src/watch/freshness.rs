@@ -82,6 +82,11 @@ impl Freshness {
         !self.refused.is_empty()
     }
 
+    /// Returns `true` if a file is in service and only a change of files gives another judgement, and not time alone.
+    pub fn is_settled(&self) -> bool {
+        !self.has_refused() && self.serving.as_ref().is_some_and(|serving| serving.recheck_at.is_none())
+    }
+
     /// Tries the candidates that differ from the file in service and from the refused ones, newest first, until one loads.
     /// Each path is tried once. After each try the files are listed again, so a newer one that appears meanwhile is the
     /// next. With `forced`, the newest is tried even if it is known.

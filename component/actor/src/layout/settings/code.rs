@@ -43,7 +43,7 @@ impl PolicySettings<'_> {
         let is_layout = |script: &&str| layers.layout.name.starts_with(*script);
         let is_unedited =
             |class: &str| !is_layout(&CLEANRL) || OF_CLEANRL.iter().any(|word| name_of(class).contains(word));
-        let of_script = |class: &str| SCRIPTS.iter().any(|script| is_layout(script)) && is_unedited(class);
+        let of_script = |class: &str| SCRIPTS.iter().any(is_layout) && is_unedited(class);
         let of_scope = match self.contents.get(own) {
             Some(Leaf::Class(class)) => Some(class.as_str()),
             _ => None,

@@ -150,16 +150,16 @@ fn a_fault_of_the_machine_is_tried_again_although_the_file_stays_the_same() {
 }
 
 #[test]
-fn a_refusal_is_known_until_the_file_is_gone() {
+fn only_a_change_gives_another_judgement_if_a_file_is_in_service_and_none_is_refused() {
     let files = Files::default();
+    let none = Freshness::default();
+    assert!(!none.is_settled() && !none.has_refused());
     files.put("good", 1);
-    let good = Freshness::default().renew(&files, false, Ok).freshness;
-    assert!(!good.has_refused());
+    let good = none.renew(&files, false, Ok).freshness;
+    assert!(good.is_settled() && !good.has_refused());
     files.put("bad", 1);
     let bad = good.renew::<_, ()>(&files, false, |_| Err(refusal())).freshness;
-    assert!(bad.has_refused());
-    files.0.borrow_mut().retain(|(name, _)| *name != "bad");
-    assert!(!bad.renew(&files, false, Ok).freshness.has_refused());
+    assert!(!bad.is_settled() && bad.has_refused());
 }
 
 #[test]
