@@ -17,7 +17,7 @@ const MAX_UNPACKED: usize = 64 << 20;
 
 /// The cause of damage that a reader meets most often, and the remedy.
 const INCOMPLETE: &str = "the file is incomplete or damaged. If it is still being written, write it under another name and \
-                          rename it when it is complete; or else copy it again";
+                          rename it when it is complete; otherwise copy it again";
 
 /// A zip archive.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! The evidence that a model of Stable-Baselines3 was trained in VecNormalize: the last observation that it saw, and the
-//! same, or the one before, as the environment gave it. A model that no wrapper normalises has both as well, so that only
-//! what no environment gives is evidence.
+//! same, or the one before, as the environment gave it. A model without a wrapper has both too, so only a value that no
+//! environment gives is evidence.
 
 use super::contents::{Contents, Leaf};
 use super::dtype::Dtype;

@@ -94,9 +94,7 @@ impl fmt::Display for Absence {
             Absence::Empty { patterns } => {
                 write!(f, "the folder has no checkpoint yet: it waits for a file named {patterns}")
             }
-            Absence::Dangling => {
-                f.write_str("the symlinks in the folder whose names fit lead to no file")
-            }
+            Absence::Dangling => f.write_str("the symlinks in the folder whose names fit lead to no file"),
             Absence::OtherNames { files: 1, patterns, .. } => {
                 write!(f, "the file in the folder is not named {patterns}; --pattern (SAC_PATTERN) selects other names")
             }

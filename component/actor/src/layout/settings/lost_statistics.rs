@@ -9,7 +9,7 @@ use crate::layout::Layout;
 pub struct LostStatistics {
     /// The evidence that states were normalised, for an error.
     pub evidence: String,
-    /// Where the library keeps the statistics, and how they are given, for an error.
+    /// The way to supply the statistics, for an error.
     pub remedy: Option<&'static str>,
 }
 
