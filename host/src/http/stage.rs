@@ -9,7 +9,7 @@ pub(super) enum Stage {
     Serving,
     /// Health says that the server stops, so that a load balancer turns to others. Everything else is served.
     LameDuck,
-    /// What is in flight finishes, and streams end.
+    /// Requests in flight finish, and streams end.
     Draining,
 }
 
