@@ -176,7 +176,7 @@ impl<'a> Checkpoint<'a> {
             (Decoded::Tensors { contents, .. }, Some(statistics)) => file::add_statistics(&statistics.bytes, contents)?,
             (_, Some(statistics)) => ensure!(
                 card.gives_normalisation(),
-                "`{}` is beside it, and the file does not say whether it normalises states itself: write {{\"normalisation\": \
+                "`{}` holds statistics, and the file does not say whether it normalises states itself: write {{\"normalisation\": \
                  \"none\"}} into FILE.policy.json if it does, or else \"obs_mean\", \"obs_std\" and \"clip_obs\" of the statistics",
                 statistics.name
             ),

@@ -15,8 +15,19 @@ use facts::{Origin, facts};
 /// States of more numbers would make a card of examples long.
 const LONGEST_STATE: u32 = 1024;
 
-/// Writes the card of a checkpoint in JSON, with examples if `with_examples` says so.
-pub(super) fn write(inspector: &Inspector, content: Content, with_examples: bool) -> Result<String, InspectError> {
+/// The keys of a card that belong to one checkpoint alone.
+const OF_ONE: [&str; 4] = [EXAMPLES, "obs_mean", "obs_std", "clip_obs"];
+
+/// Writes the card of a checkpoint in JSON. That `of_folder` holds nothing that belongs to one checkpoint alone.
+pub(super) fn write(inspector: &Inspector, content: Content, of_folder: bool) -> Result<String, InspectError> {
+    let mut card = entries(inspector, content, of_folder)?;
+    if of_folder {
+        card.retain(|key, _| !OF_ONE.contains(&key.as_str()));
+    }
+    Ok(text(&card))
+}
+
+fn entries(inspector: &Inspector, content: Content, of_folder: bool) -> Result<Entries, InspectError> {
     // The component explains a card that is no JSON object.
     let present = own_card(&content).and_then(|card| serde_json::from_slice::<Entries>(card).ok());
     let content = match &present {
@@ -29,7 +40,7 @@ pub(super) fn write(inspector: &Inspector, content: Content, with_examples: bool
     let (mut missing, examples) = template(inspector, &content)?;
     if missing.is_empty() {
         match inspector.load(&content) {
-            Ok(loaded) => return Ok(text(&complete(inspector, &content, &stated, loaded, with_examples))),
+            Ok(loaded) => return Ok(complete(inspector, &content, &stated, loaded, of_folder)),
             Err(error) => {
                 missing = named_in(&error.to_string());
                 missing.retain(|key, _| !is_said(&stated, key));
@@ -41,7 +52,7 @@ pub(super) fn write(inspector: &Inspector, content: Content, with_examples: bool
             }
         }
     }
-    Ok(text(&incomplete(inspector, content, &present, missing)))
+    Ok(incomplete(inspector, content, &present, missing))
 }
 
 /// Returns null for each fact that is missing, and examples of nulls, as far as the component's template of a card has them.
@@ -62,13 +73,13 @@ fn complete(
     content: &Content,
     stated: &Entries,
     (mut instance, policy): (Instance, Policy),
-    with_examples: bool,
+    of_folder: bool,
 ) -> Entries {
     let with = |card: &Entries, more: &Entries| card.clone().into_iter().chain(more.clone()).collect::<Entries>();
     let mut known = facts(&policy, Origin::Known);
     known.retain(|key, _| !is_said(stated, key));
     let known = with(&known, stated);
-    let wanted = with_examples && !is_said(stated, EXAMPLES);
+    let wanted = !of_folder && !is_said(stated, EXAMPLES);
     let examples = wanted.then(|| examples(&mut instance, policy.state_dim)).flatten();
     let examples = examples.map(|examples| Entries::from_iter([(EXAMPLES.to_owned(), examples)])).unwrap_or_default();
     let loads = |card: &Entries| inspector.load(&with_card(content.clone(), card)).is_ok();

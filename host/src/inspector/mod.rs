@@ -80,14 +80,14 @@ impl Inspector {
     }
 
     /// Returns a card in JSON, with the facts that the file and its present card say, and with null for each that is missing. Without
-    /// one of these, it has `examples` too: those of the present card, or else answers of the policy. A card of all checkpoints in
-    /// a folder has none, so `with_examples` leaves them out.
+    /// one of these, it has `examples` too: those of the present card, or else answers of the policy. The card
+    /// `of_folder` has none, and no statistics of states: both belong to one checkpoint.
     ///
     /// # Errors
     ///
     /// Fails if the file contains no actor that can be recognised, or is refused for another reason than a missing fact.
-    pub fn card(&self, path: &Path, with_examples: bool) -> Result<String, InspectError> {
-        card::write(self, self.read(path)?, with_examples)
+    pub fn card(&self, path: &Path, of_folder: bool) -> Result<String, InspectError> {
+        card::write(self, self.read(path)?, of_folder)
     }
 
     /// Returns status and body of the response to `POST /sac/predict` with this body, from a server of this file.

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::finder::Candidate;
 use super::source::Source;
 use crate::text::one_line;
-use crate::watch::set_modified;
+use crate::watch::{set_modified, since_epoch};
 
 /// The mtime of a pinned checkpoint, 2038-01-01: no checkpoint that is written after it is newer. It is near the end of the times
 /// that all file systems keep.
@@ -89,10 +89,12 @@ impl Source {
     }
 }
 
-/// Returns the time now, or a later one that is newer than the newest of others. A file that is written after it is newer still.
+/// Returns the time now, or a later one that is newer than the newest of others. A file that is written after it is newer still:
+/// the times of a file system that shows fractions of a second are told apart by a thousandth.
 pub(super) fn newer_than(newest: Option<SystemTime>) -> SystemTime {
     let now = SystemTime::now() - TICK;
-    newest.filter(|newest| *newest >= now).map_or(now, |newest| newest + Duration::from_secs(1))
+    let step = |newest| if since_epoch(newest).1 == 0 { Duration::from_secs(1) } else { Duration::from_millis(1) };
+    newest.filter(|newest| *newest >= now).map_or(now, |newest| newest + step(newest))
 }
 
 fn set_time(path: &Path, time: SystemTime) -> Result<(), SelectionError> {
@@ -105,4 +107,23 @@ fn failed(path: &Path, error: io::Error) -> SelectionError {
 
 fn text(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_is_newer_than_the_newest_and_older_than_what_is_written_soon_after() {
+        let ahead = SystemTime::now() + Duration::from_secs(60);
+        let whole = UNIX_EPOCH + Duration::from_secs(ahead.duration_since(UNIX_EPOCH).expect("after 1970").as_secs());
+        let fine = whole + Duration::from_millis(500);
+        assert_eq!(newer_than(Some(fine)), fine + Duration::from_millis(1));
+        assert_eq!(
+            newer_than(Some(whole)),
+            whole + Duration::from_secs(1),
+            "the file system may show whole seconds alone"
+        );
+        assert!(newer_than(Some(UNIX_EPOCH)) <= SystemTime::now());
+    }
 }

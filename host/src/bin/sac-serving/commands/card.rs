@@ -11,7 +11,7 @@ use crate::args::CardArgs;
 use crate::commands::checkpoint;
 use crate::commands::output::{check_output, write_output};
 
-/// The card of a folder, which has no examples: they are those of one checkpoint.
+/// The card of a folder.
 const FOLDER_CARD: &str = "policy.json";
 
 pub fn run(args: &CardArgs, defaults: Config) -> Result<()> {
@@ -21,7 +21,7 @@ pub fn run(args: &CardArgs, defaults: Config) -> Result<()> {
     let file = checkpoint(&args.file, &args.names)?;
     let config = args.load.config(Source::new(Some(&file), None, None), defaults);
     let is_folders = args.output.as_deref().and_then(Path::file_name) == Some(OsStr::new(FOLDER_CARD));
-    let card = Inspector::new(config)?.card(&file, !is_folders);
+    let card = Inspector::new(config)?.card(&file, is_folders);
     let card = card.with_context(|| format!("there is no card of {}", file.display()))?;
     match &args.output {
         Some(path) => {
