@@ -152,13 +152,22 @@ fn force_keeps_what_the_present_card_says_and_replaces_what_is_not_filled_in() {
 }
 
 #[test]
-fn the_card_of_a_folder_has_no_examples() {
+fn the_card_of_a_folder_has_nothing_of_one_checkpoint() {
     let place = tempdir().unwrap();
-    let checkpoint = place.path().join("model_a.zip");
-    publish(&checkpoint, &file("pendulum_00500.sb3.zip"));
-    let target = place.path().join("policy.json");
-    card(&checkpoint, &["-o", target.to_str().unwrap()]);
-    let written = json_of(&fs::read_to_string(&target).unwrap());
-    assert!(written["activation"] == "relu" && written.get("examples").is_none(), "{written}");
+    let beside = |name: &str| place.path().join(name);
+    let checkpoint = beside("model_a.zip");
+    for suffix in [".vecnormalize.pkl", ""] {
+        publish(&beside(&format!("model_a.zip{suffix}")), &file(&format!("sb3/vecnormalize_bounded.zip{suffix}")));
+    }
+    let written = |name: &str| {
+        card(&checkpoint, &["-o", beside(name).to_str().unwrap()]);
+        json_of(&fs::read_to_string(beside(name)).unwrap())
+    };
+    // The second is written beside the first, which has them.
+    let (own, folders) = (written("model_a.zip.policy.json"), written("policy.json"));
+    for key in ["examples", "obs_mean", "obs_std", "clip_obs"] {
+        assert!(own.get(key).is_some() && folders.get(key).is_none(), "{key}: {own} {folders}");
+    }
+    assert_eq!(folders["activation"], "relu");
     inspect(&checkpoint);
 }
