@@ -83,7 +83,7 @@ impl Browser {
         self.call("/execute/sync", json!({ "script": script, "args": [] }))
     }
 
-    /// Clicks as a user does, who may then copy.
+    /// Clicks with the mouse. A page may write to the clipboard only after a real click.
     pub fn click(&self, selector: &str) {
         let found = self.call("/element", json!({ "using": "css selector", "value": selector }));
         let id = found.as_object().and_then(|found| found.values().next()?.as_str()).unwrap();

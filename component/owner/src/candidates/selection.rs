@@ -89,8 +89,8 @@ impl Source {
     }
 }
 
-/// Returns the time now, or a later one that is newer than the newest of others. A file that is written after it is newer still:
-/// the times of a file system that shows fractions of a second are told apart by a thousandth.
+/// Returns the current time, or a time just after the newest of the others if that is later. A file that is written afterwards is
+/// newer still. The step is 1 ms on a file system whose times have fractions of a second, and 1 s on any other.
 pub(super) fn newer_than(newest: Option<SystemTime>) -> SystemTime {
     let now = SystemTime::now() - TICK;
     let step = |newest| if since_epoch(newest).1 == 0 { Duration::from_secs(1) } else { Duration::from_millis(1) };
