@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3 import SAC
+from stable_baselines3.common.callbacks import CheckpointCallback
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
@@ -102,6 +103,15 @@ lost("vecnormalize_float64.zip", FLOAT64, VecNormalize)
 lost("vecnormalize_envs.zip", REAL, VecNormalize, envs=4)
 # Nothing in this file shows it: float32, without bounds.
 lost("vecnormalize_unseen.zip", REAL, VecNormalize)
+
+# A callback saves statistics that count an observation more than the model took.
+callback = CheckpointCallback(500, HERE, name_prefix="car", save_vecnormalize=True)
+car = VecNormalize(DummyVecEnv([lambda: gym.make("MountainCarContinuous-v0")]))
+SAC("MlpPolicy", car, seed=0, device="cpu", policy_kwargs={"net_arch": [8]}).learn(1000, callback=callback)
+model, car = SAC.load(HERE / "car_500_steps.zip"), VecNormalize.load(HERE / "car_vecnormalize_500_steps.pkl", car.venv)
+states = np.array([[-0.5, 0.01], [0.2, -0.03], [-1.1, 0.05]])
+actions = model.predict(car.normalize_obs(states), deterministic=True)[0]
+expected["car_500_steps.zip"] = {"states": states.tolist(), "action": actions.tolist()}
 
 model, venv = train(DICT, lambda venv: VecNormalize(venv, norm_obs_keys=["position"]))
 model.save(HERE / "vecnormalize_some_keys.zip")

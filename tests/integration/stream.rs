@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
 use http::Method;
-use http::header::{AUTHORIZATION, HeaderValue, ORIGIN};
+use http::header::{AUTHORIZATION, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use sac_owner::settings::ModelName;
 use sac_serving::{HttpConfig, Origins, Tokens};
 use sac_tests::{Owner, Server, Settings, checkpoint, patient_http, publish};
@@ -141,6 +141,22 @@ async fn only_a_client_with_the_token_gets_a_stream_and_a_token_that_is_withdraw
     assert!(stream.predict().await["model_path"].is_string());
     publish(&tokens, b"first\n");
     assert_eq!(stream.predict().await["status"], 401);
+}
+
+/// A page can name protocols, and no headers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_offers_its_token_as_a_protocol() {
+    let folder = tempdir().unwrap();
+    publish(&folder.path().join("model_a.onnx"), &checkpoint("pendulum_00500"));
+    let mut config = Settings::folder(folder.path()).config();
+    config.tokens = Tokens::new(["secret".to_owned()]);
+    let server = Server::with_config(config).await;
+    let open = |offer| Stream::open_at(server.address, "/sac/stream", Some((SEC_WEBSOCKET_PROTOCOL, offer)));
+    assert_eq!(open("sac").await.err(), Some(401));
+    assert_eq!(open("sac, bearer.other").await.err(), Some(401));
+    // The client fails if the response does not choose one of its protocols.
+    let mut stream = open("sac, bearer.secret").await.unwrap();
+    assert!(stream.predict().await["action"].is_array());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,8 +44,10 @@ impl Model {
         let given = checkpoint.given();
         let model = match &checkpoint.decoded {
             Decoded::Tensors { format, contents } => Model::of_tensors(*format, contents, &given)?,
-            Decoded::Program(program) => Model::of_graph(program.format(), program::translate(program)?, &given)?,
-            Decoded::Onnx => Model::of_graph(Format::Onnx, checkpoint.graph()?, &given)?,
+            Decoded::Program(program) => {
+                Model::of_graph(program.format(), program::translate(program)?, checkpoint.statistics(), &given)?
+            }
+            Decoded::Onnx => Model::of_graph(Format::Onnx, checkpoint.graph()?, checkpoint.statistics(), &given)?,
         };
         Ok(Model { examples: checkpoint.card.examples, ..model })
     }
@@ -116,8 +118,11 @@ impl Model {
         Model::new(Blueprint::of_layers(mlp)?, &settings, normalisation, squashing, facts)
     }
 
-    fn of_graph(format: Format, proto: ModelProto, given: &Given) -> Result<Self> {
-        let contents = onnx::metadata(&proto)?;
+    fn of_graph(format: Format, proto: ModelProto, statistics: Option<&Sidecar>, given: &Given) -> Result<Self> {
+        let mut contents = onnx::metadata(&proto)?;
+        if let Some(statistics) = statistics.filter(|_| given.card.uses_statistics()) {
+            file::add_statistics(&statistics.name, &statistics.bytes, &mut contents)?;
+        }
         let settings = PolicySettings::new(&contents, "");
         let (proto, interface) = onnx::select(proto, &names(given.card, settings.text(&["squash"]).is_some()))?;
         // The parts of a tuple have no names.
@@ -169,15 +174,17 @@ impl Model {
 impl<'a> Checkpoint<'a> {
     fn decode(file: File, operator: &'a OperatorFacts) -> Result<Self> {
         let card = Card::read(&file.sidecars)?;
-        let statistics = file.sidecars.iter().find(|sidecar| sidecar.kind == SidecarKind::Vecnormalize);
+        let statistics = statistics(&file.sidecars);
         let bytes = Bytes::from(file.bytes);
         let mut decoded = file::decode(&bytes)?;
         match (&mut decoded, statistics) {
-            (Decoded::Tensors { contents, .. }, Some(statistics)) => file::add_statistics(&statistics.bytes, contents)?,
+            (Decoded::Tensors { contents, .. }, Some(statistics)) => {
+                file::add_statistics(&statistics.name, &statistics.bytes, contents)?;
+            }
             (_, Some(statistics)) => ensure!(
                 card.gives_normalisation(),
                 "`{}` holds statistics, and the file does not say whether it normalises states itself: write {{\"normalisation\": \
-                 \"none\"}} into FILE.policy.json if it does, or else \"obs_mean\", \"obs_std\" and \"clip_obs\" of the statistics",
+                 \"none\"}} into FILE.policy.json if it does, or else {{\"normalisation\": \"vecnormalize\"}}",
                 statistics.name
             ),
             _ => {}
@@ -192,9 +199,18 @@ impl<'a> Checkpoint<'a> {
         onnx::read(&self.bytes, &external)
     }
 
+    /// Returns the VecNormalize file beside it.
+    fn statistics(&self) -> Option<&Sidecar> {
+        statistics(&self.sidecars)
+    }
+
     fn given(&self) -> Given<'_> {
         Given { card: &self.card, operator: self.operator }
     }
+}
+
+fn statistics(sidecars: &[Sidecar]) -> Option<&Sidecar> {
+    sidecars.iter().find(|sidecar| sidecar.kind == SidecarKind::Vecnormalize)
 }
 
 /// Returns the names that a card gives to a graph's input and outputs. `has_squash` is true if metadata names the squash.

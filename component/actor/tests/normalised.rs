@@ -128,6 +128,63 @@ fn statistics_that_do_not_fit_the_observations_of_a_model_are_refused() {
     assert!(dict.contains("those of a Dict, and the checkpoint does not say the order of the keys"), "{dict}");
 }
 
+/// Returns a file with the statistics of another one beside it.
+fn beside(name: &str, statistics: &str) -> File {
+    let bytes = sac_test_support::file(&format!("sb3/{statistics}"));
+    let sidecar = Sidecar { kind: SidecarKind::Vecnormalize, name: "vecnormalize.pkl".into(), bytes };
+    File { sidecars: vec![sidecar], ..alone(name) }
+}
+
+/// CheckpointCallback saved them while it trained in MountainCarContinuous-v0.
+#[test]
+fn statistics_are_proven_by_the_last_observation_of_the_training() {
+    let mut actor = load(file("car_500_steps.zip"));
+    assert_acts(&mut actor, "car_500_steps.zip");
+    let [value, source] = fact(&mut actor, "normalisation");
+    assert_eq!(value, "(state - mean) / std, clipped to ±10");
+    assert_eq!(source, "file: `car_vecnormalize_500_steps.pkl`, as the last observation proves");
+    let mut dict = load(file("vecnormalize_dict.zip"));
+    assert!(fact(&mut dict, "normalisation")[1].ends_with("as the last observation proves"));
+    // What a policy alone is saved with shows nothing.
+    let unproven = fact(&mut load(beside("policy.pt", "vecnormalize_bounded.zip.vecnormalize.pkl")), "normalisation");
+    assert_eq!(unproven[1], "file: `vecnormalize.pkl`");
+}
+
+#[test]
+fn statistics_of_another_moment_or_of_another_training_are_refused_until_a_card_or_examples_decide() {
+    for (name, statistics) in [
+        ("car_500_steps.zip", "car_vecnormalize_1000_steps.pkl"),
+        ("car_1000_steps.zip", "car_vecnormalize_500_steps.pkl"),
+        ("plain.zip", "vecnormalize_bounded.zip.vecnormalize.pkl"),
+    ] {
+        let refused = refusal(beside(name, statistics));
+        for part in [
+            "the statistics in `vecnormalize.pkl` are those of another training, or of another moment of it",
+            "FILE.vecnormalize.pkl",
+            r#"{"normalisation": "none"}"#,
+            r#"{"normalisation": "vecnormalize"}"#,
+        ] {
+            assert!(refused.contains(part), "{name}, {part}: {refused}");
+        }
+    }
+    let plain = || beside("plain.zip", "vecnormalize_bounded.zip.vecnormalize.pkl");
+    let mut raw = load(with_card(plain(), &json!({"normalisation": "none"})));
+    assert_acts(&mut raw, "plain.zip");
+    let mut normalised = load(with_card(plain(), &json!({"normalisation": "vecnormalize"})));
+    assert_eq!(fact(&mut normalised, "normalisation")[1], "card");
+    assert_ne!(normalised.act(&[0.3, 0.3, 0.3]), raw.act(&[0.3, 0.3, 0.3]));
+    let (states, actions) = expected("plain.zip");
+    let examples = states.iter().zip(actions).map(|(state, action)| json!({"state": state, "action": action}));
+    let mut proven = load(with_card(plain(), &json!({"examples": examples.collect::<Vec<_>>()})));
+    assert_eq!(fact(&mut proven, "normalisation"), ["none", "examples"]);
+}
+
+#[test]
+fn a_card_that_names_statistics_is_refused_without_them() {
+    let refused = refusal(with_card(alone("plain.zip"), &json!({"normalisation": "vecnormalize"})));
+    assert!(refused.contains("no file of VecNormalize stands beside"), "{refused}");
+}
+
 /// Nothing in the file tells, so that only examples prove it.
 #[test]
 fn a_model_that_does_not_show_whether_its_states_were_normalised_says_that_this_is_assumed() {
@@ -180,5 +237,17 @@ fn a_graph_or_a_program_beside_statistics_is_refused_until_a_card_says_whether_i
         let state = vec![0.3; alone.info()["state_dim"].as_u64().unwrap() as usize];
         assert_eq!(as_it_is.act(&state), alone.act(&state), "{name}");
         assert_eq!(fact(&mut as_it_is, "normalisation"), ["the graph's own", "card"], "{name}");
+        let by_statistics = with_card(beside(), &json!({"outputs": [outputs], "normalisation": "vecnormalize"}));
+        if state.len() == 3 {
+            let mut normalised = load(by_statistics);
+            assert_ne!(normalised.act(&state), alone.act(&state), "{name}");
+            assert_eq!(fact(&mut normalised, "normalisation")[0], "(state - mean) / std", "{name}");
+        } else {
+            let refused = refusal(by_statistics);
+            assert!(
+                refused.contains(".vecnormalize.pkl` beside it: `obs_mean` has 3 numbers: 4 are expected"),
+                "{refused}"
+            );
+        }
     }
 }

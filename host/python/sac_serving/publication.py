@@ -30,6 +30,8 @@ class Publication:
     """The files of a checkpoint, under names that no pattern of a server takes, until they are renamed."""
 
     def __init__(self, folder: Path, name: str) -> None:
+        self._made = [made for made in (folder, *folder.parents) if not made.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
         self._target = str(folder / name)
         # The name ends as that of the checkpoint does, on which the files that a server looks for beside it depend.
         self._temporary = str(folder / f".{secrets.token_hex(8)}.{name}")
@@ -42,6 +44,10 @@ class Publication:
         for ending in self._endings:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path(ending))
+        for folder in self._made:
+            # Those of a checkpoint that was published are not empty.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def add(self, ending: str, write: Callable[[IO[bytes]], Any]) -> None:
         """Writes the file of this ending. It has the mode of any new file, so that a server of another user may read it."""

@@ -54,7 +54,6 @@ def publish(
     _check_kind(model)
     folder, name = Path(folder), _name(model, name, pattern)
     check_facts(facts)
-    folder.mkdir(parents=True, exist_ok=True)
     vec_normalize = model.get_vec_normalize_env() if is_zip else None
     proven = model if is_zip else act
     if examples == 0 or (is_zip and states is None and not _has_box(model)):

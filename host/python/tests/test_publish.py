@@ -95,8 +95,9 @@ def test_each_file_that_is_renamed_leaves_the_policy_in_service_until_the_last(
 def test_a_publication_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     trained = model()
     with pytest.raises(ArgumentError, match="not JSON compliant"):
-        publish(trained, tmp_path, action_low=float("nan"))
+        publish(trained, tmp_path / "new", action_low=float("nan"))
     assert publish(trained, tmp_path, dry_run=True) == tmp_path / "model_00000000.zip"
+    assert publish(trained, tmp_path / "new/folder", dry_run=True) == tmp_path / "new/folder/model_00000000.zip"
     assert names(tmp_path) == []
 
 

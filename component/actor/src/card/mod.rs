@@ -93,6 +93,9 @@ impl<T> From<OneOrMany<T>> for Vec<T> {
     }
 }
 
+/// The `normalisation` by the VecNormalize file beside the checkpoint.
+const VECNORMALIZE: &str = "vecnormalize";
+
 /// The bounds that a card or a flag gives.
 #[derive(Debug, Clone, PartialEq)]
 pub enum GivenBounds {
@@ -107,6 +110,8 @@ pub enum GivenBounds {
 pub enum GivenNormalisation {
     /// States reach the network as they are: they were not normalised in training, or come normalised.
     None,
+    /// By the VecNormalize file beside the checkpoint.
+    Vecnormalize,
     By(Normalisation),
 }
 
@@ -147,12 +152,15 @@ impl Card {
             card.clip_obs.is_none() || card.obs_mean.is_some(),
             "it has a `clip_obs` without an `obs_mean` and an `obs_std`"
         );
-        // A string, because an enum of one name would add 1 kB of code.
+        // A string, because an enum would add 1 kB of code.
         let normalisation = card.normalisation.as_deref().unwrap_or("none");
-        ensure!(normalisation == "none", "`normalisation`: unknown value `{normalisation}`, expected `none`");
+        ensure!(
+            ["none", VECNORMALIZE].contains(&normalisation),
+            "`normalisation`: unknown value `{normalisation}`, expected `none` or `{VECNORMALIZE}`"
+        );
         ensure!(
             card.normalisation.is_none() || card.obs_mean.is_none(),
-            "its `normalisation` is none, and it has an `obs_mean`: one of them is expected"
+            "its `normalisation` is {normalisation}, and it has an `obs_mean`: one of them is expected"
         );
         ensure!(
             card.log_std_min.is_some() == card.log_std_max.is_some(),
@@ -215,7 +223,10 @@ impl Card {
     /// Returns the normalisation of states of so many numbers.
     pub fn normalisation(&self, state_dim: usize) -> Result<Option<GivenNormalisation>> {
         let (Some(mean), Some(std)) = (&self.obs_mean, &self.obs_std) else {
-            return Ok(self.normalisation.as_ref().map(|_| GivenNormalisation::None));
+            return Ok(self.normalisation.as_ref().map(|_| match self.uses_statistics() {
+                true => GivenNormalisation::Vecnormalize,
+                false => GivenNormalisation::None,
+            }));
         };
         ensure!(
             mean.len() == state_dim && std.len() == state_dim,
@@ -229,6 +240,11 @@ impl Card {
     /// Returns `true` if the card says what is done to states first.
     pub fn gives_normalisation(&self) -> bool {
         self.obs_mean.is_some() || self.normalisation.is_some()
+    }
+
+    /// Returns `true` if the card says that the VecNormalize file beside the checkpoint counts.
+    pub fn uses_statistics(&self) -> bool {
+        self.normalisation.as_deref() == Some(VECNORMALIZE)
     }
 
     pub fn squash(&self) -> Option<Squash> {

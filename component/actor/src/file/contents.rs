@@ -6,6 +6,7 @@ use std::ops::Bound;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
+use super::last_observation::LastObservation;
 use super::tensor::Tensor;
 
 /// The tensors and settings of a file. Names are paths with dots between their parts, such as `actor.net.0.weight` or `config.action_low`.
@@ -17,6 +18,18 @@ pub struct Contents {
     /// The value that the whole file is.
     root: Option<Leaf>,
     root_class: Option<String>,
+    /// The last observation of the training, if the file has it.
+    pub last_observation: Option<Box<LastObservation>>,
+    /// The VecNormalize file whose statistics were added.
+    pub statistics: Option<Statistics>,
+}
+
+/// A VecNormalize file.
+pub struct Statistics {
+    /// Its name, relative to the checkpoint's folder.
+    pub name: String,
+    /// The number of observations that it counts.
+    pub count: f64,
 }
 
 /// A tensor or a setting.

@@ -1,41 +1,86 @@
-//! The evidence that a model of Stable-Baselines3 was trained in VecNormalize: the last observation that it saw, and the
-//! same, or the one before, as the environment gave it. A model without a wrapper has both too, so only a value that no
-//! environment gives is evidence.
+//! The last observation of a training, which a model of Stable-Baselines3 holds as the network took it, with the same, or
+//! the one before, as the environment gave it: the same if the model was trained in VecNormalize, and the one before if not.
+//! A model does not say which, so only a value that no environment gives is evidence; but statistics can be checked.
 
 use super::contents::{Contents, Leaf};
 use super::dtype::Dtype;
 use super::tensor::Tensor;
+use crate::model::Normalisation;
 
 /// The most bytes of an observation that is looked at. Larger ones are images.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// Returns how the last observation shows that it was normalised, or `None` if it does not. `spaces` has what is known of
-/// the observation space, under the names that `sb3::read_model` gives.
-pub fn is_normalised(last: &Contents, original: &Contents, spaces: &Contents) -> Option<&'static str> {
-    last.tensors().find_map(|(name, last)| {
-        let Some(Leaf::Tensor(original)) = original.get(name) else { return None };
-        let space = Space { key: name.strip_prefix(NAME)?.strip_prefix('.'), spaces };
-        evidence(last, original, &space)
-    })
+/// The last observation of a training. It has a row for each environment.
+pub struct LastObservation {
+    /// As the network took it, under [`NAME`].
+    pub taken: Contents,
+    /// As an environment gave it, under the same names.
+    pub given: Contents,
+}
+
+impl LastObservation {
+    /// Returns how the observation shows that it was normalised, or `None` if it does not. `spaces` has what is known of
+    /// the observation space, under the names that `sb3::read_model` gives.
+    pub fn is_normalised(&self, spaces: &Contents) -> Option<&'static str> {
+        self.taken.tensors().find_map(|(name, taken)| {
+            let Some(Leaf::Tensor(given)) = self.given.get(name) else { return None };
+            let space = Space { key: name.strip_prefix(NAME)?.strip_prefix('.'), spaces };
+            evidence(taken, given, &space)
+        })
+    }
+
+    /// Returns the largest difference between what the network took and what a normalisation makes of what the environment
+    /// gave, in standard deviations, or relative to numbers above 1, with the number of environments. `keys` are those of a
+    /// Dict. Returns `None` if they cannot be compared.
+    pub fn difference(&self, by: &Normalisation, keys: &[&str]) -> Option<(f64, usize)> {
+        let (taken, given) = (rows(&self.taken, keys)?, rows(&self.given, keys)?);
+        let is_comparable =
+            taken.len() == given.len() && taken.iter().chain(&given).all(|row| row.len() == by.mean.len());
+        let numbers = |rows: &[Vec<f64>]| rows.concat();
+        let normalised = given.iter().map(|row| by.of(row)).collect::<Vec<_>>();
+        let pairs = numbers(&taken).into_iter().zip(numbers(&normalised));
+        let differences = pairs.map(|(taken, found)| (taken - found).abs() / taken.abs().max(1.0));
+        is_comparable.then(|| (differences.fold(0.0, f64::max), taken.len()))
+    }
+}
+
+/// Returns the states that an observation consists of. The parts of a Dict are concatenated in the order of `keys`.
+fn rows(observation: &Contents, keys: &[&str]) -> Option<Vec<Vec<f64>>> {
+    let names = match keys {
+        [] => vec![NAME.to_owned()],
+        keys => keys.iter().map(|key| format!("{NAME}.{key}")).collect(),
+    };
+    let mut rows = vec![];
+    for name in names {
+        let Some(Leaf::Tensor(tensor)) = observation.get(&name) else { return None };
+        let (numbers, count) = (tensor.numbers().ok()?, *tensor.shape.first()?);
+        if count == 0 || numbers.len() < count {
+            return None;
+        }
+        rows.resize_with(count, Vec::new);
+        let columns = numbers.len() / count;
+        rows.iter_mut().zip(numbers.chunks(columns)).for_each(|(row, part)| row.extend(part));
+    }
+    Some(rows)
 }
 
 /// The name under which both observations stand: `observation`, or `observation.KEY` for a part of a Dict.
 pub const NAME: &str = "observation";
 
-fn evidence(last: &Tensor, original: &Tensor, space: &Space) -> Option<&'static str> {
-    if last.unread_reason().or(original.unread_reason()).is_some() {
+fn evidence(taken: &Tensor, given: &Tensor, space: &Space) -> Option<&'static str> {
+    if taken.unread_reason().or(given.unread_reason()).is_some() {
         return None;
     }
     // VecNormalize gives float32, whatever the environment gives.
-    if last.dtype == Dtype::F32 && original.dtype == Dtype::F64 && space.is_float64() {
+    if taken.dtype == Dtype::F32 && given.dtype == Dtype::F64 && space.is_float64() {
         return Some("is float32 in a space of float64");
     }
-    let (last, original, rows) = (last.numbers().ok()?, original.numbers().ok()?, *last.shape.first()?);
-    if last.len() == original.len() && is_scaled(&last, &original, rows) {
+    let (taken, given, rows) = (taken.numbers().ok()?, given.numbers().ok()?, *taken.shape.first()?);
+    if taken.len() == given.len() && is_scaled(&taken, &given, rows) {
         return Some("is what the environments gave, shifted and scaled alike");
     }
     let (low, high) = (space.bound("low")?, space.bound("high")?);
-    (is_within(&original, &low, &high)? && !is_within(&last, &low, &high)?)
+    (is_within(&given, &low, &high)? && !is_within(&taken, &low, &high)?)
         .then_some("lies outside of the observation space")
 }
 

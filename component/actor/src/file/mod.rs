@@ -29,7 +29,6 @@ use bytes::Bytes;
 pub use contents::{Contents, Leaf};
 pub use dtype::Dtype;
 pub use exported::{Exported, Node as ExportedNode, size as exported_size};
-pub use sb3::NORMALISED;
 pub use script::{Object, ObjectId, Objects, Script};
 pub use tensor::Tensor;
 
@@ -94,8 +93,8 @@ pub fn decode(bytes: &Bytes) -> Result<Decoded> {
 /// # Errors
 ///
 /// Fails if they are damaged, or are not those of one policy's states.
-pub fn add_statistics(statistics: &[u8], contents: &mut Contents) -> Result<()> {
-    vecnormalize::add(statistics, contents).context("the VecNormalize file beside it")
+pub fn add_statistics(name: &str, statistics: &[u8], contents: &mut Contents) -> Result<()> {
+    vecnormalize::add(name, statistics, contents).with_context(|| format!("the VecNormalize file beside it, `{name}`"))
 }
 
 fn decode_zip(bytes: &Bytes) -> Result<Decoded> {

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::archive::Archive;
 use super::contents::{Contents, Leaf};
 use super::flatten::flatten_values;
-use super::last_observation;
+use super::last_observation::{self, LastObservation};
 use super::names::name;
 use super::pickle::{Id, Pickle, read};
 use super::torch;
@@ -37,11 +37,11 @@ struct Data<'a> {
     /// Plain JSON, or a pickle if JSON cannot express them.
     #[serde(borrow)]
     policy_kwargs: Option<&'a RawValue>,
-    /// The last observation as the network took it, and one as the environment gave it.
+    /// The two parts of [`LastObservation`].
     #[serde(borrow, rename = "_last_obs")]
-    last_observation: Option<&'a RawValue>,
+    observation_taken: Option<&'a RawValue>,
     #[serde(borrow, rename = "_last_original_obs")]
-    original_observation: Option<&'a RawValue>,
+    observation_given: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -64,9 +64,6 @@ struct Space {
 /// The most bytes of `policy_kwargs`. Real ones have some hundred, or some thousand if they define a class.
 const MAX_KWARGS: usize = 1 << 20;
 
-/// The name of the evidence that a model was trained in VecNormalize, if there is any.
-pub const NORMALISED: &str = "trained_in_vecnormalize";
-
 /// Returns `true` if the archive is a model of Stable-Baselines3.
 pub fn is_model(archive: &Archive) -> bool {
     archive.entry(DATA).is_some() && (archive.entry(POLICY).is_some() || archive.entry("system_info.txt").is_some())
@@ -75,8 +72,7 @@ pub fn is_model(archive: &Archive) -> bool {
 /// Reads the tensors of `policy.pth`, and the settings of `data` under their usual names: `policy_class`, `use_sde`,
 /// `policy_kwargs.…`, `activation`, and of each space `….kind`, `….dtype` and `….shape`. The bounds of a Box are
 /// `action_low`, `action_high`, `observation_low` and `observation_high`. Of a Dict, each part has them as
-/// `observation_space.KEY.low` and `….high`, and its place in the order of the library as `….index`. [`NORMALISED`] says how
-/// the last observation shows that states were normalised.
+/// `observation_space.KEY.low` and `….high`, and its place in the order of the library as `….index`.
 pub fn read_model(archive: &Archive) -> Result<Contents> {
     let entry = |name: &str| archive.entry(name).with_context(|| format!("the zip archive has no `{name}`"));
     ensure!(
@@ -89,10 +85,8 @@ pub fn read_model(archive: &Archive) -> Result<Contents> {
     add_policy(&data, &mut contents)?;
     add_space(data.action_space.as_ref(), "action", &mut contents)?;
     add_space(data.observation_space.as_ref(), "observation", &mut contents)?;
-    let last = observation(data.last_observation).zip(observation(data.original_observation));
-    if let Some(how) = last.and_then(|(last, original)| last_observation::is_normalised(&last, &original, &contents)) {
-        contents.insert(NORMALISED, Leaf::Text(how.to_owned()))?;
-    }
+    let last = observation(data.observation_taken).zip(observation(data.observation_given));
+    contents.last_observation = last.map(|(taken, given)| Box::new(LastObservation { taken, given }));
     Ok(contents)
 }
 

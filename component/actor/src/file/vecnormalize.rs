@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 
-use super::contents::{Contents, Leaf};
+use super::contents::{Contents, Leaf, Statistics};
 use super::flatten::flatten_values;
 use super::pickle::read;
 
@@ -14,13 +14,16 @@ const NUMBERS: [(&str, &str); 2] = [("clip_obs", "clip_obs"), ("epsilon", "obs_e
 
 /// Adds the statistics of observations to the content of a file, which must have none of its own. A file that does not
 /// normalise observations adds nothing.
-pub fn add(bytes: &[u8], contents: &mut Contents) -> Result<()> {
+pub fn add(name: &str, bytes: &[u8], contents: &mut Contents) -> Result<()> {
     let bytes = Bytes::copy_from_slice(bytes);
     let mut found = flatten_values(&read(&bytes)?)?;
     let normalises = found.get("norm_obs").and_then(|flag| flag.numbers().ok().flatten());
     if normalises == Some(vec![0.0]) {
         return Ok(());
     }
+    let count = found.iter().find(|(name, _)| name.starts_with("obs_rms.") && name.ends_with("count"));
+    let count = count.map(|(_, leaf)| leaf.numbers()).transpose()?.flatten().and_then(|count| count.first().copied());
+    contents.statistics = Some(Statistics { name: name.to_owned(), count: count.unwrap_or(f64::INFINITY) });
     let keys = contents.observation_keys().into_iter().map(str::to_owned).collect::<Vec<_>>();
     for (statistic, name) in STATISTICS {
         let value = match found.remove(&format!("obs_rms.{statistic}")) {

@@ -10,7 +10,7 @@ mod table;
 
 pub use actor::{ActorHead, ActorLayers, describe, split};
 use anyhow::{Result, bail, ensure};
-pub use settings::{LostStatistics, Named, PolicySettings, Unexplained, refuse};
+pub use settings::{Check, LostStatistics, Named, PolicySettings, Unexplained, refuse};
 pub use table::{Layout, OF_STABLE_BASELINES3, STABLE_BASELINES3_SDE, TIANSHOU, TWO_HEADS};
 
 use crate::file::{Contents, Leaf, Tensor};

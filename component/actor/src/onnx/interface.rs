@@ -190,18 +190,20 @@ fn input<'a>(
 /// Parts of names by which exporters know inputs that are no states, with what the trainer can do.
 const OTHER_INPUTS: &[(&str, &str)] = &[
     ("mask", "action masks belong to discrete actions, which are not served"),
-    ("recurrent", RECURRENT),
-    ("h_in", RECURRENT),
-    ("c_in", RECURRENT),
-    ("hidden", RECURRENT),
-    ("state_in", RECURRENT),
-    ("memory", RECURRENT),
-    ("lstm", RECURRENT),
-    ("gru", RECURRENT),
-    ("rnn", RECURRENT),
+    ("recurrent", IS_RECURRENT),
+    ("h_in", IS_RECURRENT),
+    ("c_in", IS_RECURRENT),
+    ("hidden", IS_RECURRENT),
+    ("state_in", IS_RECURRENT),
+    ("memory", IS_RECURRENT),
+    ("lstm", IS_RECURRENT),
+    ("gru", IS_RECURRENT),
+    ("rnn", IS_RECURRENT),
 ];
 
-const RECURRENT: &str = "the policy is recurrent, and each request is answered by itself: train one without a memory";
+/// The refusal of a policy that keeps a state of its own.
+pub const IS_RECURRENT: &str =
+    "the policy is recurrent, and each request is answered by itself: train one without a memory";
 
 fn advice(inputs: &[&str]) -> String {
     let lower = inputs.iter().map(|input| input.to_ascii_lowercase()).collect::<Vec<_>>();

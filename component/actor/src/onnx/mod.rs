@@ -24,7 +24,7 @@ mod tests;
 
 pub use blueprint::Blueprint;
 pub use export::export;
-pub use interface::{Interface, NamedBy, Names, Rows, select};
+pub use interface::{IS_RECURRENT, Interface, NamedBy, Names, Rows, select};
 pub use network::Network;
 pub use read::{metadata, read};
 pub use recognise::{Recognised, recognise};

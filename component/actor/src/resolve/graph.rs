@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::Given;
 use super::bounds::{BoundsOption, fitted};
-use super::gather::normalisation::check_agrees;
+use super::gather::normalisation::{NO_STATISTICS, check_agrees};
 use super::missing::{BOUNDS_FLAG, bounds_of_card};
 use crate::card::{GivenNormalisation, Kind};
 use crate::layout::PolicySettings;
@@ -177,6 +177,7 @@ fn normalisation(
     Ok(match card {
         Some(GivenNormalisation::By(card)) => (Some(card), Source::Card),
         Some(GivenNormalisation::None) => (None, Source::Card),
+        Some(GivenNormalisation::Vecnormalize) => bail!(NO_STATISTICS),
         None => (None, Source::File("the graph".into())),
     })
 }

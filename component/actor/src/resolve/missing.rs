@@ -69,6 +69,14 @@ pub fn describe(gathered: &Gathered, missing: &[Missing]) -> String {
     let flags = missing.iter().map(|missing| missing.flag).collect::<Option<Vec<_>>>();
     let flags = flags.map(|flags| format!(", or start with {}", flags.join(" "))).unwrap_or_default();
     let why = why(gathered, missing);
+    if let (Some(lost), [_]) = (gathered.lost_statistics.as_ref().filter(|lost| lost.are_beside), missing) {
+        return format!(
+            "{}. Save its own by env.save(…) as FILE.vecnormalize.pkl; or write {{\"normalisation\": \"none\"}} into \
+             FILE.policy.json beside it if it was trained without VecNormalize, or {{\"normalisation\": \"vecnormalize\"}} if \
+             these statistics count all the same",
+            lost.evidence
+        );
+    }
     let lost = gathered.lost_statistics.as_ref().map(remedies).unwrap_or_default();
     let assumed = if layout == TWO_HEADS { ASSUMED } else { "" };
     format!(

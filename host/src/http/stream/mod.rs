@@ -5,13 +5,14 @@
 
 mod conversation;
 mod inbound;
+mod protocol;
 
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, HeaderValue};
+use http::header::{ALLOW, AUTHORIZATION, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::upgrade::OnUpgrade;
@@ -61,6 +62,7 @@ impl SacService {
         if is_socket_of_other_site(request.uri(), request.headers(), request.extensions().get()) {
             return Err(Error::StreamOfOtherSite);
         }
+        let protocol = protocol::accept(request.headers_mut());
         // Each message takes one of its own.
         let _permit = self.permit(None)?;
         let policy = self.address(request.uri().path()).policy.map(str::to_owned);
@@ -70,7 +72,8 @@ impl SacService {
         if self.is_draining() {
             return Err(Error::Stopping);
         }
-        let response = create_response_with_body(&request, Full::default).map_err(Error::NotWebSocket)?;
+        let mut response = create_response_with_body(&request, Full::default).map_err(Error::NotWebSocket)?;
+        response.headers_mut().extend(protocol.map(|protocol| (SEC_WEBSOCKET_PROTOCOL, protocol)));
         // A server that cannot hand over its connections would leave the client waiting.
         let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(Error::NoUpgrade)?;
         tokio::spawn(self.clone().run(upgrade, request.map(drop)));

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::file::{Contents, Leaf};
 use crate::model::{Bounds, LogStd, Squash};
 pub use activation::Named;
-pub use lost_statistics::LostStatistics;
+pub use lost_statistics::{Check, LostStatistics};
 pub use normalisation::{Unexplained, refuse};
 
 /// The settings that a file contains for the actor under a prefix such as `actor.`.

@@ -74,8 +74,20 @@ pub(super) const FLAGS: [&str; 6] =
 pub type NamedNormalisation = (Normalisation, String);
 
 impl PolicySettings<'_> {
-    /// Returns the normalisation of states that is known by its names, or `None` if the file has none.
+    /// Returns the normalisation of states that is known by its names, or `None` if neither the file nor one beside it has any.
     pub fn normalisation(&self, state_dim: usize) -> Result<Option<NamedNormalisation>> {
+        let Some(beside) = &self.contents.statistics else { return self.of_any_name(state_dim) };
+        let found = self.of_any_name(state_dim).with_context(|| format!("`{}` beside it", beside.name))?;
+        let Some((normalisation, name)) = found else { return Ok(None) };
+        ensure!(
+            name == "`obs_mean`",
+            "both {name} of the file and `{}` beside it normalise states: one is expected",
+            beside.name
+        );
+        Ok(Some((normalisation, format!("`{}`", beside.name))))
+    }
+
+    fn of_any_name(&self, state_dim: usize) -> Result<Option<NamedNormalisation>> {
         if let Some(found) = self.observation_scaler(state_dim)? {
             return Ok(Some(found));
         }

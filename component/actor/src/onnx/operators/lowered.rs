@@ -127,14 +127,23 @@ impl Wiring<'_> {
 
     /// Adds an operator of one output.
     pub fn node(&mut self, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> TractResult<OutletId> {
-        let name = self.name();
-        Ok(self.model.wire_node(name, op, inputs)?[0])
+        self.add(op.into(), inputs, false)
     }
 
     /// Adds an operator whose inputs are brought to one rank, as ONNX does.
     pub fn broadcast(&mut self, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> TractResult<OutletId> {
+        self.add(op.into(), inputs, true)
+    }
+
+    /// Is compiled once: tract's functions are compiled again for each type of operator.
+    #[inline(never)]
+    fn add(&mut self, op: Box<dyn TypedOp>, inputs: &[OutletId], is_broadcast: bool) -> TractResult<OutletId> {
         let name = self.name();
-        Ok(wire_with_rank_broadcast(name, self.model, op, inputs)?[0])
+        let outputs = match is_broadcast {
+            true => wire_with_rank_broadcast(name, self.model, op, inputs),
+            false => self.model.wire_node(name, op, inputs),
+        };
+        Ok(outputs?[0])
     }
 
     /// Adds one of tract's operators that expand themselves.

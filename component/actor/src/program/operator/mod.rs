@@ -21,6 +21,7 @@ pub use shape::{squeezed, unsqueezed};
 
 use super::graph::Graph;
 use super::value::{Handle, Value};
+use crate::onnx::IS_RECURRENT;
 
 /// Operators whose result shares its memory with their first argument.
 const VIEWS: &[&str] = &[
@@ -52,6 +53,8 @@ const VIEWS: &[&str] = &[
     "alias",
 ];
 
+/// Operators that keep a state of their own. `_cell` is appended to those of one step.
+const RECURRENT: &[&str] = &["gru", "lstm", "rnn_relu", "rnn_tanh"];
 /// Operators that draw random numbers.
 const RANDOM: &[&str] = &[
     "normal",
@@ -133,6 +136,9 @@ fn explained(name: &str, error: &anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<NotServed>() {
         Some(_) if RANDOM.contains(&name.trim_end_matches('_')) => {
             anyhow!("the program calls `torch.{name}`, which is random: export the policy's deterministic action")
+        }
+        Some(_) if RECURRENT.contains(&name.trim_end_matches("_cell")) => {
+            anyhow!("the program calls `torch.{name}`: {IS_RECURRENT}")
         }
         Some(_) => {
             let name = name.strip_prefix("prim.").map_or(format!("torch.{name}"), |name| format!("ops.prim.{name}"));

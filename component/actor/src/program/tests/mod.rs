@@ -131,7 +131,11 @@ fn a_program_is_refused_by_the_operator_that_is_not_served() {
             "return torch.normal(x, torch.exp(x))",
             "the program calls `torch.normal`, which is random: export the policy's deterministic action",
         ),
-        ("return torch.gru(x, 1)", "the program calls `torch.gru`, which is not served: export the policy to ONNX"),
+        ("return torch.fft(x)", "the program calls `torch.fft`, which is not served: export the policy to ONNX"),
+        (
+            "return torch.gru(x, 1)",
+            "the program calls `torch.gru`: the policy is recurrent, and each request is answered by itself",
+        ),
         ("return ops.prim.Mystery(x)", "the program calls `ops.prim.Mystery`, which is not served"),
         ("return ops.torchvision.nms(x)", "the program calls `torch.torchvision.nms`, which is not served"),
         ("return torch.dropout(x, 0.5, True)", "it is in training mode: call eval() before the export"),

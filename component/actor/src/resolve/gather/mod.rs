@@ -29,7 +29,7 @@ pub struct Gathered<'a> {
     pub log_std: Result<Sourced<LogStd>, &'static str>,
     /// Statistics in the file that only examples can explain.
     pub unexplained: Option<Unexplained>,
-    /// The evidence that states were normalised by statistics that the file does not have.
+    /// The evidence that states were normalised by statistics that neither the file nor one beside it has.
     pub lost_statistics: Option<LostStatistics>,
     /// The keys of a Dict observation space, in the order in which a state concatenates them.
     pub observation_keys: Vec<String>,
@@ -63,11 +63,13 @@ impl<'a> Gathered<'a> {
         let head = head::head(actor, settings, kind)?;
         let action_dims = head::dims(actor, &head);
         let by_card = given.card.normalisation(actor.state_dim())?;
-        let unexplained = match settings.normalisation(actor.state_dim())? {
-            Some(_) => None,
-            None => settings.unexplained(actor.state_dim())?.filter(|_| by_card.is_none()),
+        let (unexplained, lost) = match settings.normalisation(actor.state_dim())? {
+            Some((found, _)) => (None, settings.statistics_of_another(&found)),
+            None => {
+                let unexplained = settings.unexplained(actor.state_dim())?.filter(|_| by_card.is_none());
+                (unexplained, settings.lost_statistics(actor.layout))
+            }
         };
-        let lost = settings.lost_statistics(actor.layout);
         let normalisation =
             normalisation::normalisation(actor, settings, by_card, unexplained.as_ref(), lost.as_ref())?;
         Ok(Gathered {

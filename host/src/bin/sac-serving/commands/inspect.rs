@@ -75,7 +75,7 @@ impl Display for Table<'_> {
         line("state_dim", &i.state_dim)?;
         line("action_dim", &i.action_dim)?;
         line("stochastic", if i.stochastic { &"yes" } else { &"no: deterministic only" })?;
-        line("actions within", &bounds(&i.action_low, &i.action_high, "-1 to 1, or the graph's own"))?;
+        line("actions within", &bounds(&i.action_low, &i.action_high, unscaled(&i.facts)))?;
         line("observations within", &bounds(&i.observation_low, &i.observation_high, "not given"))?;
         match (&i.observation_mean, &i.observation_std) {
             (Some(mean), Some(std)) => {
@@ -88,6 +88,16 @@ impl Display for Table<'_> {
             _ => line("observations", &"not normalised")?,
         }
         line("action on zeros", &i.action_on_zeros)
+    }
+}
+
+/// Returns the bounds of actions that are not scaled.
+fn unscaled(facts: &[Fact]) -> &str {
+    match facts.iter().find(|fact| fact.name == "squash").map(|fact| fact.value.as_str()) {
+        Some("tanh" | "clip") => "-1 to 1",
+        Some("none") => "no bounds",
+        Some(other) => other,
+        None => "not given",
     }
 }
 
