@@ -31,7 +31,8 @@ class Env(gym.Env):
         self.steps = 0
 
     def state(self):
-        draw = lambda space: (0.3 + 0.1 * self.np_random.standard_normal(space.shape)).astype(space.dtype)
+        scale = lambda space: 100 if space.dtype == np.uint8 else 1
+        draw = lambda space: (scale(space) * (0.3 + 0.1 * self.np_random.standard_normal(space.shape))).astype(space.dtype)
         if isinstance(self.observation_space, spaces.Dict):
             return {key: draw(space) for key, space in self.observation_space.items()}
         return draw(self.observation_space)
@@ -96,6 +97,7 @@ def lost(name, space, *args, **kwargs):
 HERE.mkdir(exist_ok=True)
 served("plain.zip", UNIT)
 served("plain_float64.zip", FLOAT64)
+served("plain_uint8.zip", spaces.Box(0, 255, (3,), np.uint8))
 served("vecnormalize_bounded.zip", UNIT, VecNormalize)
 served("vecnormalize_reward.zip", UNIT, lambda venv: VecNormalize(venv, norm_obs=False))
 served("vecnormalize_dict.zip", DICT, VecNormalize)
@@ -116,6 +118,9 @@ expected["car_500_steps.zip"] = {"states": states.tolist(), "action": actions.to
 model, venv = train(DICT, lambda venv: VecNormalize(venv, norm_obs_keys=["position"]))
 model.save(HERE / "vecnormalize_some_keys.zip")
 venv.save(HERE / "vecnormalize_some_keys.zip.vecnormalize.pkl")
+
+# The library divides what looks like an image by 255.
+lost("image.zip", spaces.Box(0, 255, (1, 4, 4), np.uint8))
 
 model, _ = train(UNIT, features_extractor_class=Scaled)
 model.save(HERE / "extractor.zip")

@@ -55,7 +55,14 @@ fn assert_acts(actor: &mut Actor, name: &str) {
 
 #[test]
 fn a_trained_model_gives_the_actions_of_its_library() {
-    for name in ["plain.zip", "plain_float64.zip", "policy.pt", "vecnormalize_bounded.zip", "vecnormalize_reward.zip"] {
+    for name in [
+        "plain.zip",
+        "plain_float64.zip",
+        "plain_uint8.zip",
+        "policy.pt",
+        "vecnormalize_bounded.zip",
+        "vecnormalize_reward.zip",
+    ] {
         assert_acts(&mut load(file(name)), name);
     }
     // States are not normalised if only rewards are.
@@ -211,6 +218,12 @@ fn a_file_of_cleanrls_ppo_is_refused_until_a_card_says_how_states_are_normalised
     let statistics = json!({"obs_mean": [1, 2, 3], "obs_std": [2, 2, 2], "clip_obs": 10});
     let mut normalised = load(with_card(case(), &statistics));
     assert_eq!(normalised.act(&[3.0, 1.0, 4.0]), raw.act(&[1.0, -0.5, 0.5]));
+}
+
+#[test]
+fn images_are_refused_since_the_library_divides_them_first() {
+    let refused = refusal(file("image.zip"));
+    assert!(refused.contains("the policy takes images (`observation_space.dtype` is uint8"), "{refused}");
 }
 
 #[test]

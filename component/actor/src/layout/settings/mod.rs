@@ -81,16 +81,20 @@ impl<'a> PolicySettings<'a> {
         self.contents.observation_keys()
     }
 
-    /// Fails for observations that are images.
+    /// Fails for observations that are images: of uint8, in three dimensions. Stable-Baselines3 divides those by 255, and takes
+    /// the numbers of any other space as they are (`stable_baselines3/common/preprocessing.py`).
     pub fn check_observations(&self) -> Result<()> {
         let image = self.contents.iter().find(|(name, leaf)| {
-            name.starts_with("observation_space.")
-                && name.ends_with("dtype")
-                && matches!(leaf, Leaf::Text(text) | Leaf::Class(text) if text.ends_with("uint8"))
+            let Some(space) = name.strip_suffix("dtype").filter(|name| name.starts_with("observation_space.")) else {
+                return false;
+            };
+            let shape = self.contents.get(&format!("{space}shape")).and_then(|shape| shape.numbers().ok().flatten());
+            matches!(leaf, Leaf::Text(text) | Leaf::Class(text) if text.ends_with("uint8"))
+                && shape.is_none_or(|shape| shape.len() == 3)
         });
         ensure!(
             image.is_none(),
-            "the policy takes images (`{}` is uint8), which are not served",
+            "the policy takes images (`{}` is uint8, in three dimensions), which are not served",
             image.map_or("", |(name, _)| name)
         );
         Ok(())
