@@ -110,6 +110,7 @@ lost("vecnormalize_unseen.zip", REAL, VecNormalize)
 callback = CheckpointCallback(500, HERE, name_prefix="car", save_vecnormalize=True)
 car = VecNormalize(DummyVecEnv([lambda: gym.make("MountainCarContinuous-v0")]))
 SAC("MlpPolicy", car, seed=0, device="cpu", policy_kwargs={"net_arch": [8]}).learn(1000, callback=callback)
+(HERE / "car_1000_steps.zip").unlink()
 model, car = SAC.load(HERE / "car_500_steps.zip"), VecNormalize.load(HERE / "car_vecnormalize_500_steps.pkl", car.venv)
 states = np.array([[-0.5, 0.01], [0.2, -0.03], [-1.1, 0.05]])
 actions = model.predict(car.normalize_obs(states), deterministic=True)[0]

@@ -161,7 +161,6 @@ fn statistics_are_proven_by_the_last_observation_of_the_training() {
 fn statistics_of_another_moment_or_of_another_training_are_refused_until_a_card_or_examples_decide() {
     for (name, statistics) in [
         ("car_500_steps.zip", "car_vecnormalize_1000_steps.pkl"),
-        ("car_1000_steps.zip", "car_vecnormalize_500_steps.pkl"),
         ("plain.zip", "vecnormalize_bounded.zip.vecnormalize.pkl"),
     ] {
         let refused = refusal(beside(name, statistics));
