@@ -17,6 +17,8 @@ pub struct ActorLayers {
     /// The hidden layers. Their activations are not known yet.
     pub trunk: Vec<Hidden>,
     pub head: ActorHead,
+    /// The names of the batch normalisations, which are a part of the layers.
+    pub batch_norms: Vec<String>,
     /// The name of a parameter for the standard deviation beside a head of the mean alone.
     pub std_parameter: Option<String>,
     /// True if the hidden layers are of several series, whose order only their dimensions suggest.
@@ -43,7 +45,7 @@ impl ActorLayers {
         ensure!(numel <= MAX_WEIGHTS, "the actor holds {numel} numbers, at most {MAX_WEIGHTS} are served");
         let mut trunk = vec![];
         for name in &roles.hidden {
-            let (norm, norm_after) = norms(scope, name, &roles.hidden)?;
+            let (norm, norm_after) = norms(scope, name, &roles.names())?;
             trunk.push(Hidden { linear: scope.linear(name)?, norm, activation: None, norm_after });
         }
         let mut head = match &roles.head {
@@ -58,11 +60,11 @@ impl ActorLayers {
             Head::Open(name) => ActorHead::Open(scope.linear(name)?),
         };
         let mut linears = trunk.iter_mut().map(|hidden: &mut Hidden| &mut hidden.linear).collect::<Vec<_>>();
-        fold(scope, &mut linears, &mut head.layers())?;
+        let batch_norms = fold(scope, &mut linears, &mut head.layers())?;
         let std_parameter = roles.std_parameter.clone();
         let is_chain =
             layout.trunk.is_empty() && roles.hidden.windows(2).any(|pair| series(&pair[0]) != series(&pair[1]));
-        Ok(ActorLayers { layout, scope: scope.prefix().to_owned(), trunk, head, std_parameter, is_chain })
+        Ok(ActorLayers { layout, scope: scope.prefix().to_owned(), trunk, head, batch_norms, std_parameter, is_chain })
     }
 
     /// Returns the number of inputs.
@@ -119,9 +121,8 @@ pub fn split(joint: Linear) -> Result<(Linear, Linear)> {
 
 /// Returns the normalisations of a hidden layer's outputs: the one just after it in its series, and the one with the
 /// activation between.
-fn norms(scope: &Scope, layer: &str, layers: &[String]) -> Result<(Option<LayerNorm>, Option<LayerNorm>)> {
-    let is_layer = |name: &String| layers.contains(name);
-    let mut names = after(layer).into_iter().take_while(|name| !is_layer(name));
+fn norms(scope: &Scope, layer: &str, layers: &[&str]) -> Result<(Option<LayerNorm>, Option<LayerNorm>)> {
+    let mut names = after(layer, layers).into_iter();
     let mut next = || names.next().map(|name| scope.norm(&name)).transpose().map(Option::flatten);
     let (first, second) = (next()?, next()?);
     ensure!(first.is_none() || second.is_none(), "`{layer}` is followed by two normalisations: at most one is served");

@@ -47,13 +47,15 @@ impl BatchNorm {
         Ok(None)
     }
 
-    /// Returns `true` if a tensor is a part of a batch normalisation in the series of a layer.
-    pub fn explains(scope: &Scope, layers: &[&str], tensor: &str) -> bool {
+    /// Returns `true` if a tensor is a part of a batch normalisation that [`fold`] applies.
+    pub fn explains(scope: &Scope, hidden: &[String], heads: &[&str], tensor: &str) -> bool {
         let Some((name, part)) = tensor.rsplit_once('.') else { return false };
         let is_part = COUNTERS.contains(&part) || KINDS.iter().any(|(parts, _)| parts.contains(&part));
         is_part
             && matches!(BatchNorm::read(scope, name), Ok(Some(_)))
-            && layers.iter().any(|layer| series(layer) == series(name))
+            && hidden.first().is_some_and(|layer| series(layer) == series(name))
+            && hidden.last().is_some_and(|layer| number(name) <= number(layer) + 2)
+            && !heads.iter().any(|head| series(head) == series(name) && number(head) < number(name))
     }
 
     /// Makes the normalisation a part of the layer that follows it.
@@ -85,13 +87,14 @@ impl BatchNorm {
     }
 }
 
-/// Applies the batch normalisations of a series to its hidden layers, in order, and to the heads after them.
-pub fn fold(scope: &Scope, hidden: &mut [&mut Linear], heads: &mut [&mut Linear]) -> Result<()> {
-    let Some(first) = hidden.first() else { return Ok(()) };
+/// Applies the batch normalisations of a series to its hidden layers, in order, and to the heads after them. Returns their names.
+pub fn fold(scope: &Scope, hidden: &mut [&mut Linear], heads: &mut [&mut Linear]) -> Result<Vec<String>> {
+    let Some(first) = hidden.first() else { return Ok(vec![]) };
     let of_series = series(&first.name);
     if !of_series.contains("{n}") {
-        return Ok(());
+        return Ok(vec![]);
     }
+    let mut names = vec![];
     let last = hidden.last().map_or(0, |linear| number(&linear.name));
     for index in 0..=last + 2 {
         let Some(norm) = BatchNorm::read(scope, &of_series.replace("{n}", &index.to_string()))? else { continue };
@@ -103,8 +106,9 @@ pub fn fold(scope: &Scope, hidden: &mut [&mut Linear], heads: &mut [&mut Linear]
         } else {
             heads.iter_mut().try_for_each(|head| norm.before(head))?;
         }
+        names.push(norm.name);
     }
-    Ok(())
+    Ok(names)
 }
 
 #[cfg(test)]

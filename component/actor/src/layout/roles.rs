@@ -66,7 +66,7 @@ impl Roles {
         let is_td3 = matches!(layout.heads, Heads::Last | Heads::Mean(_)) && layout.squash == Some(Squash::Tanh);
         (!is_td3 || std_parameter.is_none() || layout.ignored.contains(&"log_std")).then_some(())?;
         let roles = Roles { hidden, head, std_parameter };
-        let unexplained = scope.unexplained(&roles.names());
+        let unexplained = scope.unexplained(&roles.hidden, &roles.head.names());
         let is_std = |name: &str| roles.std_parameter.as_deref() == Some(name);
         unexplained.into_iter().all(|name| is_ignored(name) || is_std(name)).then_some(roles)
     }
@@ -78,7 +78,7 @@ impl Roles {
 }
 
 impl Head {
-    fn names(&self) -> Vec<&str> {
+    pub fn names(&self) -> Vec<&str> {
         match self {
             Head::Pair(mean, log_std) => vec![mean, log_std],
             Head::Joint(name) | Head::Mean(name) | Head::Open(name) => vec![name],

@@ -243,13 +243,14 @@ impl<'a> Scope<'a> {
     }
 
     /// Returns the tensors that are neither a part of these layers nor a setting.
-    pub fn unexplained(&self, layers: &[&str]) -> Vec<&str> {
+    pub fn unexplained(&self, hidden: &[String], heads: &[&str]) -> Vec<&str> {
+        let layers = hidden.iter().map(String::as_str).chain(heads.iter().copied()).collect::<Vec<_>>();
         let is_part = |name: &str, layer: &str| {
             name.strip_prefix(layer).is_some_and(|rest| ["", ".weight", ".bias"].contains(&rest))
         };
-        // A normalisation stands in the series of a layer, after it.
+        // A normalisation stands in the series of a hidden layer, after it.
         let is_norm = |name: &String| matches!(self.norm(name), Ok(Some(_)));
-        let norms = layers.iter().flat_map(|layer| after(layer)).filter(is_norm).collect::<Vec<_>>();
+        let norms = hidden.iter().flat_map(|layer| after(layer, &layers)).filter(is_norm).collect::<Vec<_>>();
         let of_layer = |name: &str| {
             layers.iter().any(|layer| is_part(name, layer)) || norms.iter().any(|norm| is_part(name, norm))
         };
@@ -257,7 +258,7 @@ impl<'a> Scope<'a> {
         let is_number = |tensor: &Tensor| tensor.shape.is_empty() && !tensor.dtype.is_float();
         let unexplained = self.tensors.iter().filter(|(name, tensor)| {
             let known = of_layer(name) || is_setting(name) || is_number(tensor);
-            !known && !BatchNorm::explains(self, layers, name)
+            !known && !BatchNorm::explains(self, hidden, heads, name)
         });
         unexplained.map(|(name, _)| *name).collect()
     }
@@ -315,12 +316,13 @@ fn floats(tensor: &Tensor, name: &str) -> Result<Vec<f32>> {
     tensor.floats().with_context(|| format!("`{name}`"))
 }
 
-/// Returns the names that follow a layer in its series, as far as a normalisation may stand: just after it, or with the
-/// activation between.
-pub fn after(layer: &str) -> Vec<String> {
+/// Returns the names that follow a layer in its series, as far as a normalisation of its outputs may stand: just after it, or with
+/// the activation between, and before the next of the layers.
+pub fn after(layer: &str, layers: &[&str]) -> Vec<String> {
     let Some((start, end)) = last_number(layer) else { return vec![] };
     let number = number(layer);
-    [1, 2].map(|step| format!("{}{}{}", &layer[..start], number + step, &layer[end..])).to_vec()
+    let names = [1, 2].map(|step| format!("{}{}{}", &layer[..start], number + step, &layer[end..]));
+    names.into_iter().take_while(|name| !layers.contains(&name.as_str())).collect()
 }
 
 fn is_setting(name: &str) -> bool {

@@ -90,9 +90,9 @@ impl<'a> Runner<'a> {
         for input in &node.inputs {
             let value = self.argument(&input.arg)?;
             if input.name.is_empty() || is_python {
-                arguments.positional.push(value);
+                arguments.push(value);
             } else {
-                arguments.named.push((input.name.clone(), value));
+                arguments.push_named(input.name.clone(), value);
             }
         }
         // An operator of another namespace goes by its whole name, so it is refused by it.

@@ -110,7 +110,9 @@ fn why(gathered: &Gathered, missing: &[Missing]) -> String {
         return format!(": the code of its class `{class}` is not in the file");
     }
     if let Some(norm) = &gathered.norms {
-        return format!(": `{norm}` may be a LayerNorm or another, before the activation or after it");
+        return format!(
+            ": `{norm}` may be a LayerNorm or another, with any epsilon, before the activation or after it"
+        );
     }
     if let Some(unexplained) = &gathered.unexplained {
         let look = if unexplained.names.contains(" and ") { "look" } else { "looks" };

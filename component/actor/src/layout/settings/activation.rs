@@ -44,6 +44,16 @@ impl PolicySettings<'_> {
     pub fn activation(&self, layers: &ActorLayers) -> Result<Option<Named>> {
         let modules = self.modules(layers.layout.name == STABLE_BASELINES3_SDE)?;
         self.check_parameters_of_config()?;
+        let first = layers.trunk.first().map_or(&layers.head.last().name, |hidden| &hidden.linear.name);
+        let is_before =
+            |module: &&Module| series(&module.name) == series(first) && number(&module.name) < number(first);
+        if let Some(module) = modules.iter().find(is_before) {
+            bail!(
+                "`{}` applies {} to the state, which is not served: export the policy to ONNX",
+                module.name,
+                module.activation.name()
+            );
+        }
         if let Some(each) = each_by_modules(layers, &modules) {
             return Ok(Some(Named::Each(each)));
         }
@@ -93,8 +103,12 @@ impl PolicySettings<'_> {
     /// Returns the squash that a module after the last layer applies.
     pub fn squash_module(&self, layers: &ActorLayers) -> Result<Option<(Squash, String)>> {
         let modules = self.modules(layers.layout.name == STABLE_BASELINES3_SDE)?;
-        let after = modules.iter().find(|module| is_after_head(module, layers));
-        match after {
+        let mut after = modules.iter().filter(|module| is_after_head(module, layers));
+        let (first, second) = (after.next(), after.next());
+        if let (Some(first), Some(second)) = (first, second) {
+            bail!("both `{}` and `{}` follow the last layer: one activation is expected", first.name, second.name);
+        }
+        match first {
             Some(Module { name, activation: Activation::Tanh }) => {
                 Ok(Some((Squash::Tanh, format!("the module `{name}`"))))
             }
@@ -209,6 +223,12 @@ impl PolicySettings<'_> {
         let is_norm = class(name).is_some_and(|class| class.ends_with(".LayerNorm"));
         is_norm
             && (before.starts_with("torch.nn.modules.activation.") || before.starts_with("torch.nn.modules.linear."))
+    }
+
+    /// Returns `true` if the file says that the module of this name within the actor is a batch normalisation.
+    pub fn is_batch_norm(&self, name: &str) -> bool {
+        let class = self.contents.get(&format!("{}{name}", self.scope));
+        matches!(class, Some(Leaf::Class(class)) if class.contains(".batchnorm.BatchNorm") || class.ends_with(".BatchRenorm"))
     }
 
     fn check_epsilon(&self, name: &str, class: &str) -> Result<()> {

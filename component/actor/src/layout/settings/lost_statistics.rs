@@ -14,6 +14,8 @@ pub struct LostStatistics {
     pub remedy: Option<&'static str>,
     /// True if a file beside the checkpoint has others.
     pub are_beside: bool,
+    /// True if the file proves that states were normalised.
+    pub is_proven: bool,
 }
 
 const VECNORMALIZE: &str = "save its statistics by env.save(…) as FILE.vecnormalize.pkl, or have CheckpointCallback save \
@@ -41,11 +43,11 @@ impl PolicySettings<'_> {
         let last = self.contents.last_observation.as_ref();
         if let Some(how) = last.and_then(|last| last.is_normalised(self.contents)) {
             let evidence = format!("the model was trained in VecNormalize, since its last observation {how}");
-            return Some(LostStatistics { evidence, remedy: Some(VECNORMALIZE), are_beside: false });
+            return Some(LostStatistics { evidence, remedy: Some(VECNORMALIZE), are_beside: false, is_proven: true });
         }
         let evidence = layout.normalised.map(str::to_owned);
         let evidence = evidence.or_else(|| self.flag()).or_else(|| self.filter()).or_else(|| self.preprocessors())?;
-        Some(LostStatistics { evidence, remedy: None, are_beside: false })
+        Some(LostStatistics { evidence, remedy: None, are_beside: false, is_proven: false })
     }
 
     /// Returns the evidence that the statistics of a VecNormalize file are those of another training.
@@ -69,7 +71,12 @@ impl PolicySettings<'_> {
              the model differs by {difference:.3} standard deviations from what its network took",
             file.name
         );
-        Some(Check::Another(LostStatistics { evidence, remedy: Some(VECNORMALIZE), are_beside: true }))
+        Some(Check::Another(LostStatistics {
+            evidence,
+            remedy: Some(VECNORMALIZE),
+            are_beside: true,
+            is_proven: false,
+        }))
     }
 
     fn flag(&self) -> Option<String> {

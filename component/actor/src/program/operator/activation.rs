@@ -44,6 +44,8 @@ pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Opti
         }
         "softplus" => {
             let beta = number(1, "beta", 1.0)?;
+            // Above its threshold it is x itself, which no rounding shows at PyTorch's 20.
+            ensure!(number(2, "threshold", 20.0)? >= 15.0, "its threshold is less than 15, which is not served");
             let (scaled, back) = ([("Mul", Some(beta))], [("Div", Some(beta))]);
             let x = if beta == 1.0 { x()? } else { steps(graph, &x()?, &scaled)? };
             let soft = softplus(graph, &x)?;

@@ -1,5 +1,7 @@
 //! The arguments of a call, by position or by name.
 
+use std::cell::Cell;
+
 use anyhow::{Context, Result, bail};
 
 use crate::program::value::{Dim, Handle, Tensor, Value};
@@ -7,13 +9,64 @@ use crate::program::value::{Dim, Handle, Tensor, Value};
 /// The arguments of a call.
 #[derive(Default)]
 pub struct Arguments {
-    pub positional: Vec<Value>,
-    pub named: Vec<(String, Value)>,
+    positional: Vec<Argument>,
+    named: Vec<(String, Argument)>,
 }
 
+struct Argument {
+    value: Value,
+    is_read: Cell<bool>,
+}
+
+/// Arguments that change no number.
+const HARMLESS: &[&str] = &[
+    "device",
+    "layout",
+    "pin_memory",
+    "memory_format",
+    "non_blocking",
+    "requires_grad",
+    "inplace",
+    "implicit",
+    "momentum",
+    "cudnn_enable",
+    "cudnn_enabled",
+];
+
 impl Arguments {
+    pub fn push(&mut self, value: Value) {
+        self.positional.push(Argument { value, is_read: Cell::new(false) });
+    }
+
+    pub fn push_named(&mut self, name: String, value: Value) {
+        self.named.push((name, Argument { value, is_read: Cell::new(false) }));
+    }
+
+    pub fn positional(&self) -> impl DoubleEndedIterator<Item = &Value> + ExactSizeIterator {
+        self.positional.iter().map(|argument| &argument.value)
+    }
+
     pub fn all(&self) -> impl Iterator<Item = &Value> {
-        self.positional.iter().chain(self.named.iter().map(|(_, value)| value))
+        self.positional().chain(self.named.iter().map(|(_, argument)| &argument.value))
+    }
+
+    /// Marks arguments as read that change no number.
+    pub fn ignore(&self, indices: &[usize]) {
+        indices.iter().filter_map(|index| self.positional.get(*index)).for_each(|argument| argument.is_read.set(true));
+    }
+
+    /// Fails if an argument was not read, since it would change the result.
+    pub fn check_all_read(&self) -> Result<()> {
+        let unread = |argument: &Argument| {
+            !argument.is_read.get() && !matches!(argument.value, Value::None | Value::Bool(false))
+        };
+        if let Some(index) = self.positional.iter().position(unread) {
+            bail!("its argument {} is not served", index + 1);
+        }
+        match self.named.iter().find(|(name, argument)| unread(argument) && !HARMLESS.contains(&name.as_str())) {
+            Some((name, _)) => bail!("its argument `{name}` is not served"),
+            None => Ok(()),
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -23,8 +76,10 @@ impl Arguments {
     /// Returns an argument that is given and is not None. PyTorch names the first parameter `self` or `input`.
     pub fn get(&self, index: usize, name: &str) -> Option<&Value> {
         let is_name = |found: &str| found == name || (index == 0 && ["self", "input", "a"].contains(&found));
-        let named = || self.named.iter().find(|(found, _)| is_name(found)).map(|(_, value)| value);
-        self.positional.get(index).or_else(named).filter(|value| !matches!(value, Value::None))
+        let named = || self.named.iter().find(|(found, _)| is_name(found)).map(|(_, argument)| argument);
+        let argument = self.positional.get(index).or_else(named)?;
+        argument.is_read.set(true);
+        Some(&argument.value).filter(|value| !matches!(value, Value::None))
     }
 
     fn needed(&self, index: usize, name: &str) -> Result<&Value> {

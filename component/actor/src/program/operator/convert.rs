@@ -27,7 +27,7 @@ pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Opti
 pub fn convert(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Value> {
     let Some(Value::Tensor(handle)) = arguments.get(0, "self") else { return Ok(first(arguments)?.clone()) };
     let x = handle.read()?;
-    let dtype = arguments.positional.iter().skip(1).find(|value| matches!(value, Value::Int(_)));
+    let dtype = arguments.positional().skip(1).find(|value| matches!(value, Value::Int(_)));
     let other = arguments.all().skip(1).find_map(|value| match value {
         Value::Tensor(other) => Some(other.read().map(|other| other.kind)),
         _ => None,

@@ -27,7 +27,7 @@ pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Opti
 fn arithmetic(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Tensor> {
     ensure!(arguments.get(usize::MAX, "rounding_mode").is_none(), "it rounds the quotient, which is not served");
     let (a, mut b) = (arguments.operand(0, "self")?, arguments.operand(1, "other")?);
-    let (mut a, op) = match name {
+    let (a, op) = match name {
         "add" => (a, "Add"),
         "sub" | "subtract" => (a, "Sub"),
         "rsub" => (std::mem::replace(&mut b, a), "Sub"),
@@ -36,8 +36,7 @@ fn arithmetic(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Te
     };
     let alpha = if ["Add", "Sub"].contains(&op) { arguments.number(2, "alpha")?.unwrap_or(1.0) } else { 1.0 };
     if alpha != 1.0 {
-        let scaled = if name == "rsub" { &mut a } else { &mut b };
-        *scaled = binary(graph, "Mul", scaled, &Tensor::scalar(alpha as f32))?;
+        b = binary(graph, "Mul", &b, &Tensor::scalar(alpha as f32))?;
     }
     let result = binary(graph, op, &a, &b)?;
     let both_whole = a.kind == Kind::Int && b.kind == Kind::Int && op != "Div";

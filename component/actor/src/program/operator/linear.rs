@@ -112,10 +112,12 @@ fn batch_norm(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Te
     let x = arguments.tensor(0, "input")?;
     ensure!(x.rank() == 2, "its input has not the two dimensions [batch, n], which is not served");
     let (mean, variance) = (arguments.tensor(3, "running_mean")?, arguments.tensor(4, "running_var")?);
-    let eps = match name {
-        "batch_norm" => arguments.number(7, "eps")?,
-        _ => arguments.number(6, "eps")?,
+    // The momentum counts in training, and cuDNN computes the same.
+    let (eps, others) = match name {
+        "batch_norm" => (arguments.number(7, "eps")?, &[6, 8][..]),
+        _ => (arguments.number(6, "eps")?, &[5][..]),
     };
+    arguments.ignore(others);
     let variance = binary(graph, "Add", &variance, &Tensor::scalar(eps.unwrap_or(1e-5) as f32))?;
     let deviation = unary(graph, "Sqrt", &variance)?;
     let centred = binary(graph, "Sub", &x, &mean)?;

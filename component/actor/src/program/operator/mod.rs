@@ -156,8 +156,6 @@ pub struct NotServed;
 /// The functions that know some operators each; they return `None` for all others.
 type Family = fn(&mut Graph, &str, &Arguments) -> Result<Option<Value>>;
 const FAMILIES: &[Family] = &[
-    convert::call,
-    scalar::call,
     elementwise::call,
     activation::call,
     clamp::call,
@@ -169,8 +167,15 @@ const FAMILIES: &[Family] = &[
 ];
 
 fn evaluate(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Value> {
+    // These do not read their arguments one by one.
+    for family in [convert::call, scalar::call] {
+        if let Some(value) = family(graph, name, arguments)? {
+            return Ok(value);
+        }
+    }
     for family in FAMILIES {
         if let Some(value) = family(graph, name, arguments)? {
+            arguments.check_all_read()?;
             return Ok(value);
         }
     }

@@ -27,7 +27,7 @@ pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Opti
         | "FloatImplicit"
         | "Bool" => to_number(graph, name, first(arguments)?)?,
         "__is__" | "__isnot__" => {
-            let [a, b] = &arguments.positional[..] else { bail!("it takes two arguments") };
+            let [a, b] = arguments.positional().collect::<Vec<_>>()[..] else { bail!("it takes two arguments") };
             let both_none = matches!((a, b), (Value::None, Value::None));
             ensure!(both_none || matches!(a, Value::None) || matches!(b, Value::None), "it compares objects");
             Value::Bool(both_none == (name == "__is__"))
@@ -81,9 +81,9 @@ fn list(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Option<V
             size(graph, first)
         }
         ("list" | "copy", Some(Value::List(list))) => Value::list(list.elements())?,
-        ("prim.ListConstruct" | "prim.TupleConstruct", _) => Value::list(arguments.positional.clone())?,
+        ("prim.ListConstruct" | "prim.TupleConstruct", _) => Value::list(arguments.positional().cloned().collect())?,
         ("append", Some(Value::List(list))) => {
-            list.append(arguments.positional.get(1).context("its element is missing")?.clone())?;
+            list.append(arguments.positional().nth(1).context("its element is missing")?.clone())?;
             Value::List(list.clone())
         }
         ("__getitem__" | "getitem", Some(Value::List(list))) => {

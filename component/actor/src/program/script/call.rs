@@ -83,7 +83,10 @@ impl Interpreter<'_> {
     }
 
     pub fn operator(&mut self, name: &str, positional: Vec<Value>, named: Vec<(String, Value)>) -> Result<Value> {
-        operator::call(self.graph, name, &Arguments { positional, named })
+        let mut arguments = Arguments::default();
+        positional.into_iter().for_each(|value| arguments.push(value));
+        named.into_iter().for_each(|(name, value)| arguments.push_named(name, value));
+        operator::call(self.graph, name, &arguments)
     }
 
     /// Calls a function that needs no module.

@@ -97,12 +97,14 @@ impl<'a> Gathered<'a> {
     }
 }
 
-/// Returns the first normalisation of a layer's outputs of which only weights are known: a LayerNorm, a GroupNorm or another,
-/// before the activation or after it. The layouts with a trunk of their own know.
+/// Returns the first normalisation of a layer's outputs of which only tensors are known: a LayerNorm, a GroupNorm or another,
+/// before the activation or after it, or a batch normalisation. The layouts with a trunk of their own know.
 fn norms(actor: &ActorLayers, settings: &PolicySettings) -> Option<String> {
     if !actor.layout.trunk.is_empty() {
         return None;
     }
     let norms = actor.trunk.iter().flat_map(|hidden| [&hidden.norm, &hidden.norm_after]).flatten();
-    norms.map(|norm| norm.name.clone()).find(|name| !settings.is_layer_norm_in_order(name))
+    let layer_norm = norms.map(|norm| norm.name.clone()).find(|name| !settings.is_layer_norm_in_order(name));
+    // The epsilon is not among the tensors either.
+    layer_norm.or_else(|| actor.batch_norms.iter().find(|name| !settings.is_batch_norm(name)).cloned())
 }

@@ -44,9 +44,8 @@ pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Opti
         }
         "squeeze" => squeeze(graph, arguments)?,
         "t" | "numpy_T" => transposed(graph, handle()?, 0, -1)?,
-        "transpose" | "swapaxes" | "swapdims" => {
-            transposed(graph, handle()?, number(1, "dim0", 0)?, number(2, "dim1", 1)?)?
-        }
+        "transpose" | "swapdims" => transposed(graph, handle()?, number(1, "dim0", 0)?, number(2, "dim1", 1)?)?,
+        "swapaxes" => transposed(graph, handle()?, number(1, "axis0", 0)?, number(2, "axis1", 1)?)?,
         "permute" => {
             let (x, dims) = (x()?, arguments.integers(1, "dims")?);
             let order = dims.into_iter().map(|dim| axis(dim, x.rank())).collect::<Result<Vec<_>>>()?;
