@@ -96,6 +96,23 @@ class OneState(nn.Module):
         return self.last(torch.stack([x[0], x[1] * x[2], x[3]]))
 
 
+class Names(nn.Module):
+    """Calls operators with arguments that PyTorch names in its own way, or that are seldom given."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("c", torch.linspace(-1.5, 2, STATES))
+
+    def forward(self, x):
+        cube = x.view(-1, 2, 2)
+        a = cube.swapaxes(1, 2).reshape(-1, STATES) * (self.c + 3)
+        a = a + cube.swapdims(2, 1).flatten(1) * 0.5
+        b = torch.rsub(x, self.c, alpha=2) + torch.rsub(x, 2.0, alpha=3)
+        b = b + torch.add(x, self.c, alpha=0.3) - torch.sub(x, self.c, alpha=0.7)
+        c = F.softplus(x, 2.0, 30.0) + F.elu(x, 0.4) + F.celu(x, 2.0) + F.leaky_relu(x, 0.3) + F.hardtanh(x, -0.3, 0.8)
+        return torch.tanh(0.1 * (a + b + c))
+
+
 def without_traces(file):
     """Writes an archive anew without the stack traces, which name the folders of this machine."""
     with zipfile.ZipFile(file) as archive:
@@ -143,3 +160,4 @@ gaussian = Gaussian()
 gaussian.net(torch.randn(32, STATES) * 2 + 1)
 save("gaussian", gaussian, ["script", "freeze", "trace", "export"])
 save("one_state", OneState(), ["trace", "export"], state=X[0])
+save("names", Names(), ["trace", "export"])

@@ -56,10 +56,10 @@ pub const BUILDERS: &[(&str, Builder)] = &[
     ("Relu", |_, _| alone(expand(activations::Clip::new(Some(0.0), None)))),
     ("Sigmoid", |_, _| alone(nn::sigmoid().into_hir())),
     ("HardSwish", |_, _| alone(nn::hard_swish().into_hir())),
-    ("Swish", |_, _| alone(silu().into_hir())),
+    ("Swish", swish),
     ("Softplus", |_, _| alone(expand(activations::Softplus))),
     ("Softsign", |_, _| alone(expand(activations::Softsign))),
-    ("Celu", |_, node| alone(expand(activations::Celu(float(node, "alpha", 1.0)?)))),
+    ("Celu", celu),
     ("Elu", |_, node| alone(expand(activations::Elu(float(node, "alpha", 1.0)?)))),
     ("LeakyRelu", |_, node| alone(expand(activations::LeakyRelu(float(node, "alpha", 0.01)?)))),
     ("ThresholdedRelu", |_, node| alone(expand(activations::ThresholdRelu(float(node, "alpha", 1.0)?)))),
@@ -112,10 +112,12 @@ fn modulo(_: &ParsingContext, node: &NodeProto) -> Built {
     }
     let modulo = |graph: &mut Wiring, inputs: &[OutletId]| {
         let [a, b] = exactly(inputs)?;
-        let kind = super_type(graph, a, b)?;
+        let result = super_type(graph, a, b)?;
+        // Sizes cannot be compared.
+        let kind = if result == DatumType::TDim { DatumType::I64 } else { result };
         let [a, b] = exactly(&ranked(graph, &[a, b], kind)?)?;
         let rest = graph.node(math::rem(), &[a, b])?;
-        if kind.is_unsigned() || kind == DatumType::TDim {
+        if kind.is_unsigned() {
             return Ok(rest);
         }
         let zero = graph.number(0.0, kind)?;
@@ -128,7 +130,8 @@ fn modulo(_: &ParsingContext, node: &NodeProto) -> Built {
         let high = graph.node(logic::and(), &[rest_above, b_below])?;
         let differs = graph.node(logic::or(), &[low, high])?;
         let moved = graph.node(math::add(), &[rest, b])?;
-        graph.node(Iff, &[differs, moved, rest])
+        let modulo = graph.node(Iff, &[differs, moved, rest])?;
+        graph.node(cast(result), &[modulo])
     };
     Lowered::new("Mod", modulo).build()
 }
@@ -173,6 +176,41 @@ fn gelu(_: &ParsingContext, node: &NodeProto) -> Built {
         graph.node(math::mul(), &[halved, gate])
     };
     Lowered::new("Gelu", gelu).build()
+}
+
+/// max(x, 0) + min(0, α(exp(x / α) − 1)). tract's has no α before the parenthesis.
+fn celu(_: &ParsingContext, node: &NodeProto) -> Built {
+    let alpha = float(node, "alpha", 1.0)?;
+    let celu = move |graph: &mut Wiring, inputs: &[OutletId]| {
+        let [x] = exactly(inputs)?;
+        let kind = graph.kind(x)?;
+        let [alpha, one, zero] = [alpha, 1.0, 0.0].map(|number| graph.number(number, kind));
+        let (alpha, zero) = (alpha?, zero?);
+        let scaled = graph.broadcast(math::div(), &[x, alpha])?;
+        let power = graph.node(math::exp(), &[scaled])?;
+        let below = graph.broadcast(math::sub(), &[power, one?])?;
+        let below = graph.broadcast(math::mul(), &[below, alpha])?;
+        let below = graph.broadcast(math::min(), &[below, zero])?;
+        let above = graph.broadcast(math::max(), &[x, zero])?;
+        graph.node(math::add(), &[above, below])
+    };
+    Lowered::new("Celu", celu).build()
+}
+
+/// x · sigmoid(αx)
+fn swish(_: &ParsingContext, node: &NodeProto) -> Built {
+    let alpha = float(node, "alpha", 1.0)?;
+    if alpha == 1.0 {
+        return alone(silu().into_hir());
+    }
+    let swish = move |graph: &mut Wiring, inputs: &[OutletId]| {
+        let [x] = exactly(inputs)?;
+        let alpha = graph.number(alpha, graph.kind(x)?)?;
+        let scaled = graph.broadcast(math::mul(), &[x, alpha])?;
+        let gate = graph.node(nn::sigmoid(), &[scaled])?;
+        graph.node(math::mul(), &[x, gate])
+    };
+    Lowered::new("Swish", swish).build()
 }
 
 /// x · tanh(ln(1 + exp x))

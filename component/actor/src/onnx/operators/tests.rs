@@ -203,7 +203,6 @@ fn operators_of_one_input_give_the_numbers_of_tract() {
     }
     for (name, attributes) in [
         ("Elu", &[("alpha", F(0.5))][..]),
-        ("Celu", &[("alpha", F(0.5))]),
         ("LeakyRelu", &[("alpha", F(0.2))]),
         ("ThresholdedRelu", &[("alpha", F(0.3))]),
         ("HardSigmoid", &[("alpha", F(0.3)), ("beta", F(0.4))]),

@@ -90,7 +90,7 @@ fn a_program_of_a_library_computes_what_the_library_does() {
 /// `make_programs.py` wrote them.
 #[test]
 fn every_operator_computes_what_pytorch_does() {
-    assert_eq!(check_all("programs"), 12);
+    assert_eq!(check_all("programs"), 14);
 }
 
 /// An archive of `torch.jit.save` with this source, whose module is a `__torch__.M` without attributes.
@@ -131,6 +131,9 @@ fn a_program_is_refused_by_the_operator_that_is_not_served() {
             "return torch.normal(x, torch.exp(x))",
             "the program calls `torch.normal`, which is random: export the policy's deterministic action",
         ),
+        ("return torch.softplus(x, 1, 3)", "the program calls `torch.softplus`: its threshold is less than 15"),
+        ("return torch.relu(x, 2)", "the program calls `torch.relu`: its argument 2 is not served"),
+        ("return torch.tanh(x, scale=2)", "the program calls `torch.tanh`: its argument `scale` is not served"),
         ("return torch.fft(x)", "the program calls `torch.fft`, which is not served: export the policy to ONNX"),
         (
             "return torch.gru(x, 1)",
