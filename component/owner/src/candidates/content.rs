@@ -100,6 +100,10 @@ struct SidecarReader<'a> {
 
 impl SidecarReader<'_> {
     fn read(mut self, checkpoint: &Path, files: &[Arc<SidecarFile>]) -> Result<Vec<Sidecar>, CheckpointError> {
+        if let Some(awaited) = files.iter().find(|file| file.is_awaited && file.identity.is_none()) {
+            let [statistics, checkpoint] = [&awaited.path, checkpoint].map(|file| self.folder.name(file));
+            return Err(CheckpointError::AwaitedStatistics { statistics, checkpoint });
+        }
         let statistics = files.iter().filter(|file| file.kind == SidecarKind::Vecnormalize);
         let mut statistics = statistics.filter(|file| file.identity.is_some());
         if let (Some(first), Some(second)) = (statistics.next(), statistics.next()) {

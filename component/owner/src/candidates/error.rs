@@ -56,6 +56,19 @@ pub enum CheckpointError {
         /// The name of the checkpoint.
         checkpoint: String,
     },
+    /// Other checkpoints of the same training have VecNormalize statistics, and those of this one are not there yet.
+    #[error(
+        "it comes without {}, and other checkpoints of its name have such statistics: if it was trained without VecNormalize, \
+         write {{\"normalisation\": \"none\"}} into {}.policy.json",
+        one_line(statistics),
+        one_line(checkpoint)
+    )]
+    AwaitedStatistics {
+        /// The name of the statistics.
+        statistics: String,
+        /// The name of the checkpoint.
+        checkpoint: String,
+    },
     /// Two files may hold the VecNormalize statistics of the checkpoint.
     #[error(
         "both {} and {} may hold its VecNormalize statistics; name one by --vecnormalize FILE (SAC_VECNORMALIZE), or \

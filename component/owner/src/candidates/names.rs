@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use super::absence::Absence;
-use super::sidecar_names::is_sidecar;
+use super::sidecar_names::{is_sidecar, prefix_of_statistics};
 use crate::settings::Patterns;
 use crate::watch::may_pass;
 
@@ -17,6 +17,8 @@ pub(super) struct Names {
     pub(super) checkpoints: Vec<OsString>,
     /// All others: sidecars, and folders that may have some.
     others: HashSet<OsString>,
+    /// The prefixes of checkpoints for which Stable-Baselines3's `CheckpointCallback` has written statistics.
+    normalised: HashSet<String>,
     /// The files that are neither candidates nor sidecars. They are counted until there is a candidate.
     strangers: usize,
     /// One of them, whose extension is that of a checkpoint if there is such a one.
@@ -58,6 +60,11 @@ impl Names {
         self.others.is_empty()
     }
 
+    /// Returns `true` if `CheckpointCallback` has written statistics for a checkpoint of this prefix.
+    pub(super) fn are_normalised(&self, prefix: &str) -> bool {
+        self.normalised.contains(prefix)
+    }
+
     /// Returns the reason why the folder has no candidate.
     pub(super) fn absence(&self, patterns: &Patterns) -> Absence {
         if let Some(unlisted) = &self.unlisted {
@@ -87,6 +94,7 @@ impl Names {
                 self.stranger = Some(name.clone());
             }
         }
+        self.normalised.extend(prefix_of_statistics(&name).map(str::to_owned));
         self.others.insert(name);
     }
 }

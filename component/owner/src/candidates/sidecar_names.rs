@@ -40,8 +40,24 @@ pub(super) fn own_statistics(checkpoint: &Path) -> PathBuf {
 /// Returns the path of the statistics that Stable-Baselines3's `CheckpointCallback` writes for a checkpoint of its own:
 /// `PREFIX_vecnormalize_N_steps.pkl` for `PREFIX_N_steps.zip`.
 pub(super) fn callback_statistics(checkpoint: &Path) -> Option<PathBuf> {
-    let (prefix, steps) = checkpoint.file_stem()?.to_str()?.strip_suffix("_steps")?.rsplit_once('_')?;
-    is_number(steps).then(|| checkpoint.with_file_name(format!("{prefix}_vecnormalize_{steps}_steps.pkl")))
+    let (prefix, steps) = of_callback(checkpoint.file_stem()?.to_str()?)?;
+    Some(checkpoint.with_file_name(format!("{prefix}_vecnormalize_{steps}_steps.pkl")))
+}
+
+/// Returns the PREFIX of a checkpoint of that callback.
+pub(super) fn callback_prefix(checkpoint: &Path) -> Option<&str> {
+    Some(of_callback(checkpoint.file_stem()?.to_str()?)?.0)
+}
+
+/// Returns the PREFIX that the callback's statistics of this name belong to.
+pub(super) fn prefix_of_statistics(name: &OsStr) -> Option<&str> {
+    of_callback(name.to_str()?.strip_suffix(".pkl")?)?.0.strip_suffix("_vecnormalize")
+}
+
+/// Splits `PREFIX_N_steps`.
+fn of_callback(stem: &str) -> Option<(&str, &str)> {
+    let (prefix, steps) = stem.strip_suffix("_steps")?.rsplit_once('_')?;
+    is_number(steps).then_some((prefix, steps))
 }
 
 /// Returns the folder in which rl-baselines3-zoo puts the statistics of a checkpoint: `ENV` for `ENV.zip`.
@@ -65,7 +81,7 @@ pub(super) fn is_sidecar(name: &OsStr) -> bool {
     name == FOLDER_CARD
         || FOLDER_STATISTICS.iter().any(|known| name == *known)
         || [DIGEST_SUFFIX, CARD_SUFFIX, STATISTICS_SUFFIX, ".data", ".onnx_data"].iter().any(|suffix| ends(suffix))
-        || (ends("_steps.pkl") && name.to_str().is_some_and(is_of_callback))
+        || prefix_of_statistics(name).is_some()
 }
 
 /// Returns a name with a suffix after it.
@@ -74,11 +90,6 @@ pub(super) fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
     longer.push(name);
     longer.push(suffix);
     longer
-}
-
-fn is_of_callback(name: &str) -> bool {
-    let parts = name.strip_suffix("_steps.pkl").and_then(|rest| rest.rsplit_once('_'));
-    parts.is_some_and(|(prefix, steps)| is_number(steps) && prefix.ends_with("_vecnormalize"))
 }
 
 fn is_number(text: &str) -> bool {

@@ -20,6 +20,8 @@ pub(super) struct SidecarFile {
     pub(super) is_shared: bool,
     /// True if the operator names it. It may be anywhere, and its absence is an error.
     pub(super) is_named: bool,
+    /// True if the checkpoint is not whole without it.
+    pub(super) is_awaited: bool,
 }
 
 /// The sidecars of one checkpoint.
@@ -57,7 +59,14 @@ impl SidecarFinder<'_> {
             Some(path) => {
                 let (path, identity) = (path.to_owned(), self.finder.identity(path)?);
                 let kind = SidecarKind::Vecnormalize;
-                files.push(Arc::new(SidecarFile { kind, path, identity, is_shared: true, is_named: true }));
+                files.push(Arc::new(SidecarFile {
+                    kind,
+                    path,
+                    identity,
+                    is_shared: true,
+                    is_named: true,
+                    is_awaited: false,
+                }));
             }
             None => {
                 for name in naming::FOLDER_STATISTICS {
@@ -92,22 +101,49 @@ impl SidecarFinder<'_> {
                 return Ok(());
             }
         }
+        if self.finder.vecnormalize.is_none() && self.add_of_callback(files, checkpoint)? {
+            return Ok(());
+        }
         files.extend(shared.iter().filter(|file| file.kind == kind).cloned());
         if self.finder.vecnormalize.is_some() {
             return Ok(());
-        }
-        if let Some(path) = naming::callback_statistics(checkpoint) {
-            self.add(files, kind, path, false)?;
         }
         if let Some(folder) = naming::zoo_folder(checkpoint).filter(|folder| self.may_exist(folder)) {
             let path = folder.join(naming::FOLDER_STATISTICS[0]);
             let identity = self.finder.identity(&path)?;
             // A file that appears in this folder leaves the checkpoint's folder as it is.
             if identity.is_some() || self.finder.identity(&folder)?.is_some() {
-                files.push(Arc::new(SidecarFile { kind, path, identity, is_shared: false, is_named: false }));
+                files.push(Arc::new(SidecarFile {
+                    kind,
+                    path,
+                    identity,
+                    is_shared: false,
+                    is_named: false,
+                    is_awaited: false,
+                }));
             }
         }
         Ok(())
+    }
+
+    /// Adds the statistics of `CheckpointCallback`, which outrank those of the folder. Returns `true` if no others count. The
+    /// callback writes the model first: until the statistics are there, the model is not whole if others of its prefix have them.
+    fn add_of_callback(&self, files: &mut Shared, checkpoint: &Path) -> io::Result<bool> {
+        let kind = SidecarKind::Vecnormalize;
+        let Some(path) = naming::callback_statistics(checkpoint) else { return Ok(false) };
+        self.add(files, kind, path.clone(), false)?;
+        if files.last().is_some_and(|file| file.path == path && file.identity.is_some()) {
+            return Ok(true);
+        }
+        let prefix = naming::callback_prefix(checkpoint).unwrap_or_default();
+        let is_awaited = self.names.is_some_and(|names| names.are_normalised(prefix));
+        // A card says what counts.
+        let has_card = files.iter().any(|file| file.identity.is_some() && file.kind != kind);
+        if is_awaited && !has_card {
+            let (identity, is_shared, is_named) = (None, false, false);
+            files.push(Arc::new(SidecarFile { kind, path, identity, is_shared, is_named, is_awaited }));
+        }
+        Ok(is_awaited)
     }
 
     /// Adds a file that exists, or whose name does: it may be a symlink's that leads nowhere yet.
@@ -117,7 +153,7 @@ impl SidecarFinder<'_> {
         }
         let identity = self.finder.identity(&path)?;
         if identity.is_some() || self.names.is_some() {
-            files.push(Arc::new(SidecarFile { kind, path, identity, is_shared, is_named: false }));
+            files.push(Arc::new(SidecarFile { kind, path, identity, is_shared, is_named: false, is_awaited: false }));
         }
         Ok(())
     }

@@ -134,22 +134,54 @@ fn all_sidecars_travel_as_one_list_with_names_relative_to_the_folder() {
 #[test]
 fn two_files_of_statistics_are_refused_by_their_names_until_one_is_chosen() {
     let mut owner = Owner::new();
-    owner.write("model_10_steps.zip", "a", 0);
+    owner.write("model_a.zip", "a", 0);
     owner.write("vecnormalize.pkl", "secret", 0);
-    owner.write("model_vecnormalize_10_steps.pkl", "secret", 0);
+    fs::create_dir(owner.path("model_a")).expect("made");
+    owner.write("model_a/vecnormalize.pkl", "secret", 0);
     assert_eq!(owner.request(), (None, true));
     let error = owner.sidecars().expect_err("two");
-    let parts = ["vecnormalize.pkl and model_vecnormalize_10_steps.pkl", "--vecnormalize FILE (SAC_VECNORMALIZE)"];
+    let parts = ["vecnormalize.pkl and model_a/vecnormalize.pkl", "--vecnormalize FILE (SAC_VECNORMALIZE)"];
     assert!(parts.iter().all(|part| error.contains(part)) && !error.contains("secret"), "{error}");
-    assert!(error.ends_with("model_10_steps.zip.vecnormalize.pkl"), "{error}");
-    owner.write("model_10_steps.zip.vecnormalize.pkl", "own", 0);
+    assert!(error.ends_with("model_a.zip.vecnormalize.pkl"), "{error}");
+    owner.write("model_a.zip.vecnormalize.pkl", "own", 0);
     assert_eq!(owner.request(), (Some("a"), false));
-    assert_eq!(owner.names(), ["model_10_steps.zip.vecnormalize.pkl"]);
-    owner.remove("model_10_steps.zip.vecnormalize.pkl");
+    assert_eq!(owner.names(), ["model_a.zip.vecnormalize.pkl"]);
+    owner.remove("model_a.zip.vecnormalize.pkl");
     assert_eq!(owner.request(), (Some("a"), true));
     owner.remove("vecnormalize.pkl");
     assert_eq!(owner.request(), (Some("a"), false));
+    assert_eq!(owner.names(), ["model_a/vecnormalize.pkl"]);
+}
+
+/// A training saves `vecnormalize.pkl` at its end, beside those of `CheckpointCallback`.
+#[test]
+fn the_callbacks_statistics_of_a_checkpoint_outrank_those_of_the_folder() {
+    let mut owner = Owner::new();
+    owner.write("model_10_steps.zip", "a", 0);
+    owner.write("model_vecnormalize_10_steps.pkl", "its", 0);
+    owner.write("vecnormalize.pkl", "of the end", 0);
+    assert_eq!(owner.request(), (Some("a"), false));
     assert_eq!(owner.names(), ["model_vecnormalize_10_steps.pkl"]);
+}
+
+/// `CheckpointCallback` writes the model, then the replay buffer, and then the statistics.
+#[test]
+fn a_checkpoint_of_the_callback_waits_for_its_statistics_if_others_of_its_name_have_some() {
+    let mut owner = Owner::new();
+    owner.write("model_10_steps.zip", "ten", 0);
+    owner.write("model_vecnormalize_10_steps.pkl", "of ten", 0);
+    assert_eq!(owner.request(), (Some("ten"), false));
+    owner.write("model_20_steps.zip", "twenty", 1);
+    assert_eq!(owner.request(), (Some("ten"), true));
+    let error = owner.sidecars().expect_err("its statistics are missing");
+    assert!(error.starts_with("it comes without model_vecnormalize_20_steps.pkl"), "{error}");
+    assert!(error.ends_with("into model_20_steps.zip.policy.json"), "{error}");
+    owner.write("model_vecnormalize_20_steps.pkl", "of twenty", 1);
+    assert_eq!(owner.request(), (Some("twenty"), false));
+    owner.write("other_30_steps.zip", "another training", 2);
+    owner.write("model_30_steps.zip", "thirty", 3);
+    owner.write("model_30_steps.zip.policy.json", r#"{"normalisation": "none"}"#, 3);
+    assert_eq!(owner.request(), (Some("thirty"), false), "a card decides");
 }
 
 #[test]
