@@ -16,7 +16,8 @@ ON_ERROR = ("warn", "raise")
 
 
 class PublishCallback(BaseCallback):
-    """Publishes the model into `folder` each `every` steps of the environment, and at the end of the training.
+    """Publishes the model into `folder` each `every` steps of the environment, and at the end of the training: as
+    model_STEPS.zip, or model_STEPS_end.zip if there is one of the last step already.
 
     The statistics of VecNormalize go with it, if the environment has it. A model that no server takes is an error before it
     learns. A checkpoint that cannot be published later, as on a full disk, is a warning, and the training goes on; with
@@ -51,13 +52,14 @@ class PublishCallback(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
-        # Also if the last step was published: the gradient steps after it have changed the model.
-        self._publish()
+        # The gradient steps after the last step have changed the model, so it is another one than the one of that step.
+        is_new = self.num_timesteps != self._published or "name" in self._options
+        self._publish({} if is_new else {"name": f"model_{self.num_timesteps:08}_end"})
 
-    def _publish(self) -> None:
+    def _publish(self, names: dict[str, str] | None = None) -> None:
         self._published = self.num_timesteps
         try:
-            path = publish(self.model, self._folder, **self._options)
+            path = publish(self.model, self._folder, **{**self._options, **(names or {})})
         except (OSError, SacServingError) as error:
             if self._on_error == "raise":
                 raise

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ArgumentError
-from .sb3 import is_model, is_part
+from .sb3 import is_model, is_part, vec_normalize_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -60,7 +60,7 @@ def write_card(
 
     policy: a model of Stable-Baselines3, or a function from a state [state_dim] to the deterministic action [action_dim].
     states: [n, state_dim], as the server receives them; drawn from the observation space of a model if left out.
-    vec_normalize: the VecNormalize of the training environment, through which a model sees the states.
+    vec_normalize: the VecNormalize of the training, for a model that was loaded without its environment.
     facts: the keys of a card, such as activation="relu", action_low=[-1.0], action_high=[1.0], squash="tanh".
     """
     path = f"{os.fspath(checkpoint)}.policy.json"
@@ -83,7 +83,7 @@ def card(
         )
     if is_model(policy):
         states = draw(policy.observation_space, examples) if states is None else states
-        policy = _act(policy, vec_normalize)
+        policy = _act(policy, vec_normalize_of(policy, vec_normalize, facts))
     content: dict[str, Any] = {**facts}
     if policy is not None:
         if states is None:

@@ -15,8 +15,8 @@ def numbers(observation: Any) -> NDArray[np.float32]:
     """Returns the numbers of an observation [state_dim, …], or of a batch of them, and refuses what no server could compute."""
     if isinstance(observation, Mapping):
         raise ArgumentError(
-            "an observation of a Dict space is sent as one array: np.concatenate([np.ravel(observation[key]) for key in"
-            " sorted(observation)]), or in the order of keys that the fact `input` of info() shows; a Discrete value one-hot"
+            "an observation of a Dict space is sent as one array: np.concatenate([np.ravel(observation[key]) for key in KEYS]),"
+            " with the keys in the order that the fact `input` of info() shows; a Discrete value one-hot"
         )
     try:
         found = np.asarray(observation, dtype=np.float32)

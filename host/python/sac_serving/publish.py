@@ -14,7 +14,7 @@ from .check import check as check_with_program
 from .errors import ArgumentError, RefusedError
 from .names import PATTERN, check_name
 from .publication import STATISTICS, Publication
-from .sb3 import is_model, is_part
+from .sb3 import is_model, is_part, vec_normalize_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,6 +27,7 @@ def publish(
     *,
     act: Act | None = None,
     states: ArrayLike | None = None,
+    vec_normalize: Any = None,
     examples: int = EXAMPLES,
     pattern: str | None = PATTERN,
     check: bool = True,
@@ -42,6 +43,7 @@ def publish(
     act: a function from a state [state_dim] to the deterministic action, for models that are not of Stable-Baselines3. The
         card then holds examples of it.
     states: [n, state_dim], for these examples; drawn from the observation space of a model of Stable-Baselines3 if left out.
+    vec_normalize: the VecNormalize of the training, for a model that was loaded without its environment.
     examples: how many the card has. The server computes them before it serves the checkpoint. 0 writes none.
     pattern: the --pattern of the server, which finds no other names. None takes any name.
     check: lets `sac-serving inspect` read the checkpoint before a server does, if the program is there.
@@ -54,7 +56,7 @@ def publish(
     _check_kind(model)
     folder, name = Path(folder), _name(model, name, pattern)
     check_facts(facts)
-    vec_normalize = model.get_vec_normalize_env() if is_zip else None
+    vec_normalize = vec_normalize_of(model, vec_normalize, facts) if is_zip else None
     proven = model if is_zip else act
     if examples == 0 or (is_zip and states is None and not _has_box(model)):
         proven = None

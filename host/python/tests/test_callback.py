@@ -24,16 +24,17 @@ def test_the_callback_publishes_while_the_model_learns_and_at_the_end(serve: Any
         assert Path(info["model_path"]).name == models[-1] and close(found, actions_of(trained))
         trained.learn(100, callback=PublishCallback(tmp_path, every=100), reset_num_timesteps=False)
         found, info = policy.predict(STATES)
-        assert Path(info["model_path"]).name == "model_00000350.zip" and close(found, actions_of(trained))
+        assert Path(info["model_path"]).name == "model_00000350_end.zip" and close(found, actions_of(trained))
 
 
 def test_a_second_training_replaces_the_files_of_the_same_steps_unless_it_counts_on(tmp_path: Path) -> None:
     trained = model()
     for _ in range(2):
         trained.learn(100, callback=PublishCallback(tmp_path, every=100))
-        assert [name for name in names(tmp_path) if name.endswith(".zip")] == ["model_00000100.zip"]
+        assert [name for name in names(tmp_path) if name.endswith(".zip")] == ["model_00000100.zip", "model_00000100_end.zip"]
     trained.learn(100, callback=PublishCallback(tmp_path, every=100), reset_num_timesteps=False)
-    assert [name for name in names(tmp_path) if name.endswith(".zip")] == ["model_00000100.zip", "model_00000200.zip"]
+    models = [name for name in names(tmp_path) if name.endswith(".zip")]
+    assert models == [f"model_00000{steps}{end}.zip" for steps in (100, 200) for end in ("", "_end")]
 
 
 class Breaking(BaseCallback):
@@ -57,7 +58,11 @@ def test_a_refusal_while_the_model_learns_is_a_warning_and_ends_the_training_if_
     with pytest.warns(UserWarning, match=r"the model of step 200 is not published: .*`tahn` is none of"):
         trained.learn(300, callback=[breaking, PublishCallback(tmp_path, every=100)])
     assert trained.num_timesteps == 300
-    assert [name for name in names(tmp_path) if name.endswith(".zip")] == ["model_00000100.zip", "model_00000300.zip"]
+    assert [name for name in names(tmp_path) if name.endswith(".zip")] == [
+        "model_00000100.zip",
+        "model_00000300.zip",
+        "model_00000300_end.zip",
+    ]
     breaking = Breaking(tmp_path, at=150, until=250)
     with pytest.raises(RefusedError, match="`tahn` is none of"):
         trained.learn(300, callback=[breaking, PublishCallback(tmp_path, every=100, on_error="raise")])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from conftest import STATES, close, examples, names
-from models import Actor, actions_of, environment, evaluate_policy, model, normalised, sb3, torch
+from models import Actor, actions_of, environment, evaluate_policy, gymnasium, model, normalised, sb3, torch
 
 from sac_serving import ArgumentError, Policy, PublishCallback, RefusedError, publish, write_card
 from sac_serving.publication import Publication
@@ -101,6 +102,34 @@ def test_a_publication_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_a_loaded_model_is_published_with_its_statistics_or_the_word_that_there_are_none(serve: Any, tmp_path: Path) -> None:
+    trained = normalised(4.0)
+    trained.save(tmp_path / "saved.zip")
+    loaded = sb3.SAC.load(tmp_path / "saved.zip", device="cpu")
+    with pytest.raises(ArgumentError, match="vec_normalize=VecNormalize[.]load"):
+        publish(loaded, tmp_path)
+    with pytest.raises(ArgumentError, match="vec_normalize=VecNormalize[.]load"):
+        write_card(tmp_path / "model_1.zip", loaded)
+    publish(loaded, tmp_path, vec_normalize=trained.get_vec_normalize_env())
+    with Policy(serve("--dir", tmp_path).url) as policy:
+        assert close(policy.predict(STATES)[0], actions_of(trained))
+
+
+def test_a_card_of_a_model_in_vecnormalize_has_its_actions(tmp_path: Path) -> None:
+    trained = normalised(4.0)
+    states = [[0.1, 0.2, 0.3]]
+    written = json.loads(Path(write_card(tmp_path / "model_1.zip", trained, states)).read_text())
+    assert close([written["examples"][0]["action"]], actions_of(trained, states))
+
+
+def test_a_model_of_an_environment_in_normalize_observation_is_refused(tmp_path: Path) -> None:
+    env = gymnasium.wrappers.NormalizeObservation(gymnasium.make("Pendulum-v1"))
+    trained = sb3.SAC("MlpPolicy", env, policy_kwargs={"net_arch": [8]}, device="cpu")
+    with pytest.raises(ArgumentError, match="NormalizeObservation, whose statistics no model holds"):
+        publish(trained, tmp_path)
+    publish(trained, tmp_path, normalisation="none")
+
+
 def test_stable_baselines3_evaluates_a_served_policy_as_its_own(serve: Any, tmp_path: Path) -> None:
     trained = model(5)
     publish(trained, tmp_path)
@@ -118,7 +147,9 @@ def test_the_readmes_examples_publish_as_they_are_written(tmp_path: Path, monkey
     actor = Actor(torch.relu, 2.0, 1)
     names = {"model": model(), "actor": actor, "act": actor.act, "states": STATES}
     exec(examples()[1].replace("1_000_000", "200").replace("10_000", "100"), names)
-    assert len(list(Path("checkpoints").glob("model_*.zip"))) == 2 and names["path"] == Path("checkpoints/model_00000200.zip")
+    files = sorted(path.name for path in Path("checkpoints").glob("model_*.zip"))
+    assert files == ["model_00000100.zip", "model_00000200.zip", "model_00000200_end.zip"]
+    assert names["path"] == Path("checkpoints/model_00000200.zip")
     assert len(list(Path("checkpoints").glob("model_*.pt"))) == 2
 
 
