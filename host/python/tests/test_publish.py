@@ -106,9 +106,9 @@ def test_a_loaded_model_is_published_with_its_statistics_or_the_word_that_there_
     trained = normalised(4.0)
     trained.save(tmp_path / "saved.zip")
     loaded = sb3.SAC.load(tmp_path / "saved.zip", device="cpu")
-    with pytest.raises(ArgumentError, match="vec_normalize=VecNormalize[.]load"):
+    with pytest.raises(ArgumentError, match=r"vec_normalize=VecNormalize[.]load"):
         publish(loaded, tmp_path)
-    with pytest.raises(ArgumentError, match="vec_normalize=VecNormalize[.]load"):
+    with pytest.raises(ArgumentError, match=r"vec_normalize=VecNormalize[.]load"):
         write_card(tmp_path / "model_1.zip", loaded)
     publish(loaded, tmp_path, vec_normalize=trained.get_vec_normalize_env())
     with Policy(serve("--dir", tmp_path).url) as policy:

@@ -79,9 +79,9 @@ impl Inspector {
         converted.map_err(anyhow::Error::from)?.map_err(InspectError::Refused)
     }
 
-    /// Returns a card in JSON, with the facts that the file and its present card say, and with null for each that is missing. Without
-    /// one of these, it has `examples` too: those of the present card, or else answers of the policy. The card
-    /// `of_folder` has none, and no statistics of states: both belong to one checkpoint.
+    /// Returns a card in JSON, with the facts that the file and its present card say, the examples of the latter, and null for each
+    /// fact that is missing. The card `of_folder` has no examples and no statistics of states: both belong to one checkpoint. The
+    /// policy's own answers are no examples, since they prove nothing.
     ///
     /// # Errors
     ///

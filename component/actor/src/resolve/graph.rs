@@ -144,7 +144,8 @@ fn bounds(
         (None, None) if fit().is_some() => (fit().unwrap_or(BoundsOption::Unscaled), Source::Examples),
         (None, None) => bail!(
             "the action bounds are missing: the graph gives mean and log_std, and its metadata has no `action_low` and \
-             `action_high`. Write {{{}}} with its own values into FILE.policy.json beside it, or start with {}",
+             `action_high`. Write {{{}}} with its own values into FILE.policy.json beside it, or start with {}. The action is \
+             then tanh of the mean, unless \"squash\" or \"examples\" in the card say otherwise",
             bounds_of_card(action_dim),
             BOUNDS_FLAG
         ),

@@ -21,6 +21,8 @@ use tract_onnx::model::{OnnxOpRegister, ParseResult, ParsingContext};
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 use tract_onnx::tract_hir::internal::*;
 
+use super::IS_RECURRENT;
+
 /// The result of a builder: the operator, and the names of the outer values that its graphs use.
 type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
@@ -42,7 +44,9 @@ pub fn parse(proto: &ModelProto) -> Result<ParseResult> {
 fn check(graph: &GraphProto, register: &OnnxOpRegister) -> Result<()> {
     for node in &graph.node {
         if !register.0.contains_key(&node.op_type) {
-            bail!("the operator `{:.256}` is not supported", node.op_type);
+            let is_recurrent = ["LSTM", "GRU", "RNN"].contains(&node.op_type.as_str());
+            let [colon, reason] = if is_recurrent { [": ", IS_RECURRENT] } else { [""; 2] };
+            bail!("the operator `{:.256}` is not supported{colon}{reason}", node.op_type);
         }
         let inner = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
         inner.into_iter().try_for_each(|graph| check(graph, register))?;

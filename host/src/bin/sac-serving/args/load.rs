@@ -21,7 +21,7 @@ pub struct LoadArgs {
           value_name = "BOUNDS")]
     pub action_bounds: Option<ActionBounds>,
 
-    /// The VecNormalize statistics of every zip, pt and pth checkpoint, instead of those beside it
+    /// The VecNormalize statistics of every checkpoint, instead of those beside it
     #[arg(long, env = variables::VECNORMALIZE, value_name = "FILE")]
     pub vecnormalize: Option<PathBuf>,
 
