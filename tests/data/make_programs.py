@@ -110,7 +110,8 @@ class Names(nn.Module):
         b = torch.rsub(x, self.c, alpha=2) + torch.rsub(x, 2.0, alpha=3)
         b = b + torch.add(x, self.c, alpha=0.3) - torch.sub(x, self.c, alpha=0.7)
         c = F.softplus(x, 2.0, 30.0) + F.elu(x, 0.4) + F.celu(x, 2.0) + F.leaky_relu(x, 0.3) + F.hardtanh(x, -0.3, 0.8)
-        return torch.tanh(0.1 * (a + b + c))
+        d = x.new_zeros((1, STATES)) + x.new_ones((1, STATES)) + x.new_full((1, STATES), 0.5)
+        return torch.tanh(0.1 * (a + b + c + d))
 
 
 def without_traces(file):

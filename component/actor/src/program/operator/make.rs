@@ -27,9 +27,14 @@ pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Opti
         "ones_like" => filled(graph, like()?.0, Some(1.0), kind(like()?.1)?)?,
         "full_like" => filled(graph, like()?.0, arguments.number(1, "fill_value")?, kind(like()?.1)?)?,
         "fill" => filled(graph, like()?.0, arguments.number(1, "value")?, like()?.1)?,
-        "new_zeros" => filled(graph, sizes(1, "size")?, Some(0.0), kind(Kind::Float)?)?,
-        "new_ones" => filled(graph, sizes(1, "size")?, Some(1.0), kind(Kind::Float)?)?,
-        "new_full" => filled(graph, sizes(1, "size")?, arguments.number(2, "fill_value")?, kind(Kind::Float)?)?,
+        "new_zeros" | "new_ones" | "new_full" => {
+            let value = match name {
+                "new_zeros" => Some(0.0),
+                "new_ones" => Some(1.0),
+                _ => arguments.number(2, "fill_value")?,
+            };
+            filled(graph, sizes(1, "size")?, value, kind(like()?.1)?)?
+        }
         "copy" => {
             let (target, source) = (arguments.tensor(0, "self")?, arguments.tensor(1, "src")?);
             expanded(graph, &source, target.shape)?

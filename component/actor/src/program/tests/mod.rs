@@ -132,6 +132,10 @@ fn a_program_is_refused_by_the_operator_that_is_not_served() {
             "the program calls `torch.normal`, which is random: export the policy's deterministic action",
         ),
         ("return torch.softplus(x, 1, 3)", "the program calls `torch.softplus`: its threshold is less than 15"),
+        (
+            "return torch.max(x, 1, True)[0]",
+            "the program calls `torch.max`, which is not served: export the policy to ONNX",
+        ),
         ("return torch.relu(x, 2)", "the program calls `torch.relu`: its argument 2 is not served"),
         ("return torch.tanh(x, scale=2)", "the program calls `torch.tanh`: its argument `scale` is not served"),
         ("return torch.fft(x)", "the program calls `torch.fft`, which is not served: export the policy to ONNX"),
