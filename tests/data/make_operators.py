@@ -18,7 +18,7 @@ DIM = 6
 cases = []
 
 
-def case(name, nodes, constants=None, opset=18, shape=None):
+def case(name, nodes, constants=None, opset=18, shape=None, scales=((1,), (3,), (8,))):
     """Adds a graph from `x`, the state or its reshaped form, to `y`, which becomes the action."""
     constants = {"flat": np.array([1, -1]), "shape": np.array([1, *(shape or [DIM])]), **(constants or {})}
     nodes = [
@@ -33,7 +33,7 @@ def case(name, nodes, constants=None, opset=18, shape=None):
     graph = helper.make_graph(nodes, name, [state], [action], initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    draw = np.random.default_rng(1).normal(size=(3, DIM)) * [[1], [3], [8]]
+    draw = np.random.default_rng(1).normal(size=(3, DIM)) * scales
     states = [np.round(row * 2) / 2 if index == 1 else row for index, row in enumerate(draw)]
     states = [row.astype(np.float32) for row in states]
     actions = [session.run(None, {"state": row[None]})[0].reshape(-1).tolist() for row in states]
@@ -57,6 +57,7 @@ unary("Gelu", opset=20)
 unary("Gelu", opset=20, approximate="tanh")
 unary("HardSigmoid", alpha=0.7, beta=0.1)
 unary("Shrink", bias=0.2, lambd=0.6)
+case("Softplus of large numbers", [helper.make_node("Softplus", ["x"], ["y"])], scales=((30,), (100,), (300,)))
 case("log of sigmoid", [helper.make_node("Sigmoid", ["x"], ["s"]), helper.make_node("Log", ["s"], ["y"])])
 for kind in (TensorProto.INT32, TensorProto.INT64):
     dtype = helper.tensor_dtype_to_np_dtype(kind)

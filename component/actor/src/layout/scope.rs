@@ -63,6 +63,7 @@ const SETTINGS: &[&str] = &[
 const SETTING_SCOPES: &[&str] = &[
     "obs_rms.",
     "obs_normalizer.",
+    "actor_obs_normalizer.",
     "config.",
     "args.",
     "action_space.",

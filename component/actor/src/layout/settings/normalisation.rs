@@ -35,7 +35,7 @@ enum Spread {
     SampleRoot(&'static str, &'static str),
 }
 
-const KNOWN: [Known; 8] = [
+const KNOWN: [Known; 10] = [
     // rl_games/algos_torch/running_mean_std.py.
     known("running_mean_std.", "running_mean", Spread::Variance("running_var", 1e-5), Some(5.0)),
     // skrl/resources/preprocessors/torch/running_standard_scaler.py. Version 2 calls states observations.
@@ -43,8 +43,10 @@ const KNOWN: [Known; 8] = [
     known("state_preprocessor.", "running_mean", Spread::RootPlus("running_variance", 1e-8), Some(5.0)),
     // omnisafe/common/normalizer.py: `_clip` is a buffer.
     Known { evidence: Some("_sumsq"), ..known("obs_normalizer.", "_mean", Spread::Deviation("_std", 0.0), None) },
-    // rsl_rl/networks/normalization.py.
+    // rsl_rl/networks/normalization.py, as version 5 names it, versions 3 and 4, and the runner of versions 1 and 2.
     known("obs_normalizer.", "_mean", Spread::Deviation("_std", 1e-2), None),
+    known("actor_obs_normalizer.", "_mean", Spread::Deviation("_std", 1e-2), None),
+    known("obs_norm_state_dict.", "_mean", Spread::Deviation("_std", 1e-2), None),
     // elegantrl/agents/net.py.
     known("", "state_avg", Spread::Deviation("state_std", 1e-4), None),
     // mlagents/trainers/torch_entities/encoders.py.

@@ -4,6 +4,7 @@
 //! it calls: audio, recurrence, quantisation and trees are a fifth of it. This list holds what exporters write for actors.
 //! Most operators are those of tract's, with the attributes that ONNX gives them; [`lowered`] makes the others.
 
+mod activation;
 mod arithmetic;
 mod attributes;
 mod convolution;
@@ -60,6 +61,7 @@ fn register() -> OnnxOpRegister {
     tract_onnx::ops::logic::register_all_ops(&mut register);
     tract_onnx::ops::cumsum::register_all_ops(&mut register);
     let lists = [
+        activation::BUILDERS,
         arithmetic::BUILDERS,
         convolution::BUILDERS,
         indexing::BUILDERS,
