@@ -109,7 +109,7 @@ fn every_policy_of_layers_can_be_computed_by_its_owner() {
         deterministic += usize::from(network.log_std.is_none());
         check(&mut service, network, policy.state_dim as usize, &what);
     }
-    assert_eq!([described, normalised, clamped, deterministic], [122, 18, 2, 20]);
+    assert_eq!([described, normalised, clamped, deterministic], [124, 20, 2, 22]);
     assert_eq!(bounded.len(), 9, "{bounded:#?}");
 }
 
