@@ -17,7 +17,6 @@ use std::rc::Rc;
 
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
-use futures_util::future::join;
 use http_body_util::BodyExt;
 use sac_owner::Environment;
 use sac_owner::settings::DRAIN_BYTES;
@@ -45,12 +44,7 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
         // of the response before its body.
         yield_async().await;
     }
-    // The files are asked for while the body comes.
-    let mounts = MOUNTS.with(Rc::clone);
-    let watched = with_owner(|owner| owner.watched(parts.uri.path()))?;
-    let snapshot = async { Snapshot::take(&mounts, watched?).await };
-    let (body, snapshot) = join(receive(body, limit), snapshot).await;
-    let body = body?;
+    let body = receive(body, limit).await?;
     if parts.headers.get("content-encoding").is_some_and(|encoding| encoding != "identity") {
         return response(wit::Response::encoded(parts.uri.path()));
     }
@@ -61,6 +55,11 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
         authorization: header("authorization"),
         inference_header_content_length: header("inference-header-content-length"),
         body: body.map_or(wit::Body::OverLimit, |body| wit::Body::Complete(body.into())),
+    };
+    let mounts = MOUNTS.with(Rc::clone);
+    let snapshot = match with_owner(|owner| owner.watched(&request.path))? {
+        Some(paths) => Snapshot::take(&mounts, paths).await,
+        None => None,
     };
     bodies_are_taken().await;
     // Nothing awaits from here on, so that no other request of this instance finds the owner borrowed.
