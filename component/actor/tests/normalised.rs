@@ -102,7 +102,7 @@ fn a_card_says_that_states_come_normalised() {
     assert!(contradiction.contains("they must agree"), "{contradiction}");
 }
 
-/// They would prove the wrong policy if the one who wrote the card did not have the statistics either.
+/// A trainer who has lost the statistics computes the examples of another policy.
 #[test]
 fn examples_do_not_stand_in_for_statistics_that_a_model_shows_to_lack() {
     let mut raw = load(with_card(alone("vecnormalize_bounded.zip"), &json!({"normalisation": "none"})));
@@ -151,7 +151,7 @@ fn statistics_are_proven_by_the_last_observation_of_the_training() {
     assert_eq!(source, "file: `car_vecnormalize_500_steps.pkl`, as the last observation proves");
     let mut dict = load(file("vecnormalize_dict.zip"));
     assert!(fact(&mut dict, "normalisation")[1].ends_with("as the last observation proves"));
-    // What a policy alone is saved with shows nothing.
+    // A policy that is saved alone holds no observation to prove them.
     let unproven = fact(&mut load(beside("policy.pt", "vecnormalize_bounded.zip.vecnormalize.pkl")), "normalisation");
     assert_eq!(unproven[1], "file: `vecnormalize.pkl`");
 }

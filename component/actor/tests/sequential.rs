@@ -33,7 +33,7 @@ fn assert_acts(name: &str, mut actor: Actor) {
     }
 }
 
-/// The word of the one who trained it, as far as cards go.
+/// Every fact that a card can state of these networks.
 fn card() -> Value {
     json!({"activation": "relu", "squash": "tanh", "kind": "deterministic", "action_bounds": "unit"})
 }

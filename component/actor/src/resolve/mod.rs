@@ -54,7 +54,7 @@ pub struct Resolved {
 pub fn resolve(actor: &ActorLayers, settings: &PolicySettings, given: &Given) -> Result<Resolved> {
     let gathered = Gathered::new(actor, settings, given)?;
     let examples = &given.card.examples;
-    // Nothing but statistics is missing: the examples of one who did not have them either would prove the wrong policy.
+    // A trainer who has lost the statistics computes the examples of another policy.
     let is_provable = gathered.lost_statistics.as_ref().is_none_or(|lost| !lost.is_proven);
     if !examples.is_empty() && is_provable {
         return fit(&gathered, examples);

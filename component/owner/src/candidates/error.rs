@@ -58,7 +58,7 @@ pub enum CheckpointError {
     },
     /// Other checkpoints of the same training have VecNormalize statistics, and those of this one are not there yet.
     #[error(
-        "it comes without {}, and other checkpoints of its name have such statistics: if it was trained without VecNormalize, \
+        "{} is missing, and other checkpoints with its prefix have their statistics: if it was trained without VecNormalize, \
          write {{\"normalisation\": \"none\"}} into {}.policy.json",
         one_line(statistics),
         one_line(checkpoint)

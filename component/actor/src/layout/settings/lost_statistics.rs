@@ -31,9 +31,9 @@ pub enum Check {
 
 /// The difference, in standard deviations, that counts as none. Saved together, model and statistics differ by 1e-7.
 const EXACT: f64 = 1e-3;
-/// The same for one observation, divided by the number of those that statistics count: a callback saves them when they count
-/// one of each environment that the model has not taken yet. It was 0.1 to 19 in trainings of Pendulum, MountainCarContinuous and
-/// MuJoCo's Hopper, Ant and Humanoid; statistics of other moments of the same trainings differed by 0.007 to 0.9.
+/// The difference that one more observation makes, times the number of observations that the statistics count. A callback saves
+/// statistics that count one observation of each environment more than the model has taken. The difference was 0.1 to 19 in trainings
+/// of Pendulum, MountainCarContinuous, and MuJoCo's Hopper, Ant and Humanoid.
 const ONE_OBSERVATION: f64 = 60.0;
 
 impl PolicySettings<'_> {

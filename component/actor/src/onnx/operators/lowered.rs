@@ -135,7 +135,7 @@ impl Wiring<'_> {
         self.add(op.into(), inputs, true)
     }
 
-    /// Is compiled once: tract's functions are compiled again for each type of operator.
+    /// Adds an operator of any type. The compiler makes a copy of tract's functions for each type, so only this one calls them.
     #[inline(never)]
     fn add(&mut self, op: Box<dyn TypedOp>, inputs: &[OutletId], is_broadcast: bool) -> TractResult<OutletId> {
         let name = self.name();

@@ -14,7 +14,7 @@ pub fn call(graph: &mut Graph, name: &str, arguments: &Arguments) -> Result<Opti
             arithmetic(graph, name, arguments)?
         }
         "pow" => power(graph, arguments)?,
-        // Of a tensor and a number they are the largest along a dimension.
+        // With a number instead of a second tensor, `max` and `min` reduce along that dimension.
         "max" | "min" | "maximum" | "minimum" if matches!(arguments.get(1, "other"), Some(Value::Tensor(_))) => {
             let op = if name.starts_with("max") { "Max" } else { "Min" };
             let (a, b) = (arguments.operand(0, "self")?, arguments.operand(1, "other")?);

@@ -38,8 +38,6 @@ pub(super) fn normalisation(
             "`clip_obs` is set, and the file has no obs_mean and obs_var: write obs_mean and obs_std into the card, 0 and 1 \
              if a state is only clipped"
         ),
-        // Examples that were computed without the statistics would prove the wrong policy.
-        (None, None) if lost.is_some_and(|lost| lost.is_proven) => Options::missing(vec![]),
         // Examples may show that states come normalised.
         (None, None) if lost.is_some() => Options::missing(vec![None]),
         // No file of Stable-Baselines3 says that states were not normalised.

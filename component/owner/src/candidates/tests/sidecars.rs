@@ -174,7 +174,7 @@ fn a_checkpoint_of_the_callback_waits_for_its_statistics_if_others_of_its_name_h
     owner.write("model_20_steps.zip", "twenty", 1);
     assert_eq!(owner.request(), (Some("ten"), true));
     let error = owner.sidecars().expect_err("its statistics are missing");
-    assert!(error.starts_with("it comes without model_vecnormalize_20_steps.pkl"), "{error}");
+    assert!(error.starts_with("model_vecnormalize_20_steps.pkl is missing"), "{error}");
     assert!(error.ends_with("into model_20_steps.zip.policy.json"), "{error}");
     owner.write("model_vecnormalize_20_steps.pkl", "of twenty", 1);
     assert_eq!(owner.request(), (Some("twenty"), false));
