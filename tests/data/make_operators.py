@@ -18,8 +18,9 @@ DIM = 6
 cases = []
 
 
-def case(name, nodes, constants=None, opset=18, shape=None, scales=((1,), (3,), (8,))):
-    """Adds a graph from `x`, the state or its reshaped form, to `y`, which becomes the action."""
+def case(name, nodes, constants=None, opset=18, shape=None, scales=((1,), (3,), (8,)), exact=None):
+    """Adds a graph from `x`, the state or its reshaped form, to `y`, which becomes the action. `exact` computes it in double precision, and
+    otherwise ONNX Runtime does."""
     constants = {"flat": np.array([1, -1]), "shape": np.array([1, *(shape or [DIM])]), **(constants or {})}
     nodes = [
         helper.make_node("Reshape", ["state", "shape"], ["x"]),
@@ -36,7 +37,8 @@ def case(name, nodes, constants=None, opset=18, shape=None, scales=((1,), (3,), 
     draw = np.random.default_rng(1).normal(size=(3, DIM)) * scales
     states = [np.round(row * 2) / 2 if index == 1 else row for index, row in enumerate(draw)]
     states = [row.astype(np.float32) for row in states]
-    actions = [session.run(None, {"state": row[None]})[0].reshape(-1).tolist() for row in states]
+    run = exact or (lambda row: session.run(None, {"state": row[None]})[0])
+    actions = [run(row).reshape(-1).tolist() for row in states]
     graph = base64.b64encode(model.SerializeToString()).decode()
     cases.append({"name": name, "graph": graph, "states": [row.tolist() for row in states], "actions": actions})
 
@@ -53,12 +55,17 @@ for op in ("Mish", "Softplus", "Softsign", "HardSwish", "Selu", "Erf", "Sigmoid"
     unary(op)
 unary("Swish", opset=24)
 unary("Swish", opset=24, alpha=0.5)
+case("Swish of large numbers", [helper.make_node("Swish", ["x"], ["y"])], opset=24, scales=((30,), (100,), (1000,)))
 unary("Gelu", opset=20)
 unary("Gelu", opset=20, approximate="tanh")
 unary("HardSigmoid", alpha=0.7, beta=0.1)
 unary("Shrink", bias=0.2, lambd=0.6)
 case("Softplus of large numbers", [helper.make_node("Softplus", ["x"], ["y"])], scales=((30,), (100,), (300,)))
-case("log of sigmoid", [helper.make_node("Sigmoid", ["x"], ["s"]), helper.make_node("Log", ["s"], ["y"])])
+# ONNX Runtime's own sigmoid is approximate there, and that of PyTorch is not.
+case("log of sigmoid", [helper.make_node("Sigmoid", ["x"], ["s"]), helper.make_node("Log", ["s"], ["y"])], scales=((1,), (4,), (30,)),
+     exact=lambda x: -np.logaddexp(0, -x.astype(np.float64)))
+case("x times sigmoid of large numbers", [helper.make_node("Sigmoid", ["x"], ["s"]), helper.make_node("Mul", ["x", "s"], ["y"])],
+     scales=((30,), (100,), (1000,)))
 for kind in (TensorProto.INT32, TensorProto.INT64):
     dtype = helper.tensor_dtype_to_np_dtype(kind)
     for fmod in (0, 1):

@@ -5,7 +5,6 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::logic::{Iff, comp_gt};
 use tract_onnx::tract_core::ops::nn::gelu_approximate::gelu_approximate;
-use tract_onnx::tract_core::ops::nn::silu::silu;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops::{activations, math, nn};
 
@@ -16,7 +15,7 @@ use super::{Builder, Built, alone};
 
 pub const BUILDERS: &[(&str, Builder)] = &[
     ("Relu", |_, _| alone(expand(activations::Clip::new(Some(0.0), None)))),
-    ("Sigmoid", |_, _| alone(nn::sigmoid().into_hir())),
+    ("Sigmoid", |_, _| Lowered::new("Sigmoid", sigmoid).build()),
     ("HardSwish", |_, _| alone(nn::hard_swish().into_hir())),
     ("Swish", swish),
     ("Softplus", |_, _| Lowered::new("Softplus", softplus).build()),
@@ -72,17 +71,24 @@ fn celu(_: &ParsingContext, node: &NodeProto) -> Built {
     Lowered::new("Celu", celu).build()
 }
 
+/// 1 / (1 + exp −x). tract's stays above 4.8e-7 however small x is, which a logarithm or a large factor makes visible.
+fn sigmoid(graph: &mut Wiring, inputs: &[OutletId]) -> TractResult<OutletId> {
+    let [x] = exactly(inputs)?;
+    let one = graph.number(1.0, graph.kind(x)?)?;
+    let negative = graph.node(math::neg(), &[x])?;
+    let power = graph.node(math::exp(), &[negative])?;
+    let sum = graph.broadcast(math::add(), &[power, one])?;
+    graph.broadcast(math::div(), &[one, sum])
+}
+
 /// x · sigmoid(αx)
 fn swish(_: &ParsingContext, node: &NodeProto) -> Built {
     let alpha = float(node, "alpha", 1.0)?;
-    if alpha == 1.0 {
-        return alone(silu().into_hir());
-    }
     let swish = move |graph: &mut Wiring, inputs: &[OutletId]| {
         let [x] = exactly(inputs)?;
         let alpha = graph.number(alpha, graph.kind(x)?)?;
         let scaled = graph.broadcast(math::mul(), &[x, alpha])?;
-        let gate = graph.node(nn::sigmoid(), &[scaled])?;
+        let gate = sigmoid(graph, &[scaled])?;
         graph.node(math::mul(), &[x, gate])
     };
     Lowered::new("Swish", swish).build()
