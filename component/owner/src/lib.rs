@@ -16,7 +16,7 @@ mod wit;
 
 pub use candidates::{
     Absence, Candidate, CheckpointError, Content, Limits, PromotionError, Remedy, SelectionError, Sidecar, SidecarKind,
-    Source,
+    Source, similar_folder,
 };
 pub use environment::{Environment, EnvironmentError};
 pub use policies::{Address, Policies, PolicyState, REFUSALS, Root, State, is_open_inference};

@@ -50,7 +50,7 @@ fn log(path: &Path, absence: &Absence, has_policy: bool) {
     match absence {
         _ if has_policy => warn!("no candidate is left in {path}, and the policy in service stays: {absence}{hint}"),
         // Most often, the training has just begun.
-        Absence::Empty { .. } => info!("no candidate in {path}: {absence}"),
+        Absence::Empty { .. } if hint.is_empty() => info!("no candidate in {path}: {absence}"),
         _ => warn!("no candidate in {path}: {absence}{hint}"),
     }
 }

@@ -153,12 +153,16 @@ fn serve_and_config_check_refuse_places_and_files_that_cannot_be_used() {
     let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
     let (gone, file) = (path("gone"), path("model_a.onnx"));
     let log = path("gone/decisions.jsonl");
+    let policies = tempdir().unwrap();
+    std::fs::create_dir(policies.path().join("policies")).unwrap();
+    let misspelt = policies.path().join("policie").to_str().unwrap().to_owned();
     for (args, reason) in [
         (&["--vecnormalize", &*gone][..], "--vecnormalize: "),
         (&["--vecnormalize", "/"], "--vecnormalize: / is no file"),
         (&["--decision-log", &log], "--decision-log: "),
         (&["--decision-log", "/proc"], "--decision-log: /proc cannot be written"),
         (&["--root", &gone], "--root: "),
+        (&["--root", &misspelt], "policies?)"),
         (&["--root", &file], "is a file, and a folder of folders is expected"),
         (&["--model", "a", "--dir", "b"], "--model and --dir name more than one place"),
         (&["--dir", "b", "a"], "the argument FOLDER|FILE and --dir name more than one place"),

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use super::finder::parent;
 use super::remedy::{model_flag, names};
+use super::source::Source;
+use crate::policies::Root;
 use crate::settings::Patterns;
 use crate::text::{path_line, shell_word};
 
@@ -69,14 +71,17 @@ impl Absence {
     /// Returns what the operator may have meant by the path of the source, for the log. It asks the file system.
     pub fn hint(&self, path: &Path) -> Option<String> {
         match self {
-            Absence::NoFolder => Some(nearest(path, Path::is_dir).unwrap_or_else(|| {
+            Absence::NoFolder => Some(similar_folder(path).unwrap_or_else(|| {
                 format!("it is served once it is there: mkdir -p {}", shell_word(&path_line(path)))
             })),
             Absence::NoFile => nearest(path, Path::is_file),
             Absence::NotFolder => Some(format!("serve it by {}", model_flag(path))),
-            Absence::Unreadable | Absence::Empty { .. } | Absence::Dangling => None,
+            Absence::Unreadable | Absence::Dangling => None,
+            Absence::Empty { patterns } => root(path, patterns),
             Absence::OtherNames { example, patterns, .. } => {
-                Some(format!("one of its files is {}{}", path_line(Path::new(example)), remedy(example, patterns)))
+                let remedy = remedy(example, patterns);
+                let root = if remedy.is_empty() { root(path, patterns) } else { None };
+                root.or_else(|| Some(format!("one of its files is {}{remedy}", path_line(Path::new(example)))))
             }
         }
     }
@@ -106,11 +111,26 @@ impl fmt::Display for Absence {
     }
 }
 
+/// Returns a question for the folder beside a missing one that is most like it, if there is any. It asks the file system.
+pub fn similar_folder(missing: &Path) -> Option<String> {
+    nearest(missing, Path::is_dir)
+}
+
 /// Returns how a file of this name becomes a candidate, if it seems to be a checkpoint.
 fn remedy(example: &OsStr, patterns: &Patterns) -> String {
     let Some((flag, renamed)) = names(example, patterns) else { return String::new() };
     let rename = renamed.map(|renamed| format!(", or rename it to {renamed}")).unwrap_or_default();
     format!(": serve it by {flag}{rename}")
+}
+
+/// Returns the flag that serves the folders of a folder, if there are candidates in any.
+fn root(folder: &Path, patterns: &Patterns) -> Option<String> {
+    let mut template = Source::new(None, None, None);
+    template.patterns = patterns.clone();
+    let root = Root::new(folder, None, template);
+    let name = root.names().ok()?.into_iter().next()?;
+    let flag = format!("--root {}", shell_word(&path_line(folder)));
+    Some(format!("its folder {name} has candidates: serve each of its folders as a policy by {flag}"))
 }
 
 /// Returns a question for the path beside a missing one that is most like it, of those that may be meant, if there is any.

@@ -18,7 +18,7 @@ mod sidecar_names;
 mod sidecars;
 mod source;
 
-pub use absence::Absence;
+pub use absence::{Absence, similar_folder};
 pub use content::{Content, Sidecar};
 pub use error::CheckpointError;
 pub use finder::Candidate;

@@ -1,8 +1,9 @@
 //! An HTTP client of a server, for `predict`, `bench` and `demo`.
 
+use std::io;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{Method, Request, StatusCode};
@@ -13,6 +14,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::rustls;
 
 use crate::platform::unix_stream;
 use crate::target::{Address, Endpoint};
@@ -94,7 +96,18 @@ async fn connect(endpoint: &Endpoint) -> Result<SendRequest<Full<Bytes>>> {
     stream.set_nodelay(true)?;
     match &endpoint.tls {
         None => start_http(stream).await,
-        Some(tls) => start_http(tls.connect(endpoint.address.name()?, stream).await?).await,
+        Some(tls) => start_http(tls.connect(endpoint.address.name()?, stream).await.map_err(untrusted)?).await,
+    }
+}
+
+/// Says how a certificate is trusted, if the handshake failed for it.
+fn untrusted(error: io::Error) -> anyhow::Error {
+    let rustls = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    match rustls {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            anyhow!("{error}; --ca-cert FILE names the certificates to trust")
+        }
+        _ => error.into(),
     }
 }
 

@@ -39,6 +39,27 @@ fn a_folder_without_a_candidate_says_why() {
 }
 
 #[test]
+fn folders_of_checkpoints_in_a_folder_without_one_are_served_by_root() {
+    let mut owner = Owner::new();
+    fs::create_dir(owner.path("btc")).expect("made");
+    let hint = |owner: &mut Owner| {
+        owner.request();
+        owner.source.absence().expect("a reason").hint(owner.folder.path())
+    };
+    assert_eq!(hint(&mut owner), None);
+    owner.write("btc/model_1.pt", "a", 0);
+    let root = format!(
+        "its folder btc has candidates: serve each of its folders as a policy by --root {}",
+        owner.folder.path().display()
+    );
+    assert_eq!(hint(&mut owner), Some(root.clone()));
+    owner.write("notes.txt", "", 0);
+    assert_eq!(hint(&mut owner), Some(root));
+    owner.write("best.pt", "", 0);
+    assert!(hint(&mut owner).expect("a hint").starts_with("one of its files is best.pt: serve it by "));
+}
+
+#[test]
 fn a_place_without_candidates_says_why() {
     let owner = Owner::new();
     owner.write("file", "a file", 0);

@@ -205,6 +205,10 @@ pub struct DemoArgs {
     #[arg(long, env = "SAC_LISTEN", default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
     pub listen: Listen,
 
+    /// Listen on this port of the address
+    #[arg(long, env = "SAC_PORT", value_parser = values::whole::<u16, 0>, value_name = "PORT")]
+    pub port: Option<u16>,
+
     /// Open the page in the browser
     #[arg(long)]
     pub open: bool,

@@ -1,11 +1,12 @@
 //! The flags of a root folder of policies.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use clap::Args;
-use sac_owner::path_line;
 use sac_owner::settings::{ModelName, is_blank};
+use sac_owner::{path_line, similar_folder};
 use sac_serving::{DefaultPolicy, RootConfig, Source};
 use tracing::warn;
 
@@ -46,7 +47,7 @@ impl RootArgs {
         let Some(folder) = folder else { return Ok(None) };
         // A leading `~` means the same as in the other paths.
         let folder = Source::new(None, Some(folder), std::env::home_dir().as_deref()).path().to_owned();
-        let found = folder.metadata().with_context(|| format!("--root: {} cannot be served", folder.display()))?;
+        let found = folder.metadata().map_err(|error| unserved(&folder, error))?;
         ensure!(found.is_dir(), "--root: {} is a file, and a folder of folders is expected", folder.display());
         if let Some(name) = default.name().filter(|name| !folder.join(name).is_dir()) {
             warn!("--default: {} has no folder {name}, so /sac/… is 404 until it is there", path_line(&folder));
@@ -59,4 +60,9 @@ impl RootArgs {
             ..RootConfig::new(folder)
         }))
     }
+}
+
+fn unserved(folder: &Path, error: io::Error) -> anyhow::Error {
+    let question = similar_folder(folder).map(|question| format!(" ({question})")).unwrap_or_default();
+    anyhow!("--root: {} cannot be served: {error}{question}", folder.display())
 }

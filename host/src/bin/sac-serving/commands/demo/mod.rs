@@ -36,12 +36,13 @@ const STATE: &str = r#"{"state": [0.0, 1.0, 0.5]}"#;
 
 pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
     let refused = |reason: String| Err(InvalidUse(anyhow!(reason)).into());
-    if matches!(args.listen, Listen::Unix(_)) {
+    let at = args.listen.with_port(args.port).map_err(InvalidUse)?;
+    if matches!(at, Listen::Unix(_)) {
         let expected = "is no address that a browser opens, and the demo is a page: expected HOST:PORT";
-        return refused(format!("{} {expected}", args.listen));
+        return refused(format!("{at} {expected}"));
     }
-    if !args.listen.is_local()? {
-        return refused(format!("{} can be reached from other machines, and the demo has no token", args.listen));
+    if !at.is_local()? {
+        return refused(format!("{at} can be reached from other machines, and the demo has no token"));
     }
     let folder = tempfile::tempdir().context("there is no temporary folder")?;
     let source = Source::new(None, Some(folder.path()), None);
@@ -49,7 +50,7 @@ pub fn run(args: &DemoArgs, config: Config) -> Result<()> {
     let config = Config { source, allow_rollback: true, reload_wait: Duration::from_secs(60), ..config };
     on_runtime(config.workers, async {
         let mut shutdown = pin!(shutdown_signal()?);
-        let (listener, address) = listen(&args.listen).await?;
+        let (listener, address) = listen(&at).await?;
         let endpoint = Endpoint::local(&address);
         publish(folder.path(), EARLY)?;
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
