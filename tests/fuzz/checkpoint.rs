@@ -263,8 +263,7 @@ fn acts(file: &File, operator_facts: OperatorFacts) -> bool {
     };
     let mut service = Service::new(config);
     let epoch = Instant { seconds: 0, nanoseconds: 0 };
-    let checkpoint =
-        Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 };
+    let checkpoint = Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: None, generation: 1 };
     let policy = match service.load(checkpoint, file.clone(), None) {
         Ok(policy) => policy,
         Err(error) => {

@@ -163,7 +163,8 @@ fn instant(rng: &mut Rng) -> Instant {
 
 fn description(rng: &mut Rng) -> Checkpoint {
     let generation = [0, 1, u64::MAX][rng.usize(..3)];
-    Checkpoint { path: text(rng), modified: instant(rng), loaded: instant(rng), sha256: text(rng), generation }
+    let sha256 = rng.bool().then(|| text(rng));
+    Checkpoint { path: text(rng), modified: instant(rng), loaded: instant(rng), sha256, generation }
 }
 
 fn request(rng: &mut Rng) -> Request {

@@ -40,7 +40,12 @@ impl Model {
     /// Fails if the file is of no known format or layout, is damaged, lacks a fact that nothing else gives, or asks for
     /// what is not served.
     pub fn read(file: File, operator: &OperatorFacts) -> Result<Self> {
-        let checkpoint = Checkpoint::decode(file, operator)?;
+        Model::of_bytes(file.bytes.into(), file.sidecars, operator)
+    }
+
+    /// Reads a file as [`Model::read`] does.
+    pub fn of_bytes(bytes: Bytes, sidecars: Vec<Sidecar>, operator: &OperatorFacts) -> Result<Self> {
+        let checkpoint = Checkpoint::decode(bytes, sidecars, operator)?;
         let given = checkpoint.given();
         let model = match &checkpoint.decoded {
             Decoded::Tensors { format, contents } => Model::of_tensors(*format, contents, &given)?,
@@ -58,7 +63,7 @@ impl Model {
     ///
     /// Fails if the file contains no actor that can be recognised.
     pub fn card(file: File, operator: &OperatorFacts) -> Result<String> {
-        let checkpoint = Checkpoint::decode(file, operator)?;
+        let checkpoint = Checkpoint::decode(file.bytes.into(), file.sidecars, operator)?;
         let given = checkpoint.given();
         match &checkpoint.decoded {
             Decoded::Tensors { contents, .. } => {
@@ -172,10 +177,9 @@ impl Model {
 }
 
 impl<'a> Checkpoint<'a> {
-    fn decode(file: File, operator: &'a OperatorFacts) -> Result<Self> {
-        let card = Card::read(&file.sidecars)?;
-        let statistics = statistics(&file.sidecars);
-        let bytes = Bytes::from(file.bytes);
+    fn decode(bytes: Bytes, sidecars: Vec<Sidecar>, operator: &'a OperatorFacts) -> Result<Self> {
+        let card = Card::read(&sidecars)?;
+        let statistics = statistics(&sidecars);
         let mut decoded = file::decode(&bytes)?;
         match (&mut decoded, statistics) {
             (Decoded::Tensors { contents, .. }, Some(statistics)) => {
@@ -189,7 +193,7 @@ impl<'a> Checkpoint<'a> {
             ),
             _ => {}
         }
-        Ok(Checkpoint { bytes, sidecars: file.sidecars, decoded, card, operator })
+        Ok(Checkpoint { bytes, sidecars, decoded, card, operator })
     }
 
     /// Decodes the graph of an ONNX file, with the external data beside it.

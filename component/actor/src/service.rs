@@ -2,6 +2,7 @@
 //! `run`, and does nothing else.
 
 use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
 
 use crate::load::Model;
 use crate::model::Forward;
@@ -37,11 +38,11 @@ impl Service {
     /// Fails if the file is no checkpoint of a known format and layout, lacks a fact, or does not compute the examples of
     /// its card; or if a forward pass on a state of zeros is not finite, or fails on ones. The policy in service then stays.
     pub fn load(&mut self, checkpoint: Checkpoint, file: File, backend: Option<Backend>) -> Result<Policy> {
-        let size_bytes = file.bytes.len();
-        let model = Model::read(file, &self.config.operator_facts)?;
+        let bytes = Bytes::from(file.bytes);
+        let model = Model::of_bytes(bytes.clone(), file.sidecars, &self.config.operator_facts)?;
         let actor = Actor::new(model, self.config.optimised, backend)?;
         let policy = Policy::of(&actor)?;
-        self.loaded = Some(Loaded::new(actor, checkpoint, size_bytes));
+        self.loaded = Some(Loaded::new(actor, checkpoint, bytes));
         self.documents = Documents::default();
         Ok(policy)
     }

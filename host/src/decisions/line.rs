@@ -54,7 +54,7 @@ impl Author {
         Author {
             generation,
             checkpoint: content.path.to_string_lossy().into_owned(),
-            sha256: content.sha256.clone(),
+            sha256: content.sha256().to_owned(),
             sidecars: digests(content),
             backend: policy.backend.name(),
             state_dim: policy.state_dim,

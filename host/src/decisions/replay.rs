@@ -186,7 +186,7 @@ impl Replay {
         let mut reason = "the files beside its checkpoint are others now, or are missing".to_owned();
         for path in self.files.get(&key.sha256).into_iter().flatten() {
             match self.content(path) {
-                Ok(content) if content.sha256 == key.sha256 && are_same(&digests(&content), &key.sidecars) => {
+                Ok(content) if content.sha256() == key.sha256 && are_same(&digests(&content), &key.sidecars) => {
                     let loaded = self.factory.loaded_instance(&content, 0, Some(backend), true);
                     return loaded.map(|(instance, _)| instance).map_err(|error| error.to_string());
                 }

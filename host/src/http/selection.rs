@@ -144,7 +144,7 @@ async fn select(holder: &Arc<Holder>, Selection { file, pin }: Selection) -> Res
         current = snapshot;
     }
     let loaded = serving(&current, &path).ok_or_else(|| Error::SelectedNotInService("a newer one is".to_owned()))?;
-    let (model_path, sha256) = (path.to_string_lossy().into_owned(), loaded.content.sha256.clone());
+    let (model_path, sha256) = (path.to_string_lossy().into_owned(), loaded.content.sha256().to_owned());
     Ok(Selected { status: "selected", model_path, sha256, generation: current.generation.number, pinned: pin })
 }
 

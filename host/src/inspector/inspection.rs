@@ -98,7 +98,7 @@ impl Inspection {
         Inspection {
             path: content.path.display().to_string(),
             size_bytes: content.bytes.len(),
-            sha256: content.sha256.clone(),
+            sha256: content.sha256().to_owned(),
             format: policy.format,
             layout: policy.layout,
             layers: policy.layers.into_iter().map(Into::into).collect(),

@@ -142,7 +142,7 @@ impl InstanceFactory {
             path: &path,
             modified: content.identity.modified.into(),
             loaded: content.read_at.into(),
-            sha256: &content.sha256,
+            sha256: Some(content.sha256()),
             generation,
         };
         let loaded = bindings::with_file(content, |file| instance.load(checkpoint, file, backend, may_use_reserve));

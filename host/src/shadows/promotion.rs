@@ -69,8 +69,8 @@ pub(crate) async fn promote(
     }
     let Some(loaded) = &generation.loaded else { return Err(PromoteError::None(shadow.source().to_string())) };
     let content = loaded.content.clone();
-    if request.sha256.as_ref().is_some_and(|expected| !expected.eq_ignore_ascii_case(&content.sha256)) {
-        return Err(PromoteError::Other(content.sha256.clone()));
+    if request.sha256.as_ref().is_some_and(|expected| !expected.eq_ignore_ascii_case(content.sha256())) {
+        return Err(PromoteError::Other(content.sha256().to_owned()));
     }
     check_dimensions(loaded, &policy.latest())?;
     let (from, to) = (shadow.source().clone(), policy.source().clone());
@@ -79,9 +79,9 @@ pub(crate) async fn promote(
         move |_: &_| content.promote(&from, &to)
     };
     let path = shadow.shared().storage().run(promoted).await??;
-    info!(path = %path_line(&path), sha256 = content.sha256, "the shadow's checkpoint was promoted");
+    info!(path = %path_line(&path), sha256 = content.sha256(), "the shadow's checkpoint was promoted");
     shadow.clear();
-    let is_promoted = |current: &Snapshot| in_service(current).is_some_and(|sha256| sha256 == content.sha256);
+    let is_promoted = |current: &Snapshot| in_service(current).is_some_and(|sha256| sha256 == content.sha256());
     let mut current = policy.current().await;
     if !is_promoted(&current) {
         // The load took longer than a request waits.
@@ -92,7 +92,7 @@ pub(crate) async fn promote(
     if !is_promoted(&current) {
         return Err(PromoteError::NotInService("a newer checkpoint is".to_owned()));
     }
-    let (model_path, sha256) = (path.to_string_lossy().into_owned(), content.sha256.clone());
+    let (model_path, sha256) = (path.to_string_lossy().into_owned(), content.sha256().to_owned());
     Ok(Promoted { status: "promoted", model_path, sha256, generation: current.generation.number })
 }
 
@@ -107,5 +107,5 @@ fn check_dimensions(shadow: &Loaded, current: &Snapshot) -> Result<(), PromoteEr
 }
 
 fn in_service(current: &Snapshot) -> Option<&str> {
-    current.generation.loaded.as_ref().map(|loaded| loaded.content.sha256.as_str())
+    current.generation.loaded.as_ref().map(|loaded| loaded.content.sha256())
 }

@@ -165,7 +165,7 @@ impl Shadow {
         let differences = &record.differences;
         Some(ShadowState {
             path,
-            sha256: content.map(|content| content.sha256.clone()),
+            sha256: content.map(|content| content.sha256().to_owned()),
             detail: refusal.as_ref().map(|refused| refused.detail.clone()).or_else(|| record.failure.clone()),
             compared_with: record.pair.as_ref().map(|pair| pair.generation),
             rows: differences.rows,

@@ -234,7 +234,7 @@ impl Generation {
             format: &loaded.policy.format,
             layout: &loaded.policy.layout,
             backend: loaded.policy.backend.name(),
-            sha256: &loaded.content.sha256,
+            sha256: loaded.content.sha256(),
             verified_examples: loaded.policy.verified_examples,
             modified: loaded.content.identity.modified,
             read_at: loaded.content.read_at,

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::benchmark::Measurement;
+use super::digest::Digest;
 use super::inference::Tensors;
 use super::sampling::Sampling;
 use crate::run::Actor;
@@ -16,6 +18,7 @@ pub struct Loaded {
     pub actor: Actor,
     pub checkpoint: Checkpoint,
     pub size_bytes: usize,
+    pub digest: Digest,
     /// `checkpoint.modified` as responses write it, formatted once.
     pub modified: String,
     /// `checkpoint.generation` as paths and responses write it, formatted once.
@@ -45,9 +48,11 @@ pub enum Reply {
 }
 
 impl Loaded {
-    pub fn new(actor: Actor, checkpoint: Checkpoint, size_bytes: usize) -> Self {
+    /// `bytes` are those of the whole file.
+    pub fn new(actor: Actor, mut checkpoint: Checkpoint, bytes: Bytes) -> Self {
+        let (size_bytes, digest) = (bytes.len(), Digest::new(checkpoint.sha256.take(), bytes));
         let (modified, version) = (checkpoint.modified.to_rfc3339(), checkpoint.generation.to_string());
-        Loaded { actor, checkpoint, size_bytes, modified, version, split: None }
+        Loaded { actor, checkpoint, size_bytes, digest, modified, version, split: None }
     }
 }
 

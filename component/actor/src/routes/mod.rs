@@ -6,6 +6,7 @@ mod batch;
 mod benchmark;
 mod call;
 mod decision;
+mod digest;
 mod error;
 mod explain;
 mod inference;

@@ -144,7 +144,7 @@ pub(super) fn info(call: &mut Call) -> Result<Outcome, Error> {
             facts: facts.list.iter().map(FactInfo::from).collect(),
             verified_examples: facts.verified_examples,
             size_bytes: loaded.size_bytes,
-            sha256: &checkpoint.sha256,
+            sha256: loaded.digest.hex(),
             state_dim: actor.state_dim(),
             action_dim: actor.action_dim(),
             stochastic: actor.stochastic(),

@@ -113,7 +113,7 @@ impl Actor {
 
 pub fn checkpoint() -> Checkpoint {
     let epoch = Instant { seconds: 0, nanoseconds: 0 };
-    Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: String::new(), generation: 1 }
+    Checkpoint { path: "/c".into(), modified: epoch, loaded: epoch, sha256: None, generation: 1 }
 }
 
 /// A file with nothing beside it.

@@ -11,7 +11,7 @@ use super::own_folder::OwnFolder;
 use super::sidecar_names::{self as naming, SidecarKind};
 use super::sidecars::SidecarFile;
 use crate::settings::MAX_CARD_BYTES;
-use crate::watch::{FileReader, Identity, Moment, ReadError, resolve, sha256};
+use crate::watch::{Digest, FileReader, Identity, Moment, ReadError, resolve};
 
 /// A checkpoint's bytes. They were read through one descriptor, from a file that did not change meanwhile.
 #[derive(Debug, Clone)]
@@ -20,8 +20,6 @@ pub struct Content {
     pub path: PathBuf,
     /// The whole file.
     pub bytes: Vec<u8>,
-    /// The sha256 of the whole file, in lowercase hexadecimal.
-    pub sha256: String,
     /// The identity of the file while it was read.
     pub identity: Identity,
     /// The files beside it that belong to it.
@@ -29,6 +27,7 @@ pub struct Content {
     /// When the read began.
     pub read_at: SystemTime,
     pub(super) began: Moment,
+    pub(super) digest: Digest,
 }
 
 /// A file that stands beside a checkpoint. It was read as the checkpoint was.
@@ -40,24 +39,34 @@ pub struct Sidecar {
     pub name: String,
     /// The whole file.
     pub bytes: Vec<u8>,
-    pub(super) sha256: String,
+    pub(super) digest: Digest,
     pub(super) identity: Identity,
 }
 
 impl Sidecar {
     /// Returns the sha256 of the whole file, in lowercase hexadecimal.
     pub fn sha256(&self) -> &str {
-        &self.sha256
+        self.digest.of(&self.bytes)
     }
 }
 
 impl Content {
+    /// Returns the sha256 of the whole file, in lowercase hexadecimal. The first call computes it.
+    pub fn sha256(&self) -> &str {
+        self.digest.of(&self.bytes)
+    }
+
+    /// Returns the sha256 if it was computed, which a file beside the checkpoint or a young checkpoint needs.
+    pub fn known_sha256(&self) -> Option<&str> {
+        self.digest.known()
+    }
+
     /// Returns the digests of the file and of the files beside it. Contents with the same ones are the same to the last byte,
     /// wherever they were read.
     pub fn digests(&self) -> Vec<String> {
         let sidecars = self.sidecars.iter();
-        let sidecars = sidecars.flat_map(|it| [format!("{:?}", it.kind), it.name.clone(), it.sha256.clone()]);
-        std::iter::once(self.sha256.clone()).chain(sidecars).collect()
+        let sidecars = sidecars.flat_map(|it| [format!("{:?}", it.kind), it.name.clone(), it.sha256().to_owned()]);
+        std::iter::once(self.sha256().to_owned()).chain(sidecars).collect()
     }
 
     /// Returns the same checkpoint with this card as its own, whatever stands beside it.
@@ -65,7 +74,7 @@ impl Content {
         let kind = SidecarKind::Card;
         self.sidecars.retain(|sidecar| sidecar.kind != kind);
         let name = naming::card(&self.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.sidecars.push(Sidecar { kind, name, sha256: sha256(&bytes), bytes, identity: self.identity });
+        self.sidecars.push(Sidecar { kind, name, bytes, identity: self.identity, digest: Digest::default() });
         self
     }
 
@@ -76,12 +85,12 @@ impl Content {
         let path = resolve(checkpoint).map_err(ReadError::Io)?;
         let began = Moment::now();
         let (bytes, identity) = reader.read(&path)?;
-        let sha256 = sha256(&bytes);
+        let digest = Digest::default();
         let folder = OwnFolder::of(checkpoint, &path);
-        verify(checkpoint, &sha256, &folder, reader)?;
+        verify(checkpoint, || digest.of(&bytes), &folder, reader)?;
         let sidecars = SidecarReader { reader, folder, modified: identity.modified, taken: bytes.len() as u64 };
         let sidecars = sidecars.read(checkpoint, &candidate.sidecars.files)?;
-        Ok(Content { path, bytes, sha256, identity, sidecars, read_at: began.time, began })
+        Ok(Content { path, bytes, identity, sidecars, read_at: began.time, began, digest })
     }
 }
 
@@ -145,7 +154,7 @@ impl SidecarReader<'_> {
             Ok(None) => Ok(None),
             Ok(Some((bytes, identity))) => {
                 self.taken += if is_card { 0 } else { bytes.len() as u64 };
-                Ok(Some(Sidecar { kind: file.kind, name, sha256: sha256(&bytes), bytes, identity }))
+                Ok(Some(Sidecar { kind: file.kind, name, bytes, identity, digest: Digest::default() }))
             }
             Err(CheckpointError::Sidecar(name, ReadError::TooLarge { size, .. })) if !is_card => {
                 let (size, limit) = (self.taken.saturating_add(size), self.reader.max_bytes);

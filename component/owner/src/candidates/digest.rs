@@ -18,9 +18,9 @@ pub(super) fn digest_path(checkpoint: &Path) -> PathBuf {
 }
 
 /// Compares a checkpoint's sha256 with the one in the file beside it, if that file exists.
-pub(super) fn verify(
+pub(super) fn verify<'a>(
     checkpoint: &Path,
-    sha256: &str,
+    sha256: impl FnOnce() -> &'a str,
     folder: &OwnFolder,
     reader: FileReader,
 ) -> Result<(), CheckpointError> {
@@ -28,6 +28,7 @@ pub(super) fn verify(
     let reader = FileReader { max_bytes: MAX_DIGEST_BYTES, noun: "file of digests", ..reader };
     let Some((sums, _)) = folder.read(&path, reader)? else { return Ok(()) };
     let name = checkpoint.file_name().unwrap_or_default().to_string_lossy();
+    let sha256 = sha256();
     match find(&String::from_utf8_lossy(&sums), &name) {
         Some(expected) if expected.eq_ignore_ascii_case(sha256) => Ok(()),
         // Its content is not repeated: a token may have the form of a digest.

@@ -113,7 +113,7 @@ impl Content {
                 Err(ReadError::Io(error)) => return Err(failed(&path, error)),
                 Err(_) => return Err(PromotionError::Shared(name.to_owned())),
             };
-            if there.as_deref() != self.sidecar(name).map(|sidecar| sidecar.sha256.as_str()) {
+            if there.as_deref() != self.sidecar(name).map(|sidecar| sidecar.sha256()) {
                 return Err(PromotionError::Shared(name.to_owned()));
             }
         }

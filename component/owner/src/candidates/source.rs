@@ -190,9 +190,11 @@ impl Watch for Source {
             identity: content.identity,
             companions: content.sidecars.iter().map(|sidecar| sidecar.identity).collect(),
         };
-        let sidecars = content.sidecars.iter().map(|sidecar| &sidecar.sha256);
-        let digests = std::iter::once(&content.sha256).chain(sidecars).cloned().collect();
-        Ok((Seen::read(state, digests, content.began, self.limits.settle), content))
+        Ok((Seen::read(state, content.began, self.limits.settle), content))
+    }
+
+    fn digests(content: &Content) -> Vec<String> {
+        content.digests()
     }
 
     /// A checkpoint that is refused for its sha256 may be right once the file beside it is.

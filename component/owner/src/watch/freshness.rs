@@ -186,13 +186,16 @@ impl Freshness {
         let start = Instant::now();
         // It is identified before the read that looks at it, so that a change in between makes another try.
         let remedy = watched.remedy(candidate);
-        let (seen, content) = match watched.read(candidate) {
+        let (mut seen, content) = match watched.read(candidate) {
             Ok(read) => read,
             Err(error) => {
                 let seen = Seen::unread(candidate.as_ref().clone(), error.may_pass, watched.settle());
                 return Err(self.refuse(seen, remedy, error, start.elapsed()));
             }
         };
+        if keep_same || seen.recheck_at.is_some() {
+            seen.digests = Some(W::digests(&content));
+        }
         if keep_same && self.settle(&seen) {
             return Ok(Attempt::Same);
         }

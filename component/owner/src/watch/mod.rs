@@ -1,5 +1,6 @@
 //! Notices that a file changed, and reads it whole. This module works for any file, and knows nothing of checkpoints.
 
+mod digest;
 mod file_state;
 mod freshness;
 mod identity;
@@ -11,11 +12,12 @@ mod single_file;
 mod system;
 mod watched;
 
+pub(crate) use digest::{Digest, sha256};
 pub use file_state::FileState;
 pub use freshness::{Freshness, Judgement, Renewal};
 pub use identity::{Identify, Identity, since_epoch};
+pub(crate) use read::FileReader;
 pub use read::{Failure, ReadError};
-pub(crate) use read::{FileReader, sha256};
 pub use refused::Refused;
 pub use renewal_error::RenewalError;
 pub(crate) use seen::Moment;

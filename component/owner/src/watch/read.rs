@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::identity::{Identify, Identity};
@@ -117,9 +116,4 @@ impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         Failure { detail: error.to_string(), may_pass: matches!(error, ReadError::Io(_)) }
     }
-}
-
-/// Returns a sha256 in lowercase hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
 }

@@ -8,8 +8,8 @@ use super::file_state::FileState;
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub(crate) state: FileState,
-    /// The sha256 of the file and of each companion. `None` if they could not be read.
-    digests: Option<Vec<String>>,
+    /// What tells the content from any other. `None` if it was not read, or will not be compared.
+    pub(super) digests: Option<Vec<String>>,
     /// When the content is to be compared once more, because the file was young when it was read.
     pub(super) recheck_at: Option<Instant>,
 }
@@ -28,10 +28,10 @@ impl Moment {
 }
 
 impl Seen {
-    /// Describes a file whose read began at `began`. `digests` are those of the file and of its companions.
-    pub(crate) fn read(state: FileState, digests: Vec<String>, began: Moment, settle: Duration) -> Self {
+    /// Describes a file whose read began at `began`.
+    pub(crate) fn read(state: FileState, began: Moment, settle: Duration) -> Self {
         let young = is_young(&state, began.time, settle);
-        Seen { state, digests: Some(digests), recheck_at: young.then(|| began.instant + settle) }
+        Seen { state, digests: None, recheck_at: young.then(|| began.instant + settle) }
     }
 
     /// Describes a file that could not be read. It is tried again once it has aged, if it is young or the error may pass.

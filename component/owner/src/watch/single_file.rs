@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::SETTLE;
+use super::digest::sha256;
 use super::file_state::FileState;
 use super::identity::Identity;
-use super::read::{Failure, FileReader, sha256};
+use super::read::{Failure, FileReader};
 use super::seen::{Moment, Seen};
 use super::watched::Watch;
 use crate::text::path_line;
@@ -65,7 +66,11 @@ impl Watch for SingleFile {
         let began = Moment::now();
         let (bytes, identity) = self.reader.read(&candidate.path)?;
         let state = FileState { identity, ..candidate.clone() };
-        Ok((Seen::read(state, vec![sha256(&bytes)], began, self.settle), bytes))
+        Ok((Seen::read(state, began, self.settle), bytes))
+    }
+
+    fn digests(content: &Vec<u8>) -> Vec<String> {
+        vec![sha256(content)]
     }
 }
 

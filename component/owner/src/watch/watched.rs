@@ -55,6 +55,9 @@ pub trait Watch: Display {
     /// The candidate is refused.
     fn read(&self, candidate: &Self::Candidate) -> Result<(Seen, Self::Content), Failure>;
 
+    /// Returns digests that tell a content from any other of the same path.
+    fn digests(content: &Self::Content) -> Vec<String>;
+
     /// Returns the identity of the file whose change makes a refused candidate worth another try, if the candidate was listed
     /// with such a file.
     fn remedy(&self, _candidate: &Self::Candidate) -> Option<Identity> {

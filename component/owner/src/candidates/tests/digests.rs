@@ -104,3 +104,24 @@ fn a_checkpoint_whose_name_leaves_no_room_for_that_of_a_sidecar_is_served() {
         }
     }
 }
+
+#[test]
+fn a_sha256_is_computed_for_a_young_file_and_for_one_that_has_it_beside_it_and_else_when_it_is_asked_for() {
+    let mut owner = Owner::new();
+    let is_known = |owner: &Owner| {
+        let mut found = None;
+        let _ = Freshness::default().renew(&owner.source, false, |content| {
+            found = Some(content.known_sha256().is_some());
+            assert_eq!((content.sha256(), content.known_sha256()), (DIGEST, Some(DIGEST)));
+            Ok(())
+        });
+        found.expect("it is loaded")
+    };
+    owner.write("model_a.onnx", "a", 0);
+    assert!(!is_known(&owner));
+    owner.write("model_a.onnx.sha256", DIGEST, 0);
+    assert!(is_known(&owner));
+    fs::remove_file(owner.path("model_a.onnx.sha256")).expect("removed");
+    owner.source.limits.settle = Duration::from_secs(1 << 40);
+    assert!(is_known(&owner));
+}

@@ -56,9 +56,12 @@ impl Watch for Files {
     }
 
     fn read(&self, candidate: &FileState) -> Result<(Seen, Self::Content), Failure> {
-        let seen =
-            Seen::read(candidate.clone(), vec![candidate.identity.ino.to_string()], Moment::now(), Duration::ZERO);
+        let seen = Seen::read(candidate.clone(), Moment::now(), Duration::ZERO);
         Ok((seen, (candidate.path.clone(), candidate.identity.ino)))
+    }
+
+    fn digests((_, version): &Self::Content) -> Vec<String> {
+        vec![version.to_string()]
     }
 }
 
