@@ -61,7 +61,7 @@ pub fn read_entry(entry: &Entry) -> Result<Contents> {
     if bytes.starts_with(LEGACY_MAGIC) {
         return read_legacy(&bytes);
     }
-    let archive = Archive::nested(entry)?;
+    let archive = Archive::nested(entry, &bytes)?;
     let folder = folder(&archive).context("it is not an archive of torch.save")?;
     read_archive(&archive, &folder)
 }
