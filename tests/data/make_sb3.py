@@ -61,12 +61,12 @@ FLOAT64 = spaces.Box(-np.inf, np.inf, (3,), np.float64)
 DICT = spaces.Dict({"velocity": spaces.Box(-np.inf, np.inf, (2,)), "position": spaces.Box(0, 1, (3,))})
 
 
-def train(space, wrap=lambda venv: venv, envs=1, **policy_kwargs):
+def train(space, wrap=lambda venv: venv, envs=1, use_sde=False, **policy_kwargs):
     """Learns for some steps, which leaves the last observations in the model."""
     venv = wrap(DummyVecEnv([lambda: Env(space)] * envs))
     policy = "MultiInputPolicy" if isinstance(space, spaces.Dict) else "MlpPolicy"
     model = SAC(policy, venv, seed=0, learning_starts=50, buffer_size=200, batch_size=16, device="cpu",
-                policy_kwargs={"net_arch": [8], **policy_kwargs})
+                use_sde=use_sde, policy_kwargs={"net_arch": [8], **policy_kwargs})
     model.learn(100)
     return model, venv
 
@@ -82,8 +82,8 @@ def expect(name, model, venv, space):
     expected[name] = {"states": [flat(state) for state in states], "action": actions}
 
 
-def served(name, space, *args):
-    model, venv = train(space, *args)
+def served(name, space, *args, **kwargs):
+    model, venv = train(space, *args, **kwargs)
     model.save(HERE / name)
     if isinstance(venv, VecNormalize):
         venv.save(HERE / f"{name}.vecnormalize.pkl")
@@ -98,6 +98,8 @@ HERE.mkdir(exist_ok=True)
 served("plain.zip", UNIT)
 served("plain_float64.zip", FLOAT64)
 served("plain_uint8.zip", spaces.Box(0, 255, (3,), np.uint8))
+served("linear.zip", UNIT, net_arch=[])
+served("linear_sde.zip", UNIT, net_arch=[], use_sde=True)
 served("vecnormalize_bounded.zip", UNIT, VecNormalize)
 served("vecnormalize_reward.zip", UNIT, lambda venv: VecNormalize(venv, norm_obs=False))
 served("vecnormalize_dict.zip", DICT, VecNormalize)

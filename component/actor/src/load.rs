@@ -108,7 +108,8 @@ impl Model {
         let name = actor.layout.name;
         ensure!(
             format != Format::StableBaselines3 || layout::OF_STABLE_BASELINES3.contains(&name),
-            "the model has an actor of the layout `{name}`: an actor of SAC, TQC, TD3 or DDPG is expected"
+            "the layers of the model's actor are not those of Stable-Baselines3's own SAC, TQC, TD3 or DDPG, but of the layout \
+             `{name}`: save it as an ONNX graph or a TorchScript program that gives the action"
         );
         let settings = PolicySettings::new(contents, &actor.scope);
         let Resolved { mlp, normalisation, squashing, facts } = resolve::resolve(&actor, &settings, given)?;

@@ -59,6 +59,8 @@ fn a_trained_model_gives_the_actions_of_its_library() {
         "plain.zip",
         "plain_float64.zip",
         "plain_uint8.zip",
+        "linear.zip",
+        "linear_sde.zip",
         "policy.pt",
         "vecnormalize_bounded.zip",
         "vecnormalize_reward.zip",

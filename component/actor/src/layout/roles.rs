@@ -111,6 +111,9 @@ fn named_head(layout: &Layout, scope: &Scope) -> Option<Option<Head>> {
 /// Puts layers in the order of computation: by series in the layout's order, or else by their dimensions, and by number
 /// within a series.
 fn order(layout: &Layout, layers: Vec<String>, scope: &Scope) -> Option<Vec<String>> {
+    if layout.is_linear {
+        return layers.is_empty().then_some(layers);
+    }
     if !layout.trunk.is_empty() {
         return by_patterns(layout.trunk, layers);
     }

@@ -10,6 +10,8 @@ pub struct Layout {
     /// The hidden layers as series of names in the order of computation; `{n}` is their running number. Empty for any
     /// series. The last layer of the last series is the head unless `heads` names one.
     pub trunk: &'static [&'static str],
+    /// True if the actor has no hidden layers.
+    pub is_linear: bool,
     pub heads: Heads,
     /// Names that must be there, for layouts whose layers alone do not tell them from others.
     pub evidence: &'static [&'static str],
@@ -67,6 +69,7 @@ pub const TWO_HEADS: &str = "trunk and two heads";
 const BARE: Layout = Layout {
     name: "",
     trunk: &[],
+    is_linear: false,
     heads: Heads::Open,
     evidence: &[],
     file_evidence: &[],
@@ -158,6 +161,24 @@ pub const LAYOUTS: &[Layout] = &[
         trunk: &["latent_pi.{n}"],
         heads: Heads::Mean(&["mu.0", "mu"]),
         evidence: &["log_std"],
+        ignored: &["log_std"],
+        log_std: None,
+        ..SAC
+    },
+    // Both with `net_arch=[]`.
+    Layout {
+        name: STABLE_BASELINES3,
+        is_linear: true,
+        heads: Heads::Pair { mean: &["mu"], log_std: &["log_std"] },
+        file_evidence: &["policy_class"],
+        ..SAC
+    },
+    Layout {
+        name: STABLE_BASELINES3_SDE,
+        is_linear: true,
+        heads: Heads::Mean(&["mu.0", "mu"]),
+        evidence: &["log_std"],
+        file_evidence: &["policy_class"],
         ignored: &["log_std"],
         log_std: None,
         ..SAC
