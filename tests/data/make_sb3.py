@@ -123,7 +123,10 @@ model.save(HERE / "vecnormalize_some_keys.zip")
 venv.save(HERE / "vecnormalize_some_keys.zip.vecnormalize.pkl")
 
 # The library divides what looks like an image by 255.
-lost("image.zip", spaces.Box(0, 255, (1, 4, 4), np.uint8))
+model, _ = train(spaces.Box(0, 255, (1, 4, 4), np.uint8))
+model.save(HERE / "image.zip")
+model.policy.save(HERE / "image_policy.pt")
+torch.save(model.actor, HERE / "image_actor.pt")
 
 model, _ = train(UNIT, features_extractor_class=Scaled)
 model.save(HERE / "extractor.zip")

@@ -222,8 +222,10 @@ fn a_file_of_cleanrls_ppo_is_refused_until_a_card_says_how_states_are_normalised
 
 #[test]
 fn images_are_refused_since_the_library_divides_them_first() {
-    let refused = refusal(file("image.zip"));
-    assert!(refused.contains("the policy takes images (`observation_space.dtype` is uint8"), "{refused}");
+    for name in ["image.zip", "image_policy.pt", "image_actor.pt"] {
+        let refused = refusal(file(name));
+        assert!(refused.contains("the policy takes images (`"), "{name}: {refused}");
+    }
 }
 
 #[test]

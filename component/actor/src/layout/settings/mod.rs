@@ -85,12 +85,9 @@ impl<'a> PolicySettings<'a> {
     /// the numbers of any other space as they are (`stable_baselines3/common/preprocessing.py`).
     pub fn check_observations(&self) -> Result<()> {
         let image = self.contents.iter().find(|(name, leaf)| {
-            let Some(space) = name.strip_suffix("dtype").filter(|name| name.starts_with("observation_space.")) else {
-                return false;
-            };
-            let shape = self.contents.get(&format!("{space}shape")).and_then(|shape| shape.numbers().ok().flatten());
-            matches!(leaf, Leaf::Text(text) | Leaf::Class(text) if text.ends_with("uint8"))
-                && shape.is_none_or(|shape| shape.len() == 3)
+            let space = name.strip_suffix("dtype").filter(|space| space.contains("observation_space."));
+            let is_uint8 = matches!(leaf, Leaf::Text(text) | Leaf::Class(text) if text.ends_with("uint8"));
+            is_uint8 && space.is_some_and(|space| self.shape(space).is_none_or(|shape| shape.len() == 3))
         });
         ensure!(
             image.is_none(),
@@ -98,6 +95,11 @@ impl<'a> PolicySettings<'a> {
             image.map_or("", |(name, _)| name)
         );
         Ok(())
+    }
+
+    /// Returns the shape of a space of gymnasium, as a model names it or as the attribute of the object.
+    fn shape(&self, space: &str) -> Option<Vec<f64>> {
+        ["shape", "_shape"].iter().find_map(|name| self.contents.get(&format!("{space}{name}"))?.numbers().ok()?)
     }
 
     /// Returns the squash that a config names, and its name there: a text, or a flag.
