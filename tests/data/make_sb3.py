@@ -16,6 +16,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import CheckpointCallback
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from stable_baselines3.sac.policies import SACPolicy
 
 HERE = Path(__file__).parent / "sb3"
 expected = {}
@@ -56,15 +57,22 @@ class Scaled(BaseFeaturesExtractor):
         return states * 10 + 1
 
 
+class Negated(SACPolicy):
+    """Has the actor of its library, and another action."""
+
+    def _predict(self, observation, deterministic=False):
+        return -super()._predict(observation, deterministic)
+
+
 UNIT, REAL = spaces.Box(0, 1, (3,)), spaces.Box(-np.inf, np.inf, (3,))
 FLOAT64 = spaces.Box(-np.inf, np.inf, (3,), np.float64)
 DICT = spaces.Dict({"velocity": spaces.Box(-np.inf, np.inf, (2,)), "position": spaces.Box(0, 1, (3,))})
 
 
-def train(space, wrap=lambda venv: venv, envs=1, use_sde=False, **policy_kwargs):
+def train(space, wrap=lambda venv: venv, envs=1, use_sde=False, policy=None, **policy_kwargs):
     """Learns for some steps, which leaves the last observations in the model."""
     venv = wrap(DummyVecEnv([lambda: Env(space)] * envs))
-    policy = "MultiInputPolicy" if isinstance(space, spaces.Dict) else "MlpPolicy"
+    policy = policy or ("MultiInputPolicy" if isinstance(space, spaces.Dict) else "MlpPolicy")
     model = SAC(policy, venv, seed=0, learning_starts=50, buffer_size=200, batch_size=16, device="cpu",
                 use_sde=use_sde, policy_kwargs={"net_arch": [8], **policy_kwargs})
     model.learn(100)
@@ -132,6 +140,7 @@ model, _ = train(UNIT, features_extractor_class=Scaled)
 model.save(HERE / "extractor.zip")
 model.policy.save(HERE / "extractor_policy.pt")
 torch.save(model.actor, HERE / "extractor_actor.pt")
+torch.save(train(UNIT, policy=Negated)[0].policy, HERE / "own_policy.pt")
 model, venv = train(UNIT)
 model.policy.save(HERE / "policy.pt")
 expect("policy.pt", model, venv, UNIT)

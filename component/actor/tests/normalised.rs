@@ -239,6 +239,12 @@ fn a_features_extractor_without_weights_is_refused_however_the_model_is_saved() 
 }
 
 #[test]
+fn a_policy_of_its_own_code_around_the_librarys_actor_is_asked_for_its_kind() {
+    let refused = refusal(file("own_policy.pt"));
+    assert!(refused.contains("__main__.Negated") && refused.contains("kind"), "{refused}");
+}
+
+#[test]
 fn a_graph_or_a_program_beside_statistics_is_refused_until_a_card_says_whether_it_normalises() {
     let statistics = file("vecnormalize_bounded.zip").sidecars;
     for (name, outputs) in

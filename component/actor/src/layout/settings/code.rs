@@ -36,25 +36,34 @@ const OF_CLEANRL: [&str; 2] = ["Actor", "Agent"];
 const COPIED: [&str; 3] = ["SquashedGaussianMLPActor", "MLPActorCritic", "MLPActor"];
 
 impl PolicySettings<'_> {
-    /// Returns the class of the actor, or of a module within it, whose code is neither in the file nor in a known package.
-    /// Layers and activations do not show what such a `forward` does with them.
+    /// Returns the class of the actor, of a module around it or of one within it, whose code is neither in the file nor in a
+    /// known package. Layers and activations do not show what such a `forward` does with them.
     pub fn foreign_code(&self, layers: &ActorLayers) -> Option<String> {
-        let own = self.scope.trim_end_matches('.');
         let is_layout = |script: &&str| layers.layout.name.starts_with(*script);
         let is_unedited =
             |class: &str| !is_layout(&CLEANRL) || OF_CLEANRL.iter().any(|word| name_of(class).contains(word));
         let of_script = |class: &str| SCRIPTS.iter().any(is_layout) && is_unedited(class);
-        let of_scope = match self.contents.get(own) {
-            Some(Leaf::Class(class)) => Some(class.as_str()),
-            _ => None,
-        };
         let is_foreign = |class: &&str| {
             !PACKAGES.iter().any(|package| class.starts_with(package)) && !COPIED.contains(&name_of(class))
         };
-        let outer =
-            of_scope.or_else(|| self.contents.root_class()).filter(|class| is_foreign(class) && !of_script(class));
+        let outer = self.outer_classes().find(|class| is_foreign(class) && !of_script(class));
         let policy = self.text(&["policy_class"]).filter(is_foreign);
         outer.or(policy).or_else(|| self.foreign_module(is_foreign)).map(str::to_owned)
+    }
+
+    /// Returns the classes of the actor and of the modules around it, from the inside out. An object around it counts as
+    /// well if nothing else has a class: the actor is a part of it.
+    fn outer_classes(&self) -> impl Iterator<Item = &str> {
+        let own = self.scope.trim_end_matches('.');
+        let around = own.match_indices('.').map(|(at, _)| &own[..at]).rev();
+        let class = |name: &str| match self.contents.get(name) {
+            Some(Leaf::Class(class)) => Some(class.as_str()),
+            _ => None,
+        };
+        let is_module = |name: &&str| self.contents.get(&format!("{name}.training")).is_some();
+        let modules = class(own).into_iter().chain(around.filter(is_module).filter_map(class)).collect::<Vec<_>>();
+        let root = self.contents.root_class().filter(|_| modules.is_empty() || self.contents.get("training").is_some());
+        modules.into_iter().chain(root)
     }
 
     /// Returns the class of a foreign module within the actor. Modules have a flag for training.
