@@ -35,6 +35,7 @@ def layers(*between):
 
 HERE.mkdir(exist_ok=True)
 write("plain", *layers(), nn.Tanh())
+write("two_outputs", nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2), nn.Tanh())
 write("activation_before_the_first_layer", nn.Tanh(), *layers(), nn.Tanh())
 write("two_activations_after_the_last_layer", *layers(), nn.Tanh(), nn.Tanh())
 for kind, norm in (("layer", nn.LayerNorm), ("batch", nn.BatchNorm1d)):

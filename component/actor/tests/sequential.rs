@@ -71,3 +71,17 @@ fn the_epsilon_of_a_batch_normalisation_without_its_class_is_proven_by_examples(
     let another = load("batch_norm_of_another_epsilon.state_dict", card(), true).err().unwrap();
     assert!(another.contains("does not compute the 4 examples"), "{another}");
 }
+
+#[test]
+fn examples_decide_how_many_numbers_an_action_has_where_the_layers_allow_two() {
+    let doubled = |numbers: &[f64]| numbers.iter().map(|x| 2.0 * x).collect::<Vec<_>>();
+    let examples = expected("two_outputs").into_iter();
+    let examples = examples.map(|(state, action)| json!({"state": state, "action": doubled(&action)}));
+    let card = json!({"action_low": -2.0, "action_high": 2.0, "examples": examples.collect::<Value>()});
+    let mut actor = load("two_outputs", card, false).unwrap_or_else(|error| panic!("{error}"));
+    for (state, expected) in expected("two_outputs") {
+        let found = actor.act(&state).unwrap();
+        let is_near = found.iter().zip(doubled(&expected)).all(|(found, expected)| (found - expected).abs() < 1e-5);
+        assert!(found.len() == 2 && is_near, "{found:?}, PyTorch gives {expected:?} before it is doubled");
+    }
+}

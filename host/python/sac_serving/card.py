@@ -131,7 +131,10 @@ def draw(space: Any, count: int) -> NDArray[np.float32]:
 
 
 def _example(act: Act, state: NDArray[np.float32]) -> dict[str, list[float]]:
-    action = np.asarray(act(state), dtype=np.float64).ravel().tolist()
+    action = act(state)
+    # A tensor that records gradients is no array.
+    action = action.detach().cpu() if hasattr(action, "detach") else action
+    action = np.asarray(action, dtype=np.float64).ravel().tolist()
     return {"state": state.ravel().tolist(), "action": action}
 
 

@@ -38,7 +38,9 @@ def check(checkpoint: Path, name: str) -> None:
         warnings.warn(f"{name} is published without a check: {found} failed: {inspection.stderr.strip()}", stacklevel=3)
         return
     reason = reason.replace(checkpoint.name, name)
-    raise RefusedError(
-        f"{name} is not published, since a server would refuse it: {reason}. If yours has flags that say more, check=False"
-        " publishes it all the same"
-    )
+    remedies = ""
+    if "FILE.policy.json" in reason:
+        remedies += ". Facts are arguments of publish, which writes that file: action_low=[LOW]"
+    if "--" in reason:
+        remedies += ". If a server has such flags, check=False publishes it all the same"
+    raise RefusedError(f"{name} is not published, since a server would refuse it: {reason}{remedies}")

@@ -38,7 +38,27 @@ def vec_normalize_of(model: Any, given: Any, facts: Mapping[str, Any]) -> Any:
             "the environment has gymnasium's NormalizeObservation, whose statistics no model holds: expected VecNormalize"
             ' instead, or obs_mean, obs_std and clip_obs, or normalisation="none" if requests have the states that it gives'
         )
+    changing = _changing(env, found)
+    if changing is not None:
+        raise ArgumentError(
+            f"{changing} lies around VecNormalize in the environment, and may change the states that it gives: expected VecNormalize"
+            " around it, or vec_normalize=model.get_vec_normalize_env() if it leaves states as they are"
+        )
     return found
+
+
+#: Wrappers of Stable-Baselines3 that leave states as they are.
+NEUTRAL = ("VecMonitor", "VecCheckNan", "VecVideoRecorder")
+
+
+def _changing(env: Any, vec_normalize: Any) -> str | None:
+    """Returns the class of a wrapper around the VecNormalize through which states may pass after it."""
+    while vec_normalize is not None and env is not None and env is not vec_normalize:
+        kind = type(env)
+        if not kind.__module__.startswith("stable_baselines3.") or kind.__name__ not in NEUTRAL:
+            return kind.__name__
+        env = getattr(env, "venv", None)
+    return None
 
 
 def _normalises(env: Any) -> bool:

@@ -14,10 +14,10 @@ sb3 = pytest.importorskip("stable_baselines3", reason="publishing is not tested:
 import torch  # noqa: E402
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
 from stable_baselines3.common.evaluation import evaluate_policy  # noqa: E402
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize  # noqa: E402
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecMonitor, VecNormalize  # noqa: E402
 
 # Tests import the libraries from here, so that they are skipped together.
-__all__ = ["Actor", "BaseCallback", "DummyVecEnv", "VecNormalize", "actions_of", "environment", "evaluate_policy", "gymnasium"]
+__all__ = ["Actor", "BaseCallback", "DummyVecEnv", "VecEnvWrapper", "VecMonitor", "VecNormalize", "actions_of", "environment", "evaluate_policy", "gymnasium"]
 __all__ += ["model", "normalised", "sb3", "torch"]
 
 

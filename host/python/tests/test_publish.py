@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 from conftest import STATES, close, examples, names
-from models import Actor, actions_of, environment, evaluate_policy, gymnasium, model, normalised, sb3, torch
+from models import Actor, VecEnvWrapper, VecMonitor, actions_of, environment, evaluate_policy, gymnasium, model, normalised, sb3, torch
 
 from sac_serving import ArgumentError, Policy, PublishCallback, RefusedError, publish, write_card
 from sac_serving.publication import Publication
@@ -128,6 +128,24 @@ def test_a_model_of_an_environment_in_normalize_observation_is_refused(tmp_path:
     with pytest.raises(ArgumentError, match="NormalizeObservation, whose statistics no model holds"):
         publish(trained, tmp_path)
     publish(trained, tmp_path, normalisation="none")
+
+
+def test_a_wrapper_around_vecnormalize_is_refused_unless_it_leaves_states_as_they_are(tmp_path: Path) -> None:
+    class Scaled(VecEnvWrapper):
+        def reset(self) -> Any:
+            return 3 * self.venv.reset()
+
+        def step_wait(self) -> Any:
+            states, *rest = self.venv.step_wait()
+            return (3 * states, *rest)
+
+    trained = sb3.SAC("MlpPolicy", Scaled(environment(normalised=True)), device="cpu")
+    with pytest.raises(ArgumentError, match="Scaled lies around VecNormalize"):
+        publish(trained, tmp_path)
+    with pytest.raises(ArgumentError, match="Scaled lies around VecNormalize"):
+        write_card(tmp_path / "model_1.zip", trained)
+    assert names(tmp_path) == []
+    publish(sb3.SAC("MlpPolicy", VecMonitor(environment(normalised=True)), device="cpu"), tmp_path)
 
 
 def test_stable_baselines3_evaluates_a_served_policy_as_its_own(serve: Any, tmp_path: Path) -> None:

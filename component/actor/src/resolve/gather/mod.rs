@@ -61,7 +61,11 @@ impl<'a> Gathered<'a> {
         let foreign_code = settings.foreign_code(actor);
         let of_foreign_policy = settings.text(&["policy_class"]).is_some() && foreign_code.is_some();
         let head = head::head(actor, settings, kind)?;
-        let action_dims = head::dims(actor, &head);
+        let mut action_dims = head::dims(actor, &head);
+        // Examples show the length of an action where the layers allow two.
+        if let Some(example) = given.card.examples.first().filter(|found| action_dims.contains(&found.action.len())) {
+            action_dims = vec![example.action.len()];
+        }
         let by_card = given.card.normalisation(actor.state_dim())?;
         let (unexplained, lost) = match settings.normalisation(actor.state_dim())? {
             Some((found, _)) => (None, settings.statistics_of_another(&found)),
