@@ -17,7 +17,7 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let opset = whole.windows(4).rposition(|w| w == [0x42, 0x02, 0x10, 20] || w == [0x42, 0x04, 0x0a, 0x00]).unwrap();
     let cut = whole[..opset].to_vec();
     vec![
-        ("truncated", half, "an ONNX model that is damaged or incomplete"),
+        ("truncated", half, "a safetensors file or an ONNX model that is damaged or incomplete"),
         ("cut_before_opset", cut, "no opset_import: the file is incomplete"),
         (
             "garbage",

@@ -119,6 +119,15 @@ fn examples_do_not_stand_in_for_statistics_that_a_model_shows_to_lack() {
 }
 
 #[test]
+fn one_number_of_a_card_is_that_of_every_dimension() {
+    let with = |mean: Value, std: Value| {
+        load(with_card(alone("plain.zip"), &json!({"obs_mean": mean, "obs_std": std}))).act(&[0.1, 0.2, 0.3])
+    };
+    assert_eq!(with(json!(0.5), json!(2)), with(json!([0.5, 0.5, 0.5]), json!([2, 2, 2])));
+    assert_ne!(with(json!(0.5), json!(2)), with(json!(0), json!(1)));
+}
+
+#[test]
 fn the_statistics_of_a_dict_are_read_by_its_keys() {
     let mut actor = load(file("vecnormalize_dict.zip"));
     assert_acts(&mut actor, "vecnormalize_dict.zip");

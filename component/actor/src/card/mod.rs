@@ -25,8 +25,8 @@ pub struct Card {
     squash: Option<SquashName>,
     log_std_min: Option<f32>,
     log_std_max: Option<f32>,
-    obs_mean: Option<Vec<f64>>,
-    obs_std: Option<Vec<f64>>,
+    obs_mean: Option<OneOrMany<f64>>,
+    obs_std: Option<OneOrMany<f64>>,
     clip_obs: Option<f64>,
     #[serde(alias = "normalization")]
     normalisation: Option<String>,
@@ -63,7 +63,7 @@ impl Kind {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged, expecting = "one value or a list of values, none of them null, is expected")]
+#[serde(untagged, expecting = "one value or a list of values is expected, with each null filled in")]
 enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
@@ -228,13 +228,18 @@ impl Card {
                 false => GivenNormalisation::None,
             }));
         };
+        let all = |values: &OneOrMany<f64>| match values {
+            OneOrMany::One(value) => vec![*value; state_dim],
+            OneOrMany::Many(values) => values.clone(),
+        };
+        let (mean, std) = (all(mean), all(std));
         ensure!(
             mean.len() == state_dim && std.len() == state_dim,
             "`obs_mean` and `obs_std` of the card have {} and {} numbers: {state_dim} are expected",
             mean.len(),
             std.len()
         );
-        Ok(Some(GivenNormalisation::By(Normalisation::new(mean, std, self.clip_obs)?)))
+        Ok(Some(GivenNormalisation::By(Normalisation::new(&mean, &std, self.clip_obs)?)))
     }
 
     /// Returns `true` if the card says what is done to states first.
@@ -279,9 +284,11 @@ fn explain(error: serde_json::Error, bytes: &[u8]) -> anyhow::Error {
     let alone = |(key, value): (String, Value)| {
         // Read from bytes, because reading it from a `Value` would add 20 kB of code.
         let entry = Value::Object(Map::from_iter([(key.clone(), value)])).to_string();
-        let error = serde_json::from_slice::<Card>(entry.as_bytes()).err()?;
-        Some(if error.to_string().starts_with("unknown field") {
-            error.into()
+        let error = serde_json::from_slice::<Card>(entry.as_bytes()).err()?.to_string();
+        // Its line and column are those of the entry alone.
+        let error = error.split(" at line ").next().unwrap_or_default();
+        Some(if error.starts_with("unknown field") {
+            anyhow::anyhow!("{error}")
         } else {
             anyhow::anyhow!("`{key}`: {error}")
         })
@@ -324,7 +331,8 @@ mod tests {
         assert!(
             refused(r#"{"action_low": -1, "action_high": 1, "action_bounds": "unit"}"#).contains("one is expected")
         );
-        assert!(refused(r#"{"action_low": [null], "action_high": [1]}"#).contains("none of them null"));
+        assert!(!refused(r#"{"activaton": "relu"}"#).contains("line"));
+        assert!(refused(r#"{"action_low": [null], "action_high": [1]}"#).contains("with each null filled in"));
         assert!(refused("[1").contains("the card `policy.json`: it is not JSON"));
         assert_eq!(refused("\n"), "the card `policy.json`: it is empty: a JSON object of facts is expected");
         assert!(refused("[1]").contains("it is no JSON object"));

@@ -51,7 +51,10 @@ impl Activation {
         let known = NAMES.iter().find(|(_, names)| names.contains(&last.as_str()));
         known.map(|(activation, _)| *activation).with_context(|| {
             let names = NAMES.iter().map(|(_, names)| names[0]).collect::<Vec<_>>().join(", ");
-            format!("the activation `{name}` is none of {names}")
+            format!(
+                "the activation `{name}` is none of {names}; any policy is served as an ONNX graph or a TorchScript program \
+                 that gives the action"
+            )
         })
     }
 

@@ -17,8 +17,9 @@ use crate::model::{Layer, MAX_WEIGHTS};
 ///
 /// Fails if the file is no whole ONNX model, if its external data is missing or does not fit, or if a weight is NaN.
 pub fn read(bytes: &[u8], external: &[(&str, &[u8])]) -> Result<ModelProto> {
-    let mut model = ModelProto::decode(bytes)
-        .context("not a checkpoint of a known format, or an ONNX model that is damaged or incomplete")?;
+    let mut model = ModelProto::decode(bytes).context(
+        "not a checkpoint of a known format, or a safetensors file or an ONNX model that is damaged or incomplete",
+    )?;
     external::inline(&mut model, external)?;
     // The output does not always show it: an activation may turn NaN into a number.
     model.graph.iter_mut().try_for_each(|graph| {

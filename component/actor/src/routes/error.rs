@@ -35,7 +35,9 @@ pub enum Error {
     LoadFailed(String),
     #[error("{row}state_dim mismatch: got {got}, expected {expected}")]
     StateDim { row: Row, got: usize, expected: usize },
-    #[error("this checkpoint is deterministic only: it has no log_std to sample an action with")]
+    #[error(
+        "this checkpoint is deterministic only: the fact `log_std` of /sac/model/info says why no action is sampled"
+    )]
     DeterministicOnly,
     #[error("{name} over the limit: got {got}, at most {limit}")]
     OverLimit { name: &'static str, got: u64, limit: u64 },
