@@ -15,10 +15,12 @@ use crate::http::cors::Origins;
 /// accepted. Clients other than browsers can send any header, so this protects only the users of browsers. Pages of the
 /// `allowed` origins count as this server's own.
 pub(crate) fn is_from_other_site(uri: &Uri, headers: &HeaderMap, allowed: Option<&Origins>) -> bool {
-    let Some(host) = host(uri, headers) else { return false };
-    if !is_this_machine(host) {
+    let host = host(uri, headers);
+    if host.is_some_and(|host| !is_this_machine(host)) {
         return true;
     }
+    // A proxy that speaks HTTP/1.0 may leave the host out, and no site has an empty one.
+    let host = host.unwrap_or_default();
     match headers.get(ORIGIN) {
         Some(origin) if is_allowed(origin, allowed) => false,
         origin => origin.is_some_and(|origin| is_foreign(origin, host)) || is_loaded_by_other_site(headers),
@@ -84,6 +86,7 @@ mod tests {
         assert!(!is_refused(Some("localhost:8000"), Some("http://localhost:8000")));
         assert!(!is_refused(Some("[::1]:8000"), Some("https://[::1]:8000")));
         assert!(!is_refused(None, None));
+        assert!(is_refused(None, Some("http://evil.example")) && is_refused(None, Some("null")));
     }
 
     #[test]

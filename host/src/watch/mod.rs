@@ -92,8 +92,11 @@ impl<T> Content<T> {
         for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
             warn!(path = %path_line(refused.path()), "the file is refused and its previous content stays: {}", refused.detail);
         }
+        let path = path_line(self.file.path());
         if renewal.loaded.is_some() {
-            info!(path = %path_line(self.file.path()), "read again");
+            info!(%path, "read again");
+        } else if renewal.refused.is_empty() && renewal.outcome.is_ok() {
+            warn!(%path, "the file is gone and its previous content stays");
         }
         let value = renewal.loaded.map_or_else(|| before.value.clone(), Arc::new);
         self.state.store(Arc::new(State { value, freshness: renewal.freshness }));

@@ -124,6 +124,13 @@ fn an_https_server_is_asked_only_if_its_certificate_is_trusted() {
     let (code, _, log) = run(&["healthcheck", &format!("http://localhost:{port}")], &[]);
     let question = format!("gives no answer of HTTP (did you mean https://localhost:{port}?)");
     assert!(code == 1 && log.contains(&question), "{log}");
+    // The certificate of the variables is the server's own, by whatever name.
+    for address in [format!("127.0.0.1:{port}"), format!("localhost:{port}")] {
+        let variables = |certificate| [("SAC_LISTEN", &*address), ("SAC_TLS_CERT", certificate), ("SAC_TLS_KEY", &key)];
+        let (code, health, log) = run(&["healthcheck"], &variables(&chain));
+        assert!(code == 0 && health.contains("\"ok\""), "{health}{log}");
+        assert_eq!(run(&["healthcheck"], &variables(&other)).0, 1, "another server's");
+    }
     let url = format!("https://localhost:{port}");
     let (code, report, log) = run(&["bench", &url, "--ca-cert", &chain, "-d", "1s", "--warmup", "0s", "--json"], &[]);
     assert!(code == 0 && json(&report)["requests"].as_u64().unwrap() > 0, "{log}");

@@ -38,13 +38,16 @@ impl Root {
         self.template.of_folder(&self.folder.join(name.as_str()))
     }
 
-    /// Returns `true` if there is a sub-folder of this name. A symlink that leads out of the root is none. WASI does not say
+    /// Returns `true` if there is a sub-folder of this name, and it is not hidden. A symlink that leads out of the root is none. WASI does not say
     /// where a symlink leads: there, one that stays within the mount counts.
     ///
     /// # Errors
     ///
     /// An error may pass, and says nothing about the folder.
     pub fn contains(&self, name: &ModelName) -> io::Result<bool> {
+        if is_hidden(name) {
+            return Ok(false);
+        }
         if cfg!(target_os = "wasi") {
             return self.folder.join(name.as_str()).metadata().map(|found| found.is_dir()).or_else(absent);
         }
@@ -87,6 +90,11 @@ impl fmt::Display for Root {
     }
 }
 
+/// Names with a dot in front are of those who write the folder: Kubernetes keeps the files of a volume below `..data`.
+fn is_hidden(name: &ModelName) -> bool {
+    name.as_str().starts_with('.')
+}
+
 /// An error that does not pass says that there is no such folder, or none that may be read.
 fn absent(error: io::Error) -> io::Result<bool> {
     if may_pass(&error) { Err(error) } else { Ok(false) }
@@ -110,16 +118,20 @@ mod tests {
     #[test]
     fn the_sub_folders_that_have_candidates_are_policies() {
         let (_folder, root) = root();
-        for name in ["b", "a", "empty", "not a name"] {
+        for name in ["b", "a", "empty", "not a name", "..data", ".hidden"] {
             create_dir(root.folder.join(name)).unwrap();
         }
         for file in ["a/model_1.pt", "b/model_1.pt", "not a name/model_1.pt", "empty/notes.txt", "model_1.pt"] {
             File::create(root.folder.join(file)).unwrap();
         }
+        for hidden in ["..data/model_1.pt", ".hidden/model_1.pt"] {
+            File::create(root.folder.join(hidden)).unwrap();
+        }
         let names = root.names().unwrap();
         assert_eq!(names.iter().map(ModelName::as_str).collect::<Vec<_>>(), ["a", "b"]);
         let contains = |name: &str| root.contains(&name.parse().unwrap()).unwrap();
         assert!(contains("a") && contains("empty"));
+        assert!(!contains("..data") && !contains(".hidden"));
         assert!(!contains("model_1.pt") && !contains("none") && !contains(&"long".repeat(1000)));
         std::fs::remove_dir_all(&root.folder).unwrap();
         assert!(root.names().unwrap().is_empty());

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::args::InvalidUse;
 use crate::args::listen::Listen;
-use crate::trust;
+use crate::trust::{self, Trusted};
 
 /// The name of this machine, for a Unix socket.
 const LOCALHOST: &str = "localhost";
@@ -156,10 +156,22 @@ impl ClientArgs {
     /// Reads the trusted certificates.
     pub fn endpoint(&self, address: &Address) -> Result<Endpoint> {
         // A flag that names an invalid file is invalid where nothing needs it, too.
-        let given = self.ca_cert.as_deref().map(trust::read).transpose().map_err(InvalidUse)?;
+        let given =
+            self.ca_cert.as_deref().map(|path| trust::read(path, "--ca-cert")).transpose().map_err(InvalidUse)?;
+        let trusted = given.map_or(Trusted::System, Trusted::Given);
+        self.trusting(address, trusted)
+    }
+
+    /// Returns the endpoint of a server of which this is the certificate, whatever name it is asked by.
+    pub fn own_endpoint(&self, address: &Address, certificate: &Path) -> Result<Endpoint> {
+        let own = trust::read(certificate, "--tls-cert").map_err(InvalidUse)?;
+        self.trusting(address, Trusted::Own(own))
+    }
+
+    fn trusting(&self, address: &Address, trusted: Trusted) -> Result<Endpoint> {
         let tls = match address.scheme {
             Scheme::Http => None,
-            Scheme::Https => Some(trust::connector(given)?),
+            Scheme::Https => Some(trust::connector(trusted)?),
         };
         Ok(Endpoint { address: address.clone(), token: self.api_token.clone(), tls })
     }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::args::load::LoadArgs;
 use crate::args::pattern::PatternArgs;
-use crate::args::values::whole;
+use crate::args::values::{some_time, whole};
 use crate::target::{ClientArgs, Target};
 
 /// The arguments of `bench`.
@@ -23,7 +23,7 @@ pub struct BenchArgs {
     pub connections: u16,
 
     /// The duration of the measurement
-    #[arg(short, long, value_parser = humantime::parse_duration, default_value = "5s", value_name = "TIME")]
+    #[arg(short, long, value_parser = some_time, default_value = "5s", value_name = "TIME")]
     pub duration: Duration,
 
     /// The duration of the warm-up before it

@@ -5,27 +5,32 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use sac_owner::settings::bytes;
 use sac_serving::{BasePath, Config, HttpConfig, Origin, Origins, SandboxLimits, Tls};
 use tracing::warn;
 
-use crate::args::values::{Boolean, whole};
+use crate::args::values::{Boolean, bytes_from, whole};
 use crate::platform::descriptors;
 
 /// The descriptors that are not for clients: files, sockets, libraries.
 const OWN_DESCRIPTORS: u64 = 64;
+
+/// The memory in which an instance starts and loads the smallest policies.
+const LEAST_MEMORY: u64 = 8 << 20;
+
+/// The size of a head that some clients send with each request.
+const LEAST_HEAD: u64 = 1 << 10;
 
 /// The limits of checkpoints, requests and clients.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Limit the memory of an instance of the component [default: four times the largest checkpoint, at least 256 MiB]
-    #[arg(long, env = "SAC_MAX_INSTANCE_BYTES", value_parser = bytes::<usize>, value_name = "BYTES")]
+    #[arg(long, env = "SAC_MAX_INSTANCE_BYTES", value_parser = bytes_from::<usize, LEAST_MEMORY>, value_name = "BYTES")]
     pub max_instance_bytes: Option<usize>,
 
     /// Limit the memory of all instances together. As much of it as one instance may take is kept for loading
     /// the next checkpoint [default: four times --max-instance-bytes]
-    #[arg(long, env = "SAC_MAX_MEMORY", value_parser = bytes::<usize>, value_name = "BYTES")]
+    #[arg(long, env = "SAC_MAX_MEMORY", value_parser = bytes_from::<usize, LEAST_MEMORY>, value_name = "BYTES")]
     pub max_memory: Option<usize>,
 
     /// Refuse a checkpoint that needs more processor time to load
@@ -54,7 +59,7 @@ pub struct LimitArgs {
     pub max_connections_per_address: Option<usize>,
 
     /// Answer 431 to a larger request head, or to one of more than 100 headers
-    #[arg(long, env = "SAC_MAX_HEAD_BYTES", value_parser = bytes::<usize>, default_value_t = HttpConfig::default().max_head_bytes,
+    #[arg(long, env = "SAC_MAX_HEAD_BYTES", value_parser = bytes_from::<usize, LEAST_HEAD>, default_value_t = HttpConfig::default().max_head_bytes,
           value_name = "BYTES")]
     pub max_head_bytes: usize,
 

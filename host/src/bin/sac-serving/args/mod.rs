@@ -189,6 +189,10 @@ pub struct HealthcheckArgs {
     #[arg(long, env = "SAC_PORT", value_parser = values::whole::<u16, 0>, value_name = "PORT")]
     pub port: Option<u16>,
 
+    /// The certificate that the server serves HTTPS with, which is trusted if the server has no URL here
+    #[arg(long, env = "SAC_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
     /// Fail also while the server is not ready to predict, as without a model. Otherwise it is enough that it answers, and the
     /// output names its status: ok, stale (a newer checkpoint is refused) or no_model
     #[arg(long)]

@@ -184,6 +184,11 @@ impl ServeArgs {
 
     fn tokens(&self) -> Result<Tokens> {
         let given = self.api_token.iter().map(|token| token.trim().to_owned());
+        let is_carried = |token: &str| token.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        ensure!(
+            given.clone().all(|token| is_carried(&token)),
+            "the token (--api-token, SAC_API_TOKEN) has a character that no header carries: expected visible ASCII characters"
+        );
         let given = Tokens::new(given.filter(|token| !token.is_empty()));
         let tokens = match &self.api_token_file {
             Some(path) if self.root.root.is_some() => given.with_bound_file(path)?,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Command, Error};
@@ -29,6 +30,19 @@ where
     T: FromStr<Err: std::error::Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
 {
     PossibleValuesParser::new(names).try_map(|name| name.parse())
+}
+
+/// Parses a duration that is not zero.
+pub fn some_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time.is_zero() { Err("expected more than 0s".to_owned()) } else { Ok(time) }
+}
+
+/// Parses a number of bytes of at least `LEAST`, which may have a unit.
+pub fn bytes_from<T: TryFrom<u64>, const LEAST: u64>(text: &str) -> Result<T, String> {
+    let number = settings::bytes::<u64>(text).map_err(|error| error.to_string())?;
+    let number = T::try_from(number).ok().filter(|_| number >= LEAST);
+    number.ok_or_else(|| format!("expected {LEAST} bytes at least"))
 }
 
 /// Parses a whole number of an unsigned type that is at least `LEAST`.

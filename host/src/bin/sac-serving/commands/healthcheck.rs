@@ -17,11 +17,7 @@ use crate::target::{Address, Endpoint};
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub fn run(args: &HealthcheckArgs) -> Result<()> {
-    let address = match &args.target {
-        Some(target) => target.server().map_err(InvalidUse)?,
-        None => Address::of(&args.listen.with_port(args.port).map_err(InvalidUse)?, false),
-    };
-    let endpoint = args.client.endpoint(&address)?;
+    let endpoint = endpoint(args)?;
     let asked = on_runtime(1, async {
         let (status, body) = get(&endpoint, if args.ready { "/v2/health/ready" } else { "/healthz" }).await?;
         // The answer gives no reason and does not say if the policy is stale, but health does. A root may have no default policy.
@@ -33,8 +29,21 @@ pub fn run(args: &HealthcheckArgs) -> Result<()> {
     });
     let (status, body) = asked?;
     let body = String::from_utf8_lossy(&body);
-    ensure!(status == StatusCode::OK, "{address} is not well: {status}, {body}");
+    ensure!(status == StatusCode::OK, "{} is not well: {status}, {body}", endpoint.address);
     Ok(writeln!(std::io::stdout().lock(), "{body}")?)
+}
+
+/// Returns the server of the argument, or else the one that has the same variables.
+fn endpoint(args: &HealthcheckArgs) -> Result<Endpoint> {
+    if let Some(target) = &args.target {
+        return args.client.endpoint(&target.server().map_err(InvalidUse)?);
+    }
+    let listen = args.listen.with_port(args.port).map_err(InvalidUse)?;
+    let address = Address::of(&listen, args.tls_cert.is_some());
+    match &args.tls_cert {
+        Some(certificate) if args.client.ca_cert.is_none() => args.client.own_endpoint(&address, certificate),
+        _ => args.client.endpoint(&address),
+    }
 }
 
 /// Asks over a connection of its own: a server that stops closes it with each response.

@@ -31,7 +31,7 @@ pub fn serve(args: &ServeArgs, defaults: Config, sockets: ListenFd, is_read: boo
         };
         args.check_reach(&config.tokens, &address).map_err(InvalidUse)?;
         let served = served(&config);
-        let has_token = !config.tokens.is_empty();
+        let token = shown_token(args, &config);
         let address = Address::of(&address, http.tls.is_some());
         let Some(service) = build(config, shutdown.as_mut()).await? else { return Ok(()) };
         info!("listening on {address}");
@@ -43,7 +43,7 @@ pub fn serve(args: &ServeArgs, defaults: Config, sockets: ListenFd, is_read: boo
                     info!("a proxy shows the page at / and the documentation at /docs/: no browser opens a Unix socket")
                 }
             }
-            tokio::spawn(show_request(service.clone(), address, has_token));
+            tokio::spawn(show_request(service.clone(), address, token));
         }
         sac_serving::serve(listener, service, http, shutdown).await;
         Ok(())
@@ -94,10 +94,16 @@ fn served(config: &Config) -> String {
     }
 }
 
+/// Returns what stands for the token in a command: its variable, or a word to replace if it comes from a file.
+fn shown_token(args: &ServeArgs, config: &Config) -> Option<&'static str> {
+    let is_given = args.api_token.as_ref().is_some_and(|token| !token.trim().is_empty());
+    (!config.tokens.is_empty()).then_some(if is_given { "$SAC_API_TOKEN" } else { "TOKEN" })
+}
+
 /// Logs a request that fits the policy in service, once it is loaded.
-async fn show_request(service: SacService, address: Address, has_token: bool) {
+async fn show_request(service: SacService, address: Address, token: Option<&str>) {
     let Some(state_dim) = service.state_dim().await.filter(|state_dim| *state_dim <= MAX_SHOWN) else { return };
     let state = vec!["0"; state_dim as usize].join(", ");
-    let token = if has_token { " -H \"authorization: Bearer $SAC_API_TOKEN\"" } else { "" };
+    let token = token.map(|token| format!(" -H \"authorization: Bearer {token}\"")).unwrap_or_default();
     info!("ask it: {}{token} -d '{{\"state\": [{state}]}}'", address.curl("/sac/predict"));
 }
