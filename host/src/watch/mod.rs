@@ -4,6 +4,8 @@ pub(crate) mod tokens;
 
 use std::fmt::{self, Debug};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +37,8 @@ struct Content<T> {
     /// Read by every look. Written by the holder of `renewing`.
     state: ArcSwap<State<T>>,
     renewing: Mutex<()>,
+    /// True from the time that the file was seen to be missing until another is there, for the log.
+    is_gone: AtomicBool,
 }
 
 type Parse<T> = Box<dyn Fn(&[u8]) -> Result<T> + Send + Sync>;
@@ -56,7 +60,8 @@ impl<T: Send + Sync + 'static> WatchedFile<T> {
             Ok(()) => anyhow!("{}: there is no such file", path.display()),
         })?;
         let state = ArcSwap::from_pointee(State { value: Arc::new(value), freshness: renewal.freshness });
-        let content = Arc::new(Content { file, parse, state, renewing: Mutex::new(()) });
+        let content =
+            Arc::new(Content { file, parse, state, renewing: Mutex::new(()), is_gone: AtomicBool::new(false) });
         let looking = content.clone();
         Ok(WatchedFile { content, looks: Lookout::new("sac-watch", move || looking.get()) })
     }
@@ -75,9 +80,15 @@ impl<T: Send + Sync + 'static> WatchedFile<T> {
 impl<T> Content<T> {
     /// Returns the content. Blocks.
     fn get(&self) -> Arc<T> {
-        if !self.state.load().freshness.judge(&self.file).changed {
-            return self.state.load().value.clone();
+        let state = self.state.load();
+        let judgement = state.freshness.judge(&self.file);
+        if judgement.is_empty && !self.is_gone.swap(true, Relaxed) {
+            warn!(path = %path_line(self.file.path()), "the file is gone and its previous content stays");
         }
+        if !judgement.changed {
+            return state.value.clone();
+        }
+        self.is_gone.store(false, Relaxed);
         let _renewing = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.state.load_full();
         // Another thread may have read the file meanwhile.
@@ -92,11 +103,8 @@ impl<T> Content<T> {
         for refused in renewal.refused.iter().filter(|refused| !refused.repeated) {
             warn!(path = %path_line(refused.path()), "the file is refused and its previous content stays: {}", refused.detail);
         }
-        let path = path_line(self.file.path());
         if renewal.loaded.is_some() {
-            info!(%path, "read again");
-        } else if renewal.refused.is_empty() && renewal.outcome.is_ok() {
-            warn!(%path, "the file is gone and its previous content stays");
+            info!(path = %path_line(self.file.path()), "read again");
         }
         let value = renewal.loaded.map_or_else(|| before.value.clone(), Arc::new);
         self.state.store(Arc::new(State { value, freshness: renewal.freshness }));

@@ -130,6 +130,22 @@ fn it_does_not_listen_on_other_addresses_without_a_token() {
 }
 
 #[test]
+fn a_token_file_that_is_gone_is_logged_once_and_its_tokens_stay() {
+    let place = folder();
+    let token = place.path().join("token");
+    fs::write(&token, "secret\n").unwrap();
+    let mut program = serve(place.path(), &["--dir", ".", "--api-token-file", token.to_str().unwrap()], &[]);
+    let address = program.address();
+    let authorized = || ask(address, "POST", "/sac/predict", "authorization: Bearer secret\r\n", STATE).0;
+    assert_eq!(authorized(), 200);
+    fs::remove_file(&token).unwrap();
+    assert_eq!([authorized(), authorized()], [200, 200]);
+    program.signal(Signal::TERM).unwrap();
+    let log = program.end().1;
+    assert_eq!(log.matches("the file is gone and its previous content stays").count(), 1, "{log}");
+}
+
+#[test]
 fn the_help_does_not_show_a_token_that_is_set() {
     let output = Command::new(PROGRAM).args(["serve", "--help"]).env("SAC_API_TOKEN", "secret").output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();

@@ -28,6 +28,8 @@ pub struct Judgement<'a> {
     pub changed: bool,
     /// True if one of the candidates to try is not known to take long. Otherwise nobody should wait for the result.
     pub is_quick: bool,
+    /// True if there is no candidate at all.
+    pub is_empty: bool,
     /// The newest candidate that is known to be refused, if it is newer than what serves.
     pub refusal: Option<&'a Arc<Refused>>,
 }
@@ -50,11 +52,12 @@ impl Freshness {
     /// or the last listing is old. While the candidates cannot be listed, nothing changes.
     pub fn judge<W: Watch>(&self, watched: &W) -> Judgement<'_> {
         let now = Instant::now();
-        let mut judgement = Judgement { changed: false, is_quick: false, refusal: None };
+        let mut judgement = Judgement { changed: false, is_quick: false, is_empty: true, refusal: None };
         let Ok(listing) = watched.look(self.path()) else {
-            return Judgement { refusal: self.refused.last(), ..judgement };
+            return Judgement { is_empty: false, refusal: self.refused.last(), ..judgement };
         };
         for candidate in watched.considered(&listing, self.path()) {
+            judgement.is_empty = false;
             let Comparison { known, aged } = self.compare(candidate, watched, now);
             if aged || matches!(known, Known::Not) {
                 judgement.changed = true;
