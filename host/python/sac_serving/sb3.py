@@ -41,8 +41,8 @@ def vec_normalize_of(model: Any, given: Any, facts: Mapping[str, Any]) -> Any:
     changing = _changing(env, found)
     if changing is not None:
         raise ArgumentError(
-            f"{changing} lies around VecNormalize in the environment, and may change the states that it gives: expected VecNormalize"
-            " around it, or vec_normalize=model.get_vec_normalize_env() if it leaves states as they are"
+            f"{changing} lies around VecNormalize in the environment, and may change the states that it gives: expected"
+            " VecNormalize around it, or vec_normalize=model.get_vec_normalize_env() if it leaves states as they are"
         )
     return found
 

@@ -17,8 +17,8 @@ from stable_baselines3.common.evaluation import evaluate_policy  # noqa: E402
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecMonitor, VecNormalize  # noqa: E402
 
 # Tests import the libraries from here, so that they are skipped together.
-__all__ = ["Actor", "BaseCallback", "DummyVecEnv", "VecEnvWrapper", "VecMonitor", "VecNormalize", "actions_of", "environment", "evaluate_policy", "gymnasium"]
-__all__ += ["model", "normalised", "sb3", "torch"]
+__all__ = ["Actor", "BaseCallback", "DummyVecEnv", "VecEnvWrapper", "VecMonitor", "VecNormalize", "actions_of", "environment"]
+__all__ += ["evaluate_policy", "gymnasium", "model", "normalised", "sb3", "torch"]
 
 
 def environment(normalised: bool = False) -> Any:

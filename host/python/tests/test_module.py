@@ -39,7 +39,8 @@ def test_a_module_is_served_with_the_facts_that_its_state_dict_lacks(serve: Any,
 
 def test_a_checkpoint_that_the_program_refuses_is_not_published(tmp_path: Path) -> None:
     actor = Actor()
-    with pytest.raises(RefusedError, match=r"^model_1\.pt is not published.*Write \{.*into FILE\.policy\.json.*arguments of publish.*check=False"):
+    remedies = r"Write \{.*into FILE\.policy\.json.*arguments of publish.*check=False"
+    with pytest.raises(RefusedError, match=rf"^model_1\.pt is not published.*{remedies}"):
         publish(actor.state_dict(), tmp_path, "model_1", activation="tanh")
     facts: Any = {"activation": "tanh", "action_low": -3.0, "action_high": np.float32(3.0)}
     with pytest.raises(RefusedError, match=r"model_1\.pt\.policy\.json.*`tahn` is none of"):
@@ -62,7 +63,9 @@ def test_a_module_of_pytorchs_own_layers_says_its_activations(serve: Any, tmp_pa
     actor = torch.nn.Sequential(linear(3, 8), relu, linear(8, 2), torch.nn.Tanh())
     with pytest.raises(RefusedError, match="the action bounds are missing"):
         publish(actor, tmp_path)
-    publish(actor, tmp_path, act=lambda state: 2 * actor(torch.as_tensor(state)), states=STATES, action_low=-2.0, action_high=2.0)
+    publish(
+        actor, tmp_path, act=lambda state: 2 * actor(torch.as_tensor(state)), states=STATES, action_low=-2.0, action_high=2.0
+    )
     with Policy(serve("--dir", tmp_path).url) as policy:
         expected = 2 * actor(torch.as_tensor(np.asarray(STATES, dtype=np.float32))).detach().numpy()
         assert close(policy.predict(STATES)[0], expected)

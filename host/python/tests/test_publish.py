@@ -9,7 +9,19 @@ from typing import Any, cast
 
 import pytest
 from conftest import STATES, close, examples, names
-from models import Actor, VecEnvWrapper, VecMonitor, actions_of, environment, evaluate_policy, gymnasium, model, normalised, sb3, torch
+from models import (
+    Actor,
+    VecEnvWrapper,
+    VecMonitor,
+    actions_of,
+    environment,
+    evaluate_policy,
+    gymnasium,
+    model,
+    normalised,
+    sb3,
+    torch,
+)
 
 from sac_serving import ArgumentError, Policy, PublishCallback, RefusedError, publish, write_card
 from sac_serving.publication import Publication
@@ -131,15 +143,9 @@ def test_a_model_of_an_environment_in_normalize_observation_is_refused(tmp_path:
 
 
 def test_a_wrapper_around_vecnormalize_is_refused_unless_it_leaves_states_as_they_are(tmp_path: Path) -> None:
-    class Scaled(VecEnvWrapper):
-        def reset(self) -> Any:
-            return 3 * self.venv.reset()
-
-        def step_wait(self) -> Any:
-            states, *rest = self.venv.step_wait()
-            return (3 * states, *rest)
-
-    trained = sb3.SAC("MlpPolicy", Scaled(environment(normalised=True)), device="cpu")
+    methods = {"reset": lambda env: 3 * env.venv.reset(), "step_wait": lambda env: env.venv.step_wait()}
+    scaled: Any = type("Scaled", (VecEnvWrapper,), methods)
+    trained = sb3.SAC("MlpPolicy", scaled(environment(normalised=True)), device="cpu")
     with pytest.raises(ArgumentError, match="Scaled lies around VecNormalize"):
         publish(trained, tmp_path)
     with pytest.raises(ArgumentError, match="Scaled lies around VecNormalize"):

@@ -38,8 +38,8 @@ impl Root {
         self.template.of_folder(&self.folder.join(name.as_str()))
     }
 
-    /// Returns `true` if there is a sub-folder of this name, and it is not hidden. A symlink that leads out of the root is none. WASI does not say
-    /// where a symlink leads: there, one that stays within the mount counts.
+    /// Returns `true` if there is a sub-folder of this name, and it is not hidden. A symlink that leads out of the root is
+    /// none. WASI does not say where a symlink leads: there, one that stays within the mount counts.
     ///
     /// # Errors
     ///
