@@ -32,6 +32,7 @@ impl Publisher {
             self.refusal.store(refusal.clone());
         }
         let generation = published.generation.clone();
+        self.passed_over.log(self.source().passed_over());
         let absence = self.absence(generation.loaded.is_some());
         let (changed, is_quick) = (judgement.changed, judgement.is_quick);
         Look { snapshot: Snapshot { generation, refusal, absence }, changed, is_quick }

@@ -12,6 +12,7 @@ mod look;
 pub(crate) mod makers;
 mod native;
 pub(crate) mod own;
+mod passed_over_log;
 pub(crate) mod pool;
 pub(crate) mod publisher;
 mod refusal_log;

@@ -16,6 +16,7 @@ use crate::swap::absence_log::AbsenceLog;
 use crate::swap::generation::{Generation, Loaded};
 use crate::swap::history::{History, Swap};
 use crate::swap::own::Own;
+use crate::swap::passed_over_log::PassedOverLog;
 use crate::swap::shared::Shared;
 use crate::swap::snapshot::Snapshot;
 
@@ -35,6 +36,7 @@ pub(crate) struct Publisher {
     /// When the reload under way began. Written by the thread that reloads.
     reloading_since: Mutex<Option<Instant>>,
     pub(super) absences: AbsenceLog,
+    pub(super) passed_over: PassedOverLog,
     history: History,
 }
 
@@ -74,6 +76,7 @@ impl Publisher {
             refusal: ArcSwapOption::empty(),
             reloading_since: Mutex::default(),
             absences: AbsenceLog::default(),
+            passed_over: PassedOverLog::default(),
             history: History::default(),
         }
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 use sac_test_support::{Connection, memory, publish, publish_named, request};
 use tempfile::{TempDir, tempdir};
@@ -127,6 +128,22 @@ fn it_does_not_listen_on_other_addresses_without_a_token() {
         assert_eq!((open, authorized), (if args == ["--no-auth"] { 200 } else { 401 }, 200), "{args:?}");
         assert!(!program.seen.contains("secret"));
     }
+}
+
+#[test]
+fn a_file_that_arrives_with_an_older_time_is_logged_once() {
+    let place = folder();
+    let mut program = serve(place.path(), &["--dir", "."], &[]);
+    let address = program.address();
+    assert_eq!(predict(address).0, 200);
+    let older = place.path().join("older.tmp");
+    fs::write(&older, file("pendulum_08000.onnx")).unwrap();
+    fs::File::options().write(true).open(&older).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    fs::rename(&older, place.path().join("model_z.onnx")).unwrap();
+    assert_eq!([predict(address).0, predict(address).0], [200, 200]);
+    program.signal(Signal::TERM).unwrap();
+    let log = program.end().1;
+    assert_eq!(log.matches("older than the checkpoint in service, which stays: `touch` it").count(), 1, "{log}");
 }
 
 #[test]

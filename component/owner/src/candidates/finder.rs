@@ -69,6 +69,10 @@ impl Candidate {
         Candidate { state: FileState { path, identity, companions: sidecars.identities() }, sidecars }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.state.path
+    }
+
     /// Returns the candidate and the sidecars that it shares with no other, with the identities that they had.
     pub(super) fn files(&self) -> impl Iterator<Item = (&Path, Option<Identity>)> {
         let own = self.sidecars.files.iter().filter(|file| !file.is_shared);

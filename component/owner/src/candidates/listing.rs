@@ -1,5 +1,6 @@
 //! The candidates of a location, and what a request checks of them.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -31,6 +32,8 @@ pub(super) struct Listing {
     shared: Shared,
     /// The reason why there is no candidate.
     pub(super) absence: Option<Absence>,
+    /// A file that appeared since the listing before, or before that one, and ranks below the file in service.
+    pub(super) passed_over: Option<PathBuf>,
     /// The index of the file in service, if it is not among the watched.
     serving: Option<usize>,
     /// The folder before it was read: a change during the read makes the next request list again. It is the file's
@@ -78,6 +81,7 @@ impl Listing {
             }
         }
         listing.candidates.sort_unstable_by(|a, b| b.rank(a));
+        listing.passed_over = before.zip(serving).and_then(|(before, serving)| listing.passed_over(before, serving));
         let watched = limits.watched();
         let is_serving = |candidate: &Candidate| serving.is_some_and(|serving| candidate.is_at(serving));
         listing.serving = listing.candidates.iter().skip(watched).position(is_serving).map(|index| watched + index);
@@ -92,6 +96,7 @@ impl Listing {
             dangling: Vec::new(),
             shared: Vec::new(),
             absence: None,
+            passed_over: None,
             serving: None,
             folder: None,
             known_since: began,
@@ -139,6 +144,20 @@ impl Listing {
     fn index(&self, path: &Path, limits: &Limits) -> Option<usize> {
         let watched = 0..self.candidates.len().min(limits.watched());
         watched.chain(self.serving).find(|index| self.candidates[*index].is_at(path))
+    }
+
+    /// Returns the newest file below that at `serving` which the listing before has not, or else the one that was found then.
+    fn passed_over(&self, before: &Listing, serving: &Path) -> Option<PathBuf> {
+        let rank = self.candidates.iter().position(|candidate| candidate.is_at(serving))?;
+        let below = self.candidates[rank + 1..].iter().map(Candidate::path);
+        // The first listing has none before it, and most have the same files.
+        let may_have_more = before.is_provisional || before.folder != self.folder;
+        let has_more = may_have_more && !before.candidates.is_empty();
+        let known = before.candidates.iter().take(if has_more { usize::MAX } else { 0 }).map(Candidate::path);
+        let known = known.collect::<HashSet<_>>();
+        let new = below.clone().find(|path| has_more && !known.contains(path));
+        let last = || before.passed_over.as_deref().filter(|last| below.clone().any(|path| path == *last));
+        new.or_else(last).map(Path::to_owned)
     }
 
     fn add(&mut self, sidecars: &SidecarFinder, path: PathBuf) -> io::Result<()> {

@@ -125,6 +125,12 @@ impl Source {
         self.cache.last.load().absence.clone()
     }
 
+    /// Returns a file that appeared while the source was watched, and that an older modification time keeps from serving. This
+    /// makes no file call.
+    pub fn passed_over(&self) -> Option<PathBuf> {
+        self.cache.last.load().passed_over.clone()
+    }
+
     /// Returns the paths that the next look asks for if nothing has changed, and the time from which it asks for more. Until
     /// then, an owner that finds each of them as it was before the last look need not look. There are none if the next look
     /// asks for more at once. This makes no file call.

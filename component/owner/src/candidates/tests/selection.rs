@@ -51,6 +51,25 @@ fn a_pinned_candidate_stays_the_newest_until_another_is_selected() {
 }
 
 #[test]
+fn a_file_that_appears_with_an_older_time_is_passed_over_until_it_is_touched() {
+    let mut owner = three();
+    assert_eq!(owner.request().0, Some("x"));
+    assert_eq!(owner.source.passed_over(), None);
+    owner.write("model_4.pt", "older", 1);
+    assert_eq!(owner.request().0, Some("x"));
+    assert_eq!(owner.source.passed_over(), Some(owner.path("model_4.pt")));
+    // Later looks find nothing new, and the file is still there.
+    owner.write("model_5.pt", "newer", 10);
+    assert_eq!(owner.request().0, Some("newer"));
+    assert_eq!(owner.source.passed_over(), Some(owner.path("model_4.pt")));
+    owner.write("model_4.pt", "touched", 20);
+    assert_eq!(owner.request().0, Some("touched"));
+    owner.write("model_6.pt", "newest", 30);
+    assert_eq!(owner.request().0, Some("newest"));
+    assert_eq!(owner.source.passed_over(), None);
+}
+
+#[test]
 fn only_a_candidate_of_the_folder_is_selected() {
     let owner = three();
     owner.write("notes.txt", "x", 0);
