@@ -297,6 +297,35 @@ torch.manual_seed(0)
 refused("cleanrl_edited.pt", "a class of one's own with CleanRL's names", ScaledStates())
 
 
+class GaussianPolicy(nn.Module):
+    """The actor of pytorch-soft-actor-critic."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear1, self.linear2 = nn.Linear(3, 8), nn.Linear(8, 8)
+        self.mean_linear, self.log_std_linear = nn.Linear(8, 1), nn.Linear(8, 1)
+
+
+class Negated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.policy = GaussianPolicy()
+
+    def forward(self, state):
+        return -self.policy(state)
+
+
+def negate(module, inputs, output):
+    return -output
+
+
+torch.manual_seed(0)
+refused("wrapped_actor.pt", "a class of one's own around an actor of pytorch-soft-actor-critic", Negated())
+hooked = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1), nn.Tanh())
+hooked.register_forward_hook(negate)
+refused("hooked.pt", "a function of one's own that changes the action", hooked)
+
+
 class SquashedGaussianMLPActor(nn.Module):
     def __init__(self, sd, activation, act_limit):
         super().__init__()

@@ -123,7 +123,7 @@ async fn a_benchmark_delays_no_other_request_and_ends_on_the_generation_that_it_
     for _ in 0..2 {
         let mut client = server.client().await;
         benchmarks.push(tokio::spawn(async move {
-            client.post("/sac/benchmark", json!({"iterations": 2000, "batch_size": 256})).await.ok()
+            client.post("/sac/benchmark", json!({"iterations": 1000, "batch_size": 256})).await.ok()
         }));
     }
     while !server.service().metrics().await.unwrap().contains("sac_requests_in_flight 2\n") {}

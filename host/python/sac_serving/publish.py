@@ -37,8 +37,8 @@ def publish(
     """Publishes a checkpoint as `folder/name`, with its card and statistics, and returns its path. The next request sees it.
 
     model: a model of Stable-Baselines3 or sb3-contrib, with the statistics of the VecNormalize that it was trained in, if any;
-        a torch.nn.Module, which is saved whole if all of its modules are PyTorch's own, and as its state_dict otherwise; or
-        anything else that `torch.save` takes, such as a state_dict.
+        a torch.nn.Module, which is saved whole if it consists of plain layers and activations, and as its state_dict
+        otherwise; or anything else that `torch.save` takes, such as a state_dict.
     name: the file's name; "model_STEPS.zip" for a model of Stable-Baselines3, and "model_TIME.pt" for others, if left out. A
         file of the same name is replaced.
     act: a function from a state [state_dim] to the deterministic action, for models that are not of Stable-Baselines3. The
@@ -114,11 +114,19 @@ def _save(model: Any, file: IO[bytes]) -> None:
         return
     import torch
 
-    # Saved whole, a module names the classes of its activations. The code of other classes would not be in the file.
-    is_opaque = isinstance(model, torch.nn.Module) and not all(
-        type(module).__module__.startswith("torch.nn.modules.") for module in model.modules()
-    )
+    # Saved whole, a module names its activations. The code of other classes, and of hooks, would not be in the file.
+    is_opaque = isinstance(model, torch.nn.Module) and not all(map(_is_plain, model.modules()))
     torch.save(model.state_dict() if is_opaque else model, file)
+
+
+#: The classes of PyTorch that a server reads in a module that is saved whole.
+PLAIN = ("Sequential", "Linear", "LayerNorm", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Tanh", "Sigmoid")
+
+
+def _is_plain(module: Any) -> bool:
+    kind = type(module)
+    has_hooks = bool(module._forward_hooks or module._forward_pre_hooks)
+    return kind.__module__.startswith("torch.nn.modules.") and kind.__name__ in PLAIN and not has_hooks
 
 
 def _save_statistics(vec_normalize: Any, file: IO[bytes]) -> None:

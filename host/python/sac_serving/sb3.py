@@ -39,7 +39,7 @@ def vec_normalize_of(model: Any, given: Any, facts: Mapping[str, Any]) -> Any:
             ' instead, or obs_mean, obs_std and clip_obs, or normalisation="none" if requests have the states that it gives'
         )
     changing = _changing(env, found)
-    if changing is not None:
+    if changing is not None and found.norm_obs and "obs_mean" not in facts:
         raise ArgumentError(
             f"{changing} lies around VecNormalize in the environment, and may change the states that it gives: expected"
             " VecNormalize around it, or vec_normalize=model.get_vec_normalize_env() if it leaves states as they are"

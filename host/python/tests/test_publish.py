@@ -152,6 +152,9 @@ def test_a_wrapper_around_vecnormalize_is_refused_unless_it_leaves_states_as_the
         write_card(tmp_path / "model_1.zip", trained)
     assert names(tmp_path) == []
     publish(sb3.SAC("MlpPolicy", VecMonitor(environment(normalised=True)), device="cpu"), tmp_path)
+    env = environment(normalised=True)
+    env.norm_obs = False
+    publish(sb3.SAC("MlpPolicy", scaled(env), device="cpu"), tmp_path)
 
 
 def test_stable_baselines3_evaluates_a_served_policy_as_its_own(serve: Any, tmp_path: Path) -> None:

@@ -19,11 +19,11 @@ pub(crate) fn is_from_other_site(uri: &Uri, headers: &HeaderMap, allowed: Option
     if host.is_some_and(|host| !is_this_machine(host)) {
         return true;
     }
-    // A proxy that speaks HTTP/1.0 may leave the host out, and no site has an empty one.
-    let host = host.unwrap_or_default();
+    // A proxy that speaks HTTP/1.0 may leave the host out. Then no origin is known to be this server's.
+    let is_foreign = |origin: &HeaderValue| host.is_none_or(|host| is_foreign(origin, host));
     match headers.get(ORIGIN) {
         Some(origin) if is_allowed(origin, allowed) => false,
-        origin => origin.is_some_and(|origin| is_foreign(origin, host)) || is_loaded_by_other_site(headers),
+        origin => origin.is_some_and(is_foreign) || is_loaded_by_other_site(headers),
     }
 }
 
@@ -86,7 +86,9 @@ mod tests {
         assert!(!is_refused(Some("localhost:8000"), Some("http://localhost:8000")));
         assert!(!is_refused(Some("[::1]:8000"), Some("https://[::1]:8000")));
         assert!(!is_refused(None, None));
-        assert!(is_refused(None, Some("http://evil.example")) && is_refused(None, Some("null")));
+        for origin in ["http://evil.example", "null", "file://"] {
+            assert!(is_refused(None, Some(origin)), "{origin}");
+        }
     }
 
     #[test]

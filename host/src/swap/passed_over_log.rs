@@ -1,27 +1,29 @@
 //! Logs files that do not serve because of their age.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use sac_owner::path_line;
 use tracing::info;
 
-use crate::swap::publisher::lock;
-
-/// Logs each file once that appears beside a newer one, as one does that is moved or copied with its modification time.
+/// Logs a file that appears beside a newer one, as one does that is moved or copied with its modification time.
 #[derive(Default)]
 pub(super) struct PassedOverLog {
-    logged: Mutex<Option<PathBuf>>,
+    logged: ArcSwapOption<PathBuf>,
 }
 
 impl PassedOverLog {
-    pub(super) fn log(&self, found: Option<PathBuf>) {
+    /// Logs the file if it is another than at the last call.
+    pub(super) fn log(&self, found: Option<Arc<PathBuf>>) {
         let Some(found) = found else { return };
-        let mut logged = lock(&self.logged);
-        if logged.as_ref() != Some(&found) {
+        if self.logged.load().as_ref().is_some_and(|logged| Arc::ptr_eq(logged, &found)) {
+            return;
+        }
+        let before = self.logged.swap(Some(found.clone()));
+        if before.as_ref() != Some(&found) {
             let path = path_line(&found);
             info!(%path, "this file is older than the checkpoint in service, which stays: `touch` it if it is to serve");
-            *logged = Some(found);
         }
     }
 }

@@ -37,7 +37,7 @@ struct Content<T> {
     /// Read by every look. Written by the holder of `renewing`.
     state: ArcSwap<State<T>>,
     renewing: Mutex<()>,
-    /// True from the time that the file was seen to be missing until another is there, for the log.
+    /// True if the file was missing at the last look, for the log.
     is_gone: AtomicBool,
 }
 
@@ -82,13 +82,12 @@ impl<T> Content<T> {
     fn get(&self) -> Arc<T> {
         let state = self.state.load();
         let judgement = state.freshness.judge(&self.file);
-        if judgement.is_empty && !self.is_gone.swap(true, Relaxed) {
+        if self.is_gone.load(Relaxed) != judgement.is_empty && !self.is_gone.swap(judgement.is_empty, Relaxed) {
             warn!(path = %path_line(self.file.path()), "the file is gone and its previous content stays");
         }
         if !judgement.changed {
             return state.value.clone();
         }
-        self.is_gone.store(false, Relaxed);
         let _renewing = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.state.load_full();
         // Another thread may have read the file meanwhile.

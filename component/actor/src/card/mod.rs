@@ -63,7 +63,7 @@ impl Kind {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged, expecting = "one value or a list of values is expected, with each null filled in")]
+#[serde(untagged, expecting = "one value or a list of values without null is expected")]
 enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
@@ -332,7 +332,7 @@ mod tests {
             refused(r#"{"action_low": -1, "action_high": 1, "action_bounds": "unit"}"#).contains("one is expected")
         );
         assert!(!refused(r#"{"activaton": "relu"}"#).contains("line"));
-        assert!(refused(r#"{"action_low": [null], "action_high": [1]}"#).contains("with each null filled in"));
+        assert!(refused(r#"{"action_low": [null], "action_high": [1]}"#).contains("without null is expected"));
         assert!(refused("[1").contains("the card `policy.json`: it is not JSON"));
         assert_eq!(refused("\n"), "the card `policy.json`: it is empty: a JSON object of facts is expected");
         assert!(refused("[1]").contains("it is no JSON object"));

@@ -32,8 +32,6 @@ pub struct Entry {
     compressed: Bytes,
     method: CompressionMethod,
     crc: u32,
-    /// True if the entry lies in another one whose CRC is right, so that it is as it was written.
-    is_verified: bool,
     size: usize,
     /// The bytes that may still be unpacked. All entries of a file share it, those of nested archives too.
     budget: Rc<Cell<usize>>,
@@ -42,15 +40,15 @@ pub struct Entry {
 impl Archive {
     /// Opens an archive.
     pub fn open(bytes: &Bytes) -> Result<Self> {
-        Archive::read(bytes, false, &Rc::new(Cell::new(MAX_UNPACKED)))
+        Archive::read(bytes, &Rc::new(Cell::new(MAX_UNPACKED)))
     }
 
     /// Opens an archive that is an entry of another one. `bytes` are those of [`Entry::read`].
     pub fn nested(entry: &Entry, bytes: &Bytes) -> Result<Self> {
-        Archive::read(bytes, entry.is_verified || entry.crc != 0, &entry.budget)
+        Archive::read(bytes, &entry.budget)
     }
 
-    fn read(bytes: &Bytes, is_verified: bool, budget: &Rc<Cell<usize>>) -> Result<Self> {
+    fn read(bytes: &Bytes, budget: &Rc<Cell<usize>>) -> Result<Self> {
         let zip = ZipArchive::from_slice(bytes)
             .with_context(|| format!("the end of the zip archive is missing: {INCOMPLETE}"))?;
         let mut entries = BTreeMap::new();
@@ -69,7 +67,6 @@ impl Archive {
                 compressed: bytes.slice_ref(found.data()),
                 method: record.compression_method(),
                 crc: found.claim_verifier().crc,
-                is_verified,
                 size: usize::try_from(record.uncompressed_size_hint())?,
                 budget: budget.clone(),
             };
@@ -101,7 +98,7 @@ impl Entry {
         self.size
     }
 
-    /// Unpacks the entry within the budget of the file. Verifies its CRC if there is one, unless that of an entry around it was.
+    /// Unpacks the entry within the budget of the file, and verifies its CRC if there is one.
     pub fn read(&self) -> Result<Bytes> {
         let bytes = match self.method {
             CompressionMethod::STORE => self.compressed.clone(),
@@ -114,7 +111,7 @@ impl Entry {
         };
         // `torch.save` writes 0 where its `compute_crc32` is off.
         ensure!(
-            bytes.len() == self.size && (self.is_verified || self.crc == 0 || crc32(&bytes) == self.crc),
+            bytes.len() == self.size && (self.crc == 0 || crc32(&bytes) == self.crc),
             "`{}` of the zip archive is damaged: its CRC is another",
             self.name
         );

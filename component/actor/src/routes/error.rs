@@ -36,7 +36,8 @@ pub enum Error {
     #[error("{row}state_dim mismatch: got {got}, expected {expected}")]
     StateDim { row: Row, got: usize, expected: usize },
     #[error(
-        "this checkpoint is deterministic only: the fact `log_std` of /sac/model/info says why no action is sampled"
+        "this checkpoint is deterministic only: it has no log_std to sample an action with, or the rule for it is not known \
+         (`facts` of /sac/model/info)"
     )]
     DeterministicOnly,
     #[error("{name} over the limit: got {got}, at most {limit}")]

@@ -73,6 +73,11 @@ impl Candidate {
         &self.state.path
     }
 
+    /// Returns `true` if the file was modified before the other one.
+    pub(super) fn is_older_than(&self, other: &Candidate) -> bool {
+        self.state.identity.modified < other.state.identity.modified
+    }
+
     /// Returns the candidate and the sidecars that it shares with no other, with the identities that they had.
     pub(super) fn files(&self) -> impl Iterator<Item = (&Path, Option<Identity>)> {
         let own = self.sidecars.files.iter().filter(|file| !file.is_shared);

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::absence::Absence;
@@ -32,8 +33,8 @@ pub(super) struct Listing {
     shared: Shared,
     /// The reason why there is no candidate.
     pub(super) absence: Option<Absence>,
-    /// A file that appeared since the listing before, or before that one, and ranks below the file in service.
-    pub(super) passed_over: Option<PathBuf>,
+    /// A file that has appeared since there are listings, and is older than the file in service.
+    pub(super) passed_over: Option<Arc<PathBuf>>,
     /// The index of the file in service, if it is not among the watched.
     serving: Option<usize>,
     /// The folder before it was read: a change during the read makes the next request list again. It is the file's
@@ -146,18 +147,21 @@ impl Listing {
         watched.chain(self.serving).find(|index| self.candidates[*index].is_at(path))
     }
 
-    /// Returns the newest file below that at `serving` which the listing before has not, or else the one that was found then.
-    fn passed_over(&self, before: &Listing, serving: &Path) -> Option<PathBuf> {
-        let rank = self.candidates.iter().position(|candidate| candidate.is_at(serving))?;
-        let below = self.candidates[rank + 1..].iter().map(Candidate::path);
+    /// Returns the newest file that is older than the one at `serving` and new in this listing, or else the one that the listing
+    /// before names. There is none while a file is pinned, which is older than others.
+    fn passed_over(&self, before: &Listing, serving: &Path) -> Option<Arc<PathBuf>> {
+        let serving = self.candidates.iter().find(|candidate| candidate.is_at(serving))?;
+        (!serving.is_pinned()).then_some(())?;
+        let older = self.candidates.iter().filter(|candidate| candidate.is_older_than(serving));
+        let older = older.map(Candidate::path);
         // The first listing has none before it, and most have the same files.
         let may_have_more = before.is_provisional || before.folder != self.folder;
         let has_more = may_have_more && !before.candidates.is_empty();
         let known = before.candidates.iter().take(if has_more { usize::MAX } else { 0 }).map(Candidate::path);
         let known = known.collect::<HashSet<_>>();
-        let new = below.clone().find(|path| has_more && !known.contains(path));
-        let last = || before.passed_over.as_deref().filter(|last| below.clone().any(|path| path == *last));
-        new.or_else(last).map(Path::to_owned)
+        let new = older.clone().find(|path| has_more && !known.contains(path));
+        let last = || before.passed_over.clone().filter(|last| older.clone().any(|path| path == last.as_path()));
+        new.map(|path| Arc::new(path.to_owned())).or_else(last)
     }
 
     fn add(&mut self, sidecars: &SidecarFinder, path: PathBuf) -> io::Result<()> {

@@ -127,7 +127,7 @@ impl Source {
 
     /// Returns a file that appeared while the source was watched, and that an older modification time keeps from serving. This
     /// makes no file call.
-    pub fn passed_over(&self) -> Option<PathBuf> {
+    pub fn passed_over(&self) -> Option<Arc<PathBuf>> {
         self.cache.last.load().passed_over.clone()
     }
 

@@ -38,16 +38,13 @@ impl Root {
         self.template.of_folder(&self.folder.join(name.as_str()))
     }
 
-    /// Returns `true` if there is a sub-folder of this name, and it is not hidden. A symlink that leads out of the root is
-    /// none. WASI does not say where a symlink leads: there, one that stays within the mount counts.
+    /// Returns `true` if there is a sub-folder of this name. A symlink that leads out of the root is none. WASI does not say
+    /// where a symlink leads: there, one that stays within the mount counts.
     ///
     /// # Errors
     ///
     /// An error may pass, and says nothing about the folder.
     pub fn contains(&self, name: &ModelName) -> io::Result<bool> {
-        if is_hidden(name) {
-            return Ok(false);
-        }
         if cfg!(target_os = "wasi") {
             return self.folder.join(name.as_str()).metadata().map(|found| found.is_dir()).or_else(absent);
         }
@@ -58,7 +55,7 @@ impl Root {
         is_below().or_else(absent)
     }
 
-    /// Returns the names of the sub-folders that have candidates, in the order of the alphabet.
+    /// Returns the names of the sub-folders that have candidates and are not hidden, in the order of the alphabet.
     ///
     /// # Errors
     ///
@@ -74,7 +71,7 @@ impl Root {
             let Some(name) = entry?.file_name().to_str().and_then(|name| name.parse::<ModelName>().ok()) else {
                 continue;
             };
-            if self.contains(&name)? && self.source(&name).may_have_candidates()? {
+            if !is_hidden(&name) && self.contains(&name)? && self.source(&name).may_have_candidates()? {
                 names.push(name);
             }
         }
@@ -131,7 +128,7 @@ mod tests {
         assert_eq!(names.iter().map(ModelName::as_str).collect::<Vec<_>>(), ["a", "b"]);
         let contains = |name: &str| root.contains(&name.parse().unwrap()).unwrap();
         assert!(contains("a") && contains("empty"));
-        assert!(!contains("..data") && !contains(".hidden"));
+        assert!(contains(".hidden"));
         assert!(!contains("model_1.pt") && !contains("none") && !contains(&"long".repeat(1000)));
         std::fs::remove_dir_all(&root.folder).unwrap();
         assert!(root.names().unwrap().is_empty());

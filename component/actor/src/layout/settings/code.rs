@@ -46,9 +46,13 @@ impl PolicySettings<'_> {
         let is_foreign = |class: &&str| {
             !PACKAGES.iter().any(|package| class.starts_with(package)) && !COPIED.contains(&name_of(class))
         };
-        let outer = self.outer_classes().find(|class| is_foreign(class) && !of_script(class));
+        let mut classes = self.outer_classes();
+        // The scripts have no modules around their actors.
+        let own = classes.next().filter(|class| is_foreign(class) && !of_script(class));
+        let outer = own.or_else(|| classes.find(is_foreign));
         let policy = self.text(&["policy_class"]).filter(is_foreign);
-        outer.or(policy).or_else(|| self.foreign_module(is_foreign)).map(str::to_owned)
+        let inner = || self.foreign_module(is_foreign).or_else(|| self.foreign_hook(is_foreign));
+        outer.or(policy).or_else(inner).map(str::to_owned)
     }
 
     /// Returns the classes of the actor and of the modules around it, from the inside out. An object around it counts as
@@ -64,6 +68,15 @@ impl PolicySettings<'_> {
         let modules = class(own).into_iter().chain(around.filter(is_module).filter_map(class)).collect::<Vec<_>>();
         let root = self.contents.root_class().filter(|_| modules.is_empty() || self.contents.get("training").is_some());
         modules.into_iter().chain(root)
+    }
+
+    /// Returns the name of a foreign function that PyTorch calls before or after a module, and which may change its output.
+    fn foreign_hook(&self, is_foreign: impl Fn(&&str) -> bool) -> Option<&str> {
+        self.contents.iter().find_map(|(name, leaf)| {
+            let Leaf::Class(function) = leaf else { return None };
+            let is_hook = name.split('.').any(|part| ["_forward_hooks", "_forward_pre_hooks"].contains(&part));
+            (is_hook && is_foreign(&function.as_str())).then_some(function.as_str())
+        })
     }
 
     /// Returns the class of a foreign module within the actor. Modules have a flag for training.

@@ -85,7 +85,7 @@ impl<'a> PolicySettings<'a> {
     /// the numbers of any other space as they are (`stable_baselines3/common/preprocessing.py`).
     pub fn check_observations(&self) -> Result<()> {
         let image = self.contents.iter().find(|(name, leaf)| {
-            let space = name.strip_suffix("dtype").filter(|space| space.contains("observation_space."));
+            let space = name.strip_suffix("dtype").filter(|space| self.is_of_observations(space));
             let is_uint8 = matches!(leaf, Leaf::Text(text) | Leaf::Class(text) if text.ends_with("uint8"));
             is_uint8 && space.is_some_and(|space| self.shape(space).is_none_or(|shape| shape.len() == 3))
         });
@@ -95,6 +95,17 @@ impl<'a> PolicySettings<'a> {
             image.map_or("", |(name, _)| name)
         );
         Ok(())
+    }
+
+    /// Returns `true` if a name is that of the actor's observation space, of one around it, or of a part of it.
+    /// `model.policy.save` keeps it below `data`.
+    fn is_of_observations(&self, space: &str) -> bool {
+        let names = ["observation_space.", "_observation_space."];
+        let starts = names.iter().flat_map(|name| space.match_indices(name)).map(|(at, _)| &space[..at]);
+        let is_path = |before: &str| before.is_empty() || before.ends_with('.');
+        let is_near =
+            |before: &str| before == "data." || self.scope.starts_with(before) || before.starts_with(self.scope);
+        starts.into_iter().any(|before| is_path(before) && is_near(before))
     }
 
     /// Returns the shape of a space of gymnasium, as a model names it or as the attribute of the object.

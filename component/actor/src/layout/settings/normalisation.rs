@@ -219,7 +219,9 @@ impl PolicySettings<'_> {
         }
         let lone = |group: &str, name: &str| {
             let lower = format!("{group}.{name}").to_lowercase();
-            name.to_lowercase().ends_with("mean") && ["norm", "rms", "running"].iter().any(|word| lower.contains(word))
+            let is_of_states = lower.split(['.', '_']).any(|word| OF_STATES.contains(&word));
+            let is_running = ["norm", "rms", "running"].iter().any(|word| lower.contains(word));
+            name.to_lowercase().ends_with("mean") && (is_of_states || is_running)
         };
         for (group, leaves) in groups {
             let is_pair = state_dim > 1 && leaves.len() >= 2 || leaves.iter().any(|(name, _)| lone(group, name));
@@ -269,28 +271,44 @@ pub struct Unexplained {
 
 /// Returns `true` for names of something else than statistics of states.
 fn is_known(name: &str) -> bool {
-    const OTHERS: [&str; 14] = [
+    const LIMITS: [&str; 4] = ["low", "high", "bounded", "shape"];
+    const OTHERS: [&str; 13] = [
         "action",
-        "act_",
-        "obs_space",
-        "space",
-        "low",
-        "high",
-        "bounded",
-        "log_std",
-        "std_param",
+        "actions",
+        "act",
         "dist",
-        "shape",
+        "distribution",
         "rew",
+        "reward",
+        "rewards",
         "ret",
-        "exp_avg",
+        "return",
+        "returns",
+        "log",
+        "logits",
     ];
+    const PARTS: [&str; 3] = ["log_std", "std_param", "exp_avg"];
     let lower = name.to_lowercase();
+    let words = lower.split(['.', '_']).collect::<Vec<_>>();
+    let has = |known: &[&str]| words.iter().any(|word| known.contains(word));
+    let is_limit = has(&LIMITS) && !is_statistic(&lower);
     name.split('.').any(is_foreign)
-        || OTHERS.iter().any(|word| lower.contains(word))
+        || is_limit
+        || has(&OTHERS) && !has(&OF_STATES)
+        || PARTS.iter().any(|part| lower.contains(part))
         || lower.ends_with(".weight")
         || lower.ends_with(".bias")
-        || lower.starts_with("config.")
+        || lower.starts_with("config.") && !is_statistic(&lower)
+}
+
+/// The words for states in names.
+const OF_STATES: [&str; 6] = ["obs", "observation", "observations", "state", "states", "input"];
+
+/// Returns `true` if a name in lower case ends as those of means and deviations do.
+fn is_statistic(lower: &str) -> bool {
+    const ENDS: [&str; 12] =
+        ["mean", "std", "var", "variance", "avg", "mu", "sigma", "loc", "scale", "center", "shift", "offset"];
+    lower.rsplit(['.', '_']).next().is_some_and(|end| ENDS.contains(&end))
 }
 
 /// Fails for statistics that nothing explains.
@@ -300,4 +318,50 @@ pub fn refuse(unexplained: &Unexplained) -> anyhow::Error {
          \"obs_mean\" and \"obs_std\" into the card",
         unexplained.names
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::Contents;
+
+    #[test]
+    fn statistics_of_states_are_told_from_others_by_their_names() {
+        for name in [
+            "config.state_normalizer_mean",
+            "config.normalizer.std",
+            "pretrain_mean",
+            "distance_std",
+            "flow_mean",
+            "obs_low_mean",
+            "obs_space_std",
+            "obs_distribution.mean",
+            "retrieved.observation_std",
+        ] {
+            assert!(!is_known(name), "{name}");
+        }
+        for name in [
+            "config.hidden_sizes",
+            "action_mean",
+            "reward_rms.mean",
+            "ret_rms.var",
+            "observation_space.low",
+            "observation_space.bounded_below",
+            "actor_log_std",
+            "critic.obs_mean",
+            "net.0.bias",
+        ] {
+            assert!(is_known(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mean_of_observations_without_a_deviation_is_not_passed_over() {
+        for (name, is_found) in [("observation_mean", true), ("config.state_mean_mean", true), ("target_mean", false)] {
+            let mut contents = Contents::default();
+            contents.insert(name, Leaf::Numbers(vec![0.1, 0.2, 0.3])).unwrap();
+            let found = PolicySettings::new(&contents, "").unexplained(3).unwrap();
+            assert_eq!(found.is_some(), is_found, "{name}");
+        }
+    }
 }

@@ -189,7 +189,7 @@ pub struct HealthcheckArgs {
     #[arg(long, env = "SAC_PORT", value_parser = values::whole::<u16, 0>, value_name = "PORT")]
     pub port: Option<u16>,
 
-    /// The certificate that the server serves HTTPS with, which is trusted if the server has no URL here
+    /// The certificate that the server serves HTTPS with. It is trusted if no URL is given
     #[arg(long, env = "SAC_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 

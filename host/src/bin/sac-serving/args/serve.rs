@@ -187,7 +187,7 @@ impl ServeArgs {
         let is_carried = |token: &str| token.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
         ensure!(
             given.clone().all(|token| is_carried(&token)),
-            "the token (--api-token, SAC_API_TOKEN) has a character that no header carries: expected visible ASCII characters"
+            "the token (--api-token, SAC_API_TOKEN) has a character that no header carries: ASCII characters are expected"
         );
         let given = Tokens::new(given.filter(|token| !token.is_empty()));
         let tokens = match &self.api_token_file {

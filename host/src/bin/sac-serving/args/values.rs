@@ -42,7 +42,7 @@ pub fn some_time(text: &str) -> Result<Duration, String> {
 pub fn bytes_from<T: TryFrom<u64>, const LEAST: u64>(text: &str) -> Result<T, String> {
     let number = settings::bytes::<u64>(text).map_err(|error| error.to_string())?;
     let number = T::try_from(number).ok().filter(|_| number >= LEAST);
-    number.ok_or_else(|| format!("expected {LEAST} bytes at least"))
+    number.ok_or_else(|| format!("at least {LEAST} bytes are expected"))
 }
 
 /// Parses a whole number of an unsigned type that is at least `LEAST`.
