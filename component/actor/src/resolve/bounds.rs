@@ -50,7 +50,7 @@ impl BoundsOption {
 }
 
 /// The fewest examples that determine two bounds and leave something to check.
-const MIN_EXAMPLES: usize = 3;
+pub const MIN_EXAMPLES: usize = 3;
 
 /// Fits the bounds of each dimension to squashed means and the examples' actions by least squares. Returns `None` if
 /// there are too few examples, or if they determine nothing.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail, ensure};
 
 use super::Resolved;
-use super::bounds::{BoundsOption, fitted};
+use super::bounds::{BoundsOption, MIN_EXAMPLES, fitted};
 use super::choice::Choice;
 use super::gather::Gathered;
 use super::missing::missing_of;
@@ -249,6 +249,9 @@ fn no_fit(gathered: &Gathered, examples: &[Example]) -> String {
                 examples[0].action
             )
         }
+        Err(_) if count < MIN_EXAMPLES && gathered.bounds.is_missing() => format!(
+            "the action bounds are missing, and the card has {count} of the {MIN_EXAMPLES} examples that determine them"
+        ),
         Err(_) => format!(
             "none of the possible values of {} fits the {count} examples of the card: the policy does something that the \
              file does not contain, or the card is another checkpoint's",
