@@ -57,14 +57,20 @@ fn a_file_that_appears_with_an_older_time_is_passed_over_until_it_is_touched() {
     assert_eq!(owner.source.passed_over(), None);
     owner.write("model_4.pt", "older", 1);
     assert_eq!(owner.request().0, Some("x"));
-    assert_eq!(owner.source.passed_over(), Some(owner.path("model_4.pt")));
+    assert_eq!(owner.source.passed_over().as_deref(), Some(&owner.path("model_4.pt")));
     // Later looks find nothing new, and the file is still there.
     owner.write("model_5.pt", "newer", 10);
     assert_eq!(owner.request().0, Some("newer"));
-    assert_eq!(owner.source.passed_over(), Some(owner.path("model_4.pt")));
+    assert_eq!(owner.source.passed_over().as_deref(), Some(&owner.path("model_4.pt")));
     owner.write("model_4.pt", "touched", 20);
     assert_eq!(owner.request().0, Some("touched"));
     owner.write("model_6.pt", "newest", 30);
+    assert_eq!(owner.request().0, Some("newest"));
+    assert_eq!(owner.source.passed_over(), None);
+    // All files are older than a pinned one, and a touch does not help.
+    owner.select("model_6.pt", true);
+    assert_eq!(owner.request().0, Some("newest"));
+    owner.write("model_7.pt", "latest", 40);
     assert_eq!(owner.request().0, Some("newest"));
     assert_eq!(owner.source.passed_over(), None);
 }
