@@ -72,33 +72,28 @@ fn the_epsilon_of_a_batch_normalisation_without_its_class_is_proven_by_examples(
     assert!(another.contains("does not compute the 4 examples"), "{another}");
 }
 
+fn doubled(numbers: &[f64]) -> Vec<f64> {
+    numbers.iter().map(|number| 2.0 * number).collect()
+}
+
+/// Returns examples whose actions are twice what the network gives.
+fn doubled_examples(name: &str, count: usize) -> Value {
+    let pairs = expected(name).into_iter().take(count);
+    pairs.map(|(state, action)| json!({"state": state, "action": doubled(&action)})).collect()
+}
+
 #[test]
 fn bounds_take_three_examples_and_fewer_are_not_blamed_on_the_policy() {
-    let examples = |count: usize| {
-        let pairs = expected("plain").into_iter().take(count);
-        pairs.map(|(state, action)| json!({"state": state, "action": action})).collect::<Value>()
-    };
-    let card = |count| json!({"kind": "deterministic", "examples": examples(count)});
-    let doubled = |count: usize| {
-        let mut card = card(count);
-        for example in card["examples"].as_array_mut().unwrap() {
-            for number in example["action"].as_array_mut().unwrap() {
-                *number = json!(2.0 * number.as_f64().unwrap());
-            }
-        }
-        load("plain", card, false)
-    };
-    let refused = doubled(2).err().unwrap();
+    let with =
+        |count| load("plain", json!({"kind": "deterministic", "examples": doubled_examples("plain", count)}), false);
+    let refused = with(2).err().unwrap();
     assert!(refused.contains("the card has 2 of the 3 examples that determine them"), "{refused}");
-    assert_eq!(doubled(3).map(|mut actor| actor.info()["action_high"].clone()), Ok(json!([2.0, 2.0, 2.0])));
+    assert_eq!(with(3).map(|mut actor| actor.info()["action_high"].clone()), Ok(json!([2.0, 2.0, 2.0])));
 }
 
 #[test]
 fn examples_decide_how_many_numbers_an_action_has_where_the_layers_allow_two() {
-    let doubled = |numbers: &[f64]| numbers.iter().map(|x| 2.0 * x).collect::<Vec<_>>();
-    let examples = expected("two_outputs").into_iter();
-    let examples = examples.map(|(state, action)| json!({"state": state, "action": doubled(&action)}));
-    let card = json!({"action_low": -2.0, "action_high": 2.0, "examples": examples.collect::<Value>()});
+    let card = json!({"action_low": -2.0, "action_high": 2.0, "examples": doubled_examples("two_outputs", 4)});
     let mut actor = load("two_outputs", card, false).unwrap_or_else(|error| panic!("{error}"));
     for (state, expected) in expected("two_outputs") {
         let found = actor.act(&state).unwrap();

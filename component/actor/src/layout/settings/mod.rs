@@ -101,11 +101,11 @@ impl<'a> PolicySettings<'a> {
     /// `model.policy.save` keeps it below `data`.
     fn is_of_observations(&self, space: &str) -> bool {
         let names = ["observation_space.", "_observation_space."];
-        let starts = names.iter().flat_map(|name| space.match_indices(name)).map(|(at, _)| &space[..at]);
+        let mut starts = names.iter().flat_map(|name| space.match_indices(name)).map(|(at, _)| &space[..at]);
         let is_path = |before: &str| before.is_empty() || before.ends_with('.');
         let is_near =
             |before: &str| before == "data." || self.scope.starts_with(before) || before.starts_with(self.scope);
-        starts.into_iter().any(|before| is_path(before) && is_near(before))
+        starts.any(|before| is_path(before) && is_near(before))
     }
 
     /// Returns the shape of a space of gymnasium, as a model names it or as the attribute of the object.
