@@ -148,20 +148,20 @@ impl Listing {
     }
 
     /// Returns the newest file that is older than the one at `serving` and new in this listing, or else the one that the listing
-    /// before names. There is none while a file is pinned, which is older than others.
+    /// before names. There is none while a file is pinned: all others are older.
     fn passed_over(&self, before: &Listing, serving: &Path) -> Option<Arc<PathBuf>> {
         let serving = self.candidates.iter().find(|candidate| candidate.is_at(serving))?;
         (!serving.is_pinned()).then_some(())?;
         let older = self.candidates.iter().filter(|candidate| candidate.is_older_than(serving));
         let older = older.map(Candidate::path);
-        // The first listing has none before it, and most have the same files.
+        // Most listings have the files of the one before, and the first has none before it.
         let may_have_more = before.is_provisional || before.folder != self.folder;
-        let has_more = may_have_more && !before.candidates.is_empty();
-        let known = before.candidates.iter().take(if has_more { usize::MAX } else { 0 }).map(Candidate::path);
-        let known = known.collect::<HashSet<_>>();
-        let new = older.clone().find(|path| has_more && !known.contains(path));
+        let new = (may_have_more && !before.candidates.is_empty()).then(|| {
+            let known = before.candidates.iter().map(Candidate::path).collect::<HashSet<_>>();
+            older.clone().find(|path| !known.contains(path))
+        });
         let last = || before.passed_over.clone().filter(|last| older.clone().any(|path| path == last.as_path()));
-        new.map(|path| Arc::new(path.to_owned())).or_else(last)
+        new.flatten().map(|path| Arc::new(path.to_owned())).or_else(last)
     }
 
     fn add(&mut self, sidecars: &SidecarFinder, path: PathBuf) -> io::Result<()> {

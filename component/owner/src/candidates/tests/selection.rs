@@ -67,7 +67,7 @@ fn a_file_that_appears_with_an_older_time_is_passed_over_until_it_is_touched() {
     owner.write("model_6.pt", "newest", 30);
     assert_eq!(owner.request().0, Some("newest"));
     assert_eq!(owner.source.passed_over(), None);
-    // All files are older than a pinned one, and a touch does not help.
+    // All others are older than a pinned file, and a touch does not help.
     owner.select("model_6.pt", true);
     assert_eq!(owner.request().0, Some("newest"));
     owner.write("model_7.pt", "latest", 40);
